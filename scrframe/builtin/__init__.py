@@ -1,0 +1,1 @@
+"""Plugins that ship inside, found through the same entry points as any other."""

@@ -1,0 +1,27 @@
+"""Errors that people read: what is wrong, where, and what to do.
+
+Every error that bad input can cause is a `ScrframeError`; the command line prints its
+message as one line and exits with code 2. Anything else is a defect of the program.
+"""
+
+from __future__ import annotations
+
+
+class ScrframeError(Exception):
+    """Base of all errors whose message is meant for the user."""
+
+
+class ConfigError(ScrframeError):
+    """The survey description or a command-line value is wrong."""
+
+
+class DataError(ScrframeError):
+    """An input file is missing, damaged, or does not hold what it should."""
+
+
+class PluginError(ScrframeError):
+    """A plugin that is needed is missing, broken, or breaks its contract."""
+
+
+class CalibrationError(ScrframeError):
+    """The data are readable but do not allow the calibration asked for."""

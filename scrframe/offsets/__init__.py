@@ -1,0 +1,1 @@
+"""Offsets: levels to a design, solvers, and their application."""

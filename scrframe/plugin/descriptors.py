@@ -1,0 +1,335 @@
+"""Descriptors: what a plugin yields through the hooks.
+
+A descriptor names a capability and carries its callables, all of them module-level
+functions so that they can be sent to worker processes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from scrframe.plugin.config import NoConfig, PluginConfig
+from scrframe.tables import (
+    Camera,
+    Column,
+    Corrections,
+    Detections,
+    Extinctions,
+    FittedLevel,
+    Footprint,
+    MatchedStars,
+    ReferenceStars,
+    SimulatedStars,
+    SimulatedVisit,
+    Spectra,
+)
+
+FloatArray = npt.NDArray[np.float64]
+Features = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A unit of input that can be read by itself: a file, a slice of one, a join.
+
+    Attributes
+    ----------
+    key : str
+        Stable and unique within its input, such as the path relative to the data root.
+    path : Path
+        The file, for messages and for writers.
+    fingerprint : str
+        Changes when the content does (size and modification time are enough).
+    detail : mapping
+        What the plugin itself needs to find the part again (row groups, a join); picklable.
+    """
+
+    key: str
+    path: Path
+    fingerprint: str
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """What every descriptor has.
+
+    Attributes
+    ----------
+    name : str
+        The `kind` by which a survey description names it.
+    summary : str
+        One line for lists.
+    version : str
+        Version of the plugin, for provenance.
+    config : type of PluginConfig
+        Its settings, the YAML block under its own name.
+    """
+
+    name: str
+    summary: str
+    version: str
+    config: type[PluginConfig] = NoConfig
+
+
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurveyLoader(Descriptor):
+    """Reads a survey's catalogues.
+
+    Attributes
+    ----------
+    parts : callable (config, root) -> list of Part
+        Finds the input, without reading it; raises DataError when there is none.
+    read : callable (part, config, columns) -> Detections
+        Reads one part; `columns` restricts the result to required columns plus these
+        (None: all). Every detection is kept, in file order; one without a magnitude has NaN.
+    columns : tuple of str
+        Names of the vocabulary's columns that `read` provides.
+    own_columns : tuple of Column
+        Further columns, outside the vocabulary, that cuts may name.
+    check : callable (part, config) -> None, optional
+        A cheap check that a part is readable; raises DataError.
+    visit_key : str
+        How the key of a visit is made, for the documentation.
+    camera : Camera, optional
+        Layout of the detectors, for simulations.
+    write_simulated : callable (visit, root) -> Path, optional
+        Writes a simulated visit in the survey's own format and returns the file.
+    example : callable (directory) -> config, optional
+        Writes a tiny survey and returns settings that read it.
+    """
+
+    parts: Callable[[Any, Path], list[Part]]
+    read: Callable[[Part, Any, Sequence[str] | None], Detections]
+    columns: tuple[str, ...]
+    own_columns: tuple[Column, ...] = ()
+    check: Callable[[Part, Any], None] | None = None
+    visit_key: str = ""
+    camera: Camera | None = None
+    write_simulated: Callable[[SimulatedVisit, Path], Path] | None = None
+    example: Callable[[Path], PluginConfig] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Correction(Descriptor):
+    """An optional correction of a reference catalogue, from what the user supplies.
+
+    Attributes
+    ----------
+    of_sources : callable (stars, config, root) -> ReferenceStars, optional
+        Corrects magnitudes.
+    of_spectra : callable (flux, stars, config, root) -> (flux, outside), optional
+        Corrects sampled spectra, shape (n, m) on the catalogue's own grid; `stars` is a
+        mapping with ``source_id`` and magnitudes; `outside` flags rows outside its range.
+    """
+
+    of_sources: Callable[[ReferenceStars, Any, Path], ReferenceStars] | None = None
+    of_spectra: Callable[..., tuple[FloatArray, npt.NDArray[np.bool_]]] | None = None
+
+
+@dataclass(frozen=True)
+class ChosenCorrection:
+    """A correction with its settings, as the description asks for it."""
+
+    correction: Correction
+    config: PluginConfig
+    root: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceCatalogue(Descriptor):
+    """Supplies reference stars and what their intrinsic colour is predicted from.
+
+    Attributes
+    ----------
+    provides : {"spectra", "parameters", "colour"}
+        Only spectra are dereddened and standardised; a colour needs no training.
+    source_parts : callable (config, root) -> list of Part
+    read_sources : callable (part, config, footprint, corrections) -> ReferenceStars
+        Reads the stars of one part that lie in the footprint and have features.
+    feature_parts : callable (config, root) -> list of Part
+    read_features : callable (part, config, stars, corrections) -> Spectra
+        Reads one part; only the stars given, a ReferenceStars sorted by source_id.
+    columns : tuple of str
+        Names of the vocabulary's columns that `read_sources` provides.
+    own_columns : tuple of Column
+        Further columns that cuts may name.
+    corrections : tuple of Correction
+        The corrections that it understands.
+    write_simulated : callable (stars, root, gaia_format) -> None, optional
+        Writes simulated stars in its own formats, "parquet" or "csv".
+    """
+
+    provides: Literal["spectra", "parameters", "colour"]
+    source_parts: Callable[[Any, Path], list[Part]]
+    read_sources: Callable[
+        [Part, Any, Footprint | None, Sequence[ChosenCorrection]], ReferenceStars
+    ]
+    feature_parts: Callable[[Any, Path], list[Part]]
+    read_features: Callable[[Part, Any, ReferenceStars, Sequence[ChosenCorrection]], Spectra]
+    columns: tuple[str, ...]
+    own_columns: tuple[Column, ...] = ()
+    corrections: tuple[Correction, ...] = ()
+    check: Callable[[Part, Any], None] | None = None
+    write_simulated: Callable[[SimulatedStars, Path, str], None] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtinctionCatalogue(Descriptor):
+    """Supplies the extinction of stars and its error.
+
+    Attributes
+    ----------
+    parts : callable (config, root) -> list of Part
+    read : callable (part, config, source_id) -> Extinctions
+        Reads one part; only the stars given, an ascending array of int64.
+    columns : tuple of str
+        Names of the vocabulary's columns that `read` provides.
+    """
+
+    parts: Callable[[Any, Path], list[Part]]
+    read: Callable[[Part, Any, npt.NDArray[np.int64]], Extinctions]
+    columns: tuple[str, ...]
+    own_columns: tuple[Column, ...] = ()
+    check: Callable[[Part, Any], None] | None = None
+    write_simulated: Callable[[SimulatedStars, Path], None] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtinctionCurve(Descriptor):
+    """An extinction curve k(wavelength) = A / E in mag per unit E.
+
+    Attributes
+    ----------
+    curve : callable (config, wavelength_nm) -> ndarray
+        k at wavelengths in nm, same shape; raises CalibrationError outside its range.
+    """
+
+    curve: Callable[[Any, FloatArray], FloatArray]
+
+
+@dataclass(frozen=True)
+class ColourPrediction:
+    """Predicted intrinsic colours.
+
+    Attributes
+    ----------
+    colour_mag : ndarray of float64, shape (n,)
+    err_mag : ndarray of float64, shape (n,), or None
+        Error of each prediction, where the backend can tell.
+    """
+
+    colour_mag: FloatArray
+    err_mag: FloatArray | None = None
+
+
+class Smoother(Protocol):
+    """Predictions of fixed rows as a linear function of the training colours.
+
+    The structure of the fitted model stands while its training colours move, which makes a
+    further round of an iteration cheap.
+    """
+
+    def predict(self, colour_mag: FloatArray) -> FloatArray:
+        """Return the predictions, shape (n,), for training colours of shape (t,)."""
+        ...
+
+    def held_out(self, colour_mag: FloatArray) -> FloatArray:
+        """Return predictions of the training rows, shape (t,), none of which used its own."""
+        ...
+
+
+class FittedColourModel(ABC):
+    """A trained colour model."""
+
+    @abstractmethod
+    def predict(self, features: Features) -> ColourPrediction:
+        """Predict the colours of features of shape (n, m)."""
+
+    def smoother(self, features: Features) -> Smoother | None:
+        """Return the model as a smoother for these rows, or None where it is not linear."""
+        return None
+
+
+class FitFunction(Protocol):
+    """Signature of `ColourModel.fit`."""
+
+    def __call__(
+        self,
+        features: Features,
+        colour_mag: FloatArray,
+        weights: FloatArray | None,
+        config: Any,
+        seed: int,
+        threads: int,
+    ) -> FittedColourModel:
+        """Train on features (n, m) and colours (n,); the same for any number of threads."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColourModel(Descriptor):
+    """A backend that learns intrinsic colours; heavy libraries load inside `fit`."""
+
+    fit: FitFunction
+
+
+@dataclass(frozen=True, kw_only=True)
+class OffsetLevel(Descriptor):
+    """A kind of offset level.
+
+    Attributes
+    ----------
+    prepare : callable (name, matched, config) -> FittedLevel
+        Finds groups, bins or knots in a calibration sample. For levels, `config` is the
+        whole entry of the description less `name`, `kind` and `parent`.
+    restore : callable (name, labels, state, config) -> FittedLevel
+        The inverse of `FittedLevel.labels` and `FittedLevel.state`.
+    needs : callable (config) -> tuple of str
+        Names of the columns of detections that the level reads.
+    """
+
+    prepare: Callable[[str, MatchedStars, Any], FittedLevel]
+    restore: Callable[[str, pa.Table, Mapping[str, Any], Any], FittedLevel]
+    needs: Callable[[Any], tuple[str, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnostic(Descriptor):
+    """A figure of merit of a finished calibration.
+
+    Attributes
+    ----------
+    compute : callable (stars, config) -> mapping
+        From the columns of ``stars.parquet`` to numbers, which go into ``summary.json``.
+    """
+
+    compute: Callable[[pa.Table, Any], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writer(Descriptor):
+    """Writes a corrected catalogue.
+
+    Attributes
+    ----------
+    write : callable (part, detections, corrections, root, out, config, note) -> list of Path
+        Writes every detection of one part below the directory `out`, with the part's path
+        relative to `root`; `note` is said on the product (simulated data). The framework
+        renames what was written into place.
+    suffixes : tuple of str
+        The file names that it can write, by their ending.
+    """
+
+    write: Callable[[Part, Detections, Corrections, Path, Path, Any, str], list[Path]]
+    suffixes: tuple[str, ...] = ()

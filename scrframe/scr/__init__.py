@@ -1,0 +1,1 @@
+"""The method: arithmetic on arrays, no input or output."""

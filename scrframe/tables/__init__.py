@@ -1,0 +1,53 @@
+"""What travels between the rooms: column schemas and read-only tables."""
+
+from scrframe.tables.columns import BY_NAME, STAGES, VOCABULARY, Column, Stage, columns_of
+from scrframe.tables.geometry import Camera, Footprint, chord, unit_vectors
+from scrframe.tables.levels import FittedLevel, LevelDesign, Role
+from scrframe.tables.matched import MatchedStars
+from scrframe.tables.simulated import SimulatedStars, SimulatedVisit
+from scrframe.tables.solution import (
+    FLAG_BITS,
+    Corrections,
+    OffsetTable,
+    ReddeningLaw,
+    Solution,
+    SolvedLevel,
+)
+from scrframe.tables.spectra import (
+    SPECTRUM_ERRORS_DIAGONAL,
+    SPECTRUM_OUTSIDE_CORRECTION,
+    Spectra,
+)
+from scrframe.tables.table import ColumnTable, Detections, Extinctions, ReferenceStars
+
+__all__ = [
+    "BY_NAME",
+    "FLAG_BITS",
+    "SPECTRUM_ERRORS_DIAGONAL",
+    "SPECTRUM_OUTSIDE_CORRECTION",
+    "STAGES",
+    "VOCABULARY",
+    "Camera",
+    "Column",
+    "ColumnTable",
+    "Corrections",
+    "Detections",
+    "Extinctions",
+    "FittedLevel",
+    "Footprint",
+    "LevelDesign",
+    "MatchedStars",
+    "OffsetTable",
+    "ReddeningLaw",
+    "ReferenceStars",
+    "Role",
+    "SimulatedStars",
+    "SimulatedVisit",
+    "Solution",
+    "SolvedLevel",
+    "Spectra",
+    "Stage",
+    "chord",
+    "columns_of",
+    "unit_vectors",
+]

@@ -1,0 +1,124 @@
+"""The vocabulary: every column that travels, with its unit, type and meaning.
+
+Units are declared here and nowhere else. Loaders convert at their border, so that all
+later steps work on plain arrays. The same names are the vocabulary of cuts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Stage = Literal["detection", "reference", "extinction", "spectrum"]
+#: The order in which columns come into being while a run reads its inputs.
+STAGES: tuple[Stage, ...] = ("detection", "reference", "extinction", "spectrum")
+
+Kind = Literal["float64", "float32", "int64", "int32", "int16", "bool", "category"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One documented column.
+
+    Parameters
+    ----------
+    name : str
+        Name in tables and in cuts.
+    unit : str
+        Unit in astropy's notation; empty for a pure number or a label.
+    kind : str
+        Storage type; ``category`` is a string held as dictionary codes.
+    doc : str
+        Meaning, one sentence.
+    stage : str
+        The step of a run after which the column exists.
+    derived : bool
+        Whether the framework computes it (no plugin supplies it).
+    """
+
+    name: str
+    unit: str
+    kind: Kind
+    doc: str
+    stage: Stage
+    derived: bool = False
+
+
+def _detection(name: str, unit: str, kind: Kind, doc: str, *, derived: bool = False) -> Column:
+    return Column(name, unit, kind, doc, "detection", derived)
+
+
+def _reference(name: str, unit: str, kind: Kind, doc: str, *, derived: bool = False) -> Column:
+    return Column(name, unit, kind, doc, "reference", derived)
+
+
+def _extinction(name: str, unit: str, kind: Kind, doc: str) -> Column:
+    return Column(name, unit, kind, doc, "extinction")
+
+
+VOCABULARY: tuple[Column, ...] = (
+    # --- what a survey loader supplies, one row a detection -------------------------------
+    _detection("visit", "", "category", "Key of the visit (one exposure of the camera)."),
+    _detection("band", "", "category", "Band of the detection, as the survey names it."),
+    _detection("ccd", "", "int16", "Number of the detector (CCD) in the camera."),
+    _detection("file", "", "category", "Base name of the catalogue file."),
+    _detection("extension", "", "int16", "Index of the file's extension (HDU); 0 for a flat table."),
+    _detection("row", "", "int32", "Row in its extension, from 0."),
+    _detection("field", "", "category", "Name of the pointing on the sky."),
+    _detection("ra", "deg", "float64", "Right ascension (ICRS)."),
+    _detection("dec", "deg", "float64", "Declination (ICRS)."),
+    _detection("mjd", "d", "float64", "Modified Julian date of the visit."),
+    _detection("x", "pix", "float64", "Position on the detector, first axis, FITS convention."),
+    _detection("y", "pix", "float64", "Position on the detector, second axis, FITS convention."),
+    _detection("mag", "mag", "float64", "Observed magnitude in the survey's band."),
+    _detection("mag_err", "mag", "float64", "Error of the observed magnitude, as catalogued."),
+    _detection("classification", "", "int16", "Morphological class, in the survey's own code."),
+    _detection("airmass", "", "float64", "Airmass of the visit."),
+    _detection("seeing", "arcsec", "float64", "Seeing of the visit on the detector."),
+    _detection("exposure_time", "s", "float64", "Exposure time of the visit."),
+    _detection("gal_l", "deg", "float64", "Galactic longitude.", derived=True),
+    _detection("gal_b", "deg", "float64", "Galactic latitude.", derived=True),
+    # --- what a reference catalogue supplies, one row a star ------------------------------
+    _reference("source_id", "", "int64", "Identifier of the matched reference star."),
+    _reference("ref_ra", "deg", "float64", "Catalogue right ascension at `ref_epoch`."),
+    _reference("ref_dec", "deg", "float64", "Catalogue declination at `ref_epoch`."),
+    _reference("ref_epoch", "yr", "float64", "Epoch of the catalogue position (Julian year)."),
+    _reference("pmra", "mas / yr", "float64", "Proper motion in RA times cos(Dec)."),
+    _reference("pmdec", "mas / yr", "float64", "Proper motion in Dec."),
+    _reference("reference_mag", "mag", "float64", "Reference magnitude (G_BP for Gaia)."),
+    _reference("reference_mag_err", "mag", "float64", "Error of the reference magnitude."),
+    _reference("g_mag", "mag", "float64", "Gaia G."),
+    _reference("bp_mag", "mag", "float64", "Gaia G_BP as catalogued, before any correction."),
+    _reference("rp_mag", "mag", "float64", "Gaia G_RP."),
+    _reference("phot_bp_rp_excess_factor", "", "float64", "Gaia BP/RP flux excess factor."),
+    _reference("match_distance", "arcsec", "float64", "Distance of the match.", derived=True),
+    _reference("bp_rp", "mag", "float64", "Gaia colour G_BP - G_RP.", derived=True),
+    _reference("colour", "mag", "float64", "Observed colour, mag - reference_mag.", derived=True),
+    # --- what an extinction catalogue supplies, one row a star ----------------------------
+    _extinction("extinction", "mag", "float64", "Extinction E of the star, in the curve's unit."),
+    _extinction("extinction_err", "mag", "float64", "Error of the extinction."),
+    _extinction("quality_flags", "", "int16", "Quality flags of the extinction catalogue."),
+    _extinction("teff", "K", "float64", "Effective temperature."),
+    _extinction("logg", "dex", "float64", "Surface gravity."),
+    _extinction("feh", "dex", "float64", "Metallicity [Fe/H]."),
+    # --- what the spectra supply ----------------------------------------------------------
+    Column(
+        "xp_snr", "", "float64", "Median S/N of the spectrum over its grid.", "spectrum", True
+    ),
+)
+
+BY_NAME: dict[str, Column] = {column.name: column for column in VOCABULARY}
+
+#: Columns without which a table of detections is refused.
+DETECTION_KEYS = ("visit", "band", "ccd", "file", "extension", "row")
+DETECTION_REQUIRED = (*DETECTION_KEYS, "ra", "dec", "mjd", "x", "y", "mag", "mag_err")
+REFERENCE_REQUIRED = (
+    "source_id", "ref_ra", "ref_dec", "ref_epoch", "pmra", "pmdec",
+    "reference_mag", "reference_mag_err",
+)  # fmt: skip
+EXTINCTION_REQUIRED = ("source_id", "extinction", "extinction_err")
+
+
+def columns_of(stage: Stage) -> tuple[Column, ...]:
+    """Return the vocabulary's columns of one stage, in order."""
+    return tuple(column for column in VOCABULARY if column.stage == stage)

@@ -1,0 +1,91 @@
+"""Levels of offsets: how rows of detections point at the columns of a design."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from scipy import sparse
+
+from scrframe.tables.table import Detections
+
+Role = Literal["correction", "nuisance"]
+
+
+@dataclass(frozen=True)
+class LevelDesign:
+    """One level's part of the design matrix for some detections.
+
+    Attributes
+    ----------
+    weights : scipy.sparse.csr_array, shape (n, p)
+        Weight of each of the level's p columns in each of n detections; a detection that
+        the level does not know has an empty row.
+    """
+
+    weights: sparse.csr_array
+
+    @classmethod
+    def of_partition(cls, column: npt.NDArray[np.integer], width: int) -> LevelDesign:
+        """Build the design of a level in which each detection has one column, or -1 for none."""
+        known = column >= 0
+        indptr = np.concatenate([[0], np.cumsum(known)])
+        shape = (len(column), width)
+        ones = np.ones(int(known.sum()))
+        return cls(sparse.csr_array((ones, column[known], indptr), shape=shape))
+
+    def partition(self) -> npt.NDArray[np.int64] | None:
+        """Return each detection's only column, shape (n,), -1 for none.
+
+        Returns None where the level is no partition (some row has several columns, or a
+        weight other than 1).
+        """
+        counts = np.diff(self.weights.indptr)
+        if np.any(counts > 1) or np.any(self.weights.data != 1.0):
+            return None
+        column = np.full(self.weights.shape[0], -1, dtype=np.int64)
+        column[counts == 1] = self.weights.indices
+        return column
+
+
+class FittedLevel(ABC):
+    """A level prepared on a calibration sample: its groups, bins, knots and their labels.
+
+    Attributes
+    ----------
+    name : str
+        The level's name in the survey description.
+    role : {"correction", "nuisance"}
+        A nuisance term enters a solve but never a correction.
+    parent : str or None
+        Name of the level on which a detection falls back.
+    """
+
+    name: str
+    role: Role = "correction"
+    parent: str | None = None
+
+    @abstractmethod
+    def labels(self) -> pa.Table:
+        """Return what identifies each of the p columns (visit, ccd, bin edges), p rows."""
+
+    @abstractmethod
+    def design(self, detections: Detections) -> LevelDesign:
+        """Return the design of these detections, shape (n, p)."""
+
+    @abstractmethod
+    def state(self) -> Mapping[str, Any]:
+        """Return the scalars (besides `labels`) from which the level can be restored."""
+
+    def precision(self) -> Mapping[str, sparse.csr_array]:
+        """Return prior precision matrices, shape (p, p), by variance component.
+
+        The default is one component named like the level, with independent columns.
+        """
+        width = self.labels().num_rows
+        return {self.name: sparse.csr_array(sparse.identity(width, format="csr"))}

@@ -1,0 +1,203 @@
+"""`ColumnTable`: named, read-only columns with a declared vocabulary, on Arrow memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from scrframe.errors import DataError
+from scrframe.tables.columns import (
+    BY_NAME,
+    DETECTION_REQUIRED,
+    EXTINCTION_REQUIRED,
+    REFERENCE_REQUIRED,
+    Kind,
+)
+
+_ARROW_TYPES: dict[Kind, pa.DataType] = {
+    "float64": pa.float64(),
+    "float32": pa.float32(),
+    "int64": pa.int64(),
+    "int32": pa.int32(),
+    "int16": pa.int16(),
+    "bool": pa.bool_(),
+    "category": pa.dictionary(pa.int32(), pa.string()),
+}
+
+
+def arrow_type(kind: Kind) -> pa.DataType:
+    """Return the Arrow type in which a column of this kind is stored."""
+    return _ARROW_TYPES[kind]
+
+
+class ColumnTable:
+    """Columns of equal length that cannot be changed; a step returns a new table.
+
+    Columns of the vocabulary are cast to their declared type; others (a plugin's own)
+    are kept as they come. In float columns a missing value is NaN.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        The columns.
+
+    Raises
+    ------
+    DataError
+        If a required column is missing or a column cannot be cast to its declared type.
+    """
+
+    required: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, table: pa.Table) -> None:
+        missing = [name for name in self.required if name not in table.column_names]
+        if missing:
+            raise DataError(f"{type(self).__name__} lacks the column(s) {', '.join(missing)}")
+        self._table = _cast(table)
+
+    @classmethod
+    def from_columns(cls, columns: Mapping[str, Any]) -> Self:
+        """Build from arrays (numpy, Arrow or sequences), one per column."""
+        return cls(pa.table({name: _to_arrow(name, value) for name, value in columns.items()}))
+
+    @property
+    def arrow(self) -> pa.Table:
+        """The columns as an Arrow table."""
+        return self._table
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns, in order."""
+        return tuple(self._table.column_names)
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._table.column_names
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        """Return one column as a read-only array (a category as an array of strings)."""
+        column = self._column(name)
+        if pa.types.is_dictionary(column.type):
+            codes, labels = self.codes(name)
+            values = np.asarray(labels, dtype=object)[codes]
+        else:
+            values = column.to_numpy(zero_copy_only=False)
+        values.flags.writeable = False
+        return values
+
+    def codes(self, name: str) -> tuple[npt.NDArray[np.int32], tuple[str, ...]]:
+        """Return a category column as codes, shape (n,), and its labels."""
+        chunk = self._column(name)
+        if not pa.types.is_dictionary(chunk.type):
+            raise TypeError(f"column {name!r} is no category")
+        codes = chunk.indices.to_numpy(zero_copy_only=False)
+        return codes, tuple(chunk.dictionary.to_pylist())
+
+    def take(self, index: npt.NDArray[np.integer[Any]]) -> Self:
+        """Return the rows of the given indices, shape (m,)."""
+        return type(self)(self._table.take(pa.array(index)).combine_chunks())
+
+    def filter(self, mask: npt.NDArray[np.bool_]) -> Self:
+        """Return the rows where the mask, shape (n,), is true."""
+        return type(self)(self._table.filter(pa.array(mask)).combine_chunks())
+
+    def with_columns(self, columns: Mapping[str, Any]) -> Self:
+        """Return a table with further (or replaced) columns."""
+        table = self._table
+        for name, value in columns.items():
+            array = _to_arrow(name, value)
+            if name in table.column_names:
+                table = table.set_column(table.column_names.index(name), name, array)
+            else:
+                table = table.append_column(name, array)
+        return type(self)(table)
+
+    def select(self, names: Sequence[str]) -> Self:
+        """Return a table of these columns only."""
+        return type(self)(self._table.select(list(names)))
+
+    @classmethod
+    def concat(cls, tables: Iterable[Self]) -> Self:
+        """Stack tables; a column that only some have is filled with missing values."""
+        parts = [table.arrow for table in tables]
+        joined = pa.concat_tables(parts, promote_options="default").unify_dictionaries()
+        return cls(joined.combine_chunks())
+
+    def _column(self, name: str) -> pa.Array:
+        try:
+            column = self._table.column(name)
+        except KeyError:
+            raise KeyError(
+                f"no column {name!r}; there are: {', '.join(self._table.column_names)}"
+            ) from None
+        if column.num_chunks == 1:
+            return column.chunk(0)
+        combined = column.combine_chunks()
+        return combined if isinstance(combined, pa.Array) else pa.concat_arrays(combined.chunks)
+
+
+class Detections(ColumnTable):
+    """Detections of one or more visits, one row each, as a survey loader yields them."""
+
+    required = DETECTION_REQUIRED
+
+
+class ReferenceStars(ColumnTable):
+    """Stars of a reference catalogue, one row each."""
+
+    required = REFERENCE_REQUIRED
+
+
+class Extinctions(ColumnTable):
+    """Extinctions of stars, one row each, keyed by ``source_id``."""
+
+    required = EXTINCTION_REQUIRED
+
+
+def _to_arrow(name: str, value: Any) -> pa.Array:
+    if isinstance(value, pa.ChunkedArray):
+        value = value.combine_chunks()
+    if isinstance(value, pa.Array):
+        return value
+    declared = BY_NAME.get(name)
+    array = np.asarray(value)
+    if declared is not None and declared.kind == "category":
+        return pa.array(array, type=pa.string()).dictionary_encode()
+    if array.dtype.kind in "OU":
+        return pa.array(array)
+    if array.dtype.byteorder not in "=|":
+        array = array.astype(array.dtype.newbyteorder("="))
+    return pa.array(np.ascontiguousarray(array))
+
+
+def _cast(table: pa.Table) -> pa.Table:
+    for index, name in enumerate(table.column_names):
+        declared = BY_NAME.get(name)
+        column = table.column(name)
+        if declared is not None:
+            column = _cast_column(name, column, arrow_type(declared.kind))
+        if column.null_count and pa.types.is_floating(column.type):
+            column = pc.fill_null(column, float("nan"))
+        if column is not table.column(name):
+            table = table.set_column(index, name, column)
+    return table
+
+
+def _cast_column(name: str, column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    if column.type == wanted:
+        return column
+    try:
+        if pa.types.is_dictionary(wanted):
+            return column.cast(pa.string()).dictionary_encode().cast(wanted)
+        return column.cast(wanted)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise DataError(
+            f"column {name!r} of type {column.type} cannot be stored as {wanted}: {error}"
+        ) from None
