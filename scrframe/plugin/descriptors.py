@@ -80,8 +80,6 @@ class Descriptor:
     config: type[PluginConfig] = NoConfig
 
 
-
-
 @dataclass(frozen=True, kw_only=True)
 class SurveyLoader(Descriptor):
     """Reads a survey's catalogues.

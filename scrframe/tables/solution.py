@@ -80,7 +80,7 @@ class ReddeningLaw:
 
     def ratio(self, colour0_mag: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return R at intrinsic colours in mag, same shape."""
-        return np.polyval(self.coefficients, colour0_mag)
+        return np.asarray(np.polyval(self.coefficients, colour0_mag), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,8 @@ class Solution:
         u_ZP, added to every correction.
     law : ReddeningLaw
         For the record; applying offsets does not need it.
+    visits : tuple of str
+        Keys of all visits that the run read, whether or not they have an offset.
     provenance : mapping
         Survey, versions, seeds, hashes; free JSON.
     """
@@ -102,6 +104,7 @@ class Solution:
     levels: tuple[SolvedLevel, ...]
     zero_point_mag: float
     law: ReddeningLaw
+    visits: tuple[str, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 

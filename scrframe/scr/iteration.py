@@ -1,0 +1,228 @@
+"""The iteration of colour model, reddening law and visit offsets (paper, steps i to iii)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from scrframe.scr.reddening_law import LawSettings, constant_law, fit_law, largest_change
+from scrframe.scr.training import ColourPredictor, TestScore, TrainingPlan, score
+from scrframe.tables import ReddeningLaw
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Observations:
+    """The Calibration Sample as plain arrays.
+
+    Attributes
+    ----------
+    mag, mag_err, reference_mag, extinction : ndarray, shape (n,)
+        Per detection, in mag.
+    star, visit : ndarray of int, shape (n,)
+        Row of the star, and code of the visit.
+    in_control : ndarray of bool, shape (n,)
+        Detections of the Control Sample.
+    stars : int
+        Number of stars.
+    """
+
+    mag: FloatArray
+    mag_err: FloatArray
+    reference_mag: FloatArray
+    extinction: FloatArray
+    star: IntArray
+    visit: npt.NDArray[np.integer]
+    in_control: npt.NDArray[np.bool_]
+    stars: int
+
+
+@dataclass(frozen=True)
+class IterationSettings:
+    """When the iteration stops, and how often a linear model's structure is grown."""
+
+    law: LawSettings
+    max_rounds: int = 10
+    tolerance_mag: float = 0.0005
+    regrow_rounds: int = 2
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round, for the record; law round 0 is the step that moves the visit offsets."""
+
+    visit_round: int
+    law_round: int
+    law_change: float | None
+    visit_change_mag: float | None
+
+
+@dataclass(frozen=True)
+class ModelMagnitudes:
+    """What the iteration ends with.
+
+    Attributes
+    ----------
+    colour0_mag : ndarray, shape (s,)
+        Modelled intrinsic colour of each star.
+    model_mag : ndarray, shape (n,)
+        u_mod of each detection (Eq. 2).
+    law : ReddeningLaw
+    test : TestScore
+        On the test stars, with the final labels.
+    rounds : tuple of Round
+    converged : bool
+        Whether the visit offsets settled within the tolerance.
+    """
+
+    colour0_mag: FloatArray
+    model_mag: FloatArray
+    law: ReddeningLaw
+    test: TestScore
+    rounds: tuple[Round, ...]
+    converged: bool
+
+
+def model_magnitudes(colour0_mag: FloatArray, law: ReddeningLaw, seen: Observations) -> FloatArray:
+    """Return u_mod = G_BP + C0 + R E by detection (Eq. 2); `colour0_mag` is by star."""
+    colour0 = colour0_mag[seen.star]
+    return np.asarray(seen.reference_mag + colour0 + law.ratio(colour0) * seen.extinction)
+
+
+def star_colours(corrected_mag: FloatArray, ratio: FloatArray, seen: Observations) -> FloatArray:
+    """Return the intrinsic colour of each control star, NaN for the others, shape (s,).
+
+    The mean over a star's control detections of (mag - G_BP) - R E, weighted by the
+    inverse square of the photometric errors: stars are trained on, not detections.
+
+    Parameters
+    ----------
+    corrected_mag, ratio : ndarray, shape (n,)
+        Magnitudes with preliminary visit offsets, and R, by detection.
+    """
+    used = seen.in_control
+    value = corrected_mag - seen.reference_mag - ratio * seen.extinction
+    weight = seen.mag_err[used] ** -2.0
+    total = np.bincount(seen.star[used], weights=weight * value[used], minlength=seen.stars)
+    with np.errstate(invalid="ignore"):
+        return total / np.bincount(seen.star[used], weights=weight, minlength=seen.stars)
+
+
+def visit_means(delta_mag: FloatArray, seen: Observations) -> FloatArray:
+    """Return the mean difference of each visit less that of the control detections."""
+    count = np.bincount(seen.visit)
+    mean = np.bincount(seen.visit, weights=delta_mag) / np.maximum(count, 1)
+    return np.asarray(mean - delta_mag[seen.in_control].mean())
+
+
+class Iteration:
+    """The state that moves from round to round.
+
+    Parameters
+    ----------
+    seen : Observations
+    predictor : ColourPredictor
+        Predicts all stars from control stars' colours.
+    settings : IterationSettings
+    report : callable
+        Told of each round.
+    """
+
+    def __init__(
+        self,
+        seen: Observations,
+        predictor: ColourPredictor,
+        settings: IterationSettings,
+        report: Callable[[Round], None],
+    ) -> None:
+        self._seen, self._predictor, self._settings = seen, predictor, settings
+        self._report = report
+        self.law = constant_law(settings.law.start, settings.law.order)
+        self.colour0_mag = np.zeros(seen.stars)
+        self.visit_offset_mag = np.zeros(int(seen.visit.max()) + 1)
+        self.rounds: list[Round] = []
+
+    def labels(self) -> FloatArray:
+        """Return the control stars' colours with the present law and visit offsets."""
+        ratio = self.law.ratio(self.colour0_mag)[self._seen.star]
+        corrected = self._seen.mag + self.visit_offset_mag[self._seen.visit]
+        return star_colours(corrected, ratio, self._seen)
+
+    def magnitudes(self) -> FloatArray:
+        """Return the present model magnitudes by detection."""
+        return model_magnitudes(self.colour0_mag, self.law, self._seen)
+
+    def settle_law(self, number: int) -> None:
+        """Alternate steps i and ii until R settles; the structure is grown in the first."""
+        law_settings = self._settings.law
+        for law_round in range(1, law_settings.max_rounds + 1):
+            regrow = law_round == 1 and number <= self._settings.regrow_rounds
+            self.colour0_mag = self._predictor.predict(self.labels(), regrow=regrow)
+            change = self._refit_law()
+            self._note(Round(number, law_round, change, None))
+            if change < law_settings.tolerance:
+                break
+
+    def settle_visits(self, number: int) -> float:
+        """Do step iii once and return the largest change of a visit offset."""
+        moved = visit_means(self.magnitudes() - self._seen.mag, self._seen)
+        change = float(np.max(np.abs(moved - self.visit_offset_mag)))
+        self.visit_offset_mag = moved
+        self._note(Round(number, 0, None, change))
+        return change
+
+    def _refit_law(self) -> float:
+        seen, settings = self._seen, self._settings.law
+        colour0 = self.colour0_mag[seen.star]
+        excess = seen.mag - seen.reference_mag - colour0
+        law = fit_law(colour0, seen.extinction, excess, seen.visit, settings)
+        change = largest_change(law, self.law, self.colour0_mag, settings)
+        self.law = law
+        return change
+
+    def _note(self, done: Round) -> None:
+        self.rounds.append(done)
+        self._report(done)
+
+
+def iterate(
+    seen: Observations,
+    predictor: ColourPredictor,
+    plan: TrainingPlan,
+    settings: IterationSettings,
+    report: Callable[[Round], None],
+) -> ModelMagnitudes:
+    """Alternate colour model, reddening law and visit offsets until they settle.
+
+    Parameters
+    ----------
+    seen : Observations
+    predictor : ColourPredictor
+        Predicts all stars from control stars' colours.
+    plan : TrainingPlan
+        Names the test stars.
+    settings : IterationSettings
+    report : callable
+        Told of each round.
+
+    Raises
+    ------
+    CalibrationError
+        If the reddening law cannot be fitted.
+    """
+    state = Iteration(seen, predictor, settings, report)
+    converged = False
+    for number in range(1, settings.max_rounds + 1):
+        state.settle_law(number)
+        if state.settle_visits(number) < settings.tolerance_mag:
+            converged = True
+            break
+    test = score(state.colour0_mag[plan.test], state.labels()[plan.test])
+    return ModelMagnitudes(
+        state.colour0_mag, state.magnitudes(), state.law, test, tuple(state.rounds), converged
+    )
