@@ -1,0 +1,225 @@
+"""Gaia XP coefficients to absolute fluxes and errors, as one linear operator.
+
+The calibration of GaiaXPy is linear: flux = b B + r R with the coefficients b and r of BP
+and RP, and the operators B and R, which hold the merging weights of the two bands. They
+were derived by passing unit vectors to GaiaXPy; `scripts/derive_xp_operator.py` does it
+again. The method is that of De Angeli et al. 2023 (A&A 674, A2) and Montegriffo et al. 2023
+(A&A 674, A3).
+
+Of the errors GaiaXPy takes, for each band, cov = D C D / s^2 with D the diagonal matrix of
+the coefficients' errors, C their correlations and s the band's standard deviation, then
+sqrt(diag(B' cov B)) s. The standard deviation s drops out. The two bands are independent
+and add in quadrature.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from importlib import resources
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from scrframe.errors import DataError
+from scrframe.spectra.blocks import BLOCK_ROWS, for_blocks
+
+FloatArray = npt.NDArray[np.float64]
+RealArray = npt.NDArray[np.floating[Any]]
+Grid = Literal["paper", "sampled"]
+
+#: Coefficients of one band.
+BASES = 55
+#: Stored correlations of one band: the strict triangle of a 55 x 55 matrix.
+PACKED = BASES * (BASES - 1) // 2
+
+
+@cache
+def packed_indices() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return row and column, row > column, of each of the 1485 packed correlations.
+
+    The archive stores the elements above the diagonal column by column, that is (1, 0),
+    (2, 0), (2, 1), (3, 0), ...
+    """
+    row, column = np.tril_indices(BASES, -1)
+    row.flags.writeable = column.flags.writeable = False
+    return row, column
+
+
+@dataclass(frozen=True)
+class _Band:
+    """One band's operator where it contributes, in the forms that the sums need."""
+
+    support: slice
+    operator: FloatArray
+    squares: FloatArray
+    products: FloatArray
+
+
+@dataclass(frozen=True)
+class XpOperator:
+    """The operator from XP coefficients to fluxes on one grid.
+
+    Attributes
+    ----------
+    wavelength_nm : ndarray, shape (m,)
+        The grid.
+    bp, rp : ndarray, shape (55, m)
+        Flux in W m^-2 nm^-1 per unit coefficient, merging weights included.
+    provenance : mapping
+        What the operator was derived from.
+    """
+
+    wavelength_nm: FloatArray
+    bp: FloatArray
+    rp: FloatArray
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def flux(
+        self, bp_coefficients: RealArray, rp_coefficients: RealArray, threads: int = 1
+    ) -> FloatArray:
+        """Return fluxes in W m^-2 nm^-1, shape (n, m), from coefficients of shape (n, 55).
+
+        A row with a missing (NaN) coefficient is NaN throughout.
+        """
+        bp = _checked(bp_coefficients, BASES, "BP coefficients")
+        rp = _checked(rp_coefficients, BASES, "RP coefficients")
+        result = np.empty((len(bp), len(self.wavelength_nm)))
+
+        def work(block: slice) -> None:
+            rows = result[block]
+            np.matmul(bp[block].astype(np.float64), self.bp, out=rows)
+            rows += rp[block].astype(np.float64) @ self.rp
+
+        for_blocks(work, len(bp), threads)
+        return result
+
+    def flux_error_exact(
+        self,
+        bp_errors: RealArray,
+        bp_correlations: RealArray,
+        rp_errors: RealArray,
+        rp_correlations: RealArray,
+        threads: int = 1,
+    ) -> FloatArray:
+        """Return errors of the fluxes, with the correlations of the coefficients.
+
+        Parameters
+        ----------
+        bp_errors, rp_errors : ndarray, shape (n, 55)
+            Errors of the coefficients, as catalogued.
+        bp_correlations, rp_correlations : ndarray, shape (n, 1485)
+            Their correlations, packed as in the archive (see `packed_indices`).
+        threads : int
+            Number of threads; the result does not depend on it.
+
+        Returns
+        -------
+        ndarray, shape (n, m)
+            Errors in W m^-2 nm^-1.
+        """
+        bands = (
+            (self._bands[0], _checked(bp_errors, BASES, "BP errors"),
+             _checked(bp_correlations, PACKED, "BP correlations")),
+            (self._bands[1], _checked(rp_errors, BASES, "RP errors"),
+             _checked(rp_correlations, PACKED, "RP correlations")),
+        )  # fmt: skip
+        result = np.zeros((len(bp_errors), len(self.wavelength_nm)))
+
+        def work(block: slice) -> None:
+            rows = result[block]
+            for band, errors, correlations in bands:
+                error = errors[block].astype(np.float64)
+                covariance = _packed_covariance(error, correlations[block])
+                rows[:, band.support] += covariance @ band.products
+                rows[:, band.support] += (error * error) @ band.squares
+            np.sqrt(rows, out=rows)
+
+        for_blocks(work, len(result), threads)
+        return result
+
+    def flux_error_diagonal(
+        self, bp_errors: RealArray, rp_errors: RealArray, threads: int = 1
+    ) -> FloatArray:
+        """Return errors of the fluxes, shape (n, m), as if coefficients were independent."""
+        bands = (
+            (self._bands[0], _checked(bp_errors, BASES, "BP errors")),
+            (self._bands[1], _checked(rp_errors, BASES, "RP errors")),
+        )
+        result = np.zeros((len(bp_errors), len(self.wavelength_nm)))
+
+        def work(block: slice) -> None:
+            rows = result[block]
+            for band, errors in bands:
+                error = errors[block].astype(np.float64)
+                rows[:, band.support] += (error * error) @ band.squares
+            np.sqrt(rows, out=rows)
+
+        for_blocks(work, len(result), threads)
+        return result
+
+    @cached_property
+    def _bands(self) -> tuple[_Band, _Band]:
+        return _band(self.bp), _band(self.rp)
+
+
+@cache
+def load_operator(grid: Grid) -> XpOperator:
+    """Return a shipped operator: "paper" (392, 402, ... 992 nm) or "sampled" (336 ... 1020).
+
+    The sampled grid is that of the archive's sampled spectra, with the operator by which
+    they were made; the paper's is evaluated directly at its wavelengths.
+    """
+    source = resources.files("scrframe.spectra") / "data" / f"xp_operator_{grid}.npz"
+    with source.open("rb") as handle, np.load(handle) as stored:
+        arrays = {name: stored[name] for name in ("wavelength_nm", "bp", "rp")}
+        provenance = json.loads(str(stored["provenance"]))
+    for array in arrays.values():
+        array.flags.writeable = False
+    return XpOperator(**arrays, provenance=provenance)
+
+
+def _band(operator: FloatArray) -> _Band:
+    """Restrict one band's operator to the wavelengths to which it contributes."""
+    used = np.flatnonzero(operator.any(axis=0))
+    support = slice(int(used[0]), int(used[-1]) + 1)
+    inside = np.ascontiguousarray(operator[:, support])
+    row, column = packed_indices()
+    return _Band(support, inside, inside**2, 2 * inside[row] * inside[column])
+
+
+def _packed_covariance(error: FloatArray, correlations: RealArray) -> FloatArray:
+    """Return C_ij e_i e_j, shape (rows, 1485), in memory that the next call uses again."""
+    row, column = packed_indices()
+    workspace = _workspace(len(error))
+    covariance: FloatArray = workspace[0]
+    other: FloatArray = workspace[1]
+    # Fresh memory for every block would cost more than the products themselves; the mode
+    # "clip" only lets `take` write to it without a copy.
+    error.take(row, axis=1, out=covariance, mode="clip")
+    error.take(column, axis=1, out=other, mode="clip")
+    covariance *= other
+    covariance *= correlations
+    return covariance
+
+
+_memory = threading.local()
+
+
+def _workspace(rows: int) -> FloatArray:
+    """Return this thread's two arrays of shape (rows, 1485), of undefined content."""
+    if getattr(_memory, "arrays", None) is None:
+        _memory.arrays = np.empty((2, BLOCK_ROWS, PACKED))
+    workspace: FloatArray = _memory.arrays
+    return workspace[:, :rows]
+
+
+def _checked(array: RealArray, width: int, what: str) -> RealArray:
+    array = np.asarray(array)
+    if array.ndim != 2 or array.shape[1] != width:
+        raise DataError(f"{what} have shape {array.shape}; expected (n, {width})")
+    return array
