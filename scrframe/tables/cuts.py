@@ -1,0 +1,161 @@
+"""Cuts: comparisons of columns, written as text, judged by Arrow's expression engine.
+
+The grammar is a small part of Python's (its parser is used, nothing is ever evaluated by
+Python): numbers, column names, ``+ - * / **``, unary minus, ``abs()``, comparisons (also
+chained), ``and``, ``or``, ``not``, and text in comparisons with label columns.
+"""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyarrow import acero
+
+from scrframe.errors import ConfigError
+from scrframe.tables.columns import BY_NAME, STAGES, Column, Stage
+from scrframe.tables.cut_expression import CutSyntaxError, Operand, build
+from scrframe.tables.names import did_you_mean
+from scrframe.tables.table import ColumnTable
+
+#: Longer texts are refused: the parser's own limits are not errors but crashes.
+MAX_LENGTH = 1000
+
+_OPERANDS: dict[str, Operand] = {"bool": "flag", "category": "label"}
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One cut; rows with a null or NaN anywhere in it fail.
+
+    Attributes
+    ----------
+    text : str
+        The cut as written, such as ``mag_err < 0.08``.
+
+    Raises
+    ------
+    ConfigError
+        If the text is not in the language of cuts.
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        self._build({})
+
+    @classmethod
+    def parse(cls, text: str) -> Cut:
+        """Return the cut that the text describes."""
+        return cls(text.strip())
+
+    def __str__(self) -> str:
+        return self.text
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns used, each once, in the order of their first use."""
+        nodes = (node for node in ast.walk(_tree(self.text)) if isinstance(node, ast.Name))
+        ordered = sorted(nodes, key=lambda node: (node.lineno, node.col_offset))
+        return tuple(dict.fromkeys(node.id for node in ordered if node.id != "abs"))
+
+    def stage(self, own_columns: Iterable[Column] = ()) -> Stage:
+        """Return the step of a run after which all columns of the cut exist.
+
+        Parameters
+        ----------
+        own_columns : iterable of Column
+            Columns of plugins, which cuts may name besides the vocabulary.
+
+        Raises
+        ------
+        ConfigError
+            If a name is unknown, or a column is used as what it is not.
+        """
+        known = {**BY_NAME, **{column.name: column for column in own_columns}}
+        for name in self.names:
+            if name not in known:
+                raise ConfigError(unknown_column(name, known))
+        self._build({name: _declared(known[name]) for name in self.names})
+        return max((known[name].stage for name in self.names), key=STAGES.index)
+
+    def evaluate(self, table: ColumnTable) -> npt.NDArray[np.bool_]:
+        """Return which rows of a table pass, shape (n,).
+
+        Raises
+        ------
+        ConfigError
+            If the table lacks a column or holds it in a type that the cut cannot use.
+        """
+        columns = {name: _column(table, name) for name in self.names}
+        expression = self._build({name: _operand(name, c.type) for name, c in columns.items()})
+        plan = acero.Declaration.from_sequence(
+            [
+                acero.Declaration("table_source", acero.TableSourceNodeOptions(pa.table(columns))),
+                acero.Declaration("project", acero.ProjectNodeOptions([expression], ["passes"])),
+            ]
+        )
+        passes = plan.to_table(use_threads=False).column("passes").fill_null(False)
+        return np.asarray(passes.to_numpy(), dtype=bool)
+
+    def _build(self, operands: Mapping[str, Operand]) -> pa.compute.Expression:
+        try:
+            return build(_tree(self.text), operands)
+        except CutSyntaxError as error:
+            raise ConfigError(f'cut "{self.text}": {error}') from None
+        except RecursionError:
+            raise ConfigError(f'cut "{self.text}": is nested too deeply') from None
+
+
+def unknown_column(name: str, known: Iterable[str]) -> str:
+    """Return the message for a name that is no column."""
+    names = sorted(known)
+    return f'unknown column "{name}"{did_you_mean(name, names)} (known: {", ".join(names)})'
+
+
+@lru_cache(maxsize=1024)
+def _tree(text: str) -> ast.expr:
+    if not text.strip():
+        raise CutSyntaxError("is empty")
+    if len(text) > MAX_LENGTH:
+        raise CutSyntaxError(f"is longer than {MAX_LENGTH} characters")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(text, mode="eval").body
+    except SyntaxError as error:
+        raise CutSyntaxError(f"is no expression ({error.msg})") from None
+    except (ValueError, RecursionError, MemoryError):
+        raise CutSyntaxError("is no expression") from None
+
+
+def _declared(column: Column) -> Operand:
+    if column.kind in _OPERANDS:
+        return _OPERANDS[column.kind]
+    return "integer" if column.kind.startswith("int") else "number"
+
+
+def _operand(name: str, kind: pa.DataType) -> Operand:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_boolean(kind):
+        return "flag"
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return "label"
+    if pa.types.is_signed_integer(kind):
+        return "integer"
+    if pa.types.is_floating(kind) or pa.types.is_unsigned_integer(kind):
+        return "number"
+    raise ConfigError(f'column "{name}" of type {kind} cannot be used in a cut')
+
+
+def _column(table: ColumnTable, name: str) -> pa.ChunkedArray:
+    if name not in table:
+        raise ConfigError(unknown_column(name, table.names))
+    return table.arrow.column(name)

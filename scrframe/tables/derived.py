@@ -1,0 +1,81 @@
+"""Columns that follow from others: Galactic coordinates and colours."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from scrframe.errors import DataError
+from scrframe.tables.columns import BY_NAME, Stage
+from scrframe.tables.table import ColumnTable
+
+FloatArray = npt.NDArray[np.float64]
+T = TypeVar("T", bound=ColumnTable)
+
+#: What each derived column is made from; those without inputs come with the match or spectra.
+INPUTS: dict[str, tuple[str, ...]] = {
+    "gal_l": ("ra", "dec"),
+    "gal_b": ("ra", "dec"),
+    "bp_rp": ("bp_mag", "rp_mag"),
+    "colour": ("mag", "reference_mag"),
+    "match_distance": (),
+    "xp_snr": (),
+}
+
+
+def derive(table: T, stage: Stage, names: Collection[str] | None = None) -> T:
+    """Add the derived columns of a stage whose inputs the table holds.
+
+    Parameters
+    ----------
+    table : ColumnTable
+        Detections, joined with what the stage has brought.
+    stage : str
+        Only columns that the vocabulary declares for this stage are made.
+    names : collection of str, optional
+        Restricts them further, so that what nobody asks for costs nothing.
+
+    Returns
+    -------
+    ColumnTable
+        The table with the columns; a column that it has already is kept as it is.
+
+    Raises
+    ------
+    DataError
+        If a declination lies outside -90..90 deg.
+    """
+    wanted = [
+        name
+        for name, inputs in INPUTS.items()
+        if inputs
+        and BY_NAME[name].stage == stage
+        and (names is None or name in names)
+        and name not in table
+        and all(source in table for source in inputs)
+    ]
+    columns: dict[str, FloatArray] = {}
+    if "gal_l" in wanted or "gal_b" in wanted:
+        galactic = _galactic(table["ra"], table["dec"])
+        columns.update((name, galactic[name]) for name in ("gal_l", "gal_b") if name in wanted)
+    if "bp_rp" in wanted:
+        columns["bp_rp"] = table["bp_mag"] - table["rp_mag"]
+    if "colour" in wanted:
+        columns["colour"] = table["mag"] - table["reference_mag"]
+    return table.with_columns(columns) if columns else table
+
+
+def _galactic(ra_deg: FloatArray, dec_deg: FloatArray) -> dict[str, FloatArray]:
+    from astropy.coordinates import SkyCoord  # noqa: PLC0415 - slow to import
+
+    outside = np.flatnonzero(np.abs(dec_deg) > 90)
+    if len(outside):
+        raise DataError(
+            f"{len(outside)} declinations lie outside -90..90 deg, the first"
+            f" ({dec_deg[outside[0]]:g}) in row {outside[0]}"
+        )
+    galactic = SkyCoord(ra_deg, dec_deg, unit="deg").galactic
+    return {"gal_l": np.asarray(galactic.l.deg), "gal_b": np.asarray(galactic.b.deg)}
