@@ -1,0 +1,79 @@
+"""Settings of the CASU loader: the `vphas_casu` block of a survey description."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from pydantic import Field, field_validator
+
+from scrframe.plugin import PluginConfig
+from scrframe.units import quantity
+from scrframe_vphas.camera import N_CCDS
+from scrframe_vphas.layout import CORRECTED_APERTURES
+
+if TYPE_CHECKING:
+    Mag = Arcsec = float
+else:
+    Mag = quantity("mag", positive=False)
+    Arcsec = quantity("arcsec")
+
+
+class Keywords(PluginConfig):
+    """Names of header keywords, without HIERARCH; the defaults are CASU's."""
+
+    object: str = "OBJECT"
+    mjd: str = "MJD-OBS"
+    exposure_time: str = "EXPTIME"
+    filter: str = "ESO INS FILT1 NAME"
+    airmass_start: str = "ESO TEL AIRM START"
+    airmass_end: str = "ESO TEL AIRM END"
+    ccd: str = "CAMNUM"
+    zero_point: str = "MAGZPT"
+    extinction: str = "EXTINCT"
+    seeing: str = "SEEING"
+
+
+class VphasCasuConfig(PluginConfig):
+    """Where the catalogues are and how magnitudes are made from them."""
+
+    catalogues: str = Field(
+        "catalogues/**/*.fits*", description="Pattern of the files, below the data root."
+    )
+    aperture: int = Field(3, description="Aperture of the magnitudes, 1 to 7.")
+    airmass_extinction: bool = Field(
+        False, description="Subtract EXTINCT x (airmass - 1), which is constant over a visit."
+    )
+    min_error: Mag = Field("0.001 mag", description="Errors are at least this.", ge=0)
+    filter: str | tuple[str, ...] | None = Field(
+        "u_SDSS", description="Name(s) of the filter that files must have; null takes any."
+    )
+    band: str = Field("u", min_length=1, description="Label of the band.")
+    ccds: int = Field(N_CCDS, ge=1, description="Number of CCDs that a file must hold.")
+    pixel_scale: Arcsec = Field("0.21 arcsec", description="Size of a pixel on the sky.")
+    keywords: Keywords = Keywords()
+
+    @field_validator("catalogues")
+    @classmethod
+    def _below_the_root(cls, value: str) -> str:
+        pattern = PurePosixPath(value)
+        if not value.strip() or pattern.is_absolute() or ".." in pattern.parts:
+            raise ValueError(f"{value!r} is no pattern of files below the data root")
+        return value
+
+    @field_validator("aperture")
+    @classmethod
+    def _corrected(cls, value: int) -> int:
+        if value not in CORRECTED_APERTURES:
+            raise ValueError(
+                f"is {value}; only apertures {CORRECTED_APERTURES[0]} to"
+                f" {CORRECTED_APERTURES[-1]} have a correction (APCOR1 ... APCOR7)"
+            )
+        return value
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """Names of the filters that are accepted; empty where any is."""
+        if self.filter is None:
+            return ()
+        return (self.filter,) if isinstance(self.filter, str) else self.filter

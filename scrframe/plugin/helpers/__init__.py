@@ -1,0 +1,1 @@
+"""What plugins share: public and versioned helpers."""
