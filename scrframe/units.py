@@ -6,11 +6,13 @@ unit that converts to it is taken, a bare number is refused where a unit is due.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any
 
 from astropy import units as u
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 
 @cache
@@ -32,35 +34,69 @@ def parse_quantity(value: Any, unit: str) -> float:
     if isinstance(value, (int, float)):
         raise ValueError(f"has no unit; expected {unit}, {example}")
     try:
-        quantity = u.Quantity(value)
+        parsed = u.Quantity(value)
     except (TypeError, ValueError):
-        raise ValueError(f"{value!r} is no quantity; expected {unit}, {example}") from None
-    if quantity.unit == u.dimensionless_unscaled:
+        raise ValueError(
+            f'is "{value}", which is no quantity; expected {unit}, {example}'
+        ) from None
+    if parsed.unit == u.dimensionless_unscaled:
         raise ValueError(f"has no unit; expected {unit}, {example}")
     try:
-        return float(quantity.to_value(_unit(unit)))
+        return float(parsed.to_value(_unit(unit)))
     except u.UnitConversionError:
-        raise ValueError(f'has unit "{quantity.unit}"; expected {unit}, {example}') from None
-
-
-def quantity(unit: str, *, positive: bool = True) -> Any:
-    """Return a pydantic type for floats in `unit`, written as text with a unit in YAML."""
-
-    def before(value: Any) -> float:
-        # Defaults and already validated values are floats in the unit.
-        if isinstance(value, _Plain):
-            return float(value)
-        return _Plain(parse_quantity(value, unit))
-
-    pattern = r"^\s*[-+0-9.eE]+\s*[A-Za-z].*$"
-    return Annotated[
-        float,
-        BeforeValidator(before),
-        Field(gt=0) if positive else Field(),
-        PlainSerializer(lambda value: f"{value!r} {unit}", return_type=str),
-        WithJsonSchema({"type": "string", "pattern": pattern, "examples": [f"1 {unit}"]}),
-    ]
+        raise ValueError(f'has unit "{parsed.unit}"; expected {unit}') from None
 
 
 class _Plain(float):
     """A number that is already in its unit."""
+
+
+@dataclass(frozen=True)
+class InUnit:
+    """Marks a float, in `typing.Annotated`, as a quantity of one unit.
+
+    Attributes
+    ----------
+    unit : str
+        Unit of the float.
+    positive : bool
+        Whether zero and negative values are refused.
+    """
+
+    unit: str
+    positive: bool = True
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Return how pydantic validates and writes the quantity."""
+        return core_schema.no_info_before_validator_function(
+            self._read,
+            core_schema.float_schema(gt=0 if self.positive else None, allow_inf_nan=False),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                self._write, return_schema=core_schema.str_schema()
+            ),
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Return how an editor sees the quantity: as text."""
+        return {
+            "type": "string",
+            "pattern": r"^\s*[-+]?[0-9.]+([eE][-+]?[0-9]+)?\s*[A-Za-z].*$",
+            "examples": [f"1 {self.unit}"],
+        }
+
+    def _read(self, value: Any) -> float:
+        if isinstance(value, _Plain):  # validated before
+            return value
+        return _Plain(parse_quantity(value, self.unit))
+
+    def _write(self, value: float) -> str:
+        return f"{float(value)!r} {self.unit}"
+
+
+def quantity(unit: str, *, positive: bool = True) -> Any:
+    """Return a pydantic type for floats in `unit`, written as text with a unit in YAML."""
+    return Annotated[float, InUnit(unit, positive)]

@@ -1,1 +1,18 @@
+"""Survey descriptions: YAML to validated settings, with errors that name the line."""
 
+from scrframe.config.available import available_columns, own_columns
+from scrframe.config.data_root import SAMPLE, DataRoot, resolve_data_root
+from scrframe.config.loading import load_survey
+from scrframe.config.simulation import SimulationSettings
+from scrframe.config.survey import SurveyDescription
+
+__all__ = [
+    "SAMPLE",
+    "DataRoot",
+    "SimulationSettings",
+    "SurveyDescription",
+    "available_columns",
+    "load_survey",
+    "own_columns",
+    "resolve_data_root",
+]

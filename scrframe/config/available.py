@@ -1,0 +1,141 @@
+"""Which columns the chosen plugins provide, and whether cuts and levels name only those."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from scrframe.config.document import Document, Path
+from scrframe.config.problems import line
+from scrframe.config.survey import SurveyDescription
+from scrframe.errors import ConfigError
+from scrframe.plugin import (
+    ExtinctionCatalogue,
+    OffsetLevel,
+    ReferenceCatalogue,
+    Registry,
+    SurveyLoader,
+)
+from scrframe.tables.columns import (
+    BY_NAME,
+    DETECTION_REQUIRED,
+    EXTINCTION_REQUIRED,
+    REFERENCE_REQUIRED,
+    Column,
+)
+from scrframe.tables.cuts import Cut, unknown_column
+from scrframe.tables.derived import INPUTS
+
+
+def own_columns(description: SurveyDescription, registry: Registry) -> tuple[Column, ...]:
+    """Return the columns outside the vocabulary that the chosen plugins provide."""
+    loader, reference, extinction = _chosen(description, registry)
+    return (*loader.own_columns, *reference.own_columns, *extinction.own_columns)
+
+
+def available_columns(description: SurveyDescription, registry: Registry) -> frozenset[str]:
+    """Return the names that cuts can use with the chosen plugins.
+
+    A derived column is available when the columns that it is made from are.
+    """
+    loader, reference, extinction = _chosen(description, registry)
+    names = {
+        *DETECTION_REQUIRED,
+        *loader.columns,
+        *REFERENCE_REQUIRED,
+        *reference.columns,
+        *EXTINCTION_REQUIRED,
+        *extinction.columns,
+        *(column.name for column in own_columns(description, registry)),
+    }
+    derived = {name for name, inputs in INPUTS.items() if names.issuperset(inputs)}
+    if reference.provides != "spectra":
+        derived.discard("xp_snr")
+    return frozenset(names | derived)
+
+
+def check_columns(
+    description: SurveyDescription, document: Document, registry: Registry
+) -> list[str]:
+    """Return a line for each cut or level that names a column which is not there."""
+    own = own_columns(description, registry)
+    available = available_columns(description, registry)
+    found = []
+    for path, cut in _cuts(description):
+        message = _wrong_cut(cut, own, available)
+        if message:
+            found.append(line(document, path, message))
+    return [*found, *_wrong_levels(description, document, registry)]
+
+
+def _chosen(
+    description: SurveyDescription, registry: Registry
+) -> tuple[SurveyLoader, ReferenceCatalogue, ExtinctionCatalogue]:
+    return (
+        registry.get(SurveyLoader, description.loader.kind),
+        registry.get(ReferenceCatalogue, description.reference.kind),
+        registry.get(ExtinctionCatalogue, description.extinction.values.kind),
+    )
+
+
+def _cuts(description: SurveyDescription) -> Iterable[tuple[Path, Cut]]:
+    groups: dict[Path, tuple[Cut, ...]] = {
+        ("selection", "calibration"): description.selection.calibration,
+        ("selection", "control"): description.selection.control,
+        ("zero_point",): description.zero_point,
+    }
+    for path, cuts in groups.items():
+        for index, cut in enumerate(cuts):
+            yield (*path, index), cut
+
+
+def _wrong_cut(cut: Cut, own: tuple[Column, ...], available: frozenset[str]) -> str | None:
+    for name in cut.names:
+        if name in BY_NAME and name not in available:
+            return (
+                f'"{name}" is provided by none of the chosen plugins'
+                f" (available: {', '.join(sorted(available))})"
+            )
+        if name not in available:
+            return unknown_column(name, available)
+    try:
+        cut.stage(own)
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+def _wrong_levels(
+    description: SurveyDescription, document: Document, registry: Registry
+) -> Iterable[str]:
+    loader = registry.get(SurveyLoader, description.loader.kind)
+    # Corrections are applied to catalogues alone, so a level lives on what the loader gives.
+    own = (column.name for column in loader.own_columns)
+    columns = {*DETECTION_REQUIRED, *loader.columns, *own}
+    for index, level in enumerate(description.offsets.levels):
+        descriptor = registry.get(OffsetLevel, level.kind)
+        for name in descriptor.needs(level.settings):
+            if name not in columns:
+                path = _mention(document, ("offsets", "levels", index), name)
+                yield line(document, path, unknown_column(name, columns))
+
+
+def _mention(document: Document, path: Path, name: str) -> Path:
+    """Return the path of the value, at or below a path, that is the name."""
+    node: Any = document.data
+    for step in path:
+        try:
+            node = node[step]
+        except (KeyError, IndexError, TypeError):
+            return path
+    return next(_find(node, path, name), path)
+
+
+def _find(node: Any, path: Path, name: str) -> Iterator[Path]:
+    items: Iterable[tuple[Any, Any]] = enumerate(node) if isinstance(node, list) else ()
+    if isinstance(node, dict):
+        items = node.items()
+    for step, item in items:
+        if item == name and step not in ("name", "kind", "parent"):
+            yield (*path, step)
+        yield from _find(item, (*path, step), name)

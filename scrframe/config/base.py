@@ -1,0 +1,59 @@
+"""What the core's settings are built from: a strict base and annotated types."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    Strict,
+    WithJsonSchema,
+)
+
+from scrframe.errors import ConfigError
+from scrframe.tables.cuts import Cut
+
+
+class Settings(BaseModel):
+    """Settings of the core: unknown keys are refused, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+def as_written(value: Any) -> Any:
+    """Return a default in the form that it has in YAML; pydantic validates it like that."""
+    return value
+
+
+#: A number (text and booleans are refused).
+Real = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+#: A whole number.
+Whole = Annotated[int, Strict()]
+#: true or false.
+Switch = Annotated[bool, Strict()]
+#: A name that is part of file and column names.
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
+
+
+def _read_cut(value: Any) -> Cut:
+    if isinstance(value, Cut):
+        return value
+    if not isinstance(value, str):
+        raise ValueError('is no cut; expected text such as "mag < 21.5"')
+    try:
+        return Cut.parse(value)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+
+
+#: A cut, written as text.
+CutText = Annotated[
+    Cut,
+    BeforeValidator(_read_cut),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string", "examples": ["mag < 21.5", "abs(gal_b) > 3.5"]}),
+]

@@ -1,0 +1,161 @@
+"""From pydantic's errors to sentences that name the key and say what is expected."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from scrframe.config.document import Document, Path
+from scrframe.tables.names import did_you_mean
+
+#: Type of an error whose message is final.
+WORDED = "scrframe"
+_PREDICATES = ("has ", "is ", "lacks ", "must ", "needs ", "names ")
+
+
+def problem(path: Path, message: str, value: Any = None) -> InitErrorDetails:
+    """Return an error with a final message for a key below the model being validated."""
+    final = PydanticCustomError(WORDED, message)
+    return {"type": final, "loc": path, "input": value}
+
+
+def reword(
+    error: ValidationError,
+    model: type[BaseModel],
+    prefix: Path = (),
+    also_known: Sequence[str] = (),
+) -> list[InitErrorDetails]:
+    """Return the errors with final messages, their paths below `prefix`.
+
+    Parameters
+    ----------
+    error : ValidationError
+        Errors of the model.
+    model : type of BaseModel
+        The model, for the keys that it knows.
+    prefix : tuple
+        Where the model lies in the whole.
+    also_known : sequence of str
+        Keys that stand beside the model's own.
+    """
+    return [
+        problem((*prefix, *_path(detail)), _message(detail, model, also_known), detail["input"])
+        for detail in error.errors(include_url=False)
+    ]
+
+
+def lines(error: ValidationError, model: type[BaseModel], document: Document) -> list[str]:
+    """Return one line ``file:line:column: key message`` for each error, without repetition."""
+    found = [
+        line(document, _path(detail), _message(detail, model, ()))
+        for detail in error.errors(include_url=False)
+    ]
+    return list(dict.fromkeys(found))
+
+
+def line(document: Document, path: Path, message: str) -> str:
+    """Return ``origin: key message`` for one error."""
+    unknown = message.startswith("is an unknown key")
+    shown = dotted(document, path) or "the description"
+    link = " " if message.startswith(_PREDICATES) else ": "
+    return f"{document.origin(path, of_key=unknown)}: {shown}{link}{message}"
+
+
+def dotted(document: Document, path: Path) -> str:
+    """Return a path as ``--set`` takes it: list items that have a name go by it."""
+    parts, node = [], document.data
+    for step in path:
+        if isinstance(node, dict) and step in node:
+            parts.append(str(step))
+            node = node[step]
+        elif isinstance(node, list) and isinstance(step, int) and step < len(node):
+            node = node[step]
+            named = isinstance(node, dict) and isinstance(node.get("name"), str)
+            parts.append(node["name"] if named else str(step))
+        elif isinstance(node, (dict, list)) or node is None:
+            # Not in the text: a default, or a branch of a type that pydantic names.
+            parts.append(str(step))
+            node = None
+        else:
+            break
+    return ".".join(parts)
+
+
+def _path(detail: Any) -> Path:
+    path: Path = tuple(detail["loc"])
+    return path[:-1] if detail["type"] == "missing" else path
+
+
+def _message(detail: Any, model: type[BaseModel], also_known: Sequence[str]) -> str:
+    kind, path = detail["type"], tuple(detail["loc"])
+    if kind == WORDED:
+        return str(detail["msg"])
+    if kind == "missing":
+        return f'lacks the key "{path[-1]}"'
+    if kind == "extra_forbidden":
+        beside = also_known if len(path) == 1 else ()
+        return unknown_key(str(path[-1]), [*beside, *known_keys(model, path[:-1])])
+    if kind in ("value_error", "assertion_error"):
+        return " ".join(str(detail["ctx"]["error"]).split())
+    return f"is {_shown(detail['input'])}; expected {_expected(detail)}"
+
+
+def _expected(detail: Any) -> str:
+    if detail["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        return "a mapping of keys"
+    if detail["type"] in ("list_type", "tuple_type"):
+        return "a list"
+    said = str(detail["msg"])
+    for start in ("Input should be ", "String should ", "Value should be "):
+        said = said.removeprefix(start)
+    if detail["type"] != "literal_error":
+        return said
+    choices = [choice.strip("'") for choice in said.replace(" or ", ", ").split(", ")]
+    return said + did_you_mean(str(detail["input"]), choices)
+
+
+def unknown_key(key: str, known: Sequence[str]) -> str:
+    """Return the message for a key that does not exist."""
+    near = did_you_mean(key, known)
+    return f"is an unknown key{near or '; known are: ' + ', '.join(known)}"
+
+
+def known_keys(model: type[BaseModel], path: Path) -> list[str]:
+    """Return the keys of the model that lies at a path below a model."""
+    for step in path:
+        if isinstance(step, str) and step in model.model_fields:
+            inner = list(_models(model.model_fields[step].annotation))
+            if not inner:
+                break
+            model = inner[0]
+    return [name for name in model.model_fields if name not in _hidden(model)]
+
+
+def _hidden(model: type[BaseModel]) -> frozenset[str]:
+    return getattr(model, "hidden_fields", frozenset())
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) in (tuple, list, Union, types.UnionType, Annotated):
+        for argument in get_args(annotation):
+            yield from _models(argument)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "empty"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        text = f'"{value}"'
+    elif isinstance(value, (int, float)):
+        text = repr(value)
+    else:
+        return "a list" if isinstance(value, (list, tuple)) else "a mapping"
+    return " ".join(text.split()) if len(text) < 80 else text[:76] + '..."'

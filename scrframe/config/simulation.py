@@ -1,0 +1,85 @@
+"""Settings of simulated surveys, the built-in sample among them."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from scrframe.config.base import Real, Settings, Switch, Whole
+
+
+class SimulationSettings(Settings):
+    """What a simulated survey holds; amplitudes are standard deviations in mag.
+
+    Everything random follows from `seed`. The switches and amplitudes after the three
+    levels of offsets are traits of real data; each can be turned off by itself.
+    """
+
+    fields: Whole = Field(default=36, ge=1, description="Number of fields, of two pointings each.")
+    density: Real = Field(default=1900.0, gt=0, description="Stars per square degree.")
+    seed: Whole = Field(default=1, ge=0, description="Seed of everything random.")
+    control_fields: Whole = Field(
+        default=6, ge=0, description="How many of the fields lie in the control region."
+    )
+    overlapping_fields: Real = Field(
+        default=0.3, ge=0, le=1, description="Share of the fields that overlap a neighbour."
+    )
+    visit_sd: Real = Field(default=0.063, ge=0, description="Offsets of visits, in mag.")
+    visit_seasonal: Real = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Share of the variance of visits that follows the season.",
+    )
+    ccd_sd: Real = Field(default=0.022, ge=0, description="Offsets of a CCD in a visit, in mag.")
+    ccd_static: Real = Field(
+        default=0.6, ge=0, le=1, description="Share of their variance that stands."
+    )
+    ccd_drift: Real = Field(default=0.25, ge=0, le=1, description="Share that drifts with time.")
+    ccd_jitter: Real = Field(
+        default=0.15, ge=0, le=1, description="Share that is new in every visit."
+    )
+    pixel_sd: Real = Field(default=0.009, ge=0, description="Offsets over a CCD's pixels, in mag.")
+    extinction_noise: Switch = Field(
+        default=True, description="Measured extinctions have errors, correlated with the spectra's."
+    )
+    xp_noise: Switch = Field(default=True, description="Spectra have noise of the real size.")
+    law_variation: Real = Field(
+        default=0.02, ge=0, description="Relative variation of the extinction law between fields."
+    )
+    hidden_scatter: Real = Field(
+        default=0.05, ge=0, description="Scatter of colours that spectra do not show, in mag."
+    )
+    hidden_coherent: Real = Field(
+        default=0.3, ge=0, le=1, description="Share of its variance that is coherent over degrees."
+    )
+    population_gradients: Switch = Field(
+        default=True,
+        description="Colours, giants and metallicity vary by field and with extinction.",
+    )
+    outliers: Real = Field(
+        default=0.01, ge=0, lt=1, description="Share of detections that are wrong."
+    )
+    variables: Real = Field(default=0.02, ge=0, lt=1, description="Share of stars that vary.")
+    error_underestimate: Real = Field(
+        default=1.5, gt=0, description="True photometric errors divided by those in the catalogues."
+    )
+    defective_column: Switch = Field(
+        default=True, description="One column of one CCD is defective."
+    )
+    photometric_floor: Real = Field(
+        default=0.003, ge=0, description="Photometric error of the brightest stars, in mag."
+    )
+    photometric_limit: Real = Field(
+        default=21.5, description="Magnitude at which the photometric error is 0.1 mag."
+    )
+
+    @model_validator(mode="after")
+    def _shares(self) -> SimulationSettings:
+        total = self.ccd_static + self.ccd_drift + self.ccd_jitter
+        if abs(total - 1) > 1e-6:
+            raise ValueError(
+                f"has ccd_static + ccd_drift + ccd_jitter = {total:g}; shares must sum to 1"
+            )
+        if self.control_fields > self.fields:
+            raise ValueError("has more control_fields than fields")
+        return self

@@ -1,0 +1,218 @@
+"""`SurveyDescription`: everything that a run does, with the paper's values as defaults."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, PrivateAttr, field_validator
+
+from scrframe.config.base import CutText, Label, Real, Settings, Switch, Whole, as_written
+from scrframe.config.document import escape, reads_as_text
+from scrframe.config.plugin_blocks import (
+    ColourModelBlock,
+    CurveBlock,
+    DiagnosticBlock,
+    ExtinctionBlock,
+    LevelBlock,
+    LoaderBlock,
+    ReferenceBlock,
+    WriterBlock,
+)
+from scrframe.config.simulation import SimulationSettings
+from scrframe.units import InUnit
+
+DEFAULT_ROOT = "${SCRFRAME_DATA:-sample}"
+#: The paper's three levels.
+DEFAULT_LEVELS: tuple[dict[str, Any], ...] = (
+    {"name": "visit", "kind": "group", "by": ["visit"]},
+    {"name": "ccd", "kind": "group", "by": ["visit", "ccd"]},
+    {"name": "pixel", "kind": "bin", "by": ["ccd"], "size": "256 pix"},
+)
+#: The stars that fix u_ZP in the paper.
+DEFAULT_ZERO_POINT = ("mag > 14", "mag < 17", "colour > 1", "colour < 2", "extinction < 1")
+
+
+class DataSettings(Settings):
+    """Where the input lies."""
+
+    root: str = Field(
+        default="sample",
+        min_length=1,
+        description="Data root; `sample` is the built-in sample survey, a directory so called"
+        " is ./sample. Relative paths start at the working directory. Default"
+        f" {DEFAULT_ROOT}.",
+    )
+    on_bad_file: Literal["stop", "skip"] = Field(
+        default="stop",
+        description="Whether a damaged catalogue stops the run or is left out and listed.",
+    )
+
+
+class ExtinctionSettings(Settings):
+    """The extinction of stars and the extinction curve."""
+
+    values: ExtinctionBlock
+    curve: CurveBlock
+
+
+class SelectionSettings(Settings):
+    """Which detections calibrate, and which of them train the colour model."""
+
+    calibration: tuple[CutText, ...] = Field(
+        min_length=1, description="Cuts of the Calibration Sample, in the order of counting."
+    )
+    control: tuple[CutText, ...] = Field(
+        min_length=1, description="Further cuts of the Control Sample, which trains the model."
+    )
+
+
+class ReddeningSettings(Settings):
+    """The reddening law R(C0) and the rounds of fitting it (paper, Eq. 1 and 4)."""
+
+    order: Whole = Field(default=2, ge=0, le=5, description="Order of the polynomial R(C0).")
+    start: Real = Field(default=1.39, description="R of the first round.")
+    max_rounds: Whole = Field(default=5, ge=1, description="Largest number of rounds.")
+    tolerance: Real = Field(
+        default=0.005,
+        gt=0,
+        description="Largest change of R, over the range of C0, of a settled law.",
+    )
+    visit_constants: Switch = Field(
+        default=True, description="One free constant a visit; false: one for all, as in the paper."
+    )
+    clip_sigma: Real = Field(
+        default=3.0,
+        gt=0,
+        description="Residuals beyond this many standard deviations are left out.",
+    )
+    clip_rounds: Whole = Field(3, ge=1, description="Rounds of fitting and clipping.")
+    colour_percentiles: tuple[
+        Annotated[Real, Field(ge=0, le=100)], Annotated[Real, Field(ge=0, le=100)]
+    ] = Field(
+        default=(5.0, 95.0), description="Range of C0, in per cent, over which laws are compared."
+    )
+
+    @field_validator("colour_percentiles")
+    @classmethod
+    def _ascending(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if value[0] >= value[1]:
+            raise ValueError("must ascend")
+        return value
+
+
+class OffsetSettings(Settings):
+    """The hierarchy of offsets."""
+
+    mode: Literal["sequential"] = Field(
+        default="sequential", description="How the levels are solved: one after the other."
+    )
+    min_stars: Whole = Field(
+        default=20, ge=1, description="Stars that a group needs for an offset."
+    )
+    max_rounds: Whole = Field(
+        default=5, ge=1, description="Largest number of rounds of colour model and visit offsets."
+    )
+    tolerance: Annotated[float, InUnit("mag")] = Field(
+        default=as_written("0.5 mmag"),
+        description="Largest change of the visit offsets when they have settled.",
+    )
+    levels: tuple[LevelBlock, ...] = Field(
+        default=as_written(DEFAULT_LEVELS),
+        min_length=1,
+        description="Levels, in the order in which they are solved.",
+    )
+
+    @field_validator("mode", mode="before")
+    @classmethod
+    def _known_mode(cls, value: Any) -> Any:
+        if value == "joint":
+            raise ValueError('is "joint", which is not yet available; use "sequential"')
+        return value
+
+    @field_validator("levels")
+    @classmethod
+    def _tree(cls, levels: tuple[LevelBlock, ...]) -> tuple[LevelBlock, ...]:
+        before: list[str] = []
+        for level in levels:
+            if level.name in before:
+                raise ValueError(f'has two levels called "{level.name}"')
+            if level.name in ("total", "none"):
+                raise ValueError(f'has a level called "{level.name}", a reserved word')
+            if level.parent is not None and level.parent not in before:
+                raise ValueError(
+                    f'has level "{level.name}" with parent "{level.parent}", which is no level'
+                    f" before it ({', '.join(before) or 'none'})"
+                )
+            before.append(level.name)
+        return levels
+
+
+class SurveyDescription(Settings):
+    """A survey and its calibration; `load_survey` makes one from YAML."""
+
+    name: Label = Field(description="Name of the survey, also of its directory of results.")
+    band: str = Field(min_length=1, description="Band to be calibrated, as the survey names it.")
+    data: DataSettings = Field(default_factory=DataSettings)
+    loader: LoaderBlock
+    reference: ReferenceBlock
+    extinction: ExtinctionSettings
+    selection: SelectionSettings
+    colour_model: ColourModelBlock
+    reddening: ReddeningSettings = Field(default_factory=ReddeningSettings)
+    offsets: OffsetSettings = Field(default=as_written({}), validate_default=True)
+    zero_point: tuple[CutText, ...] = Field(
+        default=as_written(DEFAULT_ZERO_POINT),
+        description="Cuts of the detections whose mean difference is u_ZP.",
+    )
+    writers: tuple[WriterBlock, ...] = Field(
+        default=as_written(({"kind": "fits_catalogue"},)),
+        description="Formats of the corrected catalogues.",
+    )
+    diagnostics: tuple[DiagnosticBlock, ...] = Field(
+        default=as_written(({"kind": "spread"},)),
+        description="Figures of merit that go into summary.json.",
+    )
+    simulation: SimulationSettings = Field(default_factory=SimulationSettings)
+
+    _source: Path | None = PrivateAttr(None)
+
+    @property
+    def source(self) -> Path | None:
+        """The file that the description was loaded from."""
+        return self._source
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SurveyDescription) and self.canonical() == other.canonical()
+
+    def __hash__(self) -> int:
+        return hash(self.digest())
+
+    def canonical(self) -> dict[str, Any]:
+        """Return the description as plain data: text, numbers, lists and mappings."""
+        return self.model_dump(mode="json")
+
+    def as_yaml(self) -> str:
+        """Return the description as used, every default included, as YAML."""
+        data = escape(self.canonical())
+        return yaml.dump(data, Dumper=_Dumper, sort_keys=False, width=100, allow_unicode=True)
+
+    def digest(self) -> str:
+        """Return the SHA-256 of what the description says, wherever its file lies."""
+        text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that our own reader would take for something else."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = None if reads_as_text(text) else "'"
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
