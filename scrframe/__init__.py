@@ -1,3 +1,51 @@
 """scrframe: putting survey photometry on one scale with Stellar Colour Regression."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from scrframe.config import SurveyDescription, load_survey
+    from scrframe.offsets.apply import apply_solution
+    from scrframe.pipeline import Run, apply, calibrate, simulate, validate
+    from scrframe.plugin import hookimpl
+    from scrframe.tables import Detections, Solution
+
+__all__ = [
+    "Detections",
+    "Run",
+    "Solution",
+    "SurveyDescription",
+    "__version__",
+    "apply",
+    "apply_solution",
+    "calibrate",
+    "hookimpl",
+    "load_survey",
+    "simulate",
+    "validate",
+]
+
+#: Where the names of the API live; they are imported at their first use.
+_HOME = {
+    "Detections": "scrframe.tables",
+    "Run": "scrframe.pipeline",
+    "Solution": "scrframe.tables",
+    "SurveyDescription": "scrframe.config",
+    "apply": "scrframe.pipeline",
+    "apply_solution": "scrframe.offsets.apply",
+    "calibrate": "scrframe.pipeline",
+    "hookimpl": "scrframe.plugin",
+    "load_survey": "scrframe.config",
+    "simulate": "scrframe.pipeline",
+    "validate": "scrframe.pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'scrframe' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,10 @@ from pydantic import Field
 from scipy.optimize import curve_fit
 
 from scrframe.plugin import Diagnostic, PluginConfig, hookimpl
-from scrframe.units import quantity
+from scrframe.units import InUnit
 
 FloatArray = npt.NDArray[np.float64]
+Magnitude = Annotated[float, InUnit("mag")]
 #: Standard deviation of a normal distribution over its median absolute deviation.
 MAD_TO_SIGMA = 1.4826
 
@@ -22,8 +23,8 @@ MAD_TO_SIGMA = 1.4826
 class SpreadConfig(PluginConfig):
     """How the histogram is made to which a Gaussian is fitted."""
 
-    bin_width: quantity("mag") = Field("0.005 mag", description="Width of a histogram bin.")  # type: ignore[valid-type]
-    half_range: quantity("mag") = Field(  # type: ignore[valid-type]
+    bin_width: Magnitude = Field("0.005 mag", description="Width of a histogram bin.")
+    half_range: Magnitude = Field(
         "0.3 mag", description="Differences further from the median are not in the histogram."
     )
 

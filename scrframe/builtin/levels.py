@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +14,11 @@ from pydantic import Field
 from scrframe.errors import DataError
 from scrframe.plugin import OffsetLevel, PluginConfig, hookimpl
 from scrframe.tables import Detections, FittedLevel, LevelDesign, MatchedStars
-from scrframe.units import quantity
+from scrframe.units import InUnit
 
 VERSION = "1"
 IntArray = npt.NDArray[np.int64]
+Pixels = Annotated[float, InUnit("pix")]
 
 
 class GroupConfig(PluginConfig):
@@ -30,8 +31,8 @@ class BinConfig(PluginConfig):
     """Square bins in the two coordinates of a detector."""
 
     by: tuple[str, ...] = Field(default=("ccd",), description="Columns that set maps apart.")
-    size: quantity("pix") = Field("256 pix", description="Side of a bin.")  # type: ignore[valid-type]
-    extent: tuple[quantity("pix"), quantity("pix")] | None = Field(  # type: ignore[valid-type]
+    size: Pixels = Field("256 pix", description="Side of a bin.")
+    extent: tuple[Pixels, Pixels] | None = Field(
         None, description="Size of a detector in x and y; by default what the sample spans."
     )
 

@@ -100,7 +100,7 @@ class ColourModelBlock(PluginBlock):
         default=1, ge=0, description="Seed of the split, the folds and the backend."
     )
     regrow_rounds: Whole = Field(
-        2,
+        default=2,
         ge=1,
         description="Rounds of visit offsets in which a model is grown anew; after them a model"
         " that is linear in its labels keeps its structure.",
@@ -133,3 +133,17 @@ class DiagnosticBlock(PluginBlock):
     """A figure of merit that goes into summary.json."""
 
     descriptor: ClassVar[type[Descriptor]] = Diagnostic
+
+
+#: All of them.
+BLOCKS: tuple[type[PluginBlock], ...] = (
+    LoaderBlock,
+    ReferenceBlock,
+    CorrectionBlock,
+    ExtinctionBlock,
+    CurveBlock,
+    ColourModelBlock,
+    LevelBlock,
+    WriterBlock,
+    DiagnosticBlock,
+)

@@ -89,7 +89,7 @@ class ReddeningSettings(Settings):
         gt=0,
         description="Residuals beyond this many standard deviations are left out.",
     )
-    clip_rounds: Whole = Field(3, ge=1, description="Rounds of fitting and clipping.")
+    clip_rounds: Whole = Field(default=3, ge=1, description="Rounds of fitting and clipping.")
     colour_percentiles: tuple[
         Annotated[Real, Field(ge=0, le=100)], Annotated[Real, Field(ge=0, le=100)]
     ] = Field(

@@ -17,6 +17,7 @@ from scrframe.plugin.descriptors import (
     Smoother,
     SurveyLoader,
     Writer,
+    file_part,
 )
 from scrframe.plugin.hookspecs import hookimpl, hookspec
 from scrframe.plugin.registry import BrokenPlugin, Registry, load_registry
@@ -41,6 +42,7 @@ __all__ = [
     "Smoother",
     "SurveyLoader",
     "Writer",
+    "file_part",
     "hookimpl",
     "hookspec",
     "load_registry",

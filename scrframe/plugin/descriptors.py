@@ -58,6 +58,20 @@ class Part:
     detail: Mapping[str, Any]
 
 
+def file_part(path: Path, key: str) -> Part:
+    """Return the part that is one whole file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    key : str
+        Its path relative to the data root, with forward slashes.
+    """
+    state = path.stat()
+    return Part(key, path, f"{state.st_size}-{state.st_mtime_ns}", {})
+
+
 @dataclass(frozen=True)
 class Descriptor:
     """What every descriptor has.
@@ -89,7 +103,7 @@ class SurveyLoader(Descriptor):
     parts : callable (config, root) -> list of Part
         Finds the input, without reading it; raises DataError when there is none.
     read : callable (part, config, columns) -> Detections
-        Reads one part; `columns` restricts the result to required columns plus these
+        Reads one part, also a `file_part` of a further catalogue; `columns` restricts the result to required columns plus these
         (None: all). Every detection is kept, in file order; one without a magnitude has NaN.
     columns : tuple of str
         Names of the vocabulary's columns that `read` provides.

@@ -1,0 +1,161 @@
+"""The plugins that a description chooses, with their settings and their input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scrframe.config import SurveyDescription
+from scrframe.errors import DataError
+from scrframe.pipeline.correct import ChosenWriter
+from scrframe.plugin import (
+    ChosenCorrection,
+    ColourModel,
+    ExtinctionCatalogue,
+    ExtinctionCurve,
+    OffsetLevel,
+    Part,
+    PluginConfig,
+    ReferenceCatalogue,
+    Registry,
+    SurveyLoader,
+    Writer,
+)
+from scrframe.tables import STAGES, Column
+from scrframe.tables.columns import DETECTION_REQUIRED
+from scrframe.tables.cuts import Cut
+
+#: Columns of detections that are kept when the loader has them, for reports and null tests.
+KEPT = ("field", "airmass", "seeing", "exposure_time", "classification")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Descriptors by role; settings come from the description's blocks."""
+
+    survey: SurveyDescription
+    registry: Registry
+    loader: SurveyLoader
+    reference: ReferenceCatalogue
+    extinctions: ExtinctionCatalogue
+    curve: ExtinctionCurve
+    backend: ColourModel
+    levels: tuple[OffsetLevel, ...]
+    writers: tuple[ChosenWriter, ...]
+
+    @property
+    def own_columns(self) -> tuple[Column, ...]:
+        """Columns of the chosen plugins outside the vocabulary."""
+        return (
+            *self.loader.own_columns,
+            *self.reference.own_columns,
+            *self.extinctions.own_columns,
+        )
+
+    def cuts(self) -> dict[str, tuple[Cut, ...]]:
+        """Return the cuts of the Calibration Sample by stage, in written order."""
+        cuts = self.survey.selection.calibration
+        return {
+            stage: tuple(cut for cut in cuts if cut.stage(self.own_columns) == stage)
+            for stage in STAGES
+        }
+
+    def detection_columns(self) -> tuple[str, ...]:
+        """Return the columns to ask the loader for: what cuts and levels use, and some more."""
+        selection = self.survey.selection
+        cuts = (*selection.calibration, *selection.control, *self.survey.zero_point)
+        used = {name for cut in cuts for name in cut.names} | set(
+            level_columns(self.survey, self.registry)
+        )
+        own = {column.name for column in self.loader.own_columns}
+        offered = [*self.loader.columns, *sorted(own)]
+        keep = [name for name in offered if name in used or name in KEPT]
+        return tuple(name for name in keep if name not in DETECTION_REQUIRED)
+
+    def corrections(self, root: Path) -> tuple[ChosenCorrection, ...]:
+        """Return the corrections of the reference catalogue that are asked for."""
+        known = {correction.name: correction for correction in self.reference.corrections}
+        return tuple(
+            ChosenCorrection(known[block.kind], block.settings, root)
+            for block in self.survey.reference.corrections
+        )
+
+
+def level_columns(survey: SurveyDescription, registry: Registry) -> tuple[str, ...]:
+    """Return the columns of detections that the offset levels of a description read."""
+    return tuple(
+        name
+        for block in survey.offsets.levels
+        for name in registry.get(OffsetLevel, block.kind).needs(block.settings)
+        if name not in DETECTION_REQUIRED
+    )
+
+
+def choose(survey: SurveyDescription, registry: Registry) -> Chosen:
+    """Look up everything that a description names.
+
+    Raises
+    ------
+    PluginError
+        If something is not installed.
+    """
+    return Chosen(
+        survey=survey,
+        registry=registry,
+        loader=registry.get(SurveyLoader, survey.loader.kind),
+        reference=registry.get(ReferenceCatalogue, survey.reference.kind),
+        extinctions=registry.get(ExtinctionCatalogue, survey.extinction.values.kind),
+        curve=registry.get(ExtinctionCurve, survey.extinction.curve.kind),
+        backend=registry.get(ColourModel, survey.colour_model.kind),
+        levels=tuple(registry.get(OffsetLevel, block.kind) for block in survey.offsets.levels),
+        writers=tuple(
+            ChosenWriter(registry.get(Writer, block.kind), block.settings)
+            for block in survey.writers
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Every part of every input, found but not yet read."""
+
+    root: Path
+    catalogues: tuple[Part, ...]
+    sources: tuple[Part, ...]
+    features: tuple[Part, ...]
+    extinctions: tuple[Part, ...]
+
+    def all(self) -> tuple[Part, ...]:
+        """Return all parts."""
+        return (*self.catalogues, *self.sources, *self.features, *self.extinctions)
+
+
+def find_inputs(chosen: Chosen, root: Path) -> Inputs:
+    """Find the input of all chosen plugins below a data root.
+
+    Raises
+    ------
+    DataError
+        If the root or any input is missing.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root}: no such data root; give one with --data or SCRFRAME_DATA")
+    survey = chosen.survey
+    reference = survey.reference.settings
+    return Inputs(
+        root,
+        _parts(chosen.loader.parts, survey.loader.settings, root),
+        _parts(chosen.reference.source_parts, reference, root),
+        _parts(chosen.reference.feature_parts, reference, root),
+        _parts(chosen.extinctions.parts, survey.extinction.values.settings, root),
+    )
+
+
+def _parts(
+    find: Callable[[PluginConfig, Path], Sequence[Part]], settings: PluginConfig, root: Path
+) -> tuple[Part, ...]:
+    parts = tuple(find(settings, root))
+    if not parts:
+        raise DataError(f"{root}: nothing to read for {type(settings).__name__}")
+    return parts

@@ -1,0 +1,223 @@
+"""First pass: read every catalogue and keep what may calibrate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scrframe.errors import DataError
+from scrframe.pipeline.executor import run_tasks
+from scrframe.pipeline.observer import Observer
+from scrframe.pipeline.workspace import Workspace, load_arrow, save_arrow
+from scrframe.plugin import Part, PluginConfig, SurveyLoader
+from scrframe.tables import Detections, Footprint, unit_vectors
+from scrframe.tables.cuts import Cut
+from scrframe.tables.derived import derive
+
+
+@dataclass(frozen=True)
+class ReadTask:
+    """One part to read in a worker."""
+
+    loader: SurveyLoader
+    settings: PluginConfig
+    part: Part
+    columns: tuple[str, ...]
+    cuts: tuple[Cut, ...]
+    target: Path
+
+
+@dataclass(frozen=True)
+class VisitSeen:
+    """A visit that was read.
+
+    Attributes
+    ----------
+    key, file, field : str
+    mjd : float
+    ra_deg, dec_deg, radius_deg : float
+        A disc that holds its detections.
+    detections : int
+        All of them, before any cut.
+    """
+
+    key: str
+    file: str
+    field: str
+    mjd: float
+    ra_deg: float
+    dec_deg: float
+    radius_deg: float
+    detections: int
+
+
+@dataclass(frozen=True)
+class PartRead:
+    """What became of one part.
+
+    Attributes
+    ----------
+    part : Part
+    target : Path
+        Arrow file of the detections that passed.
+    counts : tuple of int
+        Detections read, and left after each cut.
+    visits : tuple of VisitSeen
+    error : str or None
+        Why a damaged part was left out.
+    """
+
+    part: Part
+    target: Path
+    counts: tuple[int, ...]
+    visits: tuple[VisitSeen, ...]
+    error: str | None = None
+
+
+def read_part(task: ReadTask) -> PartRead:
+    """Read one part, apply the cuts that need no reference star, keep the rest on disk."""
+    if not task.target.exists():
+        _read_fresh(task)
+    _, meta = load_arrow(task.target)
+    visits = tuple(VisitSeen(**visit) for visit in meta["visits"])
+    return PartRead(task.part, task.target, tuple(meta["counts"]), visits)
+
+
+def read_part_or_reason(task: ReadTask) -> PartRead:
+    """Read one part; a damaged one comes back with the reason."""
+    try:
+        return read_part(task)
+    except DataError as error:
+        return PartRead(task.part, task.target, (), (), str(error))
+
+
+def _read_fresh(task: ReadTask) -> None:
+    detections = task.loader.read(task.part, task.settings, task.columns)
+    visits = [vars(visit) for visit in visits_of(detections)]
+    counts = [len(detections)]
+    kept = detections.filter(np.isfinite(detections["mag"]))
+    kept = derive(kept, "detection", {name for cut in task.cuts for name in cut.names})
+    for cut in task.cuts:
+        kept = kept.filter(cut.evaluate(kept))
+        counts.append(len(kept))
+    save_arrow(task.target, kept.arrow, {"counts": counts, "visits": visits})
+
+
+def visits_of(detections: Detections) -> list[VisitSeen]:
+    """Describe the visits in a table of detections."""
+    codes, labels = detections.codes("visit")
+    vectors = unit_vectors(detections["ra"], detections["dec"])
+    seen = []
+    for code in np.unique(codes):
+        rows = np.flatnonzero(codes == code)
+        placed = rows[np.isfinite(vectors[rows]).all(axis=1)]
+        if not len(placed):
+            raise DataError(f"visit {labels[code]} has no detection with a position")
+        centre = vectors[placed].mean(axis=0)
+        centre /= np.linalg.norm(centre)
+        reach = np.arccos(np.clip((vectors[placed] @ centre).min(), -1, 1))
+        first = rows[0]
+        seen.append(
+            VisitSeen(
+                key=labels[code],
+                file=str(detections["file"][first]),
+                field=str(detections["field"][first]) if "field" in detections else "",
+                mjd=float(detections["mjd"][first]),
+                ra_deg=float(np.rad2deg(np.arctan2(centre[1], centre[0])) % 360),
+                dec_deg=float(np.rad2deg(np.arcsin(centre[2]))),
+                radius_deg=float(np.rad2deg(reach)),
+                detections=len(rows),
+            )
+        )
+    return seen
+
+
+@dataclass(frozen=True)
+class FirstPass:
+    """The catalogues as read."""
+
+    parts: tuple[PartRead, ...]
+    skipped: Mapping[str, str]
+
+    @property
+    def visits(self) -> list[VisitSeen]:
+        """All visits, in the order of the parts."""
+        return [visit for part in self.parts for visit in part.visits]
+
+    def footprint(self) -> Footprint:
+        """Return the sky that the visits cover, with a margin for proper motions."""
+        visits = self.visits
+        radius = max(visit.radius_deg for visit in visits) + 0.1
+        ra = np.array([visit.ra_deg for visit in visits])
+        dec = np.array([visit.dec_deg for visit in visits])
+        return Footprint(ra, dec, radius)
+
+
+def first_pass(
+    executor: Executor,
+    space: Workspace,
+    loader: SurveyLoader,
+    settings: PluginConfig,
+    parts: Sequence[Part],
+    columns: tuple[str, ...],
+    cuts: tuple[Cut, ...],
+    on_bad_file: str,
+    observer: Observer,
+) -> FirstPass:
+    """Read all parts in parallel.
+
+    Raises
+    ------
+    DataError
+        If a part is damaged and `on_bad_file` is ``stop``, if none is left, or if two
+        parts hold the same visit.
+    """
+    tasks = [
+        ReadTask(loader, settings, part, columns, cuts, space.target("detections", _key(part)))
+        for part in parts
+    ]
+    function = read_part_or_reason if on_bad_file == "skip" else read_part
+    with observer.step("Reading catalogues", len(tasks)) as done:
+        read = run_tasks(executor, function, tasks, done)
+    good = tuple(part for part in read if part.error is None)
+    skipped = {part.part.key: part.error for part in read if part.error is not None}
+    for key, reason in skipped.items():
+        observer.warning(f"left out {key}: {reason}")
+    if not good:
+        raise DataError(
+            "no catalogue could be read; the last reason: " + list(skipped.values())[-1]
+        )
+    _refuse_twins(good)
+    return FirstPass(good, skipped)
+
+
+def _key(part: Part) -> str:
+    return f"{part.key}|{part.fingerprint}"
+
+
+def _refuse_twins(parts: Sequence[PartRead]) -> None:
+    owner: dict[str, str] = {}
+    for part in parts:
+        for visit in part.visits:
+            other = owner.setdefault(visit.key, part.part.key)
+            if other != part.part.key:
+                raise DataError(
+                    f"visit {visit.key} is in two catalogues, {other} and {part.part.key};"
+                    " remove one of them"
+                )
+
+
+def load_detections(part: PartRead) -> Detections:
+    """Return the detections of a part that passed the first cuts."""
+    table, _ = load_arrow(part.target)
+    return Detections(table)
+
+
+def visit_rows(visits: Sequence[VisitSeen]) -> dict[str, list[Any]]:
+    """Return visits as columns."""
+    return {name: [getattr(visit, name) for visit in visits] for name in VisitSeen.__annotations__}

@@ -1,0 +1,108 @@
+"""Steps i to iii of the method on a matched sample, with the backend that is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from scrframe.errors import CalibrationError
+from scrframe.pipeline.observer import Observer
+from scrframe.plugin import ColourModel, FittedColourModel, PluginConfig
+from scrframe.scr.iteration import (
+    IterationSettings,
+    ModelMagnitudes,
+    Observations,
+    Round,
+    iterate,
+)
+from scrframe.scr.training import ColourPredictor, TrainingPlan
+from scrframe.tables import MatchedStars
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Trains a backend with fixed settings; the backend's numbers are checked."""
+
+    backend: ColourModel
+    settings: PluginConfig
+    seed: int
+    threads: int
+
+    def __call__(
+        self, features: npt.NDArray[np.float32], colour_mag: npt.NDArray[np.float64]
+    ) -> FittedColourModel:
+        """Train on features (t, m) and colours (t,).
+
+        Raises
+        ------
+        CalibrationError
+            If a training colour is not finite.
+        """
+        bad = int((~np.isfinite(colour_mag)).sum())
+        if bad:
+            raise CalibrationError(f"{bad} control stars have no finite intrinsic colour")
+        return self.backend.fit(
+            features, colour_mag, None, self.settings, seed=self.seed, threads=self.threads
+        )
+
+
+def observations(sample: MatchedStars) -> Observations:
+    """Return a matched sample as the arrays of the iteration."""
+    detections = sample.detections
+    visit, _ = detections.codes("visit")
+    return Observations(
+        mag=detections["mag"],
+        mag_err=detections["mag_err"],
+        reference_mag=sample.of_star("reference_mag"),
+        extinction=sample.of_star("extinction"),
+        star=sample.star,
+        visit=visit,
+        in_control=sample.in_control,
+        stars=len(sample.stars),
+    )
+
+
+def run_model(
+    sample: MatchedStars,
+    plan: TrainingPlan,
+    trainer: Trainer,
+    settings: IterationSettings,
+    observer: Observer,
+) -> ModelMagnitudes:
+    """Iterate colour model, law and visit offsets.
+
+    Raises
+    ------
+    CalibrationError
+        If the model or the law cannot be fitted, or the model's colours are not finite.
+    """
+    predictor = ColourPredictor(sample.features, plan, trainer)
+    with observer.step("Colour model and reddening law") as done:
+
+        def report(this: Round) -> None:
+            done(1)
+            observer.message(describe(this))
+
+        result = iterate(observations(sample), predictor, plan, settings, report)
+    if not np.isfinite(result.colour0_mag).all():
+        raise CalibrationError(
+            f"colour model {trainer.backend.name!r} predicted colours that are not finite"
+        )
+    if not result.converged:
+        observer.warning(
+            f"the visit offsets did not settle within {settings.max_rounds} rounds"
+            f" (last change {result.rounds[-1].visit_change_mag:.5f} mag)"
+        )
+    return result
+
+
+def describe(this: Round) -> str:
+    """Return one line about a round."""
+    if this.visit_change_mag is not None:
+        return (
+            f"  round {this.visit_round}: visit offsets moved by at most"
+            f" {1000 * this.visit_change_mag:.2f} mmag"
+        )
+    return f"  round {this.visit_round}.{this.law_round}: R moved by at most {this.law_change:.4f}"

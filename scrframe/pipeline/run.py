@@ -1,0 +1,238 @@
+"""The straight line: description to corrected catalogues."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scrframe import __version__
+from scrframe.config import SurveyDescription, resolve_data_root
+from scrframe.errors import ScrframeError
+from scrframe.offsets.apply import apply_solution
+from scrframe.pipeline.build import SampleBuilder
+from scrframe.pipeline.chosen import Chosen, Inputs, choose, find_inputs, level_columns
+from scrframe.pipeline.correct import (
+    CATALOGUES,
+    CorrectTask,
+    PartCorrected,
+    check_writers,
+    common_root,
+    correct_all,
+)
+from scrframe.pipeline.executor import open_executor
+from scrframe.pipeline.monitor import StepMonitor
+from scrframe.pipeline.observer import Observer
+from scrframe.pipeline.products import star_table, write_stars
+from scrframe.pipeline.provenance import input_hashes, versions, work_key
+from scrframe.pipeline.sample_survey import data_note, ensure_sample
+from scrframe.pipeline.solution_files import write_solution
+from scrframe.pipeline.solve import fit_model, solve
+from scrframe.pipeline.summary import Story, summarise
+from scrframe.pipeline.workspace import RUN_MARK, Workspace, write_json, write_text
+from scrframe.plugin import Diagnostic, Registry, load_registry
+from scrframe.tables import Solution
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes
+    ----------
+    path : Path
+        Its directory.
+    summary : mapping
+        The content of ``summary.json``.
+    solution : Solution
+    """
+
+    path: Path
+    summary: Mapping[str, Any]
+    solution: Solution
+
+
+def default_workers() -> int:
+    """Return the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def calibrate(
+    survey: SurveyDescription,
+    *,
+    data: str | Path | None = None,
+    out: str | Path | None = None,
+    workers: int | None = None,
+    observer: Observer | None = None,
+    registry: Registry | None = None,
+) -> Run:
+    """Calibrate a survey and write all products.
+
+    Parameters
+    ----------
+    survey : SurveyDescription
+        From `scrframe.load_survey`.
+    data : path, optional
+        Data root; by default the description's. ``sample`` is the built-in sample survey.
+    out : path, optional
+        Directory of the run; by default ``runs/<survey>``. An earlier run is replaced.
+    workers : int, optional
+        Number of processes; by default as many as there are processors.
+    observer : Observer, optional
+        Is told of progress.
+    registry : Registry, optional
+        Plugins; by default all that are installed.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    ScrframeError
+        If the description, the data or a plugin do not allow it. Nothing is left behind.
+    """
+    observer = observer or Observer()
+    chosen = choose(survey, registry or load_registry())
+    workers = workers or default_workers()
+    monitor = StepMonitor()
+    with monitor.running():
+        root = resolve_data_root(survey, data)
+        if root.is_sample:
+            with monitor.step("sample survey"):
+                path = ensure_sample(chosen, observer)
+        else:
+            path = root.path
+        with monitor.step("find inputs"):
+            inputs = find_inputs(chosen, path)
+            check_writers(chosen.writers, inputs.catalogues)
+        label = "sample" if root.is_sample else str(path)
+        story = Story(survey, label, data_note(path), path, monitor)
+        observer.message(story.headline())
+        space = Workspace.open(
+            Path(out) if out is not None else Path("runs") / survey.name,
+            work_key(survey.digest(), inputs.all()),
+        )
+        try:
+            return _Calibration(chosen, inputs, space, story, observer, workers).run()
+        except ScrframeError:
+            space.discard()
+            raise
+
+
+class _Calibration:
+    """One run; each method is a step, told to observers when it is done."""
+
+    def __init__(
+        self,
+        chosen: Chosen,
+        inputs: Inputs,
+        space: Workspace,
+        story: Story,
+        observer: Observer,
+        workers: int,
+    ) -> None:
+        self._chosen, self._inputs, self._space = chosen, inputs, space
+        self._story, self._observer, self._workers = story, observer, workers
+        self._monitor = story.monitor
+
+    def run(self) -> Run:
+        with open_executor(self._workers) as executor:
+            with self._monitor.step("hash inputs"):
+                self._story.inputs = input_hashes(
+                    executor, self._inputs.all(), self._inputs.root, self._observer
+                )
+            solution = self._solve(executor)
+            with self._monitor.step("correct catalogues"):
+                self._story.corrected = self._correct(executor, solution)
+        self._tell("catalogues", self._story.corrected)
+        summary = summarise(self._story)
+        write_json(self._space.run / RUN_MARK, summary)
+        self._space.finish()
+        return Run(self._space.out, summary, solution)
+
+    def _solve(self, executor: Executor) -> Solution:
+        story, chosen = self._story, self._chosen
+        builder = SampleBuilder(
+            chosen, self._inputs, executor, self._space, self._monitor, self._observer
+        )
+        sample = builder.build()
+        story.take_sample(builder, sample)
+        self._tell("sample", sample)
+        with self._monitor.step("colour model and law"):
+            model, plan = fit_model(chosen, sample, self._workers, self._observer)
+        story.model, story.plan = model, plan
+        self._tell("model", model)
+        with self._monitor.step("solve offsets"):
+            visits = tuple(visit.key for visit in builder.first.visits)
+            solution = solve(chosen, sample, model, visits, self._provenance())
+        self._tell("solution", solution)
+        with self._monitor.step("write products"):
+            corrections = apply_solution(solution, sample.detections)
+            stars = star_table(sample, model, corrections)
+            write_stars(self._space.run / "stars.parquet", stars, self._stamp())
+            self._write_solution(solution)
+            story.take_solution(solution, stars, self._diagnostics(stars))
+        return solution
+
+    def _correct(self, executor: Executor, solution: Solution) -> list[PartCorrected]:
+        chosen, survey = self._chosen, self._chosen.survey
+        parts = [read.part for read in self._story.parts]
+        root = common_root(self._inputs.root, parts)
+        tasks = [
+            CorrectTask(
+                loader=chosen.loader,
+                settings=survey.loader.settings,
+                part=part,
+                columns=level_columns(survey, chosen.registry),
+                solution=solution,
+                writers=chosen.writers,
+                root=root,
+                out=self._space.run / CATALOGUES,
+                note=self._story.note,
+                unknown_visit="stop",
+                done_mark=self._space.target("corrected", f"{part.key}|{part.fingerprint}"),
+            )
+            for part in parts
+        ]
+        return correct_all(executor, tasks, self._observer)
+
+    def _diagnostics(self, stars: Any) -> dict[str, Any]:
+        registry = self._chosen.registry
+        return {
+            block.kind: registry.get(Diagnostic, block.kind).compute(stars, block.settings)
+            for block in self._chosen.survey.diagnostics
+        }
+
+    def _write_solution(self, solution: Solution) -> None:
+        folder = self._space.run / "solution"
+        levels = self._chosen.survey.offsets.levels
+        settings = {block.name: block.settings.model_dump(mode="json") for block in levels}
+        write_solution(folder, solution, settings)
+        write_text(folder / "description.yaml", self._chosen.survey.as_yaml())
+
+    def _provenance(self) -> dict[str, Any]:
+        survey = self._chosen.survey
+        return {
+            "survey": survey.name,
+            "band": survey.band,
+            "data_root": self._story.root_label,
+            "data_note": self._story.note,
+            "versions": versions(),
+            "description_sha256": survey.digest(),
+            "seed": survey.colour_model.seed,
+        }
+
+    def _stamp(self) -> dict[str, str]:
+        return {
+            "scrframe_version": __version__,
+            "survey": self._chosen.survey.name,
+            "data_root": self._story.root_label,
+            "data_note": self._story.note,
+        }
+
+    def _tell(self, step: str, result: Any) -> None:
+        self._chosen.registry.step_done(step, result)

@@ -1,0 +1,128 @@
+"""summary.json: the figures of merit of a run, and how it came about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from scrframe.config import SurveyDescription
+from scrframe.pipeline.correct import PartCorrected
+from scrframe.pipeline.detections import PartRead
+from scrframe.pipeline.monitor import StepMonitor
+from scrframe.pipeline.products import law_summary, level_statistics
+from scrframe.pipeline.provenance import versions
+from scrframe.scr.iteration import ModelMagnitudes
+from scrframe.scr.training import TrainingPlan
+from scrframe.tables import MatchedStars, Solution
+
+if TYPE_CHECKING:
+    from scrframe.pipeline.build import SampleBuilder
+
+
+@dataclass
+class Story:
+    """What a run has to tell, gathered as it goes.
+
+    Parameters
+    ----------
+    survey : SurveyDescription
+    root_label : str
+        ``sample`` or the path of the data root.
+    note : str
+        What every product says of its data; empty for real data.
+    root : Path
+        The data root.
+    monitor : StepMonitor
+    """
+
+    survey: SurveyDescription
+    root_label: str
+    note: str
+    root: Path
+    monitor: StepMonitor
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    parts: tuple[PartRead, ...] = ()
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    counts: dict[str, Any] = field(default_factory=dict)
+    model: ModelMagnitudes | None = None
+    plan: TrainingPlan | None = None
+    solution: dict[str, Any] = field(default_factory=dict)
+    corrected: list[PartCorrected] = field(default_factory=list)
+
+    def headline(self) -> str:
+        """Return the first line that a run prints."""
+        text = f"scrframe: survey {self.survey.name}, data root {self.root_label}"
+        return f"{text}: {self.note}" if self.note else text
+
+    def take_sample(self, builder: SampleBuilder, sample: MatchedStars) -> None:
+        """Note the counts of a sample."""
+        self.parts, self.skipped = builder.first.parts, builder.first.skipped
+        self.counts = {
+            "catalogues": len(builder.first.parts),
+            "visits": len(builder.first.visits),
+            "calibration_cuts": builder.ledger.rows,
+            "control_cuts": builder.control_ledger.rows,
+            "calibration": {"detections": len(sample.detections), "stars": len(sample.stars)},
+            "control": {
+                "detections": int(sample.in_control.sum()),
+                "stars": len(np.unique(sample.star[sample.in_control])),
+            },
+        }
+
+    def take_solution(
+        self, solution: Solution, stars: pa.Table, diagnostics: Mapping[str, Any]
+    ) -> None:
+        """Note the offsets, the zero point and the figures of merit."""
+        corrected = np.isfinite(stars.column("mag_cal").to_numpy())
+        self.solution = {
+            "mode": self.survey.offsets.mode,
+            "levels": level_statistics(solution),
+            "u_ZP_mag": solution.zero_point_mag,
+            "uncorrected_fraction": float(1 - corrected.mean()),
+            "diagnostics": dict(diagnostics),
+            "law": law_summary(self.model, stars.column("colour0").to_numpy()),
+        }
+
+
+def summarise(story: Story) -> dict[str, Any]:
+    """Return the content of summary.json."""
+    survey, solution = story.survey, story.solution
+    assert story.model is not None
+    assert story.plan is not None
+    return {
+        "scrframe_version": versions()["scrframe"],
+        "survey": survey.name,
+        "band": survey.band,
+        "data_root": story.root_label,
+        "data_note": story.note,
+        "counts": story.counts,
+        "skipped_catalogues": dict(story.skipped),
+        "colour_model": {
+            "kind": survey.colour_model.kind,
+            "training_stars": len(story.plan.train),
+            "test": asdict(story.model.test),
+            "rounds": [asdict(this) for this in story.model.rounds],
+            "converged": story.model.converged,
+        },
+        "reddening_law": solution["law"],
+        "offsets": {
+            "mode": solution["mode"],
+            "levels": solution["levels"],
+            "u_ZP_mag": solution["u_ZP_mag"],
+            "uncorrected_fraction": solution["uncorrected_fraction"],
+        },
+        "diagnostics": solution["diagnostics"],
+        "catalogues": [asdict(part) for part in story.corrected],
+        "steps": story.monitor.steps,
+        "seconds": story.monitor.seconds,
+        "peak_memory_mb": story.monitor.peak_memory_mb,
+        "seeds": {"colour_model": survey.colour_model.seed},
+        "versions": versions(),
+        "description_sha256": survey.digest(),
+        "input_sha256": dict(story.inputs),
+    }

@@ -1,0 +1,151 @@
+"""Where a run works: beside its output, and renamed into place when it is whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from scrframe.errors import ConfigError, DataError
+
+#: A directory that holds this file is a run.
+RUN_MARK = "summary.json"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A run in the making.
+
+    Attributes
+    ----------
+    out : Path
+        Where the run will be.
+    root : Path
+        The hidden directory beside it, with the pieces of work that are done (`work`) and
+        the products so far (`run`). It stays after an interruption, and a run of the same
+        description on the same data goes on from it.
+    """
+
+    out: Path
+    root: Path
+
+    @classmethod
+    def open(cls, out: Path, key: str) -> Workspace:
+        """Open a workspace; the work of another description or other data is dropped.
+
+        Raises
+        ------
+        ConfigError
+            If `out` is something that a run must not replace.
+        """
+        out = out.absolute()
+        if out.exists() and not _replaceable(out):
+            raise ConfigError(
+                f"{out}: exists and is no earlier run; choose another --out or remove it"
+            )
+        space = cls(out, out.parent / f".{out.name}.partial")
+        mark = space.root / "key"
+        if space.root.exists() and (not mark.exists() or mark.read_text() != key):
+            shutil.rmtree(space.root)
+        try:
+            space.run.mkdir(parents=True, exist_ok=True)
+            (space.root / "work").mkdir(exist_ok=True)
+            write_text(mark, key)
+        except OSError as error:
+            raise ConfigError(f"{out}: cannot write there: {error.strerror}") from None
+        return space
+
+    @property
+    def run(self) -> Path:
+        """Directory of the products so far."""
+        return self.root / "run"
+
+    def target(self, step: str, key: str) -> Path:
+        """Return the file that holds the result of one piece of work."""
+        folder = self.root / "work" / step
+        folder.mkdir(exist_ok=True)
+        return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.arrow"
+
+    def finish(self) -> None:
+        """Put the run in its place; an earlier run there is replaced."""
+        old = self.out.parent / f".{self.out.name}.old"
+        if old.exists():
+            shutil.rmtree(old)
+        if self.out.exists():
+            self.out.rename(old)
+        self.run.rename(self.out)
+        shutil.rmtree(self.root)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def discard(self) -> None:
+        """Remove all traces of a run that failed, and folders made for it."""
+        shutil.rmtree(self.root, ignore_errors=True)
+        for folder in (self.root.parent, *self.root.parent.parents):
+            try:
+                folder.rmdir()
+            except OSError:
+                break
+
+
+def _replaceable(out: Path) -> bool:
+    return out.is_dir() and ((out / RUN_MARK).exists() or not any(out.iterdir()))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file under a temporary name and rename it."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON that any reader takes: values that are not finite become null."""
+    write_text(path, json.dumps(_plain(content), indent=2, allow_nan=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float) and value - value != 0:
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+def save_arrow(path: Path, table: pa.Table, meta: Mapping[str, Any] | None = None) -> None:
+    """Write a table as an Arrow file, atomically, with JSON beside its schema."""
+    metadata = {**(table.schema.metadata or {}), b"scrframe": json.dumps(meta or {}).encode()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with pa.OSFile(str(temporary), "wb") as sink:
+        schema = table.schema.with_metadata(metadata)
+        with pa.ipc.new_file(sink, schema) as writer:
+            writer.write_table(table.replace_schema_metadata(metadata))
+    temporary.replace(path)
+
+
+def load_arrow(path: Path) -> tuple[pa.Table, dict[str, Any]]:
+    """Map an Arrow file into memory and return its table and JSON.
+
+    Raises
+    ------
+    DataError
+        If the file is not readable.
+    """
+    try:
+        with pa.memory_map(str(path)) as source:
+            table = pa.ipc.open_file(source).read_all()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DataError(f"{path}: cannot be read back: {error}") from None
+    metadata = dict(table.schema.metadata or {})
+    meta = json.loads(metadata.pop(b"scrframe", b"{}"))
+    return table.replace_schema_metadata(metadata), meta
