@@ -23,9 +23,13 @@ MAD_TO_SIGMA = 1.4826
 class SpreadConfig(PluginConfig):
     """How the histogram is made to which a Gaussian is fitted."""
 
-    bin_width: Magnitude = Field("0.005 mag", description="Width of a histogram bin.")
+    bin_width: Magnitude = Field(
+        "0.005 mag", validate_default=True, description="Width of a histogram bin."
+    )
     half_range: Magnitude = Field(
-        "0.3 mag", description="Differences further from the median are not in the histogram."
+        "0.3 mag",
+        validate_default=True,
+        description="Differences further from the median are not in the histogram.",
     )
 
 

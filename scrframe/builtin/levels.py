@@ -31,7 +31,7 @@ class BinConfig(PluginConfig):
     """Square bins in the two coordinates of a detector."""
 
     by: tuple[str, ...] = Field(default=("ccd",), description="Columns that set maps apart.")
-    size: Pixels = Field("256 pix", description="Side of a bin.")
+    size: Pixels = Field("256 pix", validate_default=True, description="Side of a bin.")
     extent: tuple[Pixels, Pixels] | None = Field(
         None, description="Size of a detector in x and y; by default what the sample spans."
     )
@@ -82,7 +82,7 @@ class Keys:
         """Return the key columns of the groups, in order."""
         columns: dict[str, list[Any]] = {}
         rest = self.codes
-        for name, known in reversed(self.values.items()):
+        for name, known in reversed(list(self.values.items())):
             columns[name] = [known[place] for place in rest % len(known)]
             rest = rest // len(known)
         return {name: columns[name] for name in self.values}

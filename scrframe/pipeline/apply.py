@@ -147,9 +147,9 @@ def _scratch(target: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
             yield Path(folder)
     finally:
-        for folder in made:
-            if not any(folder.iterdir()):
-                folder.rmdir()
+        for parent in made:
+            if not any(parent.iterdir()):
+                parent.rmdir()
 
 
 def _move_files(scratch: Path, target: Path) -> None:

@@ -15,8 +15,16 @@ from scrframe.plugin import Part
 
 #: Distributions whose versions may change the numbers.
 DISTRIBUTIONS = (
-    "scrframe", "numpy", "scipy", "pyarrow", "astropy", "scikit-learn", "lightgbm", "h5py", "fitsio",
-)  # fmt: skip
+    "scrframe",
+    "numpy",
+    "scipy",
+    "pyarrow",
+    "astropy",
+    "scikit-learn",
+    "lightgbm",
+    "h5py",
+    "fitsio",
+)
 
 
 def versions() -> dict[str, str]:

@@ -100,16 +100,14 @@ def calibrate(
     workers = workers or default_workers()
     monitor = StepMonitor()
     with monitor.running():
-        root = resolve_data_root(survey, data)
-        if root.is_sample:
+        path = resolve_data_root(survey, None if data is None else str(data)).path
+        label = "sample" if path is None else str(path)
+        if path is None:
             with monitor.step("sample survey"):
                 path = ensure_sample(chosen, observer)
-        else:
-            path = root.path
         with monitor.step("find inputs"):
             inputs = find_inputs(chosen, path)
             check_writers(chosen.writers, inputs.catalogues)
-        label = "sample" if root.is_sample else str(path)
         story = Story(survey, label, data_note(path), path, monitor)
         observer.message(story.headline())
         space = Workspace.open(

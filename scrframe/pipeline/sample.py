@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from scrframe.tables.cuts import Cut
 from scrframe.tables.derived import derive
 
 IntArray = npt.NDArray[np.int64]
+T = TypeVar("T", bound=ColumnTable)
 #: Columns of the reference stars that only matching needs.
 POSITIONS = ("ref_ra", "ref_dec", "ref_epoch", "pmra", "pmdec")
 
@@ -103,7 +104,7 @@ def _match_part(
     return derive(matched.with_columns({"match_distance": distance[hit]}), "reference")
 
 
-def join(table: Detections, other: ColumnTable, row: IntArray) -> Detections:
+def join(table: T, other: ColumnTable, row: IntArray) -> T:
     """Return a table with the columns of another, by row number."""
     taken = other.arrow.take(row)
     names = [name for name in other.names if name not in table.names]
@@ -147,9 +148,9 @@ def join_spectra(
     matched: Detections, spectra: Spectra, cuts: Sequence[Cut], ledger: Ledger
 ) -> Detections:
     """Join S/N and flags of the spectra and apply the cuts that need them."""
-    whole = np.isfinite(spectra.flux).all(axis=1)
+    whole = np.asarray(np.isfinite(spectra.flux).all(axis=1))
     row = find_rows(matched["source_id"], spectra.source_id)
-    row = np.where((row >= 0) & whole[row], row, -1)
+    row[(row >= 0) & ~whole[row]] = -1
     found = row[row >= 0]
     table = matched.filter(row >= 0).with_columns(
         {"xp_snr": spectra.snr[found], "spectrum_flags": spectra.flags[found]}

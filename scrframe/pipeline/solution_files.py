@@ -107,10 +107,9 @@ def _read_level(folder: Path, name: str, registry: Registry) -> SolvedLevel:
     arrow = pa.table({column: table[column].tolist() for column in labels})
     settings = descriptor.config.model_validate(meta["settings"])
     fitted = descriptor.restore(name, arrow, meta["state"], settings)
-    offsets = OffsetTable(
-        *(np.array(table[column], dtype=np.float64) for column in OFFSET_COLUMNS[:3]),
-        np.array(table["n_detections"], dtype=np.int64),
-    )
+    offset, error, scatter = (np.array(table[column], float) for column in OFFSET_COLUMNS[:3])
+    count = np.array(table["n_detections"], dtype=np.int64)
+    offsets = OffsetTable(offset, error, scatter, count)
     return SolvedLevel(fitted, meta["kind"], offsets)
 
 

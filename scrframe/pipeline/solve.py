@@ -44,7 +44,7 @@ def law_settings(chosen: Chosen) -> LawSettings:
         tolerance=block.tolerance,
         clip_sigma=block.clip_sigma,
         clip_rounds=block.clip_rounds,
-        colour_percentiles=tuple(block.colour_percentiles),
+        colour_percentiles=block.colour_percentiles,
     )
 
 

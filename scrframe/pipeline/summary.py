@@ -78,6 +78,7 @@ class Story:
         self, solution: Solution, stars: pa.Table, diagnostics: Mapping[str, Any]
     ) -> None:
         """Note the offsets, the zero point and the figures of merit."""
+        assert self.model is not None
         corrected = np.isfinite(stars.column("mag_cal").to_numpy())
         self.solution = {
             "mode": self.survey.offsets.mode,

@@ -62,7 +62,7 @@ VOCABULARY: tuple[Column, ...] = (
     _detection("band", "", "category", "Band of the detection, as the survey names it."),
     _detection("ccd", "", "int16", "Number of the detector (CCD) in the camera."),
     _detection("file", "", "category", "Base name of the catalogue file."),
-    _detection("extension", "", "int16", "Index of the file's extension (HDU); 0 for a flat table."),
+    _detection("extension", "", "int16", "Index of the extension (HDU); 0 in a flat table."),
     _detection("row", "", "int32", "Row in its extension, from 0."),
     _detection("field", "", "category", "Name of the pointing on the sky."),
     _detection("ra", "deg", "float64", "Right ascension (ICRS)."),
