@@ -2,21 +2,30 @@
 
 from scrframe.plugin.helpers.fits_columns import (
     READER_VARIABLE,
-    Field,
+    READERS,
+    FitsFile,
+    open_fits,
+    physical,
     read_columns,
     reader,
     stored_rows,
-    table_fields,
 )
-from scrframe.plugin.helpers.fits_structure import Buffer, Hdu, is_gzipped, load, walk
+from scrframe.plugin.helpers.fits_fields import Field, table_fields
+from scrframe.plugin.helpers.fits_structure import BLOCK, CARD, Buffer, Hdu, is_gzipped, load, walk
 
 __all__ = [
+    "BLOCK",
+    "CARD",
+    "READERS",
     "READER_VARIABLE",
     "Buffer",
     "Field",
+    "FitsFile",
     "Hdu",
     "is_gzipped",
     "load",
+    "open_fits",
+    "physical",
     "read_columns",
     "reader",
     "stored_rows",

@@ -7,11 +7,12 @@ headers of 80-byte cards up to END, data of the size that the header states.
 from __future__ import annotations
 
 import gzip
+import math
 import mmap
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from scrframe.errors import DataError
 
 BLOCK = 2880
 CARD = 80
+_END = b"END".ljust(CARD)
 _GZIP_MAGIC = b"\x1f\x8b"
 
 Buffer = bytes | mmap.mmap
@@ -52,43 +54,56 @@ class Hdu:
     @property
     def label(self) -> str:
         """File and extension, as messages name them."""
-        return f"{self.path}, extension {self.index}" if self.index else str(self.path)
+        return _label(self.path, self.index)
 
     @cached_property
     def header(self) -> Any:
         """The header as an ``astropy.io.fits.Header``."""
-        from astropy.io.fits import Header
+        from astropy.io.fits import Header  # noqa: PLC0415 - slow to import
 
         return Header.fromstring(self.raw.decode("ascii"))
 
     @cached_property
     def cards(self) -> dict[str, bytes]:
         """First card of each keyword (HIERARCH ones without that word), continuations joined."""
-        return _cards(self.raw)
+        return cards_of(self.raw)
+
+    @cached_property
+    def column_cards(self) -> bytes:
+        """The cards that define a table's columns (and others that start with T), joined."""
+        return b"".join(card for keyword, card in self.cards.items() if keyword[:1] == "T")
+
+    def cards_in_order(self) -> Iterator[tuple[str, bytes]]:
+        """Yield keyword and card of every 80 bytes of the header, up to END."""
+        for at in range(0, len(self.raw), CARD):
+            card = self.raw[at : at + CARD]
+            keyword = card[:8].rstrip().decode("ascii")
+            yield keyword, card
+            if keyword == "END":
+                return
 
     def __contains__(self, keyword: object) -> bool:
         return keyword in self.cards
 
     def value(self, keyword: str) -> Any:
-        """Return a keyword's value; only this card is parsed, which is cheap.
+        """Return a keyword's value; only its card is parsed, which is cheap.
 
         Raises
         ------
         DataError
             If the keyword is missing or its value cannot be read.
         """
-        from astropy.io.fits import Card, VerifyError
+        return _value(self.label, self.cards, keyword)
 
-        card = self.cards.get(keyword)
-        if card is None:
-            raise DataError(f"{self.label}: keyword {keyword} is missing")
-        try:
-            value = Card.fromstring(card).value
-        except (VerifyError, ValueError):
-            value = None
-        if value is None or not isinstance(value, (bool, int, float, str)):
-            raise DataError(f"{self.label}: keyword {keyword} has no readable value")
-        return value
+    def whole(self, keyword: str) -> int:
+        """Return a keyword's value as an integer.
+
+        Raises
+        ------
+        DataError
+            If the keyword is missing or is no integer.
+        """
+        return _whole(self.label, self.cards, keyword)
 
     def number(self, keyword: str) -> float:
         """Return a keyword's value as a finite float.
@@ -106,7 +121,7 @@ class Hdu:
     @property
     def is_table(self) -> bool:
         """Whether this is a binary table."""
-        return self.index > 0 and self.value("XTENSION").strip() in ("BINTABLE", "A3DTABLE")
+        return self.index > 0 and str(self.value("XTENSION")).strip() in ("BINTABLE", "A3DTABLE")
 
 
 def load(path: Path) -> Buffer:
@@ -143,15 +158,15 @@ def is_gzipped(path: Path) -> bool:
         return file.read(2) == _GZIP_MAGIC
 
 
-def walk(path: Path, buffer: Buffer | None = None) -> tuple[Hdu, ...]:
-    """Return the HDUs of a FITS file (plain or gzipped), checked to be complete.
+def walk(path: Path, buffer: Buffer) -> tuple[Hdu, ...]:
+    """Return the HDUs of a FITS file, checked to be complete.
 
     Parameters
     ----------
     path : Path
-        The file.
-    buffer : bytes or mmap, optional
-        Its content, where it is already loaded.
+        The file, for messages.
+    buffer : bytes or mmap
+        Its content, decompressed.
 
     Raises
     ------
@@ -159,7 +174,7 @@ def walk(path: Path, buffer: Buffer | None = None) -> tuple[Hdu, ...]:
         If the file is empty, truncated (with the extension and the bytes that are
         missing), or no FITS file.
     """
-    return tuple(_hdus(path, load(path) if buffer is None else buffer))
+    return tuple(_hdus(path, buffer))
 
 
 def _hdus(path: Path, buffer: Buffer) -> Iterator[Hdu]:
@@ -172,60 +187,56 @@ def _hdus(path: Path, buffer: Buffer) -> Iterator[Hdu]:
                 return  # filler after the last HDU
             where = "is no FITS file" if index == 0 else f"holds no FITS data after HDU {index - 1}"
             raise DataError(f"{path} {where} (found {first!r} where a header should start)")
-        raw = _header(path, buffer, offset, index)
+        raw = _header(_label(path, index), buffer, offset)
         start = offset + len(raw)
-        hdu = Hdu(path, index, raw, offset, start, 0)
-        data_size = _data_size(hdu)
+        cards = cards_of(raw)
+        data_size = _data_size(_label(path, index), cards)
         end = start + -(-data_size // BLOCK) * BLOCK
         if end > size:
-            raise DataError(f"{hdu.label}: the file is truncated, {end - size} bytes are missing")
-        yield Hdu(path, index, raw, offset, start, data_size)
+            raise DataError(
+                f"{_label(path, index)}: the file is truncated, {end - size} bytes are missing"
+            )
+        hdu = Hdu(path, index, raw, offset, start, data_size)
+        hdu.__dict__["cards"] = cards  # found already: fill the cache
+        yield hdu
         offset, index = end, index + 1
 
 
-def _header(path: Path, buffer: Buffer, offset: int, index: int) -> bytes:
+def _header(label: str, buffer: Buffer, offset: int) -> bytes:
     """Return the header that starts at `offset`, up to the end of END's block."""
-    where = f"{path}, extension {index}" if index else str(path)
     raw = b""
     while True:
         block = bytes(buffer[offset + len(raw) : offset + len(raw) + BLOCK])
         if len(block) < BLOCK:
             raise DataError(
-                f"{where}: the file is truncated in the header,"
+                f"{label}: the file is truncated in the header,"
                 f" at least {BLOCK - len(block)} bytes are missing"
             )
         if not block.isascii() or b"\0" in block:
-            raise DataError(f"{where}: the header is damaged (bytes that are no text)")
+            raise DataError(f"{label}: the header is damaged (bytes that are no text)")
         raw += block
-        if any(block[at : at + CARD] == b"END".ljust(CARD) for at in range(0, BLOCK, CARD)):
+        if _END in block and any(block.startswith(_END, at) for at in range(0, BLOCK, CARD)):
             return raw
 
 
-def _data_size(hdu: Hdu) -> int:
-    def whole(keyword: str, default: int | None = None) -> int:
-        if default is not None and keyword not in hdu:
-            return default
-        value = hdu.value(keyword)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise DataError(f"{hdu.label}: keyword {keyword} is {value!r}, expected a whole number")
-        return value
-
-    axes = [whole(f"NAXIS{axis}") for axis in range(1, whole("NAXIS") + 1)]
-    groups = bool(axes) and axes[0] == 0 and "GROUPS" in hdu and hdu.value("GROUPS") is True
-    if groups:
+def _data_size(label: str, cards: Mapping[str, bytes]) -> int:
+    """Return the size of the data in bytes (FITS standard 4.0, Eqs. 1, 2 and 4)."""
+    axes = [
+        _whole(label, cards, f"NAXIS{axis}") for axis in range(1, _whole(label, cards, "NAXIS") + 1)
+    ]
+    if axes and axes[0] == 0 and "GROUPS" in cards and _value(label, cards, "GROUPS") is True:
         axes = axes[1:]
     if not axes:
         return 0
-    cells = 1
-    for length in axes:
-        cells *= length
-    size = abs(whole("BITPIX")) // 8 * whole("GCOUNT", 1) * (whole("PCOUNT", 0) + cells)
-    if min(axes) < 0 or size < 0:
-        raise DataError(f"{hdu.label}: the header states a negative size")
-    return size
+    groups = _whole(label, cards, "GCOUNT") if "GCOUNT" in cards else 1
+    extra = _whole(label, cards, "PCOUNT") if "PCOUNT" in cards else 0
+    if min(*axes, groups, extra) < 0:
+        raise DataError(f"{label}: the header states a negative size")
+    return abs(_whole(label, cards, "BITPIX")) // 8 * groups * (extra + math.prod(axes))
 
 
-def _cards(raw: bytes) -> dict[str, bytes]:
+def cards_of(raw: bytes) -> dict[str, bytes]:
+    """Return the first card of each keyword of a header, with its continuations."""
     cards: dict[str, bytes] = {}
     last = ""
     for at in range(0, len(raw), CARD):
@@ -243,3 +254,36 @@ def _cards(raw: bytes) -> dict[str, bytes]:
         if keyword == "END":
             break
     return cards
+
+
+def _label(path: Path, index: int) -> str:
+    return f"{path}, extension {index}" if index else str(path)
+
+
+def _value(label: str, cards: Mapping[str, bytes], keyword: str) -> Any:
+    card = cards.get(keyword)
+    if card is None:
+        raise DataError(f"{label}: keyword {keyword} is missing")
+    value = parse_card(card)
+    if value is None:
+        raise DataError(f"{label}: keyword {keyword} has no readable value")
+    return value
+
+
+def _whole(label: str, cards: Mapping[str, bytes], keyword: str) -> int:
+    value = _value(label, cards, keyword)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise DataError(f"{label}: keyword {keyword} is {value!r}, expected a whole number")
+    return value
+
+
+@lru_cache(maxsize=8192)
+def parse_card(card: bytes) -> bool | int | float | str | None:
+    """Return the value of a card, None where there is none that can be read."""
+    from astropy.io.fits import Card, VerifyError  # noqa: PLC0415 - slow to import
+
+    try:
+        value = Card.fromstring(card).value
+    except (VerifyError, ValueError):
+        return None
+    return value if isinstance(value, (bool, int, float, str)) else None

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from scrframe.errors import DataError
-from scrframe.plugin.helpers.fits import Buffer, Hdu, load, table_fields, walk
+from scrframe.plugin.helpers.fits import FitsFile, Hdu, open_fits, table_fields
 from scrframe_vphas.layout import FITS_NAME, flux_column
 from scrframe_vphas.settings import VphasCasuConfig
 
@@ -23,30 +23,34 @@ class Catalogue:
 
     Attributes
     ----------
-    path : Path
-        The file.
-    buffer : bytes or mmap
-        Its content.
-    hdus : tuple of Hdu
-        Its HDUs; all but the first are tables of one CCD each.
+    file : FitsFile
+        The file; all HDUs but the first are tables of one CCD each.
     config : VphasCasuConfig
         Settings.
     """
 
-    path: Path
-    buffer: Buffer
-    hdus: tuple[Hdu, ...]
+    file: FitsFile
     config: VphasCasuConfig
+
+    @property
+    def path(self) -> Path:
+        """The file's path."""
+        return self.file.path
+
+    @property
+    def primary(self) -> Hdu:
+        """The primary HDU."""
+        return self.file.hdus[0]
 
     @property
     def tables(self) -> tuple[Hdu, ...]:
         """The tables, in file order."""
-        return self.hdus[1:]
+        return self.file.hdus[1:]
 
     @cached_property
     def ccds(self) -> tuple[int, ...]:
         """Number of the CCD of each table."""
-        return tuple(_ccd(hdu, self.config.keywords.ccd) for hdu in self.tables)
+        return tuple(hdu.whole(self.config.keywords.ccd) for hdu in self.tables)
 
     @property
     def field(self) -> str:
@@ -56,7 +60,7 @@ class Catalogue:
     @property
     def mjd(self) -> float:
         """Modified Julian date of the start of the exposure."""
-        return self.hdus[0].number(self.config.keywords.mjd)
+        return self.primary.number(self.config.keywords.mjd)
 
     @property
     def visit(self) -> str:
@@ -70,19 +74,19 @@ class Catalogue:
     def airmass(self) -> float:
         """Mean of the airmass at the start and at the end."""
         names = self.config.keywords
-        return sum(self.hdus[0].number(n) for n in (names.airmass_start, names.airmass_end)) / 2
+        return sum(self.primary.number(n) for n in (names.airmass_start, names.airmass_end)) / 2
 
     def exposure_time_s(self, table: Hdu) -> float:
         """Return the exposure time, which stands in the primary header or in the extension's."""
         name = self.config.keywords.exposure_time
-        holder = self.hdus[0] if name in self.hdus[0] else table
+        holder = self.primary if name in self.primary else table
         seconds = holder.number(name)
         if seconds <= 0:
             raise DataError(f"{holder.label}: keyword {name} is {seconds}, expected more than 0")
         return seconds
 
     def _text(self, keyword: str) -> str:
-        value = str(self.hdus[0].value(keyword)).strip()
+        value = str(self.primary.value(keyword)).strip()
         if not value:
             raise DataError(f"{self.path}: keyword {keyword} is empty")
         return value
@@ -158,17 +162,16 @@ def open_catalogue(path: Path, config: VphasCasuConfig) -> Catalogue:
     DataError
         If the file is damaged or is no CASU catalogue.
     """
-    buffer = load(path)
-    hdus = walk(path, buffer)
-    if len(hdus) < 2:
+    file = open_fits(path)
+    if len(file.hdus) < 2:
         raise DataError(f"{path} is no CASU catalogue: it has no extensions")
-    for hdu in hdus[1:]:
+    for hdu in file.hdus[1:]:
         if not hdu.is_table:
             raise DataError(
                 f"{hdu.label} is no CASU catalogue: expected a binary table,"
                 f" found {str(hdu.value('XTENSION')).strip()!r}"
             )
-    return Catalogue(path, buffer, hdus, config)
+    return Catalogue(file, config)
 
 
 def position_unit(table: Hdu) -> str:
@@ -203,13 +206,6 @@ def _unit_of(unit: str, code: str) -> str:
         return "degrees"
     by_form = {form: name for name, form in _FORM.items()}
     return by_form.get(code, "") if not unit else ""
-
-
-def _ccd(hdu: Hdu, keyword: str) -> int:
-    value = hdu.value(keyword)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise DataError(f"{hdu.label}: keyword {keyword} is {value!r}, expected a whole number")
-    return value
 
 
 def _listed(numbers: list[int]) -> str:

@@ -89,12 +89,7 @@ def read(part: Part, config: VphasCasuConfig, columns: Sequence[str] | None = No
     direct = {name: FITS_NAME[name] for name in wanted if name in FITS_NAME}
     direct |= {name: OWN_FITS_NAME[name] for name in wanted if name in OWN_FITS_NAME}
     names = [*direct.values(), flux, flux + "_err"]
-    data = read_columns(
-        part.path,
-        {table.index: names for table in catalogue.tables},
-        hdus=catalogue.hdus,
-        buffer=catalogue.buffer,
-    )
+    data = read_columns(catalogue.file, {table.index: names for table in catalogue.tables})
     pieces = [_Piece(catalogue, table, data[table.index]) for table in catalogue.tables]
     return _assembled(catalogue, pieces, wanted, direct)
 
@@ -114,7 +109,7 @@ class _Piece:
 
     def __init__(self, catalogue: Catalogue, table: Hdu, data: dict[str, Array]) -> None:
         self.catalogue, self.table, self.data = catalogue, table, data
-        self.rows = int(table.value("NAXIS2"))
+        self.rows = table.whole("NAXIS2")
 
     def column(self, fits_name: str) -> FloatArray:
         """Return a column as float64, shape (n,)."""

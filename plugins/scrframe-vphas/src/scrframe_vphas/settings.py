@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, Strict, field_validator
 
 from scrframe.plugin import PluginConfig
-from scrframe.units import quantity
+from scrframe.units import InUnit
 from scrframe_vphas.camera import N_CCDS
 from scrframe_vphas.layout import CORRECTED_APERTURES
 
-if TYPE_CHECKING:
-    Mag = Arcsec = float
-else:
-    Mag = quantity("mag", positive=False)
-    Arcsec = quantity("arcsec")
+Mag = Annotated[float, InUnit("mag", positive=False)]
+Arcsec = Annotated[float, InUnit("arcsec")]
+Whole = Annotated[int, Strict()]
+Switch = Annotated[bool, Strict()]
 
 
 class Keywords(PluginConfig):
@@ -38,19 +37,25 @@ class VphasCasuConfig(PluginConfig):
     """Where the catalogues are and how magnitudes are made from them."""
 
     catalogues: str = Field(
-        "catalogues/**/*.fits*", description="Pattern of the files, below the data root."
+        default="catalogues/**/*.fits*", description="Pattern of the files, below the data root."
     )
-    aperture: int = Field(3, description="Aperture of the magnitudes, 1 to 7.")
-    airmass_extinction: bool = Field(
-        False, description="Subtract EXTINCT x (airmass - 1), which is constant over a visit."
+    aperture: Whole = Field(default=3, description="Aperture of the magnitudes, 1 to 7.")
+    airmass_extinction: Switch = Field(
+        default=False,
+        description="Subtract EXTINCT x (airmass - 1), which is constant over a visit.",
     )
-    min_error: Mag = Field("0.001 mag", description="Errors are at least this.", ge=0)
+    # Defaults are validated like what stands in YAML: as text with a unit.
+    min_error: Mag = Field(  # type: ignore[assignment]
+        default="0.001 mag", description="Errors are at least this."
+    )
     filter: str | tuple[str, ...] | None = Field(
-        "u_SDSS", description="Name(s) of the filter that files must have; null takes any."
+        default="u_SDSS", description="Name(s) of the filter that files must have; null takes any."
     )
-    band: str = Field("u", min_length=1, description="Label of the band.")
-    ccds: int = Field(N_CCDS, ge=1, description="Number of CCDs that a file must hold.")
-    pixel_scale: Arcsec = Field("0.21 arcsec", description="Size of a pixel on the sky.")
+    band: str = Field(default="u", min_length=1, description="Label of the band.")
+    ccds: Whole = Field(default=N_CCDS, ge=1, description="Number of CCDs that a file must hold.")
+    pixel_scale: Arcsec = Field(  # type: ignore[assignment]
+        default="0.21 arcsec", description="Size of a pixel on the sky."
+    )
     keywords: Keywords = Keywords()
 
     @field_validator("catalogues")
@@ -59,6 +64,13 @@ class VphasCasuConfig(PluginConfig):
         pattern = PurePosixPath(value)
         if not value.strip() or pattern.is_absolute() or ".." in pattern.parts:
             raise ValueError(f"{value!r} is no pattern of files below the data root")
+        return value
+
+    @field_validator("min_error")
+    @classmethod
+    def _not_negative(cls, value: float) -> float:
+        if value < 0:
+            raise ValueError(f"is {value} mag; expected 0 or more")
         return value
 
     @field_validator("aperture")

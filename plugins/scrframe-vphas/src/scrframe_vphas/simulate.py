@@ -225,7 +225,7 @@ def _texts(cards: Iterable[tuple[str, Any]]) -> list[str]:
 
 
 def _card(keyword: str, value: Any) -> Any:
-    from astropy.io.fits import Card
+    from astropy.io.fits import Card  # noqa: PLC0415 - slow to import
 
     return Card(keyword, value)
 
