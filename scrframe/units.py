@@ -6,6 +6,7 @@ unit that converts to it is taken, a bare number is refused where a unit is due.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any
@@ -13,6 +14,10 @@ from typing import Annotated, Any
 from astropy import units as u
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
+
+_QUANTITY = re.compile(
+    r"\s*([-+]?(?:\.[0-9]+|[0-9]+\.?[0-9]*)(?:[eE][-+]?[0-9]+)?)\s*((?:[^\s0-9].*)?)", re.DOTALL
+)
 
 
 @cache
@@ -29,22 +34,26 @@ def parse_quantity(value: Any, unit: str) -> float:
         If the text is no quantity, has no unit, or has one that does not convert.
     """
     example = f"for example '1 {unit}'"
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise ValueError(f"is no quantity; expected {unit}, {example}")
-    if isinstance(value, (int, float)):
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        raise ValueError(f"has no unit; expected {unit}, {example}")
+    match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"is {_shown(value)}, which is no quantity; expected {unit}, {example}")
+    number, name = match.groups()
+    if not name:
         raise ValueError(f"has no unit; expected {unit}, {example}")
     try:
-        parsed = u.Quantity(value)
+        given = u.Unit(name)
     except (TypeError, ValueError):
-        raise ValueError(
-            f'is "{value}", which is no quantity; expected {unit}, {example}'
-        ) from None
-    if parsed.unit == u.dimensionless_unscaled:
-        raise ValueError(f"has no unit; expected {unit}, {example}")
+        raise ValueError(f'has unit "{name}", which is unknown; expected {unit}') from None
     try:
-        return float(parsed.to_value(_unit(unit)))
+        return float(u.Quantity(float(number), given).to_value(_unit(unit)))
     except u.UnitConversionError:
-        raise ValueError(f'has unit "{parsed.unit}"; expected {unit}') from None
+        raise ValueError(f'has unit "{name}"; expected {unit}') from None
+
+
+def _shown(value: Any) -> str:
+    return f'"{" ".join(value.split())}"' if isinstance(value, str) else "no text"
 
 
 class _Plain(float):
@@ -84,7 +93,7 @@ class InUnit:
         """Return how an editor sees the quantity: as text."""
         return {
             "type": "string",
-            "pattern": r"^\s*[-+]?[0-9.]+([eE][-+]?[0-9]+)?\s*[A-Za-z].*$",
+            "pattern": r"^\s*[-+]?[0-9.]+([eE][-+]?[0-9]+)?\s*[^\s0-9].*$",
             "examples": [f"1 {self.unit}"],
         }
 

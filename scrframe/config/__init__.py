@@ -3,6 +3,7 @@
 from scrframe.config.available import available_columns, own_columns
 from scrframe.config.data_root import SAMPLE, DataRoot, resolve_data_root
 from scrframe.config.loading import load_survey
+from scrframe.config.schema import VocabularyRow, column_vocabulary, survey_schema
 from scrframe.config.simulation import SimulationSettings
 from scrframe.config.survey import SurveyDescription
 
@@ -11,8 +12,11 @@ __all__ = [
     "DataRoot",
     "SimulationSettings",
     "SurveyDescription",
+    "VocabularyRow",
     "available_columns",
+    "column_vocabulary",
     "load_survey",
     "own_columns",
     "resolve_data_root",
+    "survey_schema",
 ]

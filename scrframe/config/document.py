@@ -40,6 +40,15 @@ _TOKENS = {
     yaml.AliasToken: "YAML aliases are not allowed",
     yaml.DirectiveToken: "YAML directives are not allowed",
 }
+#: No description comes near it; the parser's own limit is far slower to reach.
+MAX_DEPTH = 50
+_OPENING = (
+    yaml.BlockMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.FlowSequenceStartToken,
+)
+_CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
 
 
 @dataclass
@@ -96,9 +105,7 @@ def _parse(
     text: str, source: str, environ: Mapping[str, str], place: Callable[[yaml.Mark], str]
 ) -> Document:
     try:
-        for token in yaml.scan(text, Loader=yaml.BaseLoader):
-            if type(token) in _TOKENS:
-                raise ConfigError(f"{place(token.start_mark)}: {_TOKENS[type(token)]}")
+        _refuse_tokens(text, place)
         node = yaml.compose(text, Loader=yaml.BaseLoader)
         reader = _Reader(Document(None, source), environ, place)
         reader.document.data = None if node is None else reader.node(node, ())
@@ -110,9 +117,17 @@ def _parse(
     except yaml.YAMLError as error:
         said = " ".join(str(error).split())
         raise ConfigError(f"{source}: is no valid YAML: {said}") from None
-    except RecursionError:
-        raise ConfigError(f"{source}: is nested too deeply") from None
     return reader.document
+
+
+def _refuse_tokens(text: str, place: Callable[[yaml.Mark], str]) -> None:
+    depth = 0
+    for token in yaml.scan(text, Loader=yaml.BaseLoader):
+        if type(token) in _TOKENS:
+            raise ConfigError(f"{place(token.start_mark)}: {_TOKENS[type(token)]}")
+        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+        if depth > MAX_DEPTH:
+            raise ConfigError(f"{place(token.start_mark)}: is nested too deeply")
 
 
 @dataclass

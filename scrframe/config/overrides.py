@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -99,7 +100,7 @@ def _default(model: type[BaseModel], steps: list[str]) -> Any:
     field = model.model_fields.get(steps[-1])
     default = None if field is None else field.default
     if isinstance(default, tuple):
-        return [dict(item) if isinstance(item, dict) else item for item in default]
+        return list(copy.deepcopy(default))
     return {}
 
 
