@@ -43,7 +43,9 @@ def fit_gaussian(values: FloatArray, config: SpreadConfig) -> tuple[float, float
 
     Both are NaN where the fit does not converge (hardly any values).
     """
-    centre = float(np.median(values)) if len(values) else 0.0
+    if not len(values):
+        return float("nan"), float("nan")
+    centre = float(np.median(values))
     steps = max(round(config.half_range / config.bin_width), 1)
     edges = centre + config.bin_width * np.arange(-steps, steps + 1)
     counts, _ = np.histogram(values, edges)

@@ -28,7 +28,7 @@ from scrframe.pipeline.monitor import StepMonitor
 from scrframe.pipeline.observer import Observer
 from scrframe.pipeline.products import star_table, write_stars
 from scrframe.pipeline.provenance import input_hashes, versions, work_key
-from scrframe.pipeline.sample_survey import data_note, ensure_sample
+from scrframe.pipeline.sample_survey import data_note, ensure_sample, note_for
 from scrframe.pipeline.solution_files import write_solution
 from scrframe.pipeline.solve import fit_model, solve
 from scrframe.pipeline.summary import Story, summarise
@@ -101,15 +101,18 @@ def calibrate(
     monitor = StepMonitor()
     with monitor.running():
         path = resolve_data_root(survey, None if data is None else str(data)).path
-        label = "sample" if path is None else str(path)
         if path is None:
+            story = Story(survey, "sample", note_for(survey.band), monitor)
+            observer.message(story.headline())  # making the sample takes a while
             with monitor.step("sample survey"):
                 path = ensure_sample(chosen, observer)
+        else:
+            story = Story(survey, str(path), data_note(path), monitor)
         with monitor.step("find inputs"):
             inputs = find_inputs(chosen, path)
             check_writers(chosen.writers, inputs.catalogues)
-        story = Story(survey, label, data_note(path), path, monitor)
-        observer.message(story.headline())
+        if story.root_label != "sample":
+            observer.message(story.headline())
         space = Workspace.open(
             Path(out) if out is not None else Path("runs") / survey.name,
             work_key(survey.digest(), inputs.all()),

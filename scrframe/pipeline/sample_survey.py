@@ -13,7 +13,6 @@ from scrframe.pipeline.chosen import Chosen, choose
 from scrframe.pipeline.observer import Observer
 from scrframe.pipeline.workspace import write_json
 from scrframe.plugin import Registry, load_registry
-from scrframe.simulate import GENERATOR_VERSION, sample_tree, simulate_tree
 
 #: A data tree that holds this file is simulated; it says what and with which settings.
 SIMULATION_MARK = "simulation.json"
@@ -37,6 +36,8 @@ def data_note(root: Path) -> str:
 
 def ensure_sample(chosen: Chosen, observer: Observer) -> Path:
     """Return the built-in sample survey, made at its first use and kept in the cache."""
+    from scrframe.simulate import sample_tree  # noqa: PLC0415 - not needed for real data
+
     settings = chosen.survey.simulation
 
     def fill(folder: Path) -> None:
@@ -97,6 +98,11 @@ def _fill(
     gaia_format: str,
     observer: Observer,
 ) -> None:
+    from scrframe.simulate import (  # noqa: PLC0415 - not needed for real data
+        GENERATOR_VERSION,
+        simulate_tree,
+    )
+
     for descriptor, what in (
         (chosen.loader, "survey loader"),
         (chosen.reference, "reference catalogue"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,15 +34,12 @@ class Story:
         ``sample`` or the path of the data root.
     note : str
         What every product says of its data; empty for real data.
-    root : Path
-        The data root.
     monitor : StepMonitor
     """
 
     survey: SurveyDescription
     root_label: str
     note: str
-    root: Path
     monitor: StepMonitor
     inputs: Mapping[str, str] = field(default_factory=dict)
     parts: tuple[PartRead, ...] = ()

@@ -50,7 +50,7 @@ class Workspace:
             raise ConfigError(
                 f"{out}: exists and is no earlier run; choose another --out or remove it"
             )
-        space = cls(out, out.parent / f".{out.name}.partial")
+        space = cls(out, partial_run(out))
         mark = space.root / "key"
         if space.root.exists() and (not mark.exists() or mark.read_text() != key):
             shutil.rmtree(space.root)
@@ -92,6 +92,11 @@ class Workspace:
                 folder.rmdir()
             except OSError:
                 break
+
+
+def partial_run(out: Path) -> Path:
+    """Return the hidden directory in which a run with this output works."""
+    return out.parent / f".{out.name}.partial"
 
 
 def _replaceable(out: Path) -> bool:

@@ -62,20 +62,16 @@ def fit_law(
     powers = np.arange(settings.order, -1, -1)
     terms = colour0_mag[:, None] ** powers * extinction[:, None]
     group = visit if settings.visit_constants else np.zeros(len(visit), dtype=np.int64)
-    keep = np.isfinite(excess_mag) & np.isfinite(terms).all(axis=1)
-    for _ in range(max(settings.clip_rounds, 1)):
-        coefficients, inverse = _least_squares(terms[keep], excess_mag[keep], group[keep])
+    kept = np.isfinite(excess_mag) & np.isfinite(terms).all(axis=1)
+    for number in range(settings.clip_rounds):
+        if number:
+            kept = np.abs(residual) < settings.clip_sigma * sigma
+        coefficients, inverse = _least_squares(terms[kept], excess_mag[kept], group[kept])
         misfit = excess_mag - terms @ coefficients
-        constant = _group_means(misfit, group, keep)
-        residual = misfit - constant[group]
-        free = int(keep.sum()) - len(powers) - len(np.unique(group[keep]))
-        sigma = float(np.sqrt(np.sum(residual[keep] ** 2) / max(free, 1)))
-        clipped = np.abs(residual) < settings.clip_sigma * sigma
-        if np.array_equal(clipped, keep):
-            break
-        keep = clipped
-    offset = float(np.mean(misfit[keep]))
-    return ReddeningLaw(coefficients, inverse * sigma**2, offset)
+        residual = misfit - _group_means(misfit, group, kept)[group]
+        free = int(kept.sum()) - len(powers) - len(np.unique(group[kept]))
+        sigma = float(np.sqrt(np.sum(residual[kept] ** 2) / max(free, 1)))
+    return ReddeningLaw(coefficients, inverse * sigma**2, float(np.mean(misfit[kept])))
 
 
 def _least_squares(
