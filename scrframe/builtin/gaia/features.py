@@ -1,0 +1,221 @@
+"""Reads XP spectra, continuous or sampled, onto the grid, with their S/N."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from scrframe.builtin.gaia import formats
+from scrframe.builtin.gaia.arrays import Index, RealArray, integers, matrix
+from scrframe.builtin.gaia.corrections import correct_flux, spectrum_corrections
+from scrframe.builtin.gaia.grid import (
+    SAMPLES_NM,
+    average,
+    average_error,
+    operator_for,
+    wavelengths,
+)
+from scrframe.builtin.gaia.parts import may_hold
+from scrframe.builtin.gaia.products import SAMPLED
+from scrframe.builtin.gaia.settings import GaiaXpConfig
+from scrframe.plugin import ChosenCorrection, Part
+from scrframe.spectra import BASES, PACKED, XpOperator, load_operator
+from scrframe.tables import (
+    SPECTRUM_ERRORS_DIAGONAL,
+    SPECTRUM_OUTSIDE_CORRECTION,
+    ReferenceStars,
+    Spectra,
+)
+
+FloatArray = npt.NDArray[np.float64]
+logger = logging.getLogger(__name__)
+
+CORRELATIONS = ("bp_coefficient_correlations", "rp_coefficient_correlations")
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Spectra of some of the rows of a block."""
+
+    star: Index
+    flux: FloatArray
+    snr: FloatArray
+    flags: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What reading a block needs to know."""
+
+    label: str
+    config: GaiaXpConfig
+    stars: ReferenceStars
+    corrections: tuple[ChosenCorrection, ...]
+
+    @property
+    def operator(self) -> XpOperator:
+        grid = self.config.grid
+        return operator_for(grid.start, grid.stop, grid.step)
+
+    def matrix(self, table: pa.Table, name: str, width: int, rows: Index) -> RealArray:
+        return matrix(table[name], width, f"{self.label}: column {name}", rows)
+
+
+def read_features(
+    part: Part,
+    config: GaiaXpConfig,
+    stars: ReferenceStars,
+    corrections: Sequence[ChosenCorrection],
+) -> Spectra:
+    """Read the spectra of one part that belong to the stars given, each star once.
+
+    Of a star that a part holds twice the first row counts. A spectrum that lacks a band is
+    left out: it does not cover the grid. S/N is the median over the grid of flux over error,
+    before any correction of the flux.
+
+    Parameters
+    ----------
+    part : Part
+        From `feature_parts`.
+    config : GaiaXpConfig
+        The settings.
+    stars : ReferenceStars
+        The stars wanted, in the order of ``source_id``.
+    corrections : sequence of ChosenCorrection
+        Those of spectra act on the 343 samples, before these are averaged to the grid.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged or its arrays are not what they should be.
+    """
+    ids = stars["source_id"]
+    info = part.detail["info"]
+    reading = _Reading(info.label, config, stars, spectrum_corrections(corrections))
+    read = _sampled if part.detail["product"] == SAMPLED.name else _continuous
+    found: list[_Found] = []
+    seen = np.zeros(len(ids), dtype=bool)
+    if len(ids) and may_hold(part, int(ids[0]), int(ids[-1])):
+        for _, table in formats.blocks(info, part.detail["wanted"], part.detail["row_groups"]):
+            rows, star = _wanted_rows(table, ids, seen, info.label)
+            if len(rows):
+                found.append(_complete(read(table, rows, star, reading), info.label))
+    return _spectra(found, ids, config)
+
+
+def _wanted_rows(
+    table: pa.Table, ids: npt.NDArray[np.int64], seen: npt.NDArray[np.bool_], label: str
+) -> tuple[Index, Index]:
+    """Return rows of a block and the stars that they belong to, and mark these as seen."""
+    here = integers(table["source_id"], f"{label}: column source_id")
+    place = np.minimum(np.searchsorted(ids, here), len(ids) - 1)
+    rows = np.flatnonzero((ids[place] == here) & ~seen[place])
+    star, first = np.unique(place[rows], return_index=True)
+    if len(first) < len(rows):
+        rows = rows[np.sort(first)]
+    seen[star] = True
+    return rows, place[rows]
+
+
+def _continuous(table: pa.Table, rows: Index, star: Index, reading: _Reading) -> _Found:
+    coefficients = [
+        reading.matrix(table, f"{band}_coefficients", BASES, rows) for band in ("bp", "rp")
+    ]
+    errors = [
+        reading.matrix(table, f"{band}_coefficient_errors", BASES, rows) for band in ("bp", "rp")
+    ]
+    correlations = None
+    if all(name in table.column_names for name in CORRELATIONS):
+        correlations = [reading.matrix(table, name, PACKED, rows) for name in CORRELATIONS]
+    operator = reading.operator
+    flux = operator.flux(coefficients[0], coefficients[1])
+    error, flags = _errors(operator, errors, correlations)
+    snr = _median_ratio(flux, error)
+    if reading.corrections:
+        sampled = load_operator("sampled")
+        samples = sampled.flux(coefficients[0], coefficients[1])
+        sample_error, _ = _errors(sampled, errors, correlations)
+        flux, outside = _corrected(samples, sample_error, star, reading)
+        flags = flags | outside
+    return _Found(star, flux, snr, flags)
+
+
+def _errors(
+    operator: XpOperator, errors: list[RealArray], correlations: list[RealArray] | None
+) -> tuple[FloatArray, npt.NDArray[np.uint8]]:
+    """Return errors of fluxes, exact where a star's correlations are known, and flags."""
+    count = len(errors[0])
+    if correlations is None:
+        known = np.zeros(count, dtype=bool)
+    else:
+        known = np.isfinite(correlations[0][:, 0]) & np.isfinite(correlations[1][:, 0])
+    flags = np.where(known, 0, SPECTRUM_ERRORS_DIAGONAL).astype(np.uint8)
+    if correlations is not None and known.all():
+        exact = operator.flux_error_exact(errors[0], correlations[0], errors[1], correlations[1])
+        return exact, flags
+    result = operator.flux_error_diagonal(errors[0], errors[1])
+    if correlations is not None and known.any():
+        result[known] = operator.flux_error_exact(
+            errors[0][known], correlations[0][known], errors[1][known], correlations[1][known]
+        )
+    return result, flags
+
+
+def _sampled(table: pa.Table, rows: Index, star: Index, reading: _Reading) -> _Found:
+    samples, errors = (
+        reading.matrix(table, name, len(SAMPLES_NM), rows).astype(np.float64)
+        for name in ("flux", "flux_error")
+    )
+    grid_nm = reading.operator.wavelength_nm
+    flux = average(samples, grid_nm)
+    snr = _median_ratio(flux, average_error(errors, grid_nm))
+    # How the errors of the samples are correlated is not known.
+    flags = np.full(len(rows), SPECTRUM_ERRORS_DIAGONAL, dtype=np.uint8)
+    if reading.corrections:
+        flux, outside = _corrected(samples, errors, star, reading)
+        flags |= outside
+    return _Found(star, flux, snr, flags)
+
+
+def _corrected(
+    samples: FloatArray, errors: FloatArray, star: Index, reading: _Reading
+) -> tuple[FloatArray, npt.NDArray[np.uint8]]:
+    """Return corrected spectra on the grid, and the flag of those out of range."""
+    flux, outside = correct_flux(
+        samples, errors, SAMPLES_NM, reading.stars.take(star), reading.corrections
+    )
+    flag = np.where(outside, SPECTRUM_OUTSIDE_CORRECTION, 0).astype(np.uint8)
+    return average(flux, reading.operator.wavelength_nm), flag
+
+
+def _median_ratio(flux: FloatArray, error: FloatArray) -> FloatArray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.median(flux / error, axis=1), dtype=np.float64)
+
+
+def _complete(found: _Found, label: str) -> _Found:
+    """Leave out spectra that do not cover the grid."""
+    whole = np.isfinite(found.flux).all(axis=1)
+    if whole.all():
+        return found
+    logger.warning("%s: %d spectra lack BP or RP and are left out", label, (~whole).sum())
+    return _Found(found.star[whole], found.flux[whole], found.snr[whole], found.flags[whole])
+
+
+def _spectra(found: list[_Found], ids: npt.NDArray[np.int64], config: GaiaXpConfig) -> Spectra:
+    grid_nm = wavelengths(config.grid.start, config.grid.stop, config.grid.step)
+    if not found:
+        found = [_Found(np.empty(0, int), np.empty((0, len(grid_nm))), np.empty(0),
+                        np.empty(0, np.uint8))]  # fmt: skip
+    return Spectra(
+        source_id=ids[np.concatenate([block.star for block in found])],
+        wavelength_nm=grid_nm,
+        flux=np.concatenate([block.flux.astype(np.float32) for block in found]),
+        snr=np.concatenate([block.snr for block in found]),
+        flags=np.concatenate([block.flags for block in found]),
+    )
