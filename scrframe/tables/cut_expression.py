@@ -167,6 +167,8 @@ class _Builder:
         return _integer(node) is not None
 
     def column(self, node: ast.Name, wanted: Operand) -> pc.Expression:
+        if node.id == "abs":
+            raise CutSyntaxError("abs() is a function, of one value")
         operand = self.operands.get(node.id, wanted)
         if _NAMES[operand] != _NAMES[wanted]:
             advice = ""

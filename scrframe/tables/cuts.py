@@ -108,9 +108,10 @@ class Cut:
         try:
             return build(_tree(self.text), operands)
         except CutSyntaxError as error:
-            raise ConfigError(f'cut "{self.text}": {error}') from None
+            problem = str(error)
         except RecursionError:
-            raise ConfigError(f'cut "{self.text}": is nested too deeply') from None
+            problem = "is nested too deeply"
+        raise ConfigError(f'cut "{" ".join(self.text.split())}": {problem}')
 
 
 def unknown_column(name: str, known: Iterable[str]) -> str:

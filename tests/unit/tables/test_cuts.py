@@ -155,6 +155,8 @@ def test_chunks_and_order_are_kept():
         ("mag + 'a' == 3", "is no number"),
         ("abs(mag, 3) > 1", "arithmetic is"),
         ("abs(*mag) > 1", "is no number"),
+        ("abs > 1", "is a function"),
+        ("mag >\n", "no expression"),
         ("sqrt(mag) > 1", "arithmetic is"),
         ("mag.real > 1", "is no number"),
         ("mag[0] > 1", "is no number"),
