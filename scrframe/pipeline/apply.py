@@ -20,6 +20,7 @@ from scrframe.pipeline.correct import (
 from scrframe.pipeline.executor import open_executor
 from scrframe.pipeline.observer import Observer
 from scrframe.pipeline.solution_files import read_solution
+from scrframe.pipeline.workspace import missing_folders, remove_empty
 from scrframe.plugin import (
     Part,
     Registry,
@@ -141,15 +142,13 @@ def _files(path: Path, endings: tuple[str, ...]) -> list[tuple[str, Path]]:
 @contextmanager
 def _scratch(target: Path) -> Iterator[Path]:
     """Yield a folder beside the target, gone afterwards; folders made for it go if unused."""
-    made = [folder for folder in (target.parent, *target.parent.parents) if not folder.exists()]
+    made = missing_folders(target.parent)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
             yield Path(folder)
     finally:
-        for parent in made:
-            if not any(parent.iterdir()):
-                parent.rmdir()
+        remove_empty(made)
 
 
 def _move_files(scratch: Path, target: Path) -> None:

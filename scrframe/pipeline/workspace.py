@@ -31,10 +31,13 @@ class Workspace:
         The hidden directory beside it, with the pieces of work that are done (`work`) and
         the products so far (`run`). It stays after an interruption, and a run of the same
         description on the same data goes on from it.
+    made : tuple of Path
+        Folders above it that were made for it, the lowest first.
     """
 
     out: Path
     root: Path
+    made: tuple[Path, ...] = ()
 
     @classmethod
     def open(cls, out: Path, key: str) -> Workspace:
@@ -50,7 +53,7 @@ class Workspace:
             raise ConfigError(
                 f"{out}: exists and is no earlier run; choose another --out or remove it"
             )
-        space = cls(out, partial_run(out))
+        space = cls(out, partial_run(out), missing_folders(out.parent))
         mark = space.root / "key"
         if space.root.exists() and (not mark.exists() or mark.read_text() != key):
             shutil.rmtree(space.root)
@@ -87,11 +90,19 @@ class Workspace:
     def discard(self) -> None:
         """Remove all traces of a run that failed, and folders made for it."""
         shutil.rmtree(self.root, ignore_errors=True)
-        for folder in (self.root.parent, *self.root.parent.parents):
-            try:
-                folder.rmdir()
-            except OSError:
-                break
+        remove_empty(self.made)
+
+
+def missing_folders(folder: Path) -> tuple[Path, ...]:
+    """Return a folder and those above it that do not exist, the lowest first."""
+    return tuple(each for each in (folder, *folder.parents) if not each.exists())
+
+
+def remove_empty(folders: tuple[Path, ...]) -> None:
+    """Remove folders that are empty, in the order given."""
+    for folder in folders:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def partial_run(out: Path) -> Path:
