@@ -1,0 +1,1 @@
+"""Parts of the ZGR23 plugin, `scrframe.builtin.zgr23`."""
