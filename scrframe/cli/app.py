@@ -1,0 +1,262 @@
+"""The commands. Each turns its options into one call of the Python API and shows the answer."""
+
+# ruff: noqa: PLC0415 - each command imports what it needs: `scrframe --help` must not wait.
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scrframe import __version__
+from scrframe.cli.exits import ExitCode, InputProblemsError, InterruptedRunError
+from scrframe.cli.screen import Screen
+
+app = typer.Typer(
+    name="scrframe",
+    help="Put survey photometry on one scale with Stellar Colour Regression.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+plugins_app = typer.Typer(help="What is installed.", rich_markup_mode=None)
+app.add_typer(plugins_app, name="plugins")
+
+
+class GaiaFormat(StrEnum):
+    """Formats of simulated Gaia products."""
+
+    parquet = "parquet"
+    csv = "csv"
+
+
+class UnknownVisit(StrEnum):
+    """What becomes of a visit that a run did not see."""
+
+    stop = "stop"
+    flag = "flag"
+
+
+SurveyFile = Annotated[Path, typer.Argument(metavar="SURVEY.yaml", help="Survey description.")]
+DataRoot = Annotated[
+    str | None,
+    typer.Option("--data", metavar="DIR", help="Data root; `sample` is the built-in survey."),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, metavar="N", help="Processes; default: all processors."),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY.PATH=VALUE", help="Change a key of the description; repeatable."
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but problems.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        Screen().say(f"scrframe {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Put survey photometry on one scale with Stellar Colour Regression."""
+    _help_without_command(context)
+
+
+@plugins_app.callback(invoke_without_command=True)
+def plugins(context: typer.Context) -> None:
+    """Show what is installed."""
+    _help_without_command(context)
+
+
+def _help_without_command(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        Screen().say(context.get_help())
+        raise typer.Exit(ExitCode.INPUT)
+
+
+@app.command()
+def calibrate(
+    survey: SurveyFile,
+    data: DataRoot = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Directory of results; default: runs/<survey>."),
+    ] = None,
+    workers: Workers = None,
+    changes: Changes = None,
+    quiet: Quiet = False,
+) -> None:
+    """Calibrate a survey and write all products."""
+    from scrframe.cli.progress import observer_for
+    from scrframe.config import load_survey
+    from scrframe.pipeline.run import calibrate as run_calibration
+
+    screen = Screen(quiet)
+    description = load_survey(survey, overrides=changes or ())
+    target = out if out is not None else Path("runs") / description.name
+    with _resumable(target):
+        run = run_calibration(
+            description, data=data, out=target, workers=workers, observer=observer_for(screen)
+        )
+    from scrframe.cli.closing import closing_lines, closing_table, rendered
+
+    screen.say(rendered(closing_table(run.summary), screen.is_terminal))
+    for line in closing_lines(run.summary, target):
+        screen.say(line)
+
+
+@contextmanager
+def _resumable(out: Path) -> Iterator[None]:
+    """Say after an interruption whether the run can go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        from scrframe.pipeline.workspace import partial_run
+
+        kept = partial_run(out.absolute()).exists()
+        how = "; the same command goes on from where it stopped" if kept else ""
+        raise InterruptedRunError(how) from None
+
+
+@app.command()
+def validate(
+    survey: SurveyFile,
+    data: DataRoot = None,
+    workers: Workers = None,
+    changes: Changes = None,
+    quiet: Quiet = False,
+) -> None:
+    """Check a description, its plugins and its data, before any work."""
+    from scrframe.cli.progress import observer_for
+    from scrframe.config import load_survey
+    from scrframe.pipeline.validate import validate as check_survey
+
+    screen = Screen(quiet)
+    description = load_survey(survey, overrides=changes or ())
+    found = check_survey(
+        description, data=data, workers=workers or 1, observer=observer_for(screen)
+    )
+    if found.problems:
+        raise InputProblemsError("\n".join(found.problems))
+    counts = ", ".join(f"{count} {name}" for name, count in found.counts.items())
+    made = "the built-in sample survey, made at its first use"
+    screen.say(f"{survey}: valid; data root {found.data_root}: {counts or made}")
+
+
+@app.command()
+def schema(
+    columns: Annotated[
+        bool, typer.Option("--columns", help="The columns that cuts can name, instead.")
+    ] = False,
+) -> None:
+    """Print the JSON schema of survey descriptions, for editors."""
+    from scrframe.cli.listing import column_lines
+    from scrframe.config import column_vocabulary, survey_schema
+    from scrframe.plugin import load_registry
+
+    registry = load_registry()
+    if columns:
+        Screen().say("\n".join(column_lines(column_vocabulary(registry))))
+    else:
+        Screen().say(json.dumps(survey_schema(registry), indent=2))
+
+
+@plugins_app.command("list")
+def list_plugins() -> None:
+    """Show what is installed, from where, and what is broken and why."""
+    from scrframe.cli.listing import plugin_lines
+    from scrframe.plugin import load_registry
+
+    Screen().say("\n".join(plugin_lines(load_registry())))
+
+
+@app.command()
+def simulate(
+    survey: SurveyFile,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Directory to be made.")],
+    fields: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Number of fields; at most half of them are in the control region.",
+        ),
+    ] = None,
+    density: Annotated[
+        float | None, typer.Option(metavar="PER_DEG2", help="Stars per square degree.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(metavar="S", help="Seed.")] = None,
+    gaia_format: Annotated[
+        GaiaFormat, typer.Option(help="Format of the Gaia products.")
+    ] = GaiaFormat.parquet,
+    changes: Changes = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write a simulated survey in the real formats, and its truth."""
+    from scrframe.cli.progress import observer_for
+    from scrframe.cli.simulation import simulation_settings
+    from scrframe.config import load_survey
+    from scrframe.pipeline.sample_survey import simulate as write_survey
+
+    screen = Screen(quiet)
+    description = load_survey(survey, overrides=changes or ())
+    settings = simulation_settings(description.simulation, fields, density, seed)
+    path = write_survey(
+        description,
+        out,
+        settings=settings,
+        gaia_format=gaia_format.value,
+        observer=observer_for(screen),
+    )
+    screen.say(f"simulated survey in {path}; calibrate it with --data {path}")
+
+
+@app.command()
+def apply(
+    run: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Directory of a finished run.")],
+    catalogues: Annotated[
+        list[Path], typer.Argument(metavar="CATALOGUE...", help="Catalogues, or folders of them.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Default: RUN_DIR/applied.")
+    ] = None,
+    unknown_visit: Annotated[
+        UnknownVisit, typer.Option(help="A visit that the run did not see: an error, or flagged.")
+    ] = UnknownVisit.stop,
+    workers: Workers = None,
+    quiet: Quiet = False,
+) -> None:
+    """Correct further catalogues with the solution of a finished run."""
+    from scrframe.cli.progress import observer_for
+    from scrframe.pipeline.apply import apply as correct
+
+    screen = Screen(quiet)
+    corrected = correct(
+        run,
+        catalogues,
+        out=out,
+        unknown_visit=unknown_visit.value,
+        workers=workers or 1,
+        observer=observer_for(screen),
+    )
+    total, good = sum(c.detections for c in corrected), sum(c.corrected for c in corrected)
+    screen.say(f"{len(corrected)} catalogues in {out or run / 'applied'}")
+    screen.say(f"{good:,} of {total:,} detections corrected")
+    for part in corrected:
+        for visit in part.unknown_visits:
+            screen.say(f"not corrected, the run did not see it: visit {visit} in {part.key}")

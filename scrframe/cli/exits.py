@@ -1,0 +1,107 @@
+"""Exit codes, and how every error becomes one line on the error stream."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from enum import IntEnum
+
+import typer
+
+from scrframe.cli.screen import Screen
+from scrframe.errors import ScrframeError
+
+#: Set to anything, it shows the traceback of an internal failure.
+DEBUG = "SCRFRAME_DEBUG"
+#: Base of typer's errors of usage, wherever typer's version keeps the class itself.
+_CLICK_ERROR = typer.BadParameter.__mro__[2]
+
+
+class ExitCode(IntEnum):
+    """What the exit codes of `scrframe` mean."""
+
+    DONE = 0
+    INTERNAL = 1
+    INPUT = 2
+    STRICT = 3
+    INTERRUPTED = 130
+
+
+class InterruptedRunError(Exception):
+    """A command was interrupted from the keyboard; the message says how to go on."""
+
+
+class InputProblemsError(ScrframeError):
+    """Several things are wrong; the message has a line for each."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        By default those of the process.
+
+    Returns
+    -------
+    int
+        See `ExitCode`.
+    """
+    screen = Screen()
+    with warnings.catch_warnings():
+        if not sys.warnoptions and DEBUG not in os.environ:
+            warnings.simplefilter("ignore")
+        code = _guarded(screen, list(sys.argv[1:] if arguments is None else arguments))
+    screen.close()
+    return int(code)
+
+
+def _guarded(screen: Screen, arguments: list[str]) -> int:
+    try:
+        return _dispatch(arguments)
+    except typer.Exit as stop:
+        return int(stop.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        screen.complain("interrupted")
+        return ExitCode.INTERRUPTED
+    except InterruptedRunError as error:
+        screen.complain(f"interrupted{error}")
+        return ExitCode.INTERRUPTED
+    except ScrframeError as error:
+        for line in str(error).splitlines():
+            screen.complain(f"error: {line}")
+        return ExitCode.INPUT
+    except Exception as error:
+        return _unexpected(screen, error)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    from scrframe.cli.app import app  # noqa: PLC0415 - commands need the exit codes
+
+    code = app(args=arguments, prog_name="scrframe", standalone_mode=False)
+    return int(code or ExitCode.DONE)
+
+
+def _unexpected(screen: Screen, error: Exception) -> int:
+    if isinstance(error, _CLICK_ERROR):
+        screen.complain(f"error: {_one_line(error.format_message())}; see --help")  # type: ignore[attr-defined]
+        return ExitCode.INPUT
+    if os.environ.get(DEBUG):
+        with contextlib.suppress(OSError):
+            traceback.print_exception(error)
+    said = f"{type(error).__name__}: {_one_line(str(error))}"
+    screen.complain(
+        f"error: internal failure, {said}; set {DEBUG}=1 for the traceback"
+        if not os.environ.get(DEBUG)
+        else f"error: internal failure, {said}"
+    )
+    return ExitCode.INTERNAL
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).rstrip(".")

@@ -1,0 +1,47 @@
+"""Plain lists: installed plugins, and the vocabulary of cuts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scrframe.config import VocabularyRow
+from scrframe.plugin import Registry
+from scrframe.plugin.registry import HOOKS
+
+
+def plugin_lines(registry: Registry) -> list[str]:
+    """Return lines on what is installed, from where, and what is broken and why."""
+    rows = [("KIND", "NAME", "VERSION", "FROM", "SUMMARY")]
+    for hook, descriptor, provider in registry.everything():
+        source = f"{provider.distribution} ({provider.module})"
+        rows.append(
+            (HOOKS[hook][1], descriptor.name, descriptor.version, source, descriptor.summary)
+        )
+    lines = aligned(rows)
+    if registry.broken:
+        lines += ["", "broken:"]
+        for broken in registry.broken:
+            where = broken.provider
+            lines.append(
+                f"  {where.plugin} from {where.distribution} ({where.module}): {broken.reason}"
+            )
+    return lines
+
+
+def column_lines(rows: Sequence[VocabularyRow]) -> list[str]:
+    """Return lines on the columns that cuts can name."""
+    table = [("NAME", "UNIT", "TYPE", "AFTER", "FROM", "MEANING")]
+    for row in rows:
+        origin = row.provider or ("derived" if row.derived else "")
+        table.append((row.name, row.unit, row.kind, row.stage, origin, row.doc))
+    return aligned(table)
+
+
+def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return rows as lines with aligned columns; the last column is free."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths[-1] = 0
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
