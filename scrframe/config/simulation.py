@@ -11,38 +11,58 @@ class SimulationSettings(Settings):
     """What a simulated survey holds; amplitudes are standard deviations in mag.
 
     Everything random follows from `seed`. The switches and amplitudes after the three
-    levels of offsets are traits of real data; each can be turned off by itself.
+    levels of offsets are traits of real data; 0 or false turns each off by itself.
     """
 
-    fields: Whole = Field(default=36, ge=1, description="Number of fields, of two pointings each.")
-    density: Real = Field(default=1900.0, gt=0, description="Stars per square degree.")
+    fields: Whole = Field(
+        default=36, ge=1, le=300, description="Number of fields, of two pointings each."
+    )
+    density: Real = Field(
+        default=1560.0, gt=0, le=50000, description="Stars with spectra per square degree."
+    )
     seed: Whole = Field(default=1, ge=0, description="Seed of everything random.")
-    control_fields: Whole = Field(
-        default=6, ge=0, description="How many of the fields lie in the control region."
+    control_fields: Whole | None = Field(
+        default=None,
+        ge=1,
+        description="How many of the fields lie in the control region; by default one in six.",
     )
     overlapping_fields: Real = Field(
-        default=0.3, ge=0, le=1, description="Share of the fields that overlap a neighbour."
+        default=0.6,
+        ge=0,
+        le=1,
+        description="Share of the other fields that overlap a neighbour by a quarter.",
+    )
+    other_sources: Real = Field(
+        default=0.9,
+        ge=0,
+        description="Fainter stars, galaxies and spurious detections per star with a spectrum.",
     )
     visit_sd: Real = Field(default=0.063, ge=0, description="Offsets of visits, in mag.")
     visit_seasonal: Real = Field(
-        default=0.5,
+        default=0.3,
         ge=0,
         le=1,
         description="Share of the variance of visits that follows the season.",
     )
     ccd_sd: Real = Field(default=0.022, ge=0, description="Offsets of a CCD in a visit, in mag.")
     ccd_static: Real = Field(
-        default=0.6, ge=0, le=1, description="Share of their variance that stands."
+        default=0.4, ge=0, le=1, description="Share of their variance that stands."
     )
-    ccd_drift: Real = Field(default=0.25, ge=0, le=1, description="Share that drifts with time.")
+    ccd_drift: Real = Field(default=0.2, ge=0, le=1, description="Share that drifts with time.")
     ccd_jitter: Real = Field(
-        default=0.15, ge=0, le=1, description="Share that is new in every visit."
+        default=0.4, ge=0, le=1, description="Share that is new in every visit."
     )
     pixel_sd: Real = Field(default=0.009, ge=0, description="Offsets over a CCD's pixels, in mag.")
     extinction_noise: Switch = Field(
         default=True, description="Measured extinctions have errors, correlated with the spectra's."
     )
+    extinction_noise_correlation: Real = Field(
+        default=0.7, ge=0, le=1, description="Coefficient of that correlation."
+    )
     xp_noise: Switch = Field(default=True, description="Spectra have noise of the real size.")
+    reference_noise: Switch = Field(
+        default=True, description="The reference magnitude has errors (median 0.003 mag)."
+    )
     law_variation: Real = Field(
         default=0.02, ge=0, description="Relative variation of the extinction law between fields."
     )
@@ -50,27 +70,35 @@ class SimulationSettings(Settings):
         default=0.05, ge=0, description="Scatter of colours that spectra do not show, in mag."
     )
     hidden_coherent: Real = Field(
-        default=0.3, ge=0, le=1, description="Share of its variance that is coherent over degrees."
+        default=0.05, ge=0, le=1, description="Share of its variance that is coherent over degrees."
     )
     population_gradients: Switch = Field(
         default=True,
         description="Colours, giants and metallicity vary by field and with extinction.",
     )
     outliers: Real = Field(
-        default=0.01, ge=0, lt=1, description="Share of detections that are wrong."
+        default=0.02,
+        ge=0,
+        lt=1,
+        description="Share of detections that are wrong: half of them stars that are blends.",
     )
-    variables: Real = Field(default=0.02, ge=0, lt=1, description="Share of stars that vary.")
+    variables: Real = Field(default=0.01, ge=0, lt=1, description="Share of stars that vary.")
     error_underestimate: Real = Field(
-        default=1.5, gt=0, description="True photometric errors divided by those in the catalogues."
+        default=1.5, ge=0, description="True photometric errors divided by those in the catalogues."
     )
     defective_column: Switch = Field(
         default=True, description="One column of one CCD is defective."
     )
     photometric_floor: Real = Field(
-        default=0.003, ge=0, description="Photometric error of the brightest stars, in mag."
+        default=0.008,
+        ge=0,
+        description="Error of every magnitude, in mag, that the catalogues do not know of.",
     )
     photometric_limit: Real = Field(
-        default=21.5, description="Magnitude at which the photometric error is 0.1 mag."
+        default=21.5, description="Magnitude at which the catalogued error is about 0.1 mag."
+    )
+    astrometric_error_mas: Real = Field(
+        default=70.0, ge=0, description="Rms distance of measured from true positions, in mas."
     )
 
     @model_validator(mode="after")
@@ -80,6 +108,6 @@ class SimulationSettings(Settings):
             raise ValueError(
                 f"has ccd_static + ccd_drift + ccd_jitter = {total:g}; shares must sum to 1"
             )
-        if self.control_fields > self.fields:
+        if self.control_fields is not None and self.control_fields > self.fields:
             raise ValueError("has more control_fields than fields")
         return self

@@ -1,0 +1,108 @@
+"""The stars as catalogues give them: noisy, with errors."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from scrframe.config.simulation import SimulationSettings
+from scrframe.simulate.detections import Traits, distance_pc
+from scrframe.simulate.healpix import source_identifiers
+from scrframe.simulate.noise import NoiseModel, extinction_errors, extinction_noise
+from scrframe.simulate.stars import Spectroscope, Stars
+from scrframe.tables import SimulatedStars
+
+FloatArray = npt.NDArray[np.float64]
+
+REF_EPOCH = 2016.0
+#: Error of G_BP: at magnitude 13.6, growth per magnitude (ln), scatter between stars (ln).
+BP_ERROR, BP_ERROR_SLOPE, BP_ERROR_SCATTER = 0.003, 0.25, 0.25
+#: The excess factor: scatter of good stars, and the share and mean excess of bad ones.
+EXCESS_SCATTER, EXCESS_BAD, EXCESS_MEAN = 0.02, 0.02, 0.25
+#: Errors of the parameters: T_eff (relative), log g, [Fe/H]; share of bad quality flags.
+PARAMETER_ERRORS, FLAGGED = (0.012, 0.08, 0.1), 0.01
+
+
+def catalogued_stars(
+    settings: SimulationSettings,
+    stars: Stars,
+    traits: Traits,
+    model: NoiseModel,
+    spectroscope: Spectroscope,
+    rng: np.random.Generator,
+) -> SimulatedStars:
+    """Return the stars with noise, sorted as they come."""
+    spectra = stars.has_spectrum
+    drawn = model.draw(stars.bp_mag[spectra], stars.rp_mag[spectra], rng)
+    e_errors = extinction_errors(stars.bp_mag, rng)
+    unit = rng.standard_normal(len(stars))
+    share = settings.extinction_noise_correlation
+    unit[spectra] = np.sqrt(1 - share**2) * unit[spectra] + share * extinction_noise(
+        model, drawn, stars.coefficients, spectroscope.fit.paper, spectroscope.law(0.0)[1]
+    )
+    coefficients = drawn.noise * float(settings.xp_noise)
+    coefficients += stars.coefficients
+    return SimulatedStars(
+        table=pa.table(
+            {
+                "source_id": source_identifiers(stars.ra_deg, stars.dec_deg),
+                "ref_ra": stars.ra_deg,
+                "ref_dec": stars.dec_deg,
+                "pmra": traits.pmra,
+                "pmdec": traits.pmdec,
+                **_photometry(settings, stars, rng),
+                "has_spectrum": spectra,
+                "extinction": stars.extinction + float(settings.extinction_noise) * e_errors * unit,
+                "extinction_err": e_errors,
+                **_parameters(stars, rng),
+            }
+        ),
+        coefficients=coefficients,
+        coefficient_errors=drawn.errors,
+        correlations=model.correlations,
+        correlation_of=drawn.correlation_of,
+        ref_epoch=REF_EPOCH,
+    )
+
+
+def _photometry(
+    settings: SimulationSettings, stars: Stars, rng: np.random.Generator
+) -> dict[str, FloatArray]:
+    number = len(stars)
+    growth = BP_ERROR_SLOPE * (stars.bp_mag - 13.6) + rng.normal(0, BP_ERROR_SCATTER, number)
+    error = np.clip(BP_ERROR * np.exp(growth), 0.0015, 0.1)
+    bp = stars.bp_mag + float(settings.reference_noise) * error * rng.standard_normal(number)
+    colour = stars.bp_mag - stars.rp_mag
+    bad = np.where(
+        rng.uniform(0, 1, number) < EXCESS_BAD, rng.exponential(EXCESS_MEAN, number), 0.0
+    )
+    scatter = EXCESS_SCATTER * rng.standard_normal(number)
+    return {
+        "g_mag": stars.g_mag + 0.001 * rng.standard_normal(number),
+        "bp_mag": bp,
+        "rp_mag": stars.rp_mag + 0.002 * rng.standard_normal(number),
+        "reference_mag_err": error,
+        "phot_bp_rp_excess_factor": _excess(colour) + scatter + bad,
+    }
+
+
+def _excess(colour: FloatArray) -> FloatArray:
+    """Return the BP/RP flux excess factor of good stars (Riello et al. 2021, Table 2)."""
+    blue = 1.154360 + 0.033772 * colour + 0.032277 * colour**2
+    red = 1.162004 + 0.011464 * colour + 0.049255 * colour**2 - 0.005879 * colour**3
+    return np.where(colour < 0.5, blue, red)
+
+
+def _parameters(stars: Stars, rng: np.random.Generator) -> dict[str, npt.NDArray[np.generic]]:
+    number = len(stars)
+    relative, logg, feh = PARAMETER_ERRORS
+    teff = stars.parameters[:, 0] * (1 + relative * rng.standard_normal(number))
+    flags = np.where(rng.uniform(0, 1, number) < FLAGGED, rng.integers(8, 64, number), 0)
+    return {
+        "quality_flags": flags.astype(np.int16),
+        "teff": teff,
+        "logg": stars.parameters[:, 1] + logg * rng.standard_normal(number),
+        "feh": stars.parameters[:, 2] + feh * rng.standard_normal(number),
+        "parallax": 1000 / distance_pc(stars) + 0.02 * rng.standard_normal(number),
+    }

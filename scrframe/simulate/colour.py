@@ -1,0 +1,94 @@
+"""The intrinsic colour as a smooth function of the shape of the intrinsic spectrum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Leading principal components that the colour depends on, quadratically.
+COMPONENTS = 8
+#: Further ones, on which it depends linearly, and cubic terms of the first few.
+CUBIC = 3
+RIDGE = 1e-4
+
+
+@dataclass(frozen=True)
+class ColourFunction:
+    """C0 of a spectrum: a polynomial of the leading components of its shape.
+
+    What the spectrum does not determine (a real star's scatter about such a function) is no
+    part of it, so that with scatter switched off a regression can learn it exactly.
+
+    Attributes
+    ----------
+    mean : ndarray, shape (m,)
+        Mean standardised spectrum.
+    basis : ndarray, shape (p, m)
+        Components, each divided by the standard deviation of its score.
+    weights : ndarray, shape (q,)
+        Coefficients of the terms of `_terms`, in mag.
+    reach : float
+        Scores are bounded smoothly at this many standard deviations.
+    """
+
+    mean: FloatArray
+    basis: FloatArray
+    weights: FloatArray
+    reach: float = 4.0
+
+    def __call__(self, flux: FloatArray) -> FloatArray:
+        """Return (u - G_BP)_0 in mag, shape (n,), of intrinsic fluxes, shape (n, m)."""
+        scores = (standardised(flux) - self.mean) @ self.basis.T
+        return np.asarray(_terms(_bounded(scores, self.reach)) @ self.weights)
+
+
+def standardised(flux: FloatArray) -> FloatArray:
+    """Return spectra less their own mean, divided by their own standard deviation."""
+    centred = flux - flux.mean(axis=1, keepdims=True)
+    return np.asarray(centred / centred.std(axis=1, keepdims=True))
+
+
+def fit_colour_function(flux: FloatArray, colour_mag: FloatArray) -> ColourFunction:
+    """Fit the function by ridge regression.
+
+    Parameters
+    ----------
+    flux : ndarray, shape (n, m)
+        Intrinsic spectra.
+    colour_mag : ndarray, shape (n,)
+        Their colours.
+
+    Returns
+    -------
+    ColourFunction
+    """
+    shape = standardised(flux)
+    mean = shape.mean(axis=0)
+    directions = np.linalg.eigh(np.cov(shape.T))[1].T[: -COMPONENTS - 1 : -1]
+    # The sign of an eigenvector is arbitrary.
+    directions *= np.sign(directions[np.arange(COMPONENTS), np.abs(directions).argmax(1)])[:, None]
+    basis = directions / ((shape - mean) @ directions.T).std(axis=0)[:, None]
+    function = ColourFunction(mean, basis, np.zeros(0))
+    terms = _terms(_bounded((shape - mean) @ basis.T, function.reach))
+    normal = terms.T @ terms + RIDGE * len(terms) * np.eye(terms.shape[1])
+    weights = np.linalg.solve(normal, terms.T @ colour_mag)
+    return ColourFunction(mean, basis, np.asarray(weights, np.float64))
+
+
+def _bounded(scores: FloatArray, reach: float) -> FloatArray:
+    return np.asarray(reach * np.tanh(scores / reach))
+
+
+def _terms(scores: FloatArray) -> FloatArray:
+    row, column = np.triu_indices(scores.shape[1])
+    columns = [
+        np.ones((len(scores), 1)),
+        scores,
+        scores[:, row] * scores[:, column],
+        scores[:, :CUBIC] ** 3,
+    ]
+    return np.concatenate(columns, axis=1)

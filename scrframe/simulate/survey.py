@@ -1,0 +1,312 @@
+"""A simulated survey in memory: its stars, what every visit detects, and the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from scrframe.config.simulation import SimulationSettings
+from scrframe.simulate.catalogues import catalogued_stars
+from scrframe.simulate.coefficients import CoefficientFit
+from scrframe.simulate.curve import law_tilt
+from scrframe.simulate.detections import (
+    NOT_STARS,
+    Traits,
+    VisitDetections,
+    draw_traits,
+    magnitude_error,
+    observe_visit,
+)
+from scrframe.simulate.fields import Sky
+from scrframe.simulate.geometry import half_extent, to_plane, to_sky
+from scrframe.simulate.layout import SECOND_POINTING_ARCSEC, Layout, plan
+from scrframe.simulate.library import load_library
+from scrframe.simulate.noise import load_noise_model
+from scrframe.simulate.offsets import InjectedOffsets, OffsetTerms, draw_offsets, in_gauge
+from scrframe.simulate.stars import Spectroscope, Stars, draw_stars
+from scrframe.spectra.xp_operator import load_operator
+from scrframe.tables import Camera, SimulatedStars, SimulatedVisit
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+Curve = Callable[[FloatArray], FloatArray]
+Progress = Callable[[int], None]
+
+EXPOSURE_TIME_S = 150.0
+#: R of a star of common colour, for the size of the variation of the law.
+TYPICAL_R = 1.45
+#: Margin in deg round the footprint of a field in which stars are drawn.
+MARGIN_DEG = 0.02
+
+
+@dataclass(frozen=True)
+class SimulatedSurvey:
+    """A survey before it is written.
+
+    Attributes
+    ----------
+    layout : Layout
+    camera : Camera
+    band : str
+    limit_mag : float
+        Where the catalogued error is about 0.1 mag.
+    stars : Stars
+    traits : Traits
+    catalogue : SimulatedStars
+        The stars as reference and extinction catalogues give them.
+    visits : list of VisitDetections
+    terms : list of OffsetTerms
+        Injected offsets of the detections, by visit.
+    noise : list of ndarray
+        Photometric noise of the detections in mag, by visit.
+    """
+
+    layout: Layout
+    camera: Camera
+    band: str
+    limit_mag: float
+    stars: Stars
+    traits: Traits
+    catalogue: SimulatedStars
+    visits: list[VisitDetections]
+    terms: list[OffsetTerms]
+    noise: list[FloatArray]
+
+    def visit(self, number: int) -> SimulatedVisit:
+        """Return one visit as a survey loader writes it."""
+        layout, found = self.layout, self.visits[number]
+        clean = found.mag - self.terms[number].total
+        table = {
+            "ccd": self.camera.ccd[found.place],
+            "x": found.x,
+            "y": found.y,
+            "ra": found.ra_deg,
+            "dec": found.dec_deg,
+            "mag": clean + found.deviation + self.noise[number],
+            "mag_err": magnitude_error(clean, self.limit_mag),
+            "classification": found.classification,
+        }
+        return SimulatedVisit(
+            field=layout.name[layout.visit_field[number]],
+            number=number + 1,
+            pointing=number % 2 + 1,
+            ra_deg=float(layout.visit_ra_deg[number]),
+            dec_deg=float(layout.visit_dec_deg[number]),
+            mjd=float(layout.mjd[number]),
+            exposure_time_s=EXPOSURE_TIME_S,
+            airmass=float(layout.airmass[number]),
+            seeing_arcsec=float(layout.seeing_arcsec[number]),
+            band=self.band,
+            detections=pa.table(table),
+        )
+
+    def truth(self, number: int, file: str, visit: str) -> pa.Table:
+        """Return the truth of one visit, one row a detection that is a star.
+
+        Offsets are corrections to be added to the observed magnitude, without a constant of
+        the survey.
+        """
+        found, terms = self.visits[number], self.terms[number]
+        ccd = self.camera.ccd[found.place]
+        rows = np.flatnonzero(found.star >= 0)
+        star = found.star[rows]
+        count = len(rows)
+        first = np.searchsorted(ccd, ccd)
+
+        def label(text: str) -> pa.DictionaryArray:
+            return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), [text])
+
+        return pa.table(
+            {
+                "file": label(file),
+                "ccd": ccd[rows].astype(np.int16),
+                "row": (np.arange(len(ccd)) - first)[rows].astype(np.int32),
+                "source_id": self.catalogue.table["source_id"].to_numpy()[star],
+                "visit": label(visit),
+                "field": label(self.layout.name[self.layout.visit_field[number]]),
+                "mag_true": found.mag[rows],
+                "colour0": self.stars.colour0[star],
+                "extinction": self.stars.extinction[star],
+                "R": self.stars.slope[star],
+                "offset_visit": terms.visit[rows],
+                "offset_ccd": terms.ccd[rows],
+                "offset_pixel": terms.pixel[rows],
+                "offset_total": terms.total[rows],
+                "outlier": found.outlier[rows],
+                "variable": self.traits.amplitude[star] > 0,
+                "defect": found.defect[rows],
+            }
+        )
+
+
+def build_survey(
+    settings: SimulationSettings,
+    camera: Camera,
+    curve: Curve,
+    *,
+    band: str,
+    progress: Progress | None = None,
+) -> SimulatedSurvey:
+    """Draw a survey; the same settings give the same survey.
+
+    Parameters
+    ----------
+    settings : SimulationSettings
+    camera : Camera
+        The survey's camera.
+    curve : callable
+        Extinction curve, wavelength in nm to mag per unit E, on 392-992 nm.
+    band : str
+    progress : callable (fields), optional
+        Told of every field that is done.
+    """
+    main, *by_field = _generators(settings.seed, 1 + settings.fields)
+    layout = plan(settings, camera, main)
+    sky, spectroscope = Sky.draw(main), make_spectroscope(curve)
+    offsets = draw_offsets(settings, layout, camera, main)
+    means = _mean_extinctions(layout, main)
+    parts = []
+    for number, rng in enumerate(by_field):
+        parts.append(_field(number, settings, layout, camera, spectroscope, sky, means, rng))
+        if progress is not None:
+            progress(1)
+    stars = Stars.concat(parts)
+    traits = draw_traits(settings, stars, sky.hidden(stars.ra_deg, stars.dec_deg), main)
+    catalogue = catalogued_stars(settings, stars, traits, load_noise_model(), spectroscope, main)
+    visit_rngs = _generators(settings.seed, 1, branch=1)[0].spawn(len(layout.mjd))
+    visits = [
+        observe_visit(number, settings, layout, camera, stars, traits, rng)
+        for number, rng in enumerate(visit_rngs)
+    ]
+    terms = _terms(visits, offsets)
+    noise = [
+        _photometric_noise(settings, found.mag - term.total, rng)
+        for found, term, rng in zip(visits, terms, visit_rngs, strict=True)
+    ]
+    return SimulatedSurvey(
+        layout=layout,
+        camera=camera,
+        band=band,
+        limit_mag=settings.photometric_limit,
+        stars=stars,
+        traits=traits,
+        catalogue=catalogue,
+        visits=visits,
+        terms=terms,
+        noise=noise,
+    )
+
+
+def make_spectroscope(curve: Curve) -> Spectroscope:
+    """Return what turns library stars into coefficients, for a curve known on 392-992 nm."""
+    library = load_library()
+    sampled, paper = load_operator("sampled"), load_operator("paper")
+    spectra = library.spectra(library.scores)
+    extended = library.extended(curve)
+    fit = CoefficientFit(
+        sampled, paper, np.median(spectra, axis=0), extended(sampled.wavelength_nm)
+    )
+    return Spectroscope(
+        library,
+        fit,
+        library.colour_function(spectra[:, fit.at_paper]),
+        law_tilt(extended(paper.wavelength_nm), paper.wavelength_nm, TYPICAL_R),
+    )
+
+
+def _generators(seed: int, number: int, branch: int = 0) -> list[np.random.Generator]:
+    root = np.random.SeedSequence([seed, branch])
+    return [np.random.default_rng(child) for child in root.spawn(number)]
+
+
+def _mean_extinctions(layout: Layout, rng: np.random.Generator) -> FloatArray:
+    """Return the mean E of the fields: high in the plane and towards the Galactic centre."""
+    chance = rng.uniform(0, 1, len(layout.name))
+    height = np.exp(-np.abs(layout.galactic_b) / 3.0)
+    centre = 0.75 + 0.25 * np.cos(np.deg2rad(layout.galactic_l))
+    return np.asarray((0.25 + 0.75 * chance) * (0.35 + 0.75 * height) * centre + 0.1)
+
+
+def _field(
+    number: int,
+    settings: SimulationSettings,
+    layout: Layout,
+    camera: Camera,
+    spectroscope: Spectroscope,
+    sky: Sky,
+    means: FloatArray,
+    rng: np.random.Generator,
+) -> Stars:
+    wide, high = half_extent(camera)
+    east, north = (value / 3600 for value in SECOND_POINTING_ARCSEC)
+    low = np.array([min(0, east) - wide, min(0, north) - high]) - MARGIN_DEG
+    top = np.array([max(0, east) + wide, max(0, north) + high]) + MARGIN_DEG
+    area = float(np.prod(top - low))
+    faint_per_bright = (1 - NOT_STARS) * settings.other_sources
+    count = rng.poisson(settings.density * area * (1 + faint_per_bright))
+    xi, eta = rng.uniform(low[:, None], top[:, None], (2, count))
+    bright = rng.uniform(0, 1, count) < 1 / (1 + faint_per_bright)
+    centre = float(layout.ra_deg[number]), float(layout.dec_deg[number])
+    ra, dec = to_sky(xi, eta, *centre)
+    # A field that comes earlier has drawn the stars of the sky that they share.
+    fresh = np.ones(count, bool)
+    for other in range(number):
+        there = layout.ra_deg[other], layout.dec_deg[other]
+        if np.hypot(*_apart(there, centre)) < 3:
+            other_xi, other_eta = to_plane(ra, dec, *there)
+            fresh &= ~(
+                (other_xi > low[0]) & (other_xi < top[0])
+                & (other_eta > low[1]) & (other_eta < top[1])
+            )  # fmt: skip
+    return draw_stars(
+        settings,
+        spectroscope,
+        sky,
+        rng,
+        ra_deg=ra[fresh],
+        dec_deg=dec[fresh],
+        bright=bright[fresh],
+        field=number,
+        centre_deg=centre,
+        mean_extinction=float(means[number]),
+        control=bool(layout.control[number]),
+    )
+
+
+def _apart(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
+    """Return rough distances in deg in RA and Dec."""
+    turn = np.mod(first[0] - second[0] + 180, 360) - 180
+    return float(turn * np.cos(np.deg2rad(first[1]))), float(first[1] - second[1])
+
+
+def _terms(visits: list[VisitDetections], offsets: InjectedOffsets) -> list[OffsetTerms]:
+    sizes = [len(found.star) for found in visits]
+    place, x, y, star = (
+        np.concatenate([getattr(found, name) for found in visits])
+        for name in ("place", "x", "y", "star")
+    )
+    visit = np.repeat(np.arange(len(visits)), sizes)
+    whole = in_gauge(offsets, visit, place, x, y, star >= 0)
+    edges = np.cumsum(sizes)[:-1]
+    return [
+        OffsetTerms(*columns)
+        for columns in zip(
+            *(np.split(part, edges) for part in (whole.visit, whole.ccd, whole.pixel)),
+            strict=True,
+        )
+    ]
+
+
+def _photometric_noise(
+    settings: SimulationSettings, mag: FloatArray, rng: np.random.Generator
+) -> FloatArray:
+    """Return noise larger than the catalogue says, and a floor that it does not know of."""
+    size = np.hypot(
+        settings.error_underestimate * magnitude_error(mag, settings.photometric_limit),
+        settings.photometric_floor,
+    )
+    return np.asarray(rng.standard_normal(len(mag)) * size)
