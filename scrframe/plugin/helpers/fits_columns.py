@@ -147,7 +147,7 @@ def physical(stored: Array, field: Field, hdu: Hdu) -> Array:
         text: Array = np.char.rstrip(np.char.decode(stored, "ascii", "replace"))
         return text
     if field.code == "L":
-        flags: Array = stored == b"T"
+        flags: Array = stored == ord("T")
         return flags
     values: Array = stored.astype(stored.dtype.newbyteorder("="), order="C")
     is_null = None if field.null is None else values == field.null
@@ -158,18 +158,22 @@ def physical(stored: Array, field: Field, hdu: Hdu) -> Array:
                 " which a 64-bit integer cannot hold"
             )
         is_null = None
-    if is_null is None:
-        if field.scale == 1.0 and field.zero == 0.0:
+    if is_null is None and field.scale == 1.0:
+        if field.zero == 0.0:
             return values
-        unsigned = _UNSIGNED.get((field.code, field.zero)) if field.scale == 1.0 else None
-        if unsigned is not None:
-            # Adding half the range flips the highest bit and leaves the others.
-            highest = np.dtype(unsigned.replace("i", "u")).type(2 ** (8 * values.itemsize - 1))
-            return (values.view(highest.dtype) ^ highest).view(unsigned)
+        if (field.code, field.zero) in _UNSIGNED:
+            return _shifted(values, np.dtype(_UNSIGNED[field.code, field.zero]))
     scaled = values * np.float64(field.scale) + np.float64(field.zero)
     if is_null is not None:
         scaled[is_null] = np.nan
     return scaled
+
+
+def _shifted(values: Array, kind: np.dtype[Any]) -> Array:
+    """Add half the range: it flips the highest bit and leaves the others."""
+    bits = np.dtype(f"u{kind.itemsize}")
+    flipped: Array = values.view(bits) ^ bits.type(2 ** (8 * kind.itemsize - 1))
+    return flipped.view(kind)
 
 
 def _at(file: FitsFile, index: int) -> Hdu:

@@ -16,7 +16,7 @@ from scrframe.plugin.helpers.fits_structure import Hdu, cards_of, parse_card
 
 #: Bytes and numpy type of the TFORM codes of fixed width.
 _TYPES = {
-    "L": "S1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8",
+    "L": "u1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8",
     "C": ">c8", "M": ">c16",
 }  # fmt: skip
 
