@@ -110,8 +110,7 @@ def _expected(detail: Any) -> str:
     if detail["type"] in ("list_type", "tuple_type"):
         return "a list"
     said = str(detail["msg"])
-    for start in ("Input should be ", "String should ", "Value should be "):
-        said = said.removeprefix(start)
+    said = said.removeprefix("Input should be ").replace("String should ", "text to ", 1)
     if detail["type"] != "literal_error":
         return said
     choices = [choice.strip("'") for choice in said.replace(" or ", ", ").split(", ")]

@@ -87,8 +87,8 @@ class _Builder:
             case ast.Compare(left=left, ops=ops, comparators=comparators):
                 sides = [left, *comparators]
                 joined = self.comparison(ops[0], sides[0], sides[1])
-                for op, one, other in zip(ops[1:], sides[1:], sides[2:], strict=False):
-                    joined = pc.and_kleene(joined, self.comparison(op, one, other))
+                for sign, one, other in zip(ops[1:], sides[1:], sides[2:], strict=False):
+                    joined = pc.and_kleene(joined, self.comparison(sign, one, other))
                 return joined
             case ast.Name():
                 return self.column(node, "flag")
@@ -109,7 +109,7 @@ class _Builder:
 
     def number(self, node: ast.expr) -> pc.Expression:
         match node:
-            case ast.Constant(value=value) if _is_number(value):
+            case ast.Constant(value=float() | int() as value) if not isinstance(value, bool):
                 return pc.scalar(_float(value))
             case ast.Name():
                 return self.column(node, "number").cast(pa.float64(), safe=False)
@@ -184,10 +184,6 @@ class _Builder:
         return field
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def _float(value: float) -> float:
     try:
         return float(value)
@@ -199,8 +195,9 @@ def _integer(node: ast.expr) -> int | None:
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         value = _integer(node.operand)
         return None if value is None else -value
-    if isinstance(node, ast.Constant) and isinstance(node.value, int) and _is_number(node.value):
-        return node.value if node.value <= _MAX_INTEGER else None
+    value = node.value if isinstance(node, ast.Constant) else None
+    if isinstance(value, int) and not isinstance(value, bool) and value <= _MAX_INTEGER:
+        return value
     return None
 
 

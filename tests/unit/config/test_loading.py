@@ -121,7 +121,7 @@ def test_corrections_are_those_of_the_catalogue(load, minimal):
         ("mag > 12", "12", "11:7: selection.calibration.1 is no cut; expected text"),
         ("mag > 12", "visit > 12", '11:7: selection.calibration.1: cut "visit > 12": labels'),
         ("name: demo\n", "", '1:1: the description lacks the key "name"'),
-        ("name: demo", "name: ../demo", "1:7: name is \"../demo\"; expected"),
+        ("name: demo", "name: ../demo", "1:7: name is \"../demo\"; expected text to match"),
         ("name: demo", "name: 12", "1:7: name is 12; expected a valid string"),
         ("band: u", "bend: u", '2:1: bend is an unknown key; did you mean "band"?'),
         ("band: u", "band: u\nband: g", '3:1: duplicate key "band" (first at s.yaml:2:1)'),
