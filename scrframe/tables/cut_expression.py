@@ -195,9 +195,9 @@ def _integer(node: ast.expr) -> int | None:
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         value = _integer(node.operand)
         return None if value is None else -value
-    value = node.value if isinstance(node, ast.Constant) else None
-    if isinstance(value, int) and not isinstance(value, bool) and value <= _MAX_INTEGER:
-        return value
+    match node:
+        case ast.Constant(value=int() as number) if not isinstance(number, bool):
+            return number if number <= _MAX_INTEGER else None
     return None
 
 
