@@ -1,0 +1,73 @@
+# Everything is installed into .venv, with the versions of constraints.txt.
+# PYTHON=/path/to/python3 chooses the interpreter, ARGS=... goes to the command.
+
+PYTHON  ?=
+ARGS    ?=
+VENV    := .venv
+BIN     := $(VENV)/bin
+PIP     := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+NEEDS   := $(BIN)/python scripts/requirements.py
+PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
+INPUTS  := constraints.txt pyproject.toml $(PLUGINS:%=%/pyproject.toml)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup setup-peer setup-docs calibrate test closure lint docs benchmark pins clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/.setup-done  ## Make .venv with scrframe, its plugins and the tools
+
+calibrate: setup  ## Calibrate the VPHAS+ u band (ARGS="--data DIR --out DIR"; else a sample)
+	$(BIN)/scrframe calibrate surveys/vphas_u.yaml $(ARGS)
+
+test: setup  ## Run every test (ARGS="-k name")
+	$(BIN)/python -m pytest $(ARGS)
+
+closure: setup  ## Run the tests on injected truth only
+	$(BIN)/python -m pytest tests/closure $(ARGS)
+
+lint: setup  ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: setup-docs  ## Build the documentation into docs/_build
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build $(ARGS)
+
+benchmark: setup-peer  ## Run beside another script (PEER=path)
+	@test -n "$(PEER)" || { echo "name the script to compare with: make benchmark PEER=path" >&2; exit 2; }
+	$(BIN)/python scripts/benchmark.py --peer "$(PEER)" $(ARGS)
+
+pins: setup  ## Resolve constraints.txt anew (UPGRADE=1: newest versions)
+	$(PIP) $$($(NEEDS) pins)
+	$(BIN)/python scripts/make_pins.py $(if $(UPGRADE),--upgrade)
+
+clean:  ## Remove .venv, caches and what was built; runs stay
+	rm -rf $(VENV) docs/_build build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find scrframe plugins tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup-peer: $(VENV)/.peer-done  ## Add what the benchmark's peer and some tests use
+setup-docs: $(VENV)/.docs-done  ## Add what builds the documentation
+
+$(BIN)/python:
+	@python=$$(sh scripts/find-python.sh $(PYTHON)) && \
+	    echo "making $(VENV) with $$python" && "$$python" -m venv $(VENV)
+
+# Build tools come first and from the same pins, so that nothing is fetched unpinned while
+# the packages are built. fitsio only makes reading faster; not every platform has it.
+$(VENV)/.setup-done: $(INPUTS) | $(BIN)/python
+	@echo "installing scrframe and its dependencies"
+	@$(PIP) $$($(NEEDS) build)
+	@$(NEEDS) test lint > $(VENV)/tools.txt
+	@$(PIP) --no-build-isolation -e . $(PLUGINS:%=-e %) -r $(VENV)/tools.txt
+	@$(PIP) --only-binary :all: $$($(NEEDS) fast) 2> $(VENV)/fast.log || \
+	    echo "fitsio is not available here: astropy reads FITS in its place, slower but the same"
+	@touch $@
+
+$(VENV)/.peer-done $(VENV)/.docs-done: $(VENV)/.%-done: $(VENV)/.setup-done
+	@echo "installing the '$*' group"
+	@$(NEEDS) $* > $(VENV)/$*.txt
+	@$(PIP) -r $(VENV)/$*.txt
+	@touch $@
