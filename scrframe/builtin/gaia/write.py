@@ -193,7 +193,16 @@ def _write_csv(path: Path, groups: Iterator[pa.Table], name: str) -> None:
         for number, table in enumerate(groups):
             if number == 0:
                 stream.write(_ecsv_header(table.schema, name).encode())
-            pacsv.write_csv(table, stream, options)
+            pacsv.write_csv(_true_false(table), stream, options)
+
+
+def _true_false(table: pa.Table) -> pa.Table:
+    """Return truth values as the words that ECSV has for them."""
+    for index, item in enumerate(table.schema):
+        if pa.types.is_boolean(item.type):
+            words = pc.if_else(table.column(index), "True", "False")
+            table = table.set_column(index, item.name, words)
+    return table
 
 
 def _ecsv_header(schema: pa.Schema, name: str) -> str:

@@ -18,8 +18,8 @@ from scrframe.tables import SPECTRUM_ERRORS_DIAGONAL, SPECTRUM_OUTSIDE_CORRECTIO
 GRID_NM = np.arange(392.0, 1002, 10)
 
 
-def chosen(correction, root, **settings):
-    return (ChosenCorrection(correction, correction.config(**settings), root),)
+def chosen(which, root, **settings):
+    return (ChosenCorrection(which, which.config(**settings), root),)
 
 
 def samples_of(stars):

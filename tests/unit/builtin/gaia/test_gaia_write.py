@@ -78,11 +78,12 @@ def test_gaiaxpy_takes_the_files(stars, tmp_path, gaia_format):
     GAIA_XP.write_simulated(stars, tmp_path, gaia_format)
     (path,) = (tmp_path / "gaia_xp").iterdir()
     if gaia_format == "csv":
-        frame = pd.read_csv(path, comment="#")
+        source = tmp_path / "unpacked.csv"
+        source.write_bytes(gzip.decompress(path.read_bytes()))
     else:
         assert pq.read_schema(path).names == ARCHIVE_COLUMNS
-        frame = pd.read_parquet(path)
-    theirs, _ = gaiaxpy.calibrate(frame, sampling=np.arange(392, 1002, 10), save_file=False)
+        source = pd.read_parquet(path)
+    theirs, _ = gaiaxpy.calibrate(source, sampling=np.arange(392, 1002, 10), save_file=False)
     bp, rp = slice(0, 55), slice(55, 110)
     flux = load_operator("paper").flux(stars.coefficients[:, bp], stars.coefficients[:, rp])
     np.testing.assert_allclose(np.stack(theirs["flux"].to_list()), flux, rtol=1e-12)
