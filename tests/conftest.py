@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+import scrframe
+from scrframe.config import SimulationSettings
 
 #: Names the folder of real data that may not be shipped; tests of them skip without it.
 EXTRA_DATA = "SCRFRAME_EXTRA_DATA"
@@ -40,3 +44,39 @@ def extra_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+#: What lets a survey of two fields calibrate, in seconds.
+TINY = ("offsets.min_stars=3", "colour_model.random_forest.trees=20")
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A description, its simulated data tree, and the changes that suit its size."""
+
+    description: Path
+    data: Path
+    changes: tuple[str, ...] = TINY
+
+    @property
+    def options(self) -> list[str]:
+        """The changes as options of the command line."""
+        return [word for change in self.changes for word in ("--set", change)]
+
+
+@pytest.fixture(scope="session")
+def tiny_survey(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    """Return a simulated survey of two fields, four catalogues."""
+    description = Path(__file__).parents[1] / "surveys" / "vphas_u.yaml"
+    survey = scrframe.load_survey(description, overrides=TINY)
+    tree = tmp_path_factory.mktemp("survey") / "tree"
+    scrframe.simulate(survey, tree, settings=SimulationSettings(fields=2, density=1000.0, seed=3))
+    return Tiny(description, tree)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_survey: Tiny, tmp_path_factory: pytest.TempPathFactory) -> scrframe.Run:
+    """Return a finished run of the tiny survey."""
+    survey = scrframe.load_survey(tiny_survey.description, overrides=tiny_survey.changes)
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    return scrframe.calibrate(survey, data=tiny_survey.data, out=out, workers=1)

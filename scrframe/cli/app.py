@@ -192,10 +192,7 @@ def simulate(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Directory to be made.")],
     fields: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            help="Number of fields; at most half of them are in the control region.",
-        ),
+        typer.Option(metavar="N", help="Number of fields, of two pointings each."),
     ] = None,
     density: Annotated[
         float | None, typer.Option(metavar="PER_DEG2", help="Stars per square degree.")

@@ -83,8 +83,10 @@ def _guarded(screen: Screen, arguments: list[str]) -> int:
 def _dispatch(arguments: list[str]) -> int:
     from scrframe.cli.app import app  # noqa: PLC0415 - commands need the exit codes
 
-    code = app(args=arguments, prog_name="scrframe", standalone_mode=False)
-    return int(code or ExitCode.DONE)
+    code = int(app(args=arguments, prog_name="scrframe", standalone_mode=False) or 0)
+    if code == ExitCode.INTERRUPTED:  # typer turns an interruption into a code
+        raise KeyboardInterrupt
+    return code
 
 
 def _unexpected(screen: Screen, error: Exception) -> int:

@@ -15,8 +15,6 @@ def simulation_settings(
 ) -> SimulationSettings:
     """Return the settings with the options that are given.
 
-    A smaller number of fields lowers the number of control fields to at most half of it.
-
     Raises
     ------
     ConfigError
@@ -24,8 +22,6 @@ def simulation_settings(
     """
     options: dict[str, Any] = {"fields": fields, "density": density, "seed": seed}
     changes = {name: value for name, value in options.items() if value is not None}
-    if fields is not None:
-        changes["control_fields"] = min(base.control_fields, max(fields // 2, 1))
     try:
         return SimulationSettings.model_validate({**base.model_dump(), **changes})
     except ValidationError as error:

@@ -1,0 +1,131 @@
+"""Failures that are nobody's input: defects, broken plugins, interruptions."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import scrframe.config
+from scrframe.errors import CalibrationError
+
+SCRFRAME = "from scrframe.cli import main; raise SystemExit(main())"
+
+
+@pytest.fixture
+def broken_plugin(tmp_path, monkeypatch):
+    """Install, on the path only, a distribution whose plugin cannot be imported."""
+    folder = tmp_path / "site"
+    about = folder / "acme_survey-2.1.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-survey\nVersion: 2.1\n")
+    (about / "entry_points.txt").write_text("[scrframe]\nacme = acme_survey.plugin\n")
+    package = folder / "acme_survey"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "plugin.py").write_text("import no_such_library_of_acme\n")
+    monkeypatch.syspath_prepend(folder)
+
+
+def test_broken_plugin_is_listed_with_the_reason(scrframe_command, broken_plugin):
+    answer = scrframe_command("plugins", "list")
+    assert answer.code == 0
+    assert "vphas_casu" in answer.out and "scrframe-vphas" in answer.out
+    place = "acme from acme-survey (acme_survey.plugin): "
+    line = next(line for line in answer.out.splitlines() if place in line)
+    assert "ModuleNotFoundError: No module named 'no_such_library_of_acme'" in line
+
+
+def test_broken_plugin_that_is_not_named_does_no_harm(scrframe_command, tiny_survey, broken_plugin):
+    answer = scrframe_command("validate", tiny_survey.description, "--data", tiny_survey.data)
+    assert (answer.code, answer.err) == (0, "")
+
+
+def test_broken_plugin_that_is_named_is_fatal(refused, tiny_survey, broken_plugin):
+    line = refused("calibrate", tiny_survey.description, "--set", "loader.kind=acme")
+    assert "no_such_library_of_acme" in line
+
+
+def test_nothing_broken_is_not_mentioned(scrframe_command):
+    assert "broken" not in scrframe_command("plugins", "list").out
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    def fail_with(error: BaseException) -> None:
+        def load_survey(*_, **__):
+            raise error
+
+        monkeypatch.setattr(scrframe.config, "load_survey", load_survey)
+
+    return fail_with
+
+
+def test_defect_is_one_line_and_code_1(scrframe_command, failing):
+    failing(ZeroDivisionError("division [by]\nzero"))
+    answer = scrframe_command("calibrate", "any.yaml")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err == (
+        "error: internal failure, ZeroDivisionError: division [by] zero;"
+        " set SCRFRAME_DEBUG=1 for the traceback\n"
+    )
+
+
+def test_defect_shows_its_traceback_on_demand(scrframe_command, failing, monkeypatch):
+    monkeypatch.setenv("SCRFRAME_DEBUG", "1")
+    failing(ZeroDivisionError("division by zero"))
+    answer = scrframe_command("calibrate", "any.yaml")
+    assert answer.code == 1
+    assert "Traceback" in answer.err and answer.err.splitlines()[-1].startswith("error: internal")
+
+
+def test_message_keeps_brackets_and_long_paths(scrframe_command, failing):
+    path = "/data/[red]u[/red]/" + "long/" * 60 + "o[1].fits"
+    failing(CalibrationError(f"{path}: is damaged"))
+    answer = scrframe_command("calibrate", "any.yaml")
+    assert (answer.code, answer.err) == (2, f"error: {path}: is damaged\n")
+
+
+def test_interruption_is_one_line(scrframe_command, failing):
+    failing(KeyboardInterrupt())
+    answer = scrframe_command("validate", "any.yaml")
+    assert (answer.code, answer.out, answer.err) == (130, "", "interrupted\n")
+
+
+def test_interrupted_run_goes_on(scrframe_command, tiny_survey):
+    command = [
+        "calibrate", str(tiny_survey.description), "--data", str(tiny_survey.data),
+        "--out", "run", *tiny_survey.options, "--workers",
+    ]  # fmt: skip
+    answer = interrupt_at("Colour model", [*command, "2"])
+    assert answer == (130, "interrupted; the same command goes on from where it stopped\n")
+    assert [path.name for path in Path.cwd().iterdir()] == [".run.partial"]
+    assert len(list(Path(".run.partial/work/detections").iterdir())) == 4
+    answer = scrframe_command(*command, "1")
+    assert answer.code == 0, answer.err
+    assert [path.name for path in Path.cwd().iterdir()] == ["run"]
+    assert json.loads(Path("run/summary.json").read_text())["counts"]["catalogues"] == 4
+
+
+def interrupt_at(word: str, command: list[str]) -> tuple[int, str]:
+    """Send an interrupt to a run, as a terminal does, once it prints a word."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRFRAME, *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    for line in process.stdout:
+        if word in line:
+            time.sleep(0.2)
+            os.killpg(process.pid, signal.SIGINT)
+            break
+    _, err = process.communicate(timeout=60)
+    return process.returncode, err
