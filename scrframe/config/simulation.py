@@ -18,7 +18,7 @@ class SimulationSettings(Settings):
         default=36, ge=1, le=300, description="Number of fields, of two pointings each."
     )
     density: Real = Field(
-        default=1560.0, gt=0, le=50000, description="Stars with spectra per square degree."
+        default=2150.0, gt=0, le=50000, description="Stars with spectra per square degree."
     )
     seed: Whole = Field(default=1, ge=0, description="Seed of everything random.")
     control_fields: Whole | None = Field(
@@ -30,7 +30,7 @@ class SimulationSettings(Settings):
         default=0.6,
         ge=0,
         le=1,
-        description="Share of the other fields that overlap a neighbour by a quarter.",
+        description="Share of the other fields that overlap a neighbour by two fifths.",
     )
     other_sources: Real = Field(
         default=0.9,

@@ -18,7 +18,7 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 #: Magnitudes, relative to the limit of the survey, at which photons and sky make an error of 1.
-PHOTON_MAG, SKY_MAG = 5.7, 2.5
+PHOTON_MAG, SKY_MAG = 5.3, 2.5
 #: Brighter stars are saturated; those fainter by this than the limit are not detected.
 SATURATION_MAG, BEYOND_LIMIT_MAG = 11.8, 0.4
 #: Classes of detections, and how often a star gets another one than "star".
@@ -60,6 +60,10 @@ class Traits:
     phase: FloatArray
     pmra: FloatArray
     pmdec: FloatArray
+
+    def take(self, kept: BoolArray) -> Traits:
+        """Return the traits of the stars where `kept`, shape (n,), is true."""
+        return Traits(**{item.name: getattr(self, item.name)[kept] for item in fields(self)})
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ FloatArray = npt.NDArray[np.float64]
 SECOND_POINTING_ARCSEC = (-588.0, 660.0)
 #: The control region of the paper (Sec. 2.3): RA and Dec in deg, lowest Galactic latitude.
 CONTROL_RA, CONTROL_DEC, CONTROL_B = (105.0, 110.0), (-3.5, 3.0), 3.5
-#: Distance of neighbouring fields in deg: control fields overlap a little, pairs of others
-#: by a quarter.
-CONTROL_STEP, PAIR_STEP = 1.02, 0.85
+#: Distance of neighbouring fields in deg: control fields overlap by a sixth, pairs of others
+#: by two fifths.
+CONTROL_STEP, PAIR_STEP = 0.95, 0.7
 #: The plane that the survey covers: Galactic longitude, and the highest latitude, in deg.
 LONGITUDES, LATITUDE = (222.0, 398.0), 3.4
 #: First and last season, by the year of its October.

@@ -19,7 +19,7 @@ IntArray = npt.NDArray[np.int64]
 #: R = E(u - G_BP) / E of the paper's Eq. 4, highest power of C0 first.
 REDDENING_LAW = (0.042, 0.027, 1.42)
 #: Magnitudes in G_BP: of stars with a spectrum (mean, scatter, limits), and of fainter ones.
-BRIGHT_BP = (13.9, 1.2, 11.0, 16.6)
+BRIGHT_BP = (13.95, 1.3, 11.0, 16.6)
 FAINT_BP = (15.8, 18.6)
 #: How populations change from field to field, and per magnitude of E: giants are seen to
 #: greater distance and through more dust, and the inner disc is richer in metals.
@@ -70,6 +70,13 @@ class Stars:
 
     def __len__(self) -> int:
         return len(self.ra_deg)
+
+    def take(self, kept: npt.NDArray[np.bool_]) -> Stars:
+        """Return the stars where `kept`, shape (n,), is true."""
+        columns = {item.name: getattr(self, item.name) for item in fields(self)}
+        spectra = columns.pop("coefficients")[kept[self.has_spectrum]]
+        chosen = {name: column[kept] for name, column in columns.items()}
+        return Stars(coefficients=spectra, **chosen)
 
     @classmethod
     def concat(cls, parts: list[Stars]) -> Stars:
@@ -142,6 +149,7 @@ def draw_stars(
     field: int,
     centre_deg: tuple[float, float],
     mean_extinction: float,
+    law_excess: float,
     control: bool,
 ) -> Stars:
     """Draw the stars of a field at given positions.
@@ -152,6 +160,8 @@ def draw_stars(
         Which of them have a spectrum.
     mean_extinction : float
         Of the field, in the unit of the curve.
+    law_excess : float
+        Fraction eps by which the field's extinction law departs from the mean.
     control : bool
         Whether it is a control field, of little extinction.
     """
@@ -165,8 +175,7 @@ def draw_stars(
     bp = np.clip(rng.normal(mean, spread, number), low, None)
     bp = np.where(bp > high, rng.uniform(mean, high, number), bp)
     bp = np.where(bright, bp, _rising(*FAINT_BP, rng.uniform(0, 1, number)))
-    epsilon = settings.law_variation * float(sky.law(*centre)[0])
-    coefficients, colour0, magnitudes = spectroscope.observe(scores, extinction, bp, epsilon)
+    coefficients, colour0, magnitudes = spectroscope.observe(scores, extinction, bp, law_excess)
     return Stars(
         ra_deg=ra_deg,
         dec_deg=dec_deg,
@@ -177,7 +186,7 @@ def draw_stars(
         rp_mag=magnitudes["Grp"],
         extinction=extinction,
         colour0=colour0,
-        slope=np.asarray(np.polyval(REDDENING_LAW, colour0) * (1 + epsilon), np.float64),
+        slope=np.asarray(np.polyval(REDDENING_LAW, colour0) * (1 + law_excess), np.float64),
         parameters=parameters,
         coefficients=coefficients[bright],
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,8 @@ Progress = Callable[[int], None]
 EXPOSURE_TIME_S = 150.0
 #: R of a star of common colour, for the size of the variation of the law.
 TYPICAL_R = 1.45
+#: Share of the stars that no visit has seen that catalogues hold nevertheless.
+UNSEEN = 0.1
 #: Margin in deg round the footprint of a field in which stars are drawn.
 MARGIN_DEG = 0.02
 
@@ -168,20 +170,22 @@ def build_survey(
     layout = plan(settings, camera, main)
     sky, spectroscope = Sky.draw(main), make_spectroscope(curve)
     offsets = draw_offsets(settings, layout, camera, main)
-    means = _mean_extinctions(layout, main)
+    dust = _mean_extinctions(layout, main)
+    law = settings.law_variation * _standard(sky.law(layout.ra_deg, layout.dec_deg))
     parts = []
     for number, rng in enumerate(by_field):
-        parts.append(_field(number, settings, layout, camera, spectroscope, sky, means, rng))
+        parts.append(_field(number, settings, layout, camera, spectroscope, sky, dust, law, rng))
         if progress is not None:
             progress(1)
     stars = Stars.concat(parts)
     traits = draw_traits(settings, stars, sky.hidden(stars.ra_deg, stars.dec_deg), main)
-    catalogue = catalogued_stars(settings, stars, traits, load_noise_model(), spectroscope, main)
-    visit_rngs = _generators(settings.seed, 1, branch=1)[0].spawn(len(layout.mjd))
+    visit_rngs = _generators(settings.seed, len(layout.mjd), branch=1)
     visits = [
         observe_visit(number, settings, layout, camera, stars, traits, rng)
         for number, rng in enumerate(visit_rngs)
     ]
+    stars, traits, visits = _without_unseen(stars, traits, visits, main)
+    catalogue = catalogued_stars(settings, stars, traits, load_noise_model(), spectroscope, main)
     terms = _terms(visits, offsets)
     noise = [
         _photometric_noise(settings, found.mag - term.total, rng)
@@ -231,6 +235,11 @@ def _mean_extinctions(layout: Layout, rng: np.random.Generator) -> FloatArray:
     return np.asarray((0.25 + 0.75 * chance) * (0.35 + 0.75 * height) * centre + 0.1)
 
 
+def _standard(values: FloatArray) -> FloatArray:
+    """Return values of zero mean and unit scatter; a few values are left as they are."""
+    return np.asarray((values - values.mean()) / values.std()) if len(values) > 3 else values
+
+
 def _field(
     number: int,
     settings: SimulationSettings,
@@ -238,7 +247,8 @@ def _field(
     camera: Camera,
     spectroscope: Spectroscope,
     sky: Sky,
-    means: FloatArray,
+    dust: FloatArray,
+    law: FloatArray,
     rng: np.random.Generator,
 ) -> Stars:
     wide, high = half_extent(camera)
@@ -272,7 +282,8 @@ def _field(
         bright=bright[fresh],
         field=number,
         centre_deg=centre,
-        mean_extinction=float(means[number]),
+        mean_extinction=float(dust[number]),
+        law_excess=float(law[number]),
         control=bool(layout.control[number]),
     )
 
@@ -281,6 +292,19 @@ def _apart(first: tuple[float, float], second: tuple[float, float]) -> tuple[flo
     """Return rough distances in deg in RA and Dec."""
     turn = np.mod(first[0] - second[0] + 180, 360) - 180
     return float(turn * np.cos(np.deg2rad(first[1]))), float(first[1] - second[1])
+
+
+def _without_unseen(
+    stars: Stars, traits: Traits, visits: list[VisitDetections], rng: np.random.Generator
+) -> tuple[Stars, Traits, list[VisitDetections]]:
+    """Leave out most of the stars that no visit has seen."""
+    kept = rng.uniform(0, 1, len(stars)) < UNSEEN
+    for found in visits:
+        kept[found.star[found.star >= 0]] = True
+    # One further place, at the end, for what is no star (-1).
+    place = np.r_[np.where(kept, np.cumsum(kept) - 1, -1), -1]
+    visits = [replace(found, star=place[found.star]) for found in visits]
+    return stars.take(kept), traits.take(kept), visits
 
 
 def _terms(visits: list[VisitDetections], offsets: InjectedOffsets) -> list[OffsetTerms]:
