@@ -53,7 +53,9 @@ def _from_objects(values: Any) -> pa.Array:
     )
 
 
-def matrix(column: pa.ChunkedArray, width: int, where: str, rows: Index | None = None) -> RealArray:
+def matrix(
+    column: pa.ChunkedArray, width: int, where: str, rows: Index, first_row: int = 0
+) -> RealArray:
     """Return a column of arrays as a matrix.
 
     Parameters
@@ -64,8 +66,10 @@ def matrix(column: pa.ChunkedArray, width: int, where: str, rows: Index | None =
         Length of the arrays.
     where : str
         The column, for messages.
-    rows : ndarray of int, optional
+    rows : ndarray of int, shape (n,)
         Only these rows.
+    first_row : int
+        Number in the file of the column's first row, for messages.
 
     Returns
     -------
@@ -81,17 +85,17 @@ def matrix(column: pa.ChunkedArray, width: int, where: str, rows: Index | None =
     if isinstance(array, pa.ChunkedArray):  # combining nothing, or more than fits
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], column.type)
     if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
-        if rows is not None:
-            array = array.take(pa.array(rows))
-        return _from_lists(_parse(array, where), width, where)
+        return _from_lists(
+            _parse(array.take(pa.array(rows)), where), width, where, rows + first_row
+        )
     if not (
         pa.types.is_list(array.type)
         or pa.types.is_large_list(array.type)
         or pa.types.is_fixed_size_list(array.type)
     ):
         raise DataError(f"{where} holds {array.type}, not arrays of numbers")
-    found = _from_lists(array, width, where)
-    return found if rows is None or len(rows) == len(found) else found[rows]
+    found = _from_lists(array, width, where, np.arange(first_row, first_row + len(array)))
+    return found if len(rows) == len(found) else found[rows]
 
 
 def _parse(text: pa.Array, where: str) -> pa.Array:
@@ -108,13 +112,13 @@ def _parse(text: pa.Array, where: str) -> pa.Array:
     return pa.ListArray.from_arrays(items.offsets, values, mask=items.is_null())
 
 
-def _from_lists(array: pa.Array, width: int, where: str) -> RealArray:
+def _from_lists(array: pa.Array, width: int, where: str, numbers: Index) -> RealArray:
     lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
     filled = lengths > 0
     wrong = np.flatnonzero(filled & (lengths != width))
     if len(wrong):
         raise DataError(
-            f"{where} holds an array of {lengths[wrong[0]]} values in row {wrong[0]} of a block;"
+            f"{where} holds an array of {lengths[wrong[0]]} values in row {numbers[wrong[0]]};"
             f" expected {width}"
         )
     values = array.flatten()

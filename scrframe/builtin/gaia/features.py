@@ -39,6 +39,16 @@ CORRELATIONS = ("bp_coefficient_correlations", "rp_coefficient_correlations")
 
 
 @dataclass(frozen=True)
+class _Block:
+    """Rows of a file, which of them are wanted, and the stars that these belong to."""
+
+    table: pa.Table
+    first_row: int
+    rows: Index
+    star: Index
+
+
+@dataclass(frozen=True)
 class _Found:
     """Spectra of some of the rows of a block."""
 
@@ -62,8 +72,9 @@ class _Reading:
         grid = self.config.grid
         return operator_for(grid.start, grid.stop, grid.step)
 
-    def matrix(self, table: pa.Table, name: str, width: int, rows: Index) -> RealArray:
-        return matrix(table[name], width, f"{self.label}: column {name}", rows)
+    def matrix(self, block: _Block, name: str, width: int) -> RealArray:
+        where = f"{self.label}: column {name}"
+        return matrix(block.table[name], width, where, block.rows, block.first_row)
 
 
 def read_features(
@@ -101,10 +112,13 @@ def read_features(
     found: list[_Found] = []
     seen = np.zeros(len(ids), dtype=bool)
     if len(ids) and may_hold(part, int(ids[0]), int(ids[-1])):
-        for _, table in formats.blocks(info, part.detail["wanted"], part.detail["row_groups"]):
+        for first_row, table in formats.blocks(
+            info, part.detail["wanted"], part.detail["row_groups"]
+        ):
             rows, star = _wanted_rows(table, ids, seen, info.label)
             if len(rows):
-                found.append(_complete(read(table, rows, star, reading), info.label))
+                block = _Block(table, first_row, rows, star)
+                found.append(_complete(read(block, reading), info.label))
     return _spectra(found, ids, config)
 
 
@@ -122,16 +136,12 @@ def _wanted_rows(
     return rows, place[rows]
 
 
-def _continuous(table: pa.Table, rows: Index, star: Index, reading: _Reading) -> _Found:
-    coefficients = [
-        reading.matrix(table, f"{band}_coefficients", BASES, rows) for band in ("bp", "rp")
-    ]
-    errors = [
-        reading.matrix(table, f"{band}_coefficient_errors", BASES, rows) for band in ("bp", "rp")
-    ]
+def _continuous(block: _Block, reading: _Reading) -> _Found:
+    coefficients = [reading.matrix(block, f"{band}_coefficients", BASES) for band in ("bp", "rp")]
+    errors = [reading.matrix(block, f"{band}_coefficient_errors", BASES) for band in ("bp", "rp")]
     correlations = None
-    if all(name in table.column_names for name in CORRELATIONS):
-        correlations = [reading.matrix(table, name, PACKED, rows) for name in CORRELATIONS]
+    if all(name in block.table.column_names for name in CORRELATIONS):
+        correlations = [reading.matrix(block, name, PACKED) for name in CORRELATIONS]
     operator = reading.operator
     flux = operator.flux(coefficients[0], coefficients[1])
     error, flags = _errors(operator, errors, correlations)
@@ -140,9 +150,9 @@ def _continuous(table: pa.Table, rows: Index, star: Index, reading: _Reading) ->
         sampled = load_operator("sampled")
         samples = sampled.flux(coefficients[0], coefficients[1])
         sample_error, _ = _errors(sampled, errors, correlations)
-        flux, outside = _corrected(samples, sample_error, star, reading)
+        flux, outside = _corrected(samples, sample_error, block.star, reading)
         flags = flags | outside
-    return _Found(star, flux, snr, flags)
+    return _Found(block.star, flux, snr, flags)
 
 
 def _errors(
@@ -166,20 +176,20 @@ def _errors(
     return result, flags
 
 
-def _sampled(table: pa.Table, rows: Index, star: Index, reading: _Reading) -> _Found:
+def _sampled(block: _Block, reading: _Reading) -> _Found:
     samples, errors = (
-        reading.matrix(table, name, len(SAMPLES_NM), rows).astype(np.float64)
+        reading.matrix(block, name, len(SAMPLES_NM)).astype(np.float64)
         for name in ("flux", "flux_error")
     )
     grid_nm = reading.operator.wavelength_nm
     flux = average(samples, grid_nm)
     snr = _median_ratio(flux, average_error(errors, grid_nm))
     # How the errors of the samples are correlated is not known.
-    flags = np.full(len(rows), SPECTRUM_ERRORS_DIAGONAL, dtype=np.uint8)
+    flags = np.full(len(block.rows), SPECTRUM_ERRORS_DIAGONAL, dtype=np.uint8)
     if reading.corrections:
-        flux, outside = _corrected(samples, errors, star, reading)
+        flux, outside = _corrected(samples, errors, block.star, reading)
         flags |= outside
-    return _Found(star, flux, snr, flags)
+    return _Found(block.star, flux, snr, flags)
 
 
 def _corrected(

@@ -13,7 +13,7 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
 from scrframe.builtin.gaia.arrays import from_numpy
-from scrframe.builtin.gaia.formats import BLOCK_ROWS, TableInfo, Wanted
+from scrframe.builtin.gaia.formats import TableInfo, Wanted, block_rows
 from scrframe.errors import DataError
 
 
@@ -41,8 +41,9 @@ def blocks(info: TableInfo, wanted: Mapping[str, Wanted]) -> Iterator[pa.Table]:
     with _open(info.path) as hdus:
         table = hdus[info.hdu]
         rows = int(table.header["NAXIS2"])
-        for start in range(0, rows, BLOCK_ROWS):
-            part = table.data[start : start + BLOCK_ROWS]
+        step = block_rows(wanted)
+        for start in range(0, rows, step):
+            part = table.data[start : start + step]
             yield pa.table({own: from_numpy(part[item.name]) for own, item in wanted.items()})
 
 

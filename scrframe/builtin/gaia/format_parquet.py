@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scrframe.builtin.gaia.formats import BLOCK_ROWS, TableInfo, Wanted
+from scrframe.builtin.gaia.formats import TableInfo, Wanted, block_rows
 from scrframe.errors import DataError
 
 
@@ -34,7 +34,7 @@ def blocks(
         groups = range(len(info.row_groups)) if row_groups is None else row_groups
         try:
             for batch in file.iter_batches(
-                BLOCK_ROWS, row_groups=list(groups), columns=list(names), use_threads=False
+                block_rows(wanted), row_groups=list(groups), columns=list(names), use_threads=False
             ):
                 table = pa.Table.from_batches([batch])
                 yield table.rename_columns([names[name] for name in table.column_names])

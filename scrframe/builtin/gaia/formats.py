@@ -20,8 +20,9 @@ from scrframe.errors import DataError
 Format = Literal["csv", "parquet", "fits", "votable"]
 Kind = Literal["int", "float", "flag", "array"]
 
-#: Rows read at a time; 4096 continuous spectra take 50 MB.
-BLOCK_ROWS = 4096
+#: Rows read at a time of a table of numbers, and of one of arrays (7 MB of spectra).
+BLOCK_ROWS = 65_536
+ARRAY_BLOCK_ROWS = 512
 _HEAD_BYTES = 4096
 
 
@@ -72,6 +73,11 @@ class Wanted:
     kind: Kind
 
 
+def block_rows(wanted: Mapping[str, Wanted]) -> int:
+    """Return how many rows to read at a time."""
+    return ARRAY_BLOCK_ROWS if any(item.kind == "array" for item in wanted.values()) else BLOCK_ROWS
+
+
 def describe(path: Path) -> list[TableInfo]:
     """Return the tables of a file; several only for FITS.
 
@@ -102,7 +108,7 @@ def describe(path: Path) -> list[TableInfo]:
 def blocks(
     info: TableInfo, wanted: Mapping[str, Wanted], row_groups: tuple[int, ...] | None = None
 ) -> Iterator[tuple[int, pa.Table]]:
-    """Yield the first row and the columns of blocks of rows, in file order.
+    """Yield the number of the first row and the columns of blocks of rows, in file order.
 
     Parameters
     ----------
@@ -111,7 +117,7 @@ def blocks(
     wanted : mapping of str to Wanted
         Columns to read, by the names that they get.
     row_groups : tuple of int, optional
-        Only these row groups of a Parquet file; rows then count from the first of them.
+        Only these, consecutive row groups of a Parquet file.
 
     Raises
     ------
@@ -134,7 +140,7 @@ def blocks(
         from scrframe.builtin.gaia import format_csv  # noqa: PLC0415
 
         stream = format_csv.blocks(info, wanted)
-    start = 0
+    start = sum(info.row_groups[: row_groups[0]]) if row_groups else 0
     for table in stream:
         yield start, table
         start += table.num_rows
