@@ -154,7 +154,8 @@ def test_empty_table(tmp_path: Path, reader: str) -> None:
     assert read["V"].shape == (0, 3)
 
 
-def test_brackets_in_the_name(tmp_path: Path) -> None:
+def test_brackets_in_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(READER_VARIABLE, raising=False)
     path = write(tmp_path / "t[1].fits", hdus=1)
     assert len(read_columns(path, {1: ["E"]})[1]["E"]) == 50
 

@@ -245,7 +245,7 @@ def _check_extent(piece: _Piece, ra: FloatArray, dec: FloatArray, unit: str) -> 
     """Refuse positions that spread on the sky as no CCD does: their unit is another."""
     if piece.rows < 2:
         return
-    x, y = piece.column("X_coordinate"), piece.column("Y_coordinate")
+    x, y = piece.finite("X_coordinate"), piece.finite("Y_coordinate")
     scale_deg = piece.catalogue.config.pixel_scale / 3600
     on_ccd = float(np.hypot(np.ptp(x), np.ptp(y)) * scale_deg)
     east = np.ptp((ra - ra[0] + 180.0) % 360.0) * np.cos(np.deg2rad(dec[0]))
