@@ -4,38 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import re
 from collections.abc import Iterable
 from concurrent.futures import Executor
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, entry_points, requires, version
 from pathlib import Path
 
 from scrframe.pipeline.executor import run_tasks
 from scrframe.pipeline.observer import Observer
 from scrframe.plugin import Part
 
-#: Distributions whose versions may change the numbers.
-DISTRIBUTIONS = (
-    "scrframe",
-    "numpy",
-    "scipy",
-    "pyarrow",
-    "astropy",
-    "scikit-learn",
-    "lightgbm",
-    "h5py",
-    "fitsio",
-)
+#: Group of the entry points whose distributions are plugins.
+PLUGINS = "scrframe"
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of what the numbers depend on."""
+    """Return the versions of Python, of scrframe and all it requires, and of the plugins."""
+    plugins = {point.dist.name for point in entry_points(group=PLUGINS) if point.dist is not None}
+    required = {name_of(text) for text in requires("scrframe") or ()}
     found = {"python": platform.python_version()}
-    for name in DISTRIBUTIONS:
+    for name in ("scrframe", *sorted(plugins | required)):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
     return found
+
+
+def name_of(requirement: str) -> str:
+    """Return the name of the distribution in a requirement such as ``numpy>=2.0``."""
+    return re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
 
 
 def file_hash(path: Path) -> str:

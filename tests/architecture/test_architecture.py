@@ -1,0 +1,286 @@
+"""The rules of the house, read from the source.
+
+Every import counts, also one inside a function or for type checking only.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+PACKAGE = REPOSITORY / "scrframe"
+PLUGIN_SOURCES = sorted(REPOSITORY.glob("plugins/*/src"))
+
+#: What each room may import of scrframe besides itself.
+ROOMS: dict[str, set[str]] = {
+    "errors": set(),
+    "units": {"errors"},
+    "tables": {"errors", "units"},
+    "plugin": {"tables", "units", "errors"},
+    "config": {"plugin", "tables", "units", "errors"},
+    "scr": {"tables", "errors"},
+    "offsets": {"tables", "errors"},
+    "spectra": {"tables", "errors"},
+    "builtin": {"plugin", "tables", "units", "errors", "spectra"},
+    "simulate": {"config", "plugin", "tables", "units", "errors", "spectra"},
+    "testing": {"plugin", "tables", "units", "errors"},
+    "cli": {"pipeline", "config", "plugin", "errors"},
+}
+#: The only room that may import every other.
+KNOWS_ALL = "pipeline"
+#: The method is arithmetic: these and Python's own library.
+METHOD = ("scr", "offsets")
+METHOD_LIBRARIES = {"numpy", "scipy"}
+#: Rooms that must work for any survey, telescope and backend.
+GENERAL = ("scr", "offsets", "config", "tables", "pipeline")
+#: Surveys, telescopes, cameras, pipelines and backends. Gaia stands in the vocabulary of
+#: columns, and its spectra in what simulated data say of themselves.
+NAMES = {
+    "vphas", "omegacam", "casu", "vst", "eso", "skymapper", "sdss", "decam", "noirlab", "nsc",
+    "rubin", "lsst", "apogee", "lamost", "zgr23", "imcore",
+    "sklearn", "scikit", "lightgbm", "lgbm", "xgboost", "forest", "forests", "torch", "keras",
+}  # fmt: skip
+#: What plugins may import of scrframe.
+FOR_PLUGINS = ("plugin", "tables", "units", "errors", "testing")
+
+
+def sources(*rooms: str) -> list[Path]:
+    """Return the modules of some rooms, of the whole package if none is named."""
+    if not rooms:
+        return sorted(PACKAGE.rglob("*.py"))
+    found = [path for room in rooms for path in sorted((PACKAGE / room).rglob("*.py"))]
+    return found + [PACKAGE / f"{room}.py" for room in rooms if (PACKAGE / f"{room}.py").exists()]
+
+
+def plugin_sources() -> list[Path]:
+    return [path for folder in PLUGIN_SOURCES for path in sorted(folder.rglob("*.py"))]
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield line and full name of all that a module imports: `a.b.c` for `from a.b import c`."""
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def rooms_imported(path: Path) -> Iterator[tuple[int, str]]:
+    for line, name in imports(path):
+        steps = name.split(".")
+        if steps[0] == "scrframe" and len(steps) > 1 and steps[1] != "__version__":
+            yield line, steps[1]
+
+
+def place(path: Path, line: int) -> str:
+    return f"{path.relative_to(REPOSITORY)}:{line}"
+
+
+def test_every_room_has_its_rule():
+    rooms = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert rooms - {"__init__", "__pycache__", "py"} == {*ROOMS, KNOWS_ALL, "__main__"} & rooms
+    assert rooms >= {*ROOMS, KNOWS_ALL}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_import_only_what_they_may_know(room):
+    allowed = ROOMS[room] | {room}
+    wrong = [
+        f"{place(path, line)}: {room} imports scrframe.{other}"
+        for path in sources(room)
+        for line, other in rooms_imported(path)
+        if other not in allowed
+    ]
+    assert wrong == []
+
+
+def test_tables_know_neither_config_nor_plugin():
+    assert not ROOMS["tables"] & {"config", "plugin"}
+
+
+def test_config_and_plugin_know_neither_the_method_nor_what_ships_inside():
+    assert not (ROOMS["config"] | ROOMS["plugin"]) & {*METHOD, "spectra", "builtin", "pipeline"}
+
+
+def test_only_the_pipeline_knows_all_rooms():
+    others = set(ROOMS) - {"cli", "testing"}
+    assert {other for path in sources(KNOWS_ALL) for _, other in rooms_imported(path)} >= {
+        "config", "plugin", "tables", "scr", "offsets", "simulate", "errors",
+    }  # fmt: skip
+    assert all(KNOWS_ALL not in ROOMS[room] for room in others)
+
+
+def test_nothing_but_the_package_itself_imports_the_command_line():
+    wrong = [
+        place(path, line)
+        for path in [*sources(), *plugin_sources()]
+        if "cli" not in path.relative_to(REPOSITORY).parts
+        for line, other in rooms_imported(path)
+        if other == "cli"
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("room", METHOD)
+def test_method_imports_arithmetic_only(room):
+    allowed = METHOD_LIBRARIES | set(sys.stdlib_module_names) | {"scrframe"}
+    wrong = [
+        f"{place(path, line)}: {name}"
+        for path in sources(room)
+        for line, name in imports(path)
+        if name.partition(".")[0] not in allowed
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("room", METHOD)
+def test_method_neither_reads_nor_writes(room):
+    libraries = {"os", "pathlib", "io", "subprocess", "json", "pickle", "shutil", "tempfile"}
+    wrong = [
+        f"{place(path, line)}: {name}"
+        for path in sources(room)
+        for line, name in imports(path)
+        if name.partition(".")[0] in libraries
+    ]
+    wrong += [place(path, line) for path in sources(room) for line, _ in calls(path, {"open"})]
+    assert wrong == []
+
+
+def calls(path: Path, names: set[str]) -> Iterator[tuple[int, str]]:
+    """Yield line and name of calls of plain or dotted functions."""
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            if called in names:
+                yield node.lineno, called
+
+
+def test_only_the_command_line_prints_or_exits():
+    names = {
+        "print", "exit", "quit", "sys.exit", "os._exit", "SystemExit", "sys.stdout.write",
+        "sys.stderr.write", "traceback.print_exc", "breakpoint", "input",
+    }  # fmt: skip
+    modules = [path for path in sources() if PACKAGE / "cli" not in path.parents]
+    wrong = [
+        f"{place(path, line)}: {name}"
+        for path in [*modules, *plugin_sources()]
+        for line, name in calls(path, names)
+    ]
+    wrong += [
+        f"{place(path, line)}: {name}"
+        for path in [*modules, *plugin_sources()]
+        for line, name in imports(path)
+        if name.partition(".")[0] in {"rich", "typer", "click", "tqdm"}
+    ]
+    assert wrong == []
+
+
+def words(text: str) -> set[str]:
+    """Return the words of an identifier or a text, in lower case; `AbcDef_g` has three."""
+    parts = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", text)
+    return {word for word in re.split(r"[^A-Za-z0-9]+", parts.lower()) if word}
+
+
+def identifiers_and_strings(path: Path) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree_of(path)):
+        line = getattr(node, "lineno", 1)
+        for field in ("id", "attr", "name", "arg", "module", "asname"):
+            value = getattr(node, field, None)
+            if isinstance(value, str):
+                yield line, value
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield line, node.value
+
+
+@pytest.mark.parametrize("room", GENERAL)
+def test_no_survey_telescope_or_backend_is_named(room):
+    wrong = [
+        f"{place(path, line)}: {', '.join(sorted(words(text) & NAMES))}"
+        for path in sources(room)
+        for line, text in identifiers_and_strings(path)
+        if words(text) & NAMES
+    ]
+    assert wrong == []
+
+
+def test_plugins_import_the_public_rooms_only():
+    assert plugin_sources()
+    wrong = [
+        f"{place(path, line)}: scrframe.{room}"
+        for path in plugin_sources()
+        for line, room in rooms_imported(path)
+        if room not in FOR_PLUGINS
+    ]
+    wrong += [
+        f"{place(path, line)}: {name}"
+        for path in plugin_sources()
+        for line, name in imports(path)
+        if name.startswith("scrframe.plugin.")
+        and name.split(".")[2] != "helpers"
+        and name.count(".") > 2
+    ]
+    assert wrong == []
+
+
+def test_no_manager_of_plugins_is_global():
+    makers = {"pluggy.PluginManager", "PluginManager", "load_registry", "Registry"}
+    wrong = [
+        f"{place(path, node.lineno)}: {ast.unparse(node.func)}"
+        for path in [*sources(), *plugin_sources()]
+        for node in at_import(tree_of(path))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in makers
+    ]
+    assert wrong == []
+
+
+def at_import(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield what runs when a module is imported: everything outside functions."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            yield child
+            yield from at_import(child)
+
+
+@pytest.mark.parametrize("path", [*sources(), *plugin_sources()], ids=lambda p: str(p.name))
+def test_what_is_public_has_a_docstring(path):
+    assert list(undocumented(tree_of(path), path.stem)) == []
+
+
+def undocumented(node: ast.Module | ast.ClassDef, name: str) -> Iterator[str]:
+    if not ast.get_docstring(node):
+        yield name
+    private_class = isinstance(node, ast.ClassDef) and node.name.startswith("_")
+    for child in node.body:
+        if not isinstance(child, (ast.ClassDef, ast.FunctionDef)) or child.name.startswith("_"):
+            continue
+        if isinstance(child, ast.ClassDef):
+            yield from undocumented(child, f"{name}.{child.name}")
+        elif not private_class and not ast.get_docstring(child):
+            yield f"{name}.{child.name}"
+
+
+def test_the_checks_see_what_they_should(tmp_path):
+    path = tmp_path / "module.py"
+    path.write_text(
+        "import pluggy\nMANAGER = pluggy.PluginManager('x')\n"
+        "def read_casu_file():\n    print('from VPHAS+')\n"
+    )
+    texts = [text for _, text in identifiers_and_strings(path)]
+    assert set().union(*map(words, texts)) & NAMES == {"casu", "vphas"}
+    assert [name for _, name in calls(path, {"print"})] == ["print"]
+    assert any(isinstance(node, ast.Call) for node in at_import(tree_of(path)))
+    assert list(undocumented(tree_of(path), "module")) == ["module", "module.read_casu_file"]
+    assert words("resolution") & NAMES == set()
