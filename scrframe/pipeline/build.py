@@ -24,7 +24,7 @@ from scrframe.pipeline.sample import (
 )
 from scrframe.pipeline.workspace import Workspace
 from scrframe.scr.spectra import intrinsic_features
-from scrframe.tables import STAGES, Detections, MatchedStars, ReferenceStars, Spectra
+from scrframe.tables import STAGES, ColumnTable, Detections, MatchedStars, ReferenceStars, Spectra
 from scrframe.tables.derived import derive
 
 
@@ -158,7 +158,8 @@ class SampleBuilder:
             matched["source_id"], return_index=True, return_inverse=True
         )
         kept = stars.take(find_rows(sources, stars["source_id"]))
-        kept = join(kept, matched.select(["extinction", "extinction_err"]), first)
+        extinctions = ColumnTable(matched.arrow.select(["extinction", "extinction_err"]))
+        kept = join(kept, extinctions, first)
         spectra = spectra.take(find_rows(sources, spectra.source_id))
         k_mag = self._chosen.curve.curve(survey.extinction.curve.settings, spectra.wavelength_nm)
         features = intrinsic_features(

@@ -69,6 +69,7 @@ def run_model(
     plan: TrainingPlan,
     trainer: Trainer,
     settings: IterationSettings,
+    trend_ridge: float | None,
     observer: Observer,
 ) -> ModelMagnitudes:
     """Iterate colour model, law and visit offsets.
@@ -78,7 +79,7 @@ def run_model(
     CalibrationError
         If the model or the law cannot be fitted, or the model's colours are not finite.
     """
-    predictor = ColourPredictor(sample.features, plan, trainer)
+    predictor = ColourPredictor(sample.features, plan, trainer, trend_ridge)
     with observer.step("Colour model and reddening law") as done:
 
         def report(this: Round) -> None:

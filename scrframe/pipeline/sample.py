@@ -67,7 +67,9 @@ def match_all(
         If none is left.
     """
     index = sky_index(stars)
-    columns = stars.select([name for name in stars.names if name not in POSITIONS])
+    columns = ColumnTable(
+        stars.arrow.select([name for name in stars.names if name not in POSITIONS])
+    )
     kept: list[Detections] = []
     sources: list[list[npt.NDArray[np.int64]]] = [[] for _ in range(len(cuts) + 1)]
     with observer.step("Matching", len(first.parts)) as done:
@@ -86,7 +88,7 @@ def match_all(
 
 
 def _match_part(
-    detections: Detections, index: SkyIndex, columns: ReferenceStars | ColumnTable, radius: float
+    detections: Detections, index: SkyIndex, columns: ColumnTable, radius: float
 ) -> Detections:
     row = np.full(len(detections), -1, dtype=np.int64)
     distance = np.full(len(detections), np.nan)

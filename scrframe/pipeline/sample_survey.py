@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from scrframe.config import SimulationSettings, SurveyDescription
-from scrframe.errors import ConfigError, PluginError
+from scrframe.errors import ConfigError
 from scrframe.pipeline.chosen import Chosen, choose
 from scrframe.pipeline.observer import Observer
 from scrframe.pipeline.workspace import write_json
@@ -103,13 +103,6 @@ def _fill(
         simulate_tree,
     )
 
-    for descriptor, what in (
-        (chosen.loader, "survey loader"),
-        (chosen.reference, "reference catalogue"),
-        (chosen.extinctions, "extinction catalogue"),
-    ):
-        if descriptor.write_simulated is None:
-            raise PluginError(f"{what} {descriptor.name!r} cannot write simulated data")
     survey = chosen.survey
     with observer.step("Simulating the survey", settings.fields) as done:
         summary = simulate_tree(

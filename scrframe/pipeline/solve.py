@@ -62,7 +62,8 @@ def fit_model(
         chosen.survey.offsets.tolerance,
         block.regrow_rounds,
     )
-    return run_model(sample, plan, trainer, settings, observer), plan
+    ridge = block.trend_ridge if block.trend == "linear" else None
+    return run_model(sample, plan, trainer, settings, ridge, observer), plan
 
 
 def solve(

@@ -63,15 +63,16 @@ def fit_law(
     terms = colour0_mag[:, None] ** powers * extinction[:, None]
     group = visit if settings.visit_constants else np.zeros(len(visit), dtype=np.int64)
     kept = np.isfinite(excess_mag) & np.isfinite(terms).all(axis=1)
-    for number in range(settings.clip_rounds):
-        if number:
-            kept = np.abs(residual) < settings.clip_sigma * sigma
+    law = constant_law(settings.start, settings.order)
+    for _ in range(settings.clip_rounds):
         coefficients, inverse = _least_squares(terms[kept], excess_mag[kept], group[kept])
         misfit = excess_mag - terms @ coefficients
         residual = misfit - _group_means(misfit, group, kept)[group]
         free = int(kept.sum()) - len(powers) - len(np.unique(group[kept]))
         sigma = float(np.sqrt(np.sum(residual[kept] ** 2) / max(free, 1)))
-    return ReddeningLaw(coefficients, inverse * sigma**2, float(np.mean(misfit[kept])))
+        law = ReddeningLaw(coefficients, inverse * sigma**2, float(np.mean(misfit[kept])))
+        kept = np.abs(residual) < settings.clip_sigma * sigma
+    return law
 
 
 def _least_squares(

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scrframe.errors import CalibrationError
+from scrframe.scr.trend import LinearTrend
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -110,11 +111,17 @@ class ColourPredictor:
         Who trains.
     fit : callable
         Trains a model.
+    trend_ridge : float, optional
+        Takes out a linear trend first, with this ridge (see `scr.trend`).
     """
 
-    def __init__(self, features: Features, plan: TrainingPlan, fit: Fit) -> None:
+    def __init__(
+        self, features: Features, plan: TrainingPlan, fit: Fit, trend_ridge: float | None = None
+    ) -> None:
         self._features, self._plan, self._fit = features, plan, fit
         self._linear: Linear | None = None
+        train = features[plan.train]
+        self._trend = None if trend_ridge is None else LinearTrend.on(train, trend_ridge)
 
     def predict(self, colour_mag: FloatArray, *, regrow: bool) -> FloatArray:
         """Return colours of all stars, shape (s,).
@@ -126,8 +133,19 @@ class ColourPredictor:
         regrow : bool
             Whether a linear model's structure is grown anew as well.
         """
+        train = self._plan.train
+        labels = colour_mag[train]
+        if self._trend is None:
+            return self._model(labels, regrow=regrow)
+        trend = self._trend.predict(self._features, labels)
+        colours = self._model(labels - trend[train], regrow=regrow)
+        if self._plan.cross_fit:
+            trend[train] = self._trend.held_out(trend[train], labels)
+        return colours + trend
+
+    def _model(self, labels: FloatArray, *, regrow: bool) -> FloatArray:
+        """Return the model's predictions of all stars from the training labels."""
         plan = self._plan
-        labels = colour_mag[plan.train]
         model = None
         if regrow or self._linear is None:
             model = self._fit(self._features[plan.train], labels)

@@ -1,0 +1,74 @@
+"""The linear trend against scikit-learn, and its held-out predictions against refitting."""
+
+import numpy as np
+import pytest
+
+from scrframe.scr.training import ColourPredictor, plan_training
+from scrframe.scr.trend import LinearTrend
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(1)
+    features = (rng.normal(size=(200, 8)) @ rng.normal(size=(8, 8))).astype(np.float32)
+    return features, features @ rng.normal(size=8) + 0.7 + rng.normal(0, 0.1, 200)
+
+
+def test_the_trend_is_a_ridge_regression(data):
+    from sklearn.linear_model import Ridge
+    from sklearn.preprocessing import StandardScaler
+
+    features, colour = data
+    scaler = StandardScaler().fit(features[:150].astype(float))
+    reference = Ridge(alpha=0.5).fit(scaler.transform(features[:150].astype(float)), colour[:150])
+    trend = LinearTrend.on(features[:150], 0.5)
+    expected = reference.predict(scaler.transform(features.astype(float)))
+    np.testing.assert_allclose(trend.predict(features, colour[:150]), expected, atol=1e-9)
+
+
+def test_held_out_predictions_are_those_without_the_row(data):
+    features, colour = data
+    trend = LinearTrend.on(features, 1e-9)
+    held = trend.held_out(trend.predict(features, colour), colour)
+    for row in (0, 17, 199):
+        rest = np.delete(np.arange(200), row)
+        alone = LinearTrend.on(features[rest], 1e-9)
+        expected = alone.predict(features[row : row + 1], colour[rest])[0]
+        assert held[row] == pytest.approx(expected, abs=1e-6)
+
+
+def test_features_that_sum_to_zero_are_no_problem():
+    rng = np.random.default_rng(2)
+    features = rng.normal(size=(300, 10))
+    features = (features - features.mean(axis=1, keepdims=True)).astype(np.float32)
+    colour = features @ np.arange(10.0)
+    trend = LinearTrend.on(features, 1e-3)
+    np.testing.assert_allclose(trend.predict(features, colour), colour, atol=1e-3)
+
+
+class Constant:
+    """A model that knows only the mean of its training colours."""
+
+    def __init__(self, features, colour):
+        self.mean = colour.mean()
+
+    def predict(self, features):
+        class Answer:
+            colour_mag = np.full(len(features), self.mean)
+
+        return Answer()
+
+    def smoother(self, features):
+        return None
+
+
+def test_a_model_on_top_of_a_trend_extends_beyond_the_training_range():
+    rng = np.random.default_rng(3)
+    features = rng.normal(size=(600, 4)).astype(np.float32)
+    features[500:] += 5
+    colour = features @ np.array([0.3, -0.1, 0.2, 0.0]) + 1.0
+    plan = plan_training(np.arange(500), 0.25, 5, True, 1)
+    plain = ColourPredictor(features, plan, Constant).predict(colour, regrow=True)
+    trended = ColourPredictor(features, plan, Constant, 1e-6).predict(colour, regrow=True)
+    assert np.abs(plain - colour)[500:].min() > 1
+    np.testing.assert_allclose(trended, colour, atol=1e-5)
