@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,10 +62,19 @@ def make_visit() -> Callable[..., SimulatedVisit]:
     return simulated
 
 
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a catalogue of 4 CCDs and 40 detections, which no test changes."""
+    path = write_simulated(simulated(rows=40, ccds=FEW), tmp_path_factory.mktemp("small"))
+    cut(path, FEW)
+    return path
+
+
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Return a data root with one catalogue of 4 CCDs and 40 detections."""
-    cut(write_simulated(simulated(rows=40, ccds=FEW), tmp_path), FEW)
+def root(tmp_path: Path, small: Path) -> Path:
+    """Return a data root with a copy of the small catalogue."""
+    (tmp_path / "catalogues").mkdir()
+    shutil.copy(small, tmp_path / "catalogues")
     return tmp_path
 
 

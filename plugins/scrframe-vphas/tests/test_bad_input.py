@@ -20,11 +20,10 @@ Change = Callable[[fits.HDUList], object]
 
 
 def edit(path: Path, change: Change) -> None:
-    with fits.open(path) as hdus:
-        for hdu in hdus:
-            _ = hdu.data
+    with fits.open(path, lazy_load_hdus=False) as hdus:
         change(hdus)
-        hdus.writeto(path, overwrite=True)
+        hdus.writeto(path.with_suffix(".new"))
+    path.with_suffix(".new").replace(path)
 
 
 def check(root: Path) -> None:

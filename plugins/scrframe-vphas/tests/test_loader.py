@@ -24,12 +24,11 @@ Read = Callable[..., Detections]
 
 def edit(path: Path, change: Callable[[fits.HDUList], object]) -> None:
     """Change a catalogue with astropy."""
-    with fits.open(path) as hdus:
-        for hdu in hdus:
-            _ = hdu.data
+    with fits.open(path, lazy_load_hdus=False) as hdus:
         changed = change(hdus)
         new = fits.HDUList(changed) if isinstance(changed, list) else hdus
-        new.writeto(path, overwrite=True)
+        new.writeto(path.with_suffix(".new"))
+    path.with_suffix(".new").replace(path)
 
 
 def test_golden_values(catalogue: Path, read_all: Read) -> None:
