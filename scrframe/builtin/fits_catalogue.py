@@ -253,6 +253,7 @@ def _kept(hdu: Hdu) -> Iterator[tuple[str, bytes]]:
     return iter([(keyword, card) for keyword, card in cards if keyword not in _CHECKSUMS])
 
 
+@lru_cache(maxsize=1024)
 def _with_value(keyword: str, value: int, card: bytes) -> bytes:
     from astropy.io.fits import Card  # noqa: PLC0415 - slow to import
 

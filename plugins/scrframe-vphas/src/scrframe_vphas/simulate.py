@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +199,7 @@ def _extension_header(
         ("CROWDED", False),
     ]
     first, columns = _table_cards()
-    text = first + str(_card("NAXIS2", rows)) + columns + "".join(_texts(cards))
+    text = first + _texts([("NAXIS2", rows)])[0] + columns + "".join(_texts(cards))
     return _padded((text + f"{'END':80}").encode("ascii"), b" ")
 
 
@@ -221,13 +221,15 @@ def _header(cards: Iterable[tuple[str, Any]]) -> bytes:
 
 
 def _texts(cards: Iterable[tuple[str, Any]]) -> list[str]:
-    return [str(_card(keyword, value)) for keyword, value in cards]
+    return [_card(keyword, value) for keyword, value in cards]
 
 
-def _card(keyword: str, value: Any) -> Any:
+@lru_cache(maxsize=1024, typed=True)
+def _card(keyword: str, value: Any) -> str:
+    """Return the text of a card; most of them are the same in every extension."""
     from astropy.io.fits import Card  # noqa: PLC0415 - slow to import
 
-    return Card(keyword, value)
+    return str(Card(keyword, value))
 
 
 def _padded(data: bytes, filler: bytes) -> bytes:
