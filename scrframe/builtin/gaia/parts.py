@@ -16,7 +16,7 @@ from scrframe.plugin import Part
 from scrframe.spectra import load_operator
 
 #: Rows of a part of a Parquet file, about; fixed, so that parts do not depend on workers.
-PART_ROWS = 16_000
+PART_ROWS = 8_000
 #: Bulk files name the range of HEALPix pixels of level 8 that they hold.
 _BULK_NAME = re.compile(r"_(\d{6})-(\d{6})\.csv")
 _HEALPIX_SHIFT = 43

@@ -1,6 +1,7 @@
 """The same stars in every format of the archive read back to equal results."""
 
 import gzip
+import os
 from pathlib import Path
 
 import numpy as np
@@ -238,6 +239,10 @@ def spectra_fits(columns, folder):
     Table(columns).write(folder / "xp.fits")
 
 
+def spectra_fits_gzipped(columns, folder):
+    Table(columns).write(folder / "xp.fits.gz")
+
+
 def spectra_fits_upper(columns, folder):
     Table({name.upper(): values for name, values in columns.items()}).write(folder / "xp.fits")
 
@@ -272,8 +277,8 @@ def spectra_votable(columns, folder):
 
 SPECTRUM_FORMATS = [
     spectra_bulk, spectra_archive, spectra_parquet, spectra_parquet_large_lists,
-    spectra_parquet_fixed_lists, spectra_fits, spectra_fits_upper, spectra_fits_variable,
-    spectra_fits_extensions, spectra_votable,
+    spectra_parquet_fixed_lists, spectra_fits, spectra_fits_gzipped, spectra_fits_upper,
+    spectra_fits_variable, spectra_fits_extensions, spectra_votable,
 ]  # fmt: skip
 
 
@@ -340,6 +345,25 @@ def test_real_archive_rows_agree_with_gaiaxpy(tmp_path, read_features):
     (found,) = read_features(tmp_path, wanted_stars(ids))
     order = np.searchsorted(np.sort(ids), ids)
     np.testing.assert_array_equal(np.sort(ids)[order], found.source_id)
+    np.testing.assert_array_equal(found.flux, flux.astype(np.float32))
+    np.testing.assert_allclose(found.snr, np.median(flux / error, axis=1), rtol=1e-12)
+
+
+def test_real_bulk_file_agrees_with_gaiaxpy(tmp_path, read_features):
+    extra = os.environ.get("SCRFRAME_EXTRA_DATA")
+    if not extra:
+        pytest.skip("SCRFRAME_EXTRA_DATA does not name the folder of the bulk file")
+    gaiaxpy = pytest.importorskip("gaiaxpy")
+    packed = (Path(extra) / "XpContinuousMeanSpectrum_sample.csv.gz").read_bytes()
+    folder = tmp_path / "gaia_xp"
+    folder.mkdir()
+    (folder / "XpContinuousMeanSpectrum_sample.csv.gz").write_bytes(packed)
+    unpacked = tmp_path / "unpacked.csv"
+    unpacked.write_bytes(gzip.decompress(packed))
+    theirs, _ = gaiaxpy.calibrate(unpacked, sampling=np.arange(392, 1002, 10), save_file=False)
+    flux, error = (np.stack(theirs[name].to_list()) for name in ("flux", "flux_error"))
+    (found,) = read_features(tmp_path, wanted_stars(theirs["source_id"].to_numpy()))
+    np.testing.assert_array_equal(found.source_id, theirs["source_id"])
     np.testing.assert_array_equal(found.flux, flux.astype(np.float32))
     np.testing.assert_allclose(found.snr, np.median(flux / error, axis=1), rtol=1e-12)
 
