@@ -5,7 +5,7 @@ PYTHON  ?=
 ARGS    ?=
 VENV    := .venv
 BIN     := $(VENV)/bin
-PIP     := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+PIP     := $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 NEEDS   := $(BIN)/python scripts/requirements.py
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 INPUTS  := constraints.txt pyproject.toml $(PLUGINS:%=%/pyproject.toml)
@@ -18,6 +18,7 @@ help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(VENV)/.setup-done  ## Make .venv with scrframe, its plugins and the tools
+	@:
 
 calibrate: setup  ## Calibrate the VPHAS+ u band (ARGS="--data DIR --out DIR"; else a sample)
 	$(BIN)/scrframe calibrate surveys/vphas_u.yaml $(ARGS)
@@ -49,7 +50,9 @@ clean:  ## Remove .venv, caches and what was built; runs stay
 	find scrframe plugins tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup-peer: $(VENV)/.peer-done  ## Add what the benchmark's peer and some tests use
+	@:
 setup-docs: $(VENV)/.docs-done  ## Add what builds the documentation
+	@:
 
 $(BIN)/python:
 	@python=$$(sh scripts/find-python.sh $(PYTHON)) && \
