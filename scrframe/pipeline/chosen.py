@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scrframe.config import SurveyDescription
-from scrframe.errors import DataError
+from scrframe.errors import DataError, PluginError
 from scrframe.pipeline.correct import ChosenWriter
 from scrframe.plugin import (
     ChosenCorrection,
@@ -98,13 +98,19 @@ def choose(survey: SurveyDescription, registry: Registry) -> Chosen:
     Raises
     ------
     PluginError
-        If something is not installed.
+        If something is not installed, or the reference catalogue has no spectra.
     """
+    reference = registry.get(ReferenceCatalogue, survey.reference.kind)
+    if reference.provides != "spectra":
+        raise PluginError(
+            f"reference catalogue {reference.name!r} provides {reference.provides}; colours are"
+            " learnt from spectra only: choose another reference.kind"
+        )
     return Chosen(
         survey=survey,
         registry=registry,
         loader=registry.get(SurveyLoader, survey.loader.kind),
-        reference=registry.get(ReferenceCatalogue, survey.reference.kind),
+        reference=reference,
         extinctions=registry.get(ExtinctionCatalogue, survey.extinction.values.kind),
         curve=registry.get(ExtinctionCurve, survey.extinction.curve.kind),
         backend=registry.get(ColourModel, survey.colour_model.kind),
