@@ -10,7 +10,9 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from scrframe.config import SurveyDescription, load_survey
     from scrframe.offsets.apply import apply_solution
-    from scrframe.pipeline import Run, apply, calibrate, simulate, validate
+    from scrframe.pipeline import Run, calibrate, simulate
+    from scrframe.pipeline.apply import apply
+    from scrframe.pipeline.validate import validate
     from scrframe.plugin import hookimpl
     from scrframe.tables import Detections, Solution
 

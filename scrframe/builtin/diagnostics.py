@@ -50,7 +50,8 @@ def fit_gaussian(values: FloatArray, config: SpreadConfig) -> tuple[float, float
     edges = centre + config.bin_width * np.arange(-steps, steps + 1)
     counts, _ = np.histogram(values, edges)
     middle = 0.5 * (edges[1:] + edges[:-1])
-    start = (max(counts.max(initial=0), 1), centre, max(robust_sigma(values), config.bin_width))
+    peak = float(max(counts.max(initial=0), 1))
+    start = (peak, centre, max(robust_sigma(values), config.bin_width))
     try:
         (_, mean, sigma), _ = curve_fit(gaussian, middle, counts, p0=start)
     except (RuntimeError, TypeError, ValueError):

@@ -117,7 +117,9 @@ def _cells(hdu: Hdu, number: int, buffer: Buffer) -> Iterator[bytes]:
 def _restore(hdu: Hdu, field: Field, cell: bytes, shuffled: bool, target: Bytes) -> None:
     """Put the bytes of one column of one tile, shape (rows, width), where they belong."""
     try:
-        content = np.frombuffer(zlib.decompress(cell, wbits=31), dtype=np.uint8)
+        content: npt.NDArray[np.uint8] = np.frombuffer(
+            zlib.decompress(cell, wbits=31), dtype=np.uint8
+        )
     except zlib.error as error:
         raise DataError(
             f"{hdu.label}: the compressed column {field.name} is damaged: {error}"
