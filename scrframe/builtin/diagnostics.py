@@ -50,7 +50,7 @@ def fit_gaussian(values: FloatArray, config: SpreadConfig) -> tuple[float, float
     edges = centre + config.bin_width * np.arange(-steps, steps + 1)
     counts, _ = np.histogram(values, edges)
     middle = 0.5 * (edges[1:] + edges[:-1])
-    peak = float(max(counts.max(initial=0), 1))
+    peak = float(np.max(counts, initial=1))
     start = (peak, centre, max(robust_sigma(values), config.bin_width))
     try:
         (_, mean, sigma), _ = curve_fit(gaussian, middle, counts, p0=start)
