@@ -77,7 +77,7 @@ def read_solution(folder: Path, registry: Registry) -> Solution:
 
 def _offset_table(level: SolvedLevel, settings: Mapping[str, Any]) -> Table:
     labels, offsets = level.fitted.labels(), level.offsets
-    table = Table({name: labels.column(name).to_numpy() for name in labels.column_names})
+    table = Table({name: _plain_column(labels.column(name)) for name in labels.column_names})
     for name in table.colnames:
         table[name].description = BY_NAME[name].doc if name in BY_NAME else ""
     for name in [name for name in table.colnames if name.endswith("_pix")]:
@@ -97,6 +97,12 @@ def _offset_table(level: SolvedLevel, settings: Mapping[str, Any]) -> Table:
         "state": dict(level.fitted.state()),
     }
     return table
+
+
+def _plain_column(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
+    """Return a column as an array; text as such, for ECSV writes objects as JSON."""
+    values: np.ndarray[Any, Any] = column.to_numpy()
+    return values.astype(str) if values.dtype.kind == "O" else values
 
 
 def _read_level(folder: Path, name: str, registry: Registry) -> SolvedLevel:
