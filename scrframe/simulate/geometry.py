@@ -72,11 +72,10 @@ def on_detectors(
     x, y : ndarray, shape (m,)
         Pixel, FITS convention.
     """
-    reach = float(np.hypot(*half_extent(camera)))
-    centre = unit_vectors(ra0_deg, dec0_deg)
-    near = np.flatnonzero(
-        ((unit_vectors(ra_deg, dec_deg) - centre) ** 2).sum(axis=1) < chord(1.01 * reach) ** 2
-    )
+    reach = 1.01 * float(np.hypot(*half_extent(camera)))
+    near = np.flatnonzero(np.abs(dec_deg - dec0_deg) < reach)
+    apart = unit_vectors(ra_deg[near], dec_deg[near]) - unit_vectors(ra0_deg, dec0_deg)
+    near = near[(apart**2).sum(axis=1) < chord(reach) ** 2]
     xi, eta = to_plane(ra_deg[near], dec_deg[near], ra0_deg, dec0_deg)
     found: list[tuple[IntArray, IntArray, FloatArray, FloatArray]] = []
     for place in range(len(camera.ccd)):

@@ -23,7 +23,7 @@ BRIGHT_BP = (13.95, 1.3, 11.0, 16.6)
 FAINT_BP = (15.8, 18.6)
 #: How populations change from field to field, and per magnitude of E: giants are seen to
 #: greater distance and through more dust, and the inner disc is richer in metals.
-BY_FIELD = (0.25, 0.25, 0.25)
+BY_FIELD = (0.2, 0.15, 0.2)
 BY_EXTINCTION = (0.35, 0.25, -0.10)
 EXTINCTION_PIVOT, EXTINCTION_BINS = 0.5, (0.15, 0.3, 0.5, 0.7, 0.9, 1.2, 1.6)
 #: Extinctions of control fields: lowest, span.
@@ -123,7 +123,7 @@ class Spectroscope:
         is a function of it exactly. The spectra are scaled to the magnitude G_BP.
         """
         k, k_paper = self.law(epsilon)
-        flux = self.library.spectra(scores) * 10 ** (-0.4 * k * extinction[:, None])
+        flux = self.library.spectra(scores) * dimming(-k, extinction)
         flux /= (flux @ self.library.passbands["Gbp"])[:, None]
         magnitudes = {
             band: bp_mag
@@ -132,9 +132,15 @@ class Spectroscope:
             for band in ("G", "Grp")
         }
         shape = self.fit(flux, extinction)
-        intrinsic = (shape @ stacked(self.fit.paper)) * 10 ** (0.4 * k_paper * extinction[:, None])
+        intrinsic = (shape @ stacked(self.fit.paper)) * dimming(k_paper, extinction)
         size = 10 ** (-0.4 * (bp_mag - self.library.zero_points["Gbp"]))
         return shape * size[:, None], self.colour(intrinsic), magnitudes
+
+
+def dimming(k: FloatArray, extinction: FloatArray) -> FloatArray:
+    """Return 10^(0.4 k E), shape (n, m), of k of shape (m,) and E of shape (n,)."""
+    exponent = np.multiply.outer(extinction, 0.4 * np.log(10) * k)
+    return np.asarray(np.exp(exponent, out=exponent))
 
 
 def draw_stars(

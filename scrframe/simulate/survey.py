@@ -178,7 +178,8 @@ def build_survey(
         if progress is not None:
             progress(1)
     stars = Stars.concat(parts)
-    traits = draw_traits(settings, stars, sky.hidden(stars.ra_deg, stars.dec_deg), main)
+    coherent = _standard(sky.hidden(stars.ra_deg, stars.dec_deg))
+    traits = draw_traits(settings, stars, coherent, main)
     visit_rngs = _generators(settings.seed, len(layout.mjd), branch=1)
     visits = [
         observe_visit(number, settings, layout, camera, stars, traits, rng)
