@@ -105,13 +105,16 @@ class ColourModelBlock(PluginBlock):
         description="Rounds of visit offsets in which a model is grown anew; after them a model"
         " that is linear in its labels keeps its structure.",
     )
-    trend: Literal["linear", "none"] = Field(
+    trend: Literal["linear", "quadratic", "none"] = Field(
         "none",
         description="A trend of colour with the features that is taken out before training;"
         " none is the paper's.",
     )
     trend_ridge: Real = Field(
-        0.001, gt=0, description="Ridge of the linear trend, in standardised features."
+        0.1, gt=0, description="Ridge of the trend, in standardised features."
+    )
+    trend_components: Whole = Field(
+        8, ge=1, description="Principal components whose products a quadratic trend has."
     )
     standardise: Literal["per_star", "per_wavelength", "none"] = Field(
         default="per_star", description="Over what the mean and sd of spectra are taken."

@@ -18,6 +18,7 @@ from scrframe.scr.iteration import (
     iterate,
 )
 from scrframe.scr.training import ColourPredictor, TrainingPlan
+from scrframe.scr.trend import TrendSettings
 from scrframe.tables import MatchedStars
 
 
@@ -69,7 +70,7 @@ def run_model(
     plan: TrainingPlan,
     trainer: Trainer,
     settings: IterationSettings,
-    trend_ridge: float | None,
+    trend: TrendSettings,
     observer: Observer,
 ) -> ModelMagnitudes:
     """Iterate colour model, law and visit offsets.
@@ -79,7 +80,7 @@ def run_model(
     CalibrationError
         If the model or the law cannot be fitted, or the model's colours are not finite.
     """
-    predictor = ColourPredictor(sample.features, plan, trainer, trend_ridge)
+    predictor = ColourPredictor(sample.features, plan, trainer, trend)
     with observer.step("Colour model and reddening law") as done:
 
         def report(this: Round) -> None:

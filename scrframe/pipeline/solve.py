@@ -16,6 +16,7 @@ from scrframe.pipeline.observer import Observer
 from scrframe.scr.iteration import IterationSettings, ModelMagnitudes
 from scrframe.scr.reddening_law import LawSettings
 from scrframe.scr.training import TrainingPlan, plan_training
+from scrframe.scr.trend import TrendSettings
 from scrframe.tables import MatchedStars, Solution, SolvedLevel
 from scrframe.tables.cuts import Cut
 from scrframe.tables.derived import derive
@@ -62,8 +63,8 @@ def fit_model(
         chosen.survey.offsets.tolerance,
         block.regrow_rounds,
     )
-    ridge = block.trend_ridge if block.trend == "linear" else None
-    return run_model(sample, plan, trainer, settings, ridge, observer), plan
+    trend = TrendSettings(block.trend, block.trend_ridge, block.trend_components)
+    return run_model(sample, plan, trainer, settings, trend, observer), plan
 
 
 def solve(

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scrframe.errors import CalibrationError
-from scrframe.scr.trend import LinearTrend
+from scrframe.scr.trend import Trend, TrendSettings
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -111,17 +111,22 @@ class ColourPredictor:
         Who trains.
     fit : callable
         Trains a model.
-    trend_ridge : float, optional
-        Takes out a linear trend first, with this ridge (see `scr.trend`).
+    trend : TrendSettings, optional
+        The trend that is taken out first; by default none.
     """
 
     def __init__(
-        self, features: Features, plan: TrainingPlan, fit: Fit, trend_ridge: float | None = None
+        self,
+        features: Features,
+        plan: TrainingPlan,
+        fit: Fit,
+        trend: TrendSettings | None = None,
     ) -> None:
         self._features, self._plan, self._fit = features, plan, fit
         self._linear: Linear | None = None
-        train = features[plan.train]
-        self._trend = None if trend_ridge is None else LinearTrend.on(train, trend_ridge)
+        self._trend: Trend | None = None
+        if trend is not None and trend.shape != "none":
+            self._trend = Trend.on(features[plan.train], trend)
 
     def predict(self, colour_mag: FloatArray, *, regrow: bool) -> FloatArray:
         """Return colours of all stars, shape (s,).
