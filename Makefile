@@ -59,7 +59,7 @@ $(BIN)/python:
 	    echo "making $(VENV) with $$python" && "$$python" -m venv $(VENV)
 
 # Build tools come first and from the same pins, so that nothing is fetched unpinned while
-# the packages are built. fitsio only makes reading faster; not every platform has it.
+# packages are built. fitsio only makes reading faster; not every platform has it.
 $(VENV)/.setup-done: $(INPUTS) | $(BIN)/python
 	@echo "installing scrframe and its dependencies"
 	@$(PIP) $$($(NEEDS) build)
@@ -72,5 +72,5 @@ $(VENV)/.setup-done: $(INPUTS) | $(BIN)/python
 $(VENV)/.peer-done $(VENV)/.docs-done: $(VENV)/.%-done: $(VENV)/.setup-done
 	@echo "installing the '$*' group"
 	@$(NEEDS) $* > $(VENV)/$*.txt
-	@$(PIP) -r $(VENV)/$*.txt
+	@$(PIP) --no-build-isolation -r $(VENV)/$*.txt
 	@touch $@

@@ -25,9 +25,13 @@ def projects() -> list[dict[str, Any]]:
 
 
 def build() -> list[str]:
-    """Return what builds the packages; hatchling needs editables for editable installs."""
+    """Return what builds the packages.
+
+    hatchling needs editables for editable installs; a few dependencies of the peer come as
+    source only and need setuptools.
+    """
     needed = [entry for project in projects() for entry in project["build-system"]["requires"]]
-    return [*dict.fromkeys(needed), "editables"]
+    return [*dict.fromkeys(needed), "editables", "setuptools"]
 
 
 def group(name: str) -> list[str]:
