@@ -1,0 +1,396 @@
+"""The pages of the reference agree with the source and with the files of a real run."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import json
+import re
+import sys
+import types
+import typing
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pluggy
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from astropy.io import fits
+from astropy.table import Table
+
+from scrframe.config import survey_schema
+from scrframe.plugin import Registry, hookspecs, load_registry
+from scrframe.plugin.registry import HOOKS, Provider
+from scrframe.tables import FLAG_BITS
+
+DOCS = Path(__file__).parents[2] / "docs"
+HOOKS_PAGE = DOCS / "reference" / "hooks.md"
+PRODUCTS_PAGE = DOCS / "reference" / "products.md"
+
+
+def sections(page: Path) -> dict[str, str]:
+    """Return the text below each heading of a page, up to the next heading."""
+    found: dict[str, str] = {}
+    title, inside = "", False
+    for line in page.read_text(encoding="utf-8").splitlines():
+        inside ^= line.lstrip().startswith("```")
+        heading = None if inside else re.fullmatch(r"#+ (.*)", line)
+        if heading:
+            title = heading.group(1)
+            found[title] = ""
+        elif title:
+            found[title] += line + "\n"
+    return found
+
+
+def table(text: str) -> list[dict[str, str]]:
+    """Return the first table of a text as rows by column title, without code marks."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    rows = [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines]
+    header, body = rows[0], rows[2:]
+    return [dict(zip(header, row, strict=True)) for row in body]
+
+
+def blocks(text: str) -> list[str]:
+    """Return the Python code of a text, block by block."""
+    return re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+
+
+class TestHooks:
+    """docs/reference/hooks.md."""
+
+    names = tuple(name for name in vars(hookspecs) if name.startswith("scrframe_"))
+    text = MappingProxyType(sections(HOOKS_PAGE))
+
+    def test_every_hook_has_a_section_and_nothing_else_has(self):
+        assert [title for title in self.text if title.startswith("scrframe_")] == list(self.names)
+
+    @pytest.mark.parametrize("name", names)
+    def test_signature(self, name):
+        signature = inspect.signature(getattr(hookspecs, name))
+        plain = re.sub(r"['\"]", "", f"{name}{signature}")
+        assert f"`{plain}`" in self.text[name]
+
+    @pytest.mark.parametrize("name", HOOKS)
+    def test_fields_of_its_descriptor(self, name):
+        kind = HOOKS[name][0]
+        common = {"name", "summary", "version", "config"}
+        expected = [field.name for field in fields(kind) if field.name not in common]
+        rows = table(self.text[name])
+        assert [row[f"field of `{kind.__name__}"] for row in rows] == expected
+
+    @pytest.mark.parametrize("name", HOOKS)
+    def test_signatures_of_its_callables(self, name):
+        kind = HOOKS[name][0]
+        hints = typing.get_type_hints(kind)
+        for row in table(self.text[name]):
+            field, said = list(row.values())
+            if not said.startswith("("):
+                continue
+            documented = said[1 : said.index(")")].split(", ")
+            assert documented == parameters(hints[field], documented), f"{kind.__name__}.{field}"
+
+    @pytest.mark.parametrize("name", HOOKS)
+    def test_what_is_installed_takes_these_arguments(self, name):
+        kind = HOOKS[name][0]
+        registry = load_registry()
+        said = dict(tuple(row.values()) for row in table(self.text[name]))
+        for provided in registry.names(kind):
+            descriptor = registry.get(kind, provided)
+            for field, text in said.items():
+                function = getattr(descriptor, field)
+                if text.startswith("(") and function is not None:
+                    count = len(text[1 : text.index(")")].split(", "))
+                    inspect.signature(function).bind(*range(count))
+
+    @pytest.mark.parametrize("name", names)
+    def test_example_runs_and_registers(self, name, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        plugin, use = blocks(self.text[name])
+        module = types.ModuleType("example_plugin")
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        exec(compile(plugin, f"{name} in {HOOKS_PAGE.name}", "exec"), vars(module))
+        registry = empty_registry()
+        registry.add(module, Provider("example", "docs", "example_plugin"))
+        if name in HOOKS:
+            assert [hook for hook, _, _ in registry.everything()] == [name]
+        else:
+            registry.step_done("any", None)
+            module.SEEN.clear()
+        exec(compile(use, f"use of {name} in {HOOKS_PAGE.name}", "exec"), vars(module))
+
+    def test_steps_that_are_told(self):
+        told = set()
+        for path in (DOCS.parent / "scrframe" / "pipeline").glob("*.py"):
+            told |= set(re.findall(r'\._tell\("(\w+)"', path.read_text(encoding="utf-8")))
+        assert {row["step"] for row in table(self.text["scrframe_step_done"])} == told
+
+
+def parameters(hint: Any, documented: list[str]) -> list[str]:
+    """Return the parameters of a callable type; names are the documented ones if it has none."""
+    if "None" in str(hint) and typing.get_origin(hint) in (typing.Union, types.UnionType):
+        hint = next(each for each in typing.get_args(hint) if each is not type(None))
+    if inspect.isclass(hint):  # a protocol names its parameters
+        return list(inspect.signature(hint.__call__).parameters)[1:]
+    arguments = typing.get_args(hint)[0]
+    if arguments is Ellipsis:
+        return documented
+    return documented if len(arguments) == len(documented) else [str(each) for each in arguments]
+
+
+def empty_registry() -> Registry:
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    return Registry(manager)
+
+
+class TestProducts:
+    """docs/reference/products.md against the files of a run."""
+
+    text = MappingProxyType(sections(PRODUCTS_PAGE))
+
+    def rows(self, title: str) -> list[dict[str, str]]:
+        return table(self.text[title])
+
+    def test_whole_directory(self, tiny_run):
+        documented = {row["path"].rstrip("/") for row in self.rows("Products of a run")}
+        assert {path.name for path in tiny_run.path.iterdir()} == documented
+
+    def test_stars(self, tiny_run):
+        schema = pq.read_schema(tiny_run.path / "stars.parquet")
+        assert list(parquet_columns(schema)) == [
+            (row["column"], row["unit"], row["type"]) for row in self.rows("stars.parquet")
+        ]
+        for key in ("scrframe_version", "survey", "data_root", "data_note"):
+            assert key.encode() in schema.metadata
+            assert f"`{key}`" in self.text["stars.parquet"]
+
+    def test_order_and_identities_of_stars(self, tiny_run):
+        table = pq.read_table(tiny_run.path / "stars.parquet")
+        keys = list(
+            zip(*(table[name].to_pylist() for name in ("visit", "ccd", "row")), strict=True)
+        )
+        assert keys == sorted(keys)
+        stars = {name: table[name].to_numpy() for name in table.column_names}
+        assert np.array_equal(stars["delta"], stars["mag_model"] - stars["mag_obs"])
+        cal = stars["mag_obs"] + stars["offset_total"]
+        assert np.array_equal(stars["mag_cal"], cal, equal_nan=True)
+        levels = sum(stars[f"offset_{name}"] for name in ("visit", "ccd", "pixel"))
+        total = levels + tiny_run.summary["offsets"]["u_ZP_mag"]
+        np.testing.assert_allclose(stars["offset_total"], total, rtol=0, atol=1e-12)
+
+    def test_missing_offsets_are_flagged(self, tiny_run):
+        table = pq.read_table(tiny_run.path / "stars.parquet")
+        flags = table["flags"].to_numpy()
+        missing = 0
+        for name in ("visit", "ccd", "pixel"):
+            without = np.isnan(table[f"offset_{name}"].to_numpy())
+            missing = missing | without
+            assert np.array_equal(flags & FLAG_BITS[f"few_stars_{name}"] > 0, without)
+        assert np.array_equal(np.isnan(table["mag_cal"].to_numpy()), missing)
+        assert 0 < missing.sum() < len(flags)
+
+    def test_flags(self):
+        assert {row["name"]: int(row["bit"]) for row in self.rows("Flags")} == FLAG_BITS
+
+    def test_files_of_the_solution(self, tiny_run):
+        written = {path.name for path in (tiny_run.path / "solution").iterdir()}
+        assert written == {title for title in self.text if "." in title and title in written}
+        titles = {title for title in self.text if title.endswith((".ecsv", ".yaml"))}
+        assert titles <= written
+
+    @pytest.mark.parametrize("level", ["visit", "ccd", "pixel"])
+    def test_offsets(self, tiny_run, level):
+        name = f"offsets_{level}.ecsv"
+        offsets = Table.read(tiny_run.path / "solution" / name)
+        assert ecsv_columns(offsets) == [
+            (row["column"], row["unit"], row["type"]) for row in self.rows(name)
+        ]
+        assert set(offsets.meta) == {"level", "kind", "settings", "state", "data_note"}
+        few = offsets["n_detections"] < 3  # the tiny survey's min_stars
+        assert np.array_equal(np.isnan(offsets["offset"]), few)
+
+    def test_law(self, tiny_run):
+        law = Table.read(tiny_run.path / "solution" / "reddening_law.ecsv")
+        assert ecsv_columns(law) == [
+            (row["column"], row["unit"], row["type"]) for row in self.rows("reddening_law.ecsv")
+        ]
+        assert set(law.meta) == {"law", "covariance", "dM_mag", "data_note"}
+
+    def test_provenance(self, tiny_run):
+        provenance = json.loads((tiny_run.path / "solution" / "provenance.json").read_text())
+        assert list(provenance) == [row["key"] for row in self.rows("provenance.json")]
+
+    def test_nothing_is_a_pickle(self, tiny_run):
+        for path in (tiny_run.path / "solution").iterdir():
+            path.read_text(encoding="utf-8")
+
+    def test_description_is_one(self, tiny_run):
+        from scrframe import load_survey
+
+        path = tiny_run.path / "solution" / "description.yaml"
+        assert load_survey(path).name == tiny_run.summary["survey"]
+
+    def test_catalogues(self, tiny_run, tiny_survey):
+        inputs = sorted((tiny_survey.data / "catalogues").iterdir())
+        written = sorted((tiny_run.path / "catalogues").iterdir())
+        assert [path.name for path in inputs] == [path.name for path in written]
+        documented = [
+            (row["column"], row["unit"], f"1{row['format']}") for row in self.rows("catalogues/")
+        ]
+        with fits.open(inputs[0]) as before, fits.open(written[0]) as after:
+            assert len(before) == len(after) == 33
+            for old, new in zip(before[1:], after[1:], strict=True):
+                width = len(old.columns)
+                added = [(c.name, c.unit or "", c.format) for c in new.columns[width:]]
+                assert added == documented
+                assert new.columns.names[:width] == old.columns.names
+                assert len(new.data) == len(old.data)
+            for keyword in ("SCRVISIT", "SCRVERS", "SCRNOTE"):
+                assert f"`{keyword}`" in self.text["catalogues/"]
+                assert any(card.startswith(keyword[:7]) for card in after[0].header)
+
+    def test_summary(self, tiny_run):
+        summary = json.loads((tiny_run.path / "summary.json").read_text())
+        documented = [row["key"] for row in self.rows("summary.json")]
+        found = dict.fromkeys(paths(summary, [key.split(".") for key in documented]))
+        # Nothing was skipped and no visit was unknown in this run.
+        empty = {"skipped_catalogues.<catalogue>", "catalogues[].unknown_visits[]"}
+        assert set(documented) - empty == set(found) - {"skipped_catalogues"} - {
+            "catalogues[].unknown_visits"
+        }
+        spread = summary["diagnostics"]["spread"]["before"]
+        assert all(f"`{key}`" in self.text["summary.json"] for key in spread)
+
+    def test_truth(self, tiny_survey):
+        schema = pq.read_schema(tiny_survey.data / "truth.parquet")
+        assert [(name, kind) for name, _, kind in parquet_columns(schema)] == [
+            (row["column"], row["type"]) for row in self.rows("truth.parquet")
+        ]
+
+
+def parquet_columns(schema: Any) -> Iterator[tuple[str, str, str]]:
+    """Yield name, unit and type of the columns of a Parquet file."""
+    names = {"double": "float64", "dictionary<values=string, indices=int32, ordered=0>": "text"}
+    for column in schema:
+        unit = (column.metadata or {}).get(b"unit", b"").decode()
+        yield column.name, unit, names.get(str(column.type), str(column.type))
+
+
+def ecsv_columns(ecsv: Table) -> list[tuple[str, str, str]]:
+    """Return name, unit and type of the columns of an astropy table."""
+    return [
+        (
+            name,
+            "" if ecsv[name].unit is None else str(ecsv[name].unit),
+            "string" if ecsv[name].dtype.kind == "U" else str(ecsv[name].dtype),
+        )
+        for name in ecsv.colnames
+    ]
+
+
+def paths(value: Any, known: list[list[str]], path: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield the documented spelling of every path of a JSON document."""
+    stars = [key[len(path)] for key in known if spelled(key, path) and len(key) > len(path)]
+    wild = next((step for step in stars if step.startswith("<")), None)
+    if isinstance(value, dict) and value:
+        if wild and any(spelled(key, (*path, wild)) and len(key) == len(path) + 1 for key in known):
+            yield ".".join((*path, wild))
+            return
+        for name, inner in value.items():
+            yield from paths(inner, known, (*path, wild or name))
+    elif isinstance(value, list) and value:
+        for inner in value:
+            yield from paths(inner, known, (*path[:-1], path[-1] + "[]"))
+    else:
+        yield ".".join(path)
+
+
+def spelled(key: list[str], path: tuple[str, ...]) -> bool:
+    return tuple(key[: len(path)]) == path
+
+
+@pytest.fixture(scope="module")
+def generate() -> types.ModuleType:
+    """Return docs/generate.py, which writes parts of the reference."""
+    spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class TestGeneratedPages:
+    def test_every_key_of_the_description_is_there(self, generate):
+        registry = load_registry()
+        page = generate.keys_page(registry)
+        missing = [
+            key
+            for definition in survey_schema(registry)["$defs"].values()
+            for key in definition.get("properties", {})
+            if not re.search(rf"[`.]{re.escape(key)}[`.\[]", page)
+        ]
+        assert missing == []
+
+    def test_keys_of_the_shipped_description_are_there(self, generate):
+        page = generate.keys_page(load_registry())
+        described = yaml.safe_load((DOCS.parent / "surveys" / "vphas_u.yaml").read_text())
+        for path in leaves(described):
+            assert f"`{path}`" in page, path
+
+    def test_every_column_is_there(self, generate):
+        page = generate.columns_page(load_registry())
+        assert "| `gal_b` | deg | float64 | detection | derived |" in page
+        assert "`error_bit_flag`" in page
+
+    def test_every_command_is_there(self, generate):
+        page = generate.commands_page()
+        for command in ("calibrate", "validate", "schema", "plugins list", "simulate", "apply"):
+            assert f"## scrframe {command}\n" in page
+        assert "--set" in page and "--unknown-visit" in page
+
+
+def leaves(value: Any, path: str = "") -> Iterator[str]:
+    """Yield the keys of a description, `[]` for the items of a list of mappings."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from leaves(inner, f"{path}.{key}" if path else key)
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        yield path
+        for inner in value:
+            yield from (key for key in leaves(inner, f"{path}[]") if not key.endswith("size"))
+    else:
+        yield path
+
+
+PAGES = sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if not target.startswith(("http", "#", "mailto:")):
+            assert (page.parent / target.partition("#")[0]).exists(), target
+
+
+def test_readme_links_lead_somewhere():
+    readme = DOCS.parent / "README.md"
+    for target in re.findall(r"\]\(([^)\s]+)\)", readme.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (readme.parent / target.partition("#")[0]).exists(), target
+
+
+@pytest.mark.parametrize(
+    "page", [DOCS / "how-to" / "write-a-plugin.md"], ids=lambda page: page.name
+)
+def test_code_on_other_pages_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = re.sub(r"^   (?=\S| {4})", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    found = blocks(text)
+    assert found
+    for block in found:
+        exec(compile(block, page.name, "exec"), {"__name__": "example"})
