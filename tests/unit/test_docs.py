@@ -23,6 +23,7 @@ import yaml
 from astropy.io import fits
 from astropy.table import Table
 
+from scrframe.cli.closing import closing_rows
 from scrframe.config import survey_schema
 from scrframe.plugin import Registry, hookspecs, load_registry
 from scrframe.plugin.registry import HOOKS, Provider
@@ -394,3 +395,11 @@ def test_code_on_other_pages_runs(page, tmp_path, monkeypatch):
     assert found
     for block in found:
         exec(compile(block, page.name, "exec"), {"__name__": "example"})
+
+
+def test_readme_shows_what_a_run_prints(tiny_run):
+    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    figures = [row[0] for row in closing_rows(tiny_run.summary)]
+    shown = [figure.partition(" = ")[0] for figure in figures]
+    assert all(figure in readme for figure in shown)
+    assert tiny_run.summary["data_note"] in readme
