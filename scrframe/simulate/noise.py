@@ -119,8 +119,8 @@ def extinction_noise(
     """Return what the noise of spectra does to E, in standard deviations, shape (n,).
 
     It is what a fit of the curve to the spectrum's noise gives: least squares of d ln F on
-    -0.4 ln 10 k, the brightness being free. Its standard deviation follows from the errors
-    and correlations of the coefficients.
+    -0.4 ln 10 k, weighted by the noise at each wavelength, the brightness being free. Its
+    standard deviation follows from the errors and correlations of the coefficients.
 
     Parameters
     ----------
@@ -131,7 +131,10 @@ def extinction_noise(
     """
     operator = stacked(paper)
     flux = np.maximum(coefficients @ operator, 1e-30)
-    response = (-(k_paper - k_paper.mean()) / flux) @ operator.T
+    relative = (noise.noise @ operator) / flux
+    weight = 1 / np.median(relative**2, axis=0)
+    direction = -weight * (k_paper - np.average(k_paper, weights=weight))
+    response = (direction / flux) @ operator.T
     projected = np.einsum("ij,ij->i", noise.noise, response)
     response *= noise.errors
     variance = np.empty(len(flux))

@@ -24,7 +24,7 @@ FAINT_BP = (15.8, 18.6)
 #: How populations change from field to field, and per magnitude of E: giants are seen to
 #: greater distance and through more dust, and the inner disc is richer in metals.
 BY_FIELD = (0.2, 0.15, 0.2)
-BY_EXTINCTION = (0.35, 0.25, -0.10)
+BY_EXTINCTION = (0.5, 0.25, -0.10)
 EXTINCTION_PIVOT, EXTINCTION_BINS = 0.5, (0.15, 0.3, 0.5, 0.7, 0.9, 1.2, 1.6)
 #: Extinctions of control fields: lowest, span.
 CONTROL_E = (0.04, 0.36)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from threadpoolctl import threadpool_limits
 
 from scrframe.config.simulation import SimulationSettings
 from scrframe.errors import PluginError
@@ -69,13 +70,15 @@ def simulate_tree(
         raise PluginError(f"reference catalogue {reference.name!r} cannot write simulated data")
     if extinction.write_simulated is None:
         raise PluginError(f"extinction catalogue {extinction.name!r} cannot write simulated data")
-    survey = build_survey(
-        settings,
-        loader.camera,
-        lambda wavelength: curve.curve(curve_settings, wavelength),
-        band=band,
-        progress=progress,
-    )
+    # Products of matrices differ in the last bit with the number of threads.
+    with threadpool_limits(1):
+        survey = build_survey(
+            settings,
+            loader.camera,
+            lambda wavelength: curve.curve(curve_settings, wavelength),
+            band=band,
+            progress=progress,
+        )
     files = [
         loader.write_simulated(survey.visit(number), out) for number in range(len(survey.visits))
     ]
