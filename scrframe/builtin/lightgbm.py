@@ -26,36 +26,22 @@ Features = npt.NDArray[np.float32]
 
 
 class LightGbmConfig(PluginConfig):
-    """Settings of the boosted trees, under LightGBM's own names where it has them.
+    """Settings of the boosted trees, under LightGBM's own names where it has them."""
 
-    Attributes
-    ----------
-    num_trees : int
-        Rounds of boosting.
-    learning_rate : float
-        Weight of each round.
-    num_leaves : int
-        Most leaves in a tree.
-    min_data_in_leaf : int
-        Fewest stars in a leaf.
-    feature_fraction : float
-        Fraction of the features that each tree sees.
-    bagging_fraction : float
-        Fraction of the stars that each tree sees.
-    lambda_l2 : float
-        Shrinkage of the leaves.
-    max_bin : int
-        Bins into which each feature is sorted.
-    """
-
-    num_trees: int = Field(600, ge=1)
-    learning_rate: float = Field(0.03, gt=0, le=1)
-    num_leaves: int = Field(31, ge=2, le=131_072)
-    min_data_in_leaf: int = Field(20, ge=1)
-    feature_fraction: float = Field(0.3, gt=0, le=1)
-    bagging_fraction: float = Field(0.7, gt=0, le=1)
-    lambda_l2: float = Field(0.0, ge=0)
-    max_bin: int = Field(255, ge=16, le=65_535)
+    num_trees: int = Field(600, ge=1, description="Rounds of boosting.")
+    learning_rate: float = Field(0.03, gt=0, le=1, description="Weight of each round.")
+    num_leaves: int = Field(31, ge=2, le=131_072, description="Most leaves in a tree.")
+    min_data_in_leaf: int = Field(20, ge=1, description="Fewest stars in a leaf.")
+    feature_fraction: float = Field(
+        0.3, gt=0, le=1, description="Fraction of the features that each tree sees."
+    )
+    bagging_fraction: float = Field(
+        0.7, gt=0, le=1, description="Fraction of the stars that each tree sees."
+    )
+    lambda_l2: float = Field(0.0, ge=0, description="Shrinkage of the leaves.")
+    max_bin: int = Field(
+        255, ge=16, le=65_535, description="Bins into which each feature is sorted."
+    )
 
 
 @dataclass(frozen=True)

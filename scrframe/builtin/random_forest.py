@@ -22,31 +22,26 @@ from scrframe.plugin import ColourModel, PluginConfig, hookimpl
 
 
 class RandomForestConfig(PluginConfig):
-    """Settings of the random forest.
+    """Settings of the random forest."""
 
-    Attributes
-    ----------
-    trees : int
-        Number of trees.
-    min_samples_leaf : int
-        Fewest distinct stars in a leaf.
-    max_features : float or "sqrt"
-        Fraction of the features that a split may choose from, or their square root.
-    max_depth : int or None
-        Greatest depth of a tree; None: no limit.
-    bootstrap_fraction : float
-        Size of a bag relative to the number of training stars.
-    steps : int or None
-        Steps between the 1st and 99th percentiles to which each feature is rounded, which
-        makes training faster; None: not rounded.
-    """
-
-    trees: int = Field(100, ge=10)
-    min_samples_leaf: int = Field(3, ge=1)
-    max_features: Annotated[float, Field(gt=0, le=1)] | Literal["sqrt"] = 1 / 3
-    max_depth: int | None = Field(None, ge=1)
-    bootstrap_fraction: float = Field(1.0, gt=0, le=1)
-    steps: int | None = Field(128, ge=16)
+    trees: int = Field(100, ge=10, description="Number of trees.")
+    min_samples_leaf: int = Field(3, ge=1, description="Fewest distinct stars in a leaf.")
+    max_features: Annotated[float, Field(gt=0, le=1)] | Literal["sqrt"] = Field(
+        1 / 3,
+        description="Fraction of the features that a split may choose from, or their square root.",
+    )
+    max_depth: int | None = Field(
+        None, ge=1, description="Greatest depth of a tree; null: no limit."
+    )
+    bootstrap_fraction: float = Field(
+        1.0, gt=0, le=1, description="Size of a bag relative to the number of training stars."
+    )
+    steps: int | None = Field(
+        128,
+        ge=16,
+        description="Steps between the 1st and 99th percentiles to which each feature is"
+        " rounded, which makes training faster; null: not rounded.",
+    )
 
 
 def fit(

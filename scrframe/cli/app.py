@@ -51,6 +51,7 @@ Workers = Annotated[
     int | None,
     typer.Option("--workers", min=1, metavar="N", help="Processes; default: all processors."),
 ]
+FewWorkers = Annotated[int, typer.Option("--workers", min=1, metavar="N", help="Processes.")]
 Changes = Annotated[
     list[str] | None,
     typer.Option(
@@ -138,7 +139,7 @@ def _resumable(out: Path) -> Iterator[None]:
 def validate(
     survey: SurveyFile,
     data: DataRoot = None,
-    workers: Workers = None,
+    workers: FewWorkers = 1,
     changes: Changes = None,
     quiet: Quiet = False,
 ) -> None:
@@ -149,9 +150,7 @@ def validate(
 
     screen = Screen(quiet)
     description = load_survey(survey, overrides=changes or ())
-    found = check_survey(
-        description, data=data, workers=workers or 1, observer=observer_for(screen)
-    )
+    found = check_survey(description, data=data, workers=workers, observer=observer_for(screen))
     if found.problems:
         raise InputProblemsError("\n".join(found.problems))
     counts = ", ".join(f"{count} {name}" for name, count in found.counts.items())
@@ -235,7 +234,7 @@ def apply(
     unknown_visit: Annotated[
         UnknownVisit, typer.Option(help="A visit that the run did not see: an error, or flagged.")
     ] = UnknownVisit.stop,
-    workers: Workers = None,
+    workers: FewWorkers = 1,
     quiet: Quiet = False,
 ) -> None:
     """Correct further catalogues with the solution of a finished run."""
@@ -248,7 +247,7 @@ def apply(
         catalogues,
         out=out,
         unknown_visit=unknown_visit.value,
-        workers=workers or 1,
+        workers=workers,
         observer=observer_for(screen),
     )
     total, good = sum(c.detections for c in corrected), sum(c.corrected for c in corrected)

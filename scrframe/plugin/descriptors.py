@@ -103,8 +103,9 @@ class SurveyLoader(Descriptor):
     parts : callable (config, root) -> list of Part
         Finds the input, without reading it; raises DataError when there is none.
     read : callable (part, config, columns) -> Detections
-        Reads one part, also a `file_part` of a further catalogue; `columns` restricts the result to required columns plus these
-        (None: all). Every detection is kept, in file order; one without a magnitude has NaN.
+        Reads one part, also a `file_part` of a further catalogue; `columns` restricts the
+        result to required columns plus these (None: all). Every detection is kept, in file
+        order; one without a magnitude has NaN.
     columns : tuple of str
         Names of the vocabulary's columns that `read` provides.
     own_columns : tuple of Column

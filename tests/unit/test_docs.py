@@ -337,6 +337,10 @@ class TestGeneratedPages:
         ]
         assert missing == []
 
+    def test_every_key_says_what_it_means(self, generate):
+        lines = generate.keys_page(load_registry()).splitlines()
+        assert [line for line in lines if line.startswith("| `") and line.endswith("|  |")] == []
+
     def test_keys_of_the_shipped_description_are_there(self, generate):
         page = generate.keys_page(load_registry())
         described = yaml.safe_load((DOCS.parent / "surveys" / "vphas_u.yaml").read_text())

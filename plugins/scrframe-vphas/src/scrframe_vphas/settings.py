@@ -21,16 +21,23 @@ Switch = Annotated[bool, Strict()]
 class Keywords(PluginConfig):
     """Names of header keywords, without HIERARCH; the defaults are CASU's."""
 
-    object: str = "OBJECT"
-    mjd: str = "MJD-OBS"
-    exposure_time: str = "EXPTIME"
-    filter: str = "ESO INS FILT1 NAME"
-    airmass_start: str = "ESO TEL AIRM START"
-    airmass_end: str = "ESO TEL AIRM END"
-    ccd: str = "CAMNUM"
-    zero_point: str = "MAGZPT"
-    extinction: str = "EXTINCT"
-    seeing: str = "SEEING"
+    object: str = Field(default="OBJECT", description="Name of the pointing.")
+    mjd: str = Field(
+        default="MJD-OBS", description="Start of the exposure, a modified Julian date."
+    )
+    exposure_time: str = Field(
+        default="EXPTIME",
+        description="Exposure time in s; of the primary header, else the extension's.",
+    )
+    filter: str = Field(default="ESO INS FILT1 NAME", description="Name of the filter.")
+    airmass_start: str = Field(default="ESO TEL AIRM START", description="Airmass at the start.")
+    airmass_end: str = Field(default="ESO TEL AIRM END", description="Airmass at the end.")
+    ccd: str = Field(default="CAMNUM", description="Number of the CCD.")
+    zero_point: str = Field(default="MAGZPT", description="Zero point of the magnitudes.")
+    extinction: str = Field(
+        default="EXTINCT", description="Atmospheric extinction, mag per airmass."
+    )
+    seeing: str = Field(default="SEEING", description="Seeing in pixels.")
 
 
 class VphasCasuConfig(PluginConfig):
