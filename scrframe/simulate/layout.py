@@ -77,8 +77,7 @@ def plan(settings: SimulationSettings, camera: Camera, rng: np.random.Generator)
     ConfigError
         If more control fields are asked for than the control region holds.
     """
-    n_control = settings.control_fields or max(1, round(settings.fields / 6))
-    ra_c, dec_c = _control_fields(min(n_control, settings.fields), camera)
+    ra_c, dec_c = _control_fields(settings, camera)
     ra_o, dec_o = _plane_fields(settings.fields - len(ra_c), settings.overlapping_fields, rng)
     ra, dec = np.r_[ra_c, ra_o], np.r_[dec_c, dec_o]
     lon, lat = galactic(ra, dec)
@@ -114,7 +113,7 @@ def galactic(ra_deg: FloatArray, dec_deg: FloatArray) -> tuple[FloatArray, Float
     return np.asarray(position.l.deg), np.asarray(position.b.deg)
 
 
-def _control_fields(number: int, camera: Camera) -> tuple[FloatArray, FloatArray]:
+def _control_fields(settings: SimulationSettings, camera: Camera) -> tuple[FloatArray, FloatArray]:
     """Return fields of which both pointings lie wholly in the control region."""
     wide, high = half_extent(camera)
     east, north = (value / 3600 for value in SECOND_POINTING_ARCSEC)
@@ -134,10 +133,12 @@ def _control_fields(number: int, camera: Camera) -> tuple[FloatArray, FloatArray
         inside &= (corner_ra > CONTROL_RA[0]) & (corner_ra < CONTROL_RA[1])
         inside &= (corner_dec > CONTROL_DEC[0]) & (corner_dec < CONTROL_DEC[1])
         inside &= galactic(corner_ra, corner_dec)[1] > CONTROL_B
-    if inside.sum() < number:
+    # Unless told how many, one field in six, or as many as there is room for.
+    room = int(inside.sum())
+    number = settings.control_fields or max(1, min(round(settings.fields / 6), room))
+    if room < number:
         raise ConfigError(
-            f"the control region holds {int(inside.sum())} fields, not {number};"
-            " set control_fields to fewer"
+            f"simulation.control_fields: the control region holds {room} fields, not {number}"
         )
     return ra[inside][:number], dec[inside][:number]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -68,6 +70,18 @@ def test_second_pointing(camera: Camera) -> None:
     assert north == pytest.approx(660, abs=0.5)
     cosine = np.cos(np.deg2rad(made.visit_dec_deg[1]))
     assert east * 3600 * cosine == pytest.approx(-588, abs=0.5)
+
+
+def test_control_fields_are_as_many_as_there_is_room_for(camera: Camera) -> None:
+    wide = replace(camera, nx=4096, ny=4000)
+    made = layout(wide, fields=120)
+    assert 5 < made.control.sum() < 20
+    assert layout(wide, fields=1).control.all()
+
+
+def test_camera_too_large_for_the_control_region_is_refused(camera: Camera) -> None:
+    with pytest.raises(ConfigError, match="control region holds 0 fields, not 1"):
+        layout(replace(camera, nx=40000, ny=40000), fields=4)
 
 
 def test_too_many_control_fields_are_refused(camera: Camera) -> None:
