@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.resource_tracker
 import os
 import signal
 from collections import deque
@@ -41,6 +42,25 @@ class SerialExecutor(Executor):
         return future
 
 
+class WorkerPool(ProcessPoolExecutor):
+    """Starts workers with interrupts blocked: one that still imports would die of it loudly.
+
+    A blocked signal stays blocked in a new process; here it only waits for a moment.
+    """
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Hand out a task; starts a worker if need be."""
+        if not hasattr(signal, "pthread_sigmask"):
+            return super().submit(fn, *args, **kwargs)
+        # Starting this helper of Python's own would lift the block again.
+        multiprocessing.resource_tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            return super().submit(fn, *args, **kwargs)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 @contextmanager
 def open_executor(workers: int) -> Iterator[Executor]:
     """Yield an executor of so many processes; with 1, work stays in this process.
@@ -56,7 +76,7 @@ def open_executor(workers: int) -> Iterator[Executor]:
             return
         context = multiprocessing.get_context("spawn")
         with _environment(dict.fromkeys(THREAD_VARIABLES, "1")):
-            pool = ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker)
+            pool = WorkerPool(workers, mp_context=context, initializer=start_worker)
             try:
                 yield pool
             except BaseException:

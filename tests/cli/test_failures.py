@@ -113,6 +113,12 @@ def test_interrupted_run_goes_on(scrframe_command, tiny_survey):
     assert json.loads(Path("run/summary.json").read_text())["counts"]["catalogues"] == 4
 
 
+def test_workers_that_only_start_are_interrupted_without_a_word(tiny_survey):
+    command = ["calibrate", str(tiny_survey.description), "--data", str(tiny_survey.data)]
+    answer = interrupt_at("Hashing", [*command, "--out", "run", "--workers", "2"])
+    assert answer == (130, "interrupted; the same command goes on from where it stopped\n")
+
+
 def interrupt_at(word: str, command: list[str]) -> tuple[int, str]:
     """Send an interrupt to a run, as a terminal does, once it prints a word."""
     process = subprocess.Popen(
