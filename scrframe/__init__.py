@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from scrframe.config import SurveyDescription, load_survey
     from scrframe.offsets.apply import apply_solution
-    from scrframe.pipeline import Run, calibrate, simulate
+    from scrframe.pipeline import Run, calibrate, simulate_survey
     from scrframe.pipeline.apply import apply
     from scrframe.pipeline.validate import validate
     from scrframe.plugin import hookimpl
@@ -27,7 +27,7 @@ __all__ = [
     "calibrate",
     "hookimpl",
     "load_survey",
-    "simulate",
+    "simulate_survey",
     "validate",
 ]
 
@@ -42,7 +42,7 @@ _HOME = {
     "calibrate": "scrframe.pipeline",
     "hookimpl": "scrframe.plugin",
     "load_survey": "scrframe.config",
-    "simulate": "scrframe.pipeline",
+    "simulate_survey": "scrframe.pipeline",
     "validate": "scrframe.pipeline",
 }
 

@@ -207,7 +207,7 @@ def simulate(
     from scrframe.cli.progress import observer_for
     from scrframe.cli.simulation import simulation_settings
     from scrframe.config import load_survey
-    from scrframe.pipeline.sample_survey import simulate as write_survey
+    from scrframe.pipeline.sample_survey import simulate_survey as write_survey
 
     screen = Screen(quiet)
     description = load_survey(survey, overrides=changes or ())

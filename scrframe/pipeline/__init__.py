@@ -3,7 +3,7 @@
 from scrframe.pipeline.apply import apply
 from scrframe.pipeline.observer import Observer
 from scrframe.pipeline.run import Run, calibrate
-from scrframe.pipeline.sample_survey import simulate
+from scrframe.pipeline.sample_survey import simulate_survey
 from scrframe.pipeline.validate import Validation, validate
 
-__all__ = ["Observer", "Run", "Validation", "apply", "calibrate", "simulate", "validate"]
+__all__ = ["Observer", "Run", "Validation", "apply", "calibrate", "simulate_survey", "validate"]

@@ -15,14 +15,23 @@ from scrframe.pipeline.executor import run_tasks
 from scrframe.pipeline.observer import Observer
 from scrframe.pipeline.workspace import Workspace, load_arrow, save_arrow
 from scrframe.plugin import Part, PluginConfig, SurveyLoader
-from scrframe.tables import Detections, Footprint, unit_vectors
+from scrframe.tables import ColumnTable, Detections, Footprint, unit_vectors
 from scrframe.tables.cuts import Cut
 from scrframe.tables.derived import derive
+
+#: Columns by which a detection takes part in the matching.
+PLACE = ["visit", "ra", "dec"]
 
 
 @dataclass(frozen=True)
 class ReadTask:
-    """One part to read in a worker."""
+    """One part to read in a worker.
+
+    Attributes
+    ----------
+    target, others : Path
+        Arrow files of the detections that pass the cuts, and of the places of the others.
+    """
 
     loader: SurveyLoader
     settings: PluginConfig
@@ -30,6 +39,7 @@ class ReadTask:
     columns: tuple[str, ...]
     cuts: tuple[Cut, ...]
     target: Path
+    others: Path
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,9 @@ class PartRead:
     part : Part
     target : Path
         Arrow file of the detections that passed.
+    others : Path
+        Arrow file of the visits and places of those that did not. They take part in the
+        matching: a star whose own detection was cut must not go to its neighbour's.
     counts : tuple of int
         Detections read, and left after each cut.
     visits : tuple of VisitSeen
@@ -74,6 +87,7 @@ class PartRead:
 
     part: Part
     target: Path
+    others: Path
     counts: tuple[int, ...]
     visits: tuple[VisitSeen, ...]
     error: str | None = None
@@ -81,11 +95,11 @@ class PartRead:
 
 def read_part(task: ReadTask) -> PartRead:
     """Read one part, apply the cuts that need no reference star, keep the rest on disk."""
-    if not task.target.exists():
+    if not (task.target.exists() and task.others.exists()):
         _read_fresh(task)
     _, meta = load_arrow(task.target)
     visits = tuple(VisitSeen(**visit) for visit in meta["visits"])
-    return PartRead(task.part, task.target, tuple(meta["counts"]), visits)
+    return PartRead(task.part, task.target, task.others, tuple(meta["counts"]), visits)
 
 
 def read_part_or_reason(task: ReadTask) -> PartRead:
@@ -93,18 +107,22 @@ def read_part_or_reason(task: ReadTask) -> PartRead:
     try:
         return read_part(task)
     except DataError as error:
-        return PartRead(task.part, task.target, (), (), str(error))
+        return PartRead(task.part, task.target, task.others, (), (), str(error))
 
 
 def _read_fresh(task: ReadTask) -> None:
     detections = task.loader.read(task.part, task.settings, task.columns)
     visits = [vars(visit) for visit in visits_of(detections)]
     counts = [len(detections)]
-    kept = detections.filter(np.isfinite(detections["mag"]))
+    selected = np.flatnonzero(np.isfinite(detections["mag"]))
+    kept = detections.take(selected)
     kept = derive(kept, "detection", {name for cut in task.cuts for name in cut.names})
     for cut in task.cuts:
-        kept = kept.filter(cut.evaluate(kept))
+        passed = cut.evaluate(kept)
+        kept, selected = kept.filter(passed), selected[passed]
         counts.append(len(kept))
+    rest = np.delete(np.arange(len(detections)), selected)
+    save_arrow(task.others, detections.arrow.select(PLACE).take(rest))
     save_arrow(task.target, kept.arrow, {"counts": counts, "visits": visits})
 
 
@@ -178,9 +196,12 @@ def first_pass(
         parts hold the same visit.
     """
     tasks = [
-        ReadTask(loader, settings, part, columns, cuts, space.target("detections", _key(part)))
+        ReadTask(
+            loader, settings, part, columns, cuts,
+            space.target("detections", _key(part)), space.target("others", _key(part)),
+        )
         for part in parts
-    ]
+    ]  # fmt: skip
     function = read_part_or_reason if on_bad_file == "skip" else read_part
     with observer.step("Reading catalogues", len(tasks)) as done:
         read = run_tasks(executor, function, tasks, done)
@@ -216,6 +237,12 @@ def load_detections(part: PartRead) -> Detections:
     """Return the detections of a part that passed the first cuts."""
     table, _ = load_arrow(part.target)
     return Detections(table)
+
+
+def load_others(part: PartRead) -> ColumnTable:
+    """Return the visits and places of the detections of a part that did not pass."""
+    table, _ = load_arrow(part.others)
+    return ColumnTable(table)
 
 
 def visit_rows(visits: Sequence[VisitSeen]) -> dict[str, list[Any]]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scrframe.errors import CalibrationError
-from scrframe.pipeline.detections import FirstPass, load_detections
+from scrframe.pipeline.detections import FirstPass, PartRead, load_detections, load_others
 from scrframe.pipeline.observer import Observer
 from scrframe.scr.match import SkyIndex, match_visit, sky_index
 from scrframe.tables import ColumnTable, Detections, Extinctions, ReferenceStars, Spectra
@@ -74,7 +74,7 @@ def match_all(
     sources: list[list[npt.NDArray[np.int64]]] = [[] for _ in range(len(cuts) + 1)]
     with observer.step("Matching", len(first.parts)) as done:
         for part in first.parts:
-            table = _match_part(load_detections(part), index, columns, radius_arcsec)
+            table = _match_part(part, index, columns, radius_arcsec)
             sources[0].append(table["source_id"])
             for number, cut in enumerate(cuts, start=1):
                 table = table.filter(cut.evaluate(table))
@@ -88,19 +88,22 @@ def match_all(
 
 
 def _match_part(
-    detections: Detections, index: SkyIndex, columns: ColumnTable, radius: float
+    part: PartRead, index: SkyIndex, columns: ColumnTable, radius_arcsec: float
 ) -> Detections:
-    row = np.full(len(detections), -1, dtype=np.int64)
-    distance = np.full(len(detections), np.nan)
-    codes, _ = detections.codes("visit")
-    ra, dec, mjd = detections["ra"], detections["dec"], detections["mjd"]
-    placed = np.isfinite(ra) & np.isfinite(dec) & np.isfinite(mjd)
-    for code in np.unique(codes):
-        here = np.flatnonzero((codes == code) & placed)
-        if len(here):
-            row[here], distance[here] = match_visit(
-                ra[here], dec[here], float(mjd[here[0]]), index, radius
-            )
+    """Match one part; detections that were cut compete, but are not returned."""
+    detections, others = load_detections(part), load_others(part)
+    labels = np.concatenate([detections["visit"], others["visit"]])
+    ra = np.concatenate([detections["ra"], others["ra"]])
+    dec = np.concatenate([detections["dec"], others["dec"]])
+    row = np.full(len(ra), -1, dtype=np.int64)
+    distance = np.full(len(ra), np.nan)
+    placed = np.isfinite(ra) & np.isfinite(dec)
+    for visit in part.visits:
+        here = np.flatnonzero((labels == visit.key) & placed)
+        row[here], distance[here] = match_visit(
+            ra[here], dec[here], visit.mjd, index, radius_arcsec
+        )
+    row, distance = row[: len(detections)], distance[: len(detections)]
     hit = row >= 0
     matched = join(detections.filter(hit), columns, row[hit])
     return derive(matched.with_columns({"match_distance": distance[hit]}), "reference")

@@ -46,7 +46,7 @@ def ensure_sample(chosen: Chosen, observer: Observer) -> Path:
     return sample_tree(settings, chosen.loader.name, fill)
 
 
-def simulate(
+def simulate_survey(
     survey: SurveyDescription,
     out: str | Path,
     *,
