@@ -70,7 +70,8 @@ def tiny_survey(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     description = Path(__file__).parents[1] / "surveys" / "vphas_u.yaml"
     survey = scrframe.load_survey(description, overrides=TINY)
     tree = tmp_path_factory.mktemp("survey") / "tree"
-    scrframe.simulate_survey(survey, tree, settings=SimulationSettings(fields=2, density=1000.0, seed=3))
+    settings = SimulationSettings(fields=2, density=1000.0, seed=3)
+    scrframe.simulate_survey(survey, tree, settings=settings)
     return Tiny(description, tree)
 
 
