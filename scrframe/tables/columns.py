@@ -102,9 +102,7 @@ VOCABULARY: tuple[Column, ...] = (
     _extinction("logg", "dex", "float64", "Surface gravity."),
     _extinction("feh", "dex", "float64", "Metallicity [Fe/H]."),
     # --- what the spectra supply ----------------------------------------------------------
-    Column(
-        "xp_snr", "", "float64", "Median S/N of the spectrum over its grid.", "spectrum", True
-    ),
+    Column("xp_snr", "", "float64", "Median S/N of the spectrum over its grid.", "spectrum", True),
 )
 
 BY_NAME: dict[str, Column] = {column.name: column for column in VOCABULARY}
