@@ -67,11 +67,11 @@ class StepMonitor:
         self._highest = max(self._highest, memory)
 
 
-def tree_memory() -> int:
-    """Return the resident memory of this process and its descendants, in bytes."""
-    me = psutil.Process()
+def tree_memory(root: psutil.Process | None = None) -> int:
+    """Return the resident memory of a process (this one) and its descendants, in bytes."""
+    root = root or psutil.Process()
     total = 0
-    for process in [me, *me.children(recursive=True)]:
+    for process in [root, *root.children(recursive=True)]:
         try:
             total += process.memory_info().rss
         except psutil.NoSuchProcess:
