@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 
 import typer
@@ -53,12 +56,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         See `ExitCode`.
     """
     screen = Screen()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _interruptions_kept():
         if not sys.warnoptions and DEBUG not in os.environ:
             warnings.simplefilter("ignore")
         code = _guarded(screen, list(sys.argv[1:] if arguments is None else arguments))
     screen.close()
     return int(code)
+
+
+@contextmanager
+def _interruptions_kept() -> Iterator[None]:
+    """Repeat an interruption that came where Python drops exceptions (a weak reference's end)."""
+    before = sys.unraisablehook
+
+    def hook(dropped: sys.UnraisableHookArgs) -> None:
+        if dropped.exc_type is not KeyboardInterrupt:
+            before(dropped)
+            return
+        again = threading.Timer(0.05, _thread.interrupt_main)
+        again.daemon = True
+        again.start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _guarded(screen: Screen, arguments: list[str]) -> int:

@@ -98,6 +98,21 @@ def test_interruption_is_one_line(scrframe_command, failing):
     assert (answer.code, answer.out, answer.err) == (130, "", "interrupted\n")
 
 
+def test_interruption_is_not_lost_where_exceptions_are(scrframe_command, monkeypatch):
+    class Loud:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    def load_survey(*_, **__):
+        Loud()  # its end drops the exception
+        for _ in range(100):
+            time.sleep(0.02)
+
+    monkeypatch.setattr(scrframe.config, "load_survey", load_survey)
+    answer = scrframe_command("validate", "any.yaml")
+    assert (answer.code, answer.out, answer.err) == (130, "", "interrupted\n")
+
+
 def test_interrupted_run_goes_on(scrframe_command, tiny_survey):
     command = [
         "calibrate", str(tiny_survey.description), "--data", str(tiny_survey.data),
