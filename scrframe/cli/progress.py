@@ -69,7 +69,8 @@ class BarObserver(LineObserver):
             task = bar.add_task(title, total=total)
             try:
                 yield lambda done: bar.advance(task, done)
-                bar.update(task, total=_finished(total), completed=_finished(total))
+                end = total if total is not None else max(bar.tasks[0].completed, 1)
+                bar.update(task, total=end, completed=end)
             finally:
                 self._progress = None
 
@@ -82,8 +83,3 @@ def _progress_bar() -> Progress:
         TimeElapsedColumn(),
         console=Console(file=sys.stdout),
     )
-
-
-def _finished(total: int | None) -> int | None:
-    """Return the length of a finished bar; one of unknown length counts as one."""
-    return 1 if total is None else total
