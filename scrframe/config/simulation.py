@@ -24,7 +24,7 @@ class SimulationSettings(Settings):
     control_fields: Whole | None = Field(
         default=None,
         ge=1,
-        description="How many of the fields lie in the control region; by default one in six.",
+        description="How many of the fields lie in the control region; by default one in three.",
     )
     overlapping_fields: Real = Field(
         default=0.6,
@@ -57,7 +57,7 @@ class SimulationSettings(Settings):
         default=True, description="Measured extinctions have errors, correlated with the spectra's."
     )
     extinction_noise_correlation: Real = Field(
-        default=0.7, ge=0, le=1, description="Coefficient of that correlation."
+        default=0.5, ge=0, le=1, description="Coefficient of that correlation."
     )
     xp_noise: Switch = Field(default=True, description="Spectra have noise of the real size.")
     reference_noise: Switch = Field(

@@ -14,7 +14,7 @@ from scrframe.config.simulation import SimulationSettings
 from scrframe.errors import DataError
 
 #: To be raised whenever the same settings give other data.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 
 
 def cache_folder() -> Path:

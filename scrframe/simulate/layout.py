@@ -133,9 +133,9 @@ def _control_fields(settings: SimulationSettings, camera: Camera) -> tuple[Float
         inside &= (corner_ra > CONTROL_RA[0]) & (corner_ra < CONTROL_RA[1])
         inside &= (corner_dec > CONTROL_DEC[0]) & (corner_dec < CONTROL_DEC[1])
         inside &= galactic(corner_ra, corner_dec)[1] > CONTROL_B
-    # Unless told how many, one field in six, or as many as there is room for.
+    # Unless told how many, one field in three, or as many as there is room for.
     room = int(inside.sum())
-    number = settings.control_fields or max(1, min(round(settings.fields / 6), room))
+    number = settings.control_fields or max(1, min(round(settings.fields / 3), room))
     if room < number:
         raise ConfigError(
             f"simulation.control_fields: the control region holds {room} fields, not {number}"

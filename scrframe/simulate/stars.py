@@ -22,9 +22,10 @@ REDDENING_LAW = (0.042, 0.027, 1.42)
 BRIGHT_BP = (13.95, 1.3, 11.0, 16.6)
 FAINT_BP = (15.8, 18.6)
 #: How populations change from field to field, and per magnitude of E: giants are seen to
-#: greater distance and through more dust, and the inner disc is richer in metals.
-BY_FIELD = (0.2, 0.15, 0.2)
-BY_EXTINCTION = (0.5, 0.25, -0.10)
+#: greater distance and through more dust, and the inner disc is richer in metals. The unit
+#: is the scatter of the library: 0.15 of its 0.5 dex is what gradients of the disc amount to.
+BY_FIELD = (0.15, 0.15, 0.15)
+BY_EXTINCTION = (0.3, 0.2, -0.1)
 EXTINCTION_PIVOT, EXTINCTION_BINS = 0.5, (0.15, 0.3, 0.5, 0.7, 0.9, 1.2, 1.6)
 #: Extinctions of control fields: lowest, span.
 CONTROL_E = (0.04, 0.36)

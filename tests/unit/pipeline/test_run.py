@@ -1,0 +1,201 @@
+"""A whole run on a tiny survey: same bits for any workers, products that agree, resuming."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pluggy
+import pyarrow.parquet as pq
+import pytest
+from astropy.io import fits
+
+import scrframe
+from scrframe.pipeline import Observer, run
+from scrframe.plugin import hookimpl, load_registry
+from scrframe.plugin.registry import Provider
+from scrframe.tables import FLAG_BITS
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def calibrate(tiny, out, *, workers=1, changes=(), **more):
+    survey = scrframe.load_survey(tiny.description, overrides=[*tiny.changes, *changes])
+    return scrframe.calibrate(survey, data=tiny.data, out=out, workers=workers, **more)
+
+
+@pytest.mark.parametrize("backend", ["random_forest", "lightgbm"])
+def test_stars_are_the_same_bits_with_one_and_two_workers(tiny_survey, tmp_path, backend):
+    files = [
+        calibrate(
+            tiny_survey, tmp_path / str(workers), workers=workers,
+            changes=[f"colour_model.kind={backend}"],
+        ).path / "stars.parquet"
+        for workers in (1, 2)
+    ]  # fmt: skip
+    assert digest(files[0]) == digest(files[1])
+
+
+def catalogue_rows(folder: Path) -> dict[tuple[str, int, int], tuple[float, float, int]]:
+    rows = {}
+    for path in sorted(folder.glob("*.fits")):
+        with fits.open(path) as hdus:
+            for hdu in hdus[1:]:
+                data, ccd = hdu.data, hdu.header["CAMNUM"]
+                values = zip(data["MAG_OBS"], data["MAG_CAL"], data["CAL_FLAGS"], strict=True)
+                for row, value in enumerate(values):
+                    rows[path.name, ccd, row] = tuple(value)
+    return rows
+
+
+def test_catalogues_hold_the_same_corrections_as_the_stars(tiny_run, tiny_survey):
+    rows = catalogue_rows(tiny_run.path / "catalogues")
+    originals = sorted((tiny_survey.data / "catalogues").glob("*.fits"))
+    assert len(rows) == sum(len(hdu.data) for path in originals for hdu in fits.open(path)[1:])
+    stars = pq.read_table(tiny_run.path / "stars.parquet").to_pylist()
+    for star in stars:
+        observed, corrected, _ = rows[star["file"], star["ccd"], star["row"]]
+        assert observed == star["mag_obs"]
+        np.testing.assert_equal(corrected, star["mag_cal"])
+
+
+def star_columns(run) -> dict[str, np.ndarray]:
+    table = pq.read_table(run.path / "stars.parquet")
+    return {name: table.column(name).to_numpy() for name in table.column_names}
+
+
+def test_offsets_in_stars_add_up(tiny_run):
+    stars = star_columns(tiny_run)
+    total = sum(stars[f"offset_{name}"] for name in ("visit", "ccd", "pixel"))
+    total = total + tiny_run.summary["offsets"]["u_ZP_mag"]
+    # Sums of a few numbers of order one: rounding errors only.
+    np.testing.assert_allclose(stars["offset_total"], total, atol=1e-12)
+    expected = stars["mag_obs"] + stars["offset_total"]
+    np.testing.assert_allclose(stars["mag_cal"], expected, atol=1e-12)
+    np.testing.assert_allclose(stars["delta"], stars["mag_model"] - stars["mag_obs"], atol=1e-12)
+    few = sum(bit for name, bit in FLAG_BITS.items() if name.startswith("few_stars"))
+    np.testing.assert_array_equal(np.isnan(stars["mag_cal"]), (stars["flags"] & few) > 0)
+
+
+def test_stars_are_in_the_documented_order(tiny_run):
+    stars = star_columns(tiny_run)
+    order = np.lexsort([stars["row"], stars["ccd"], stars["visit"].astype(str)])
+    np.testing.assert_array_equal(order, np.arange(len(order)))
+
+
+def test_apply_gives_what_the_run_gave(tiny_run, tiny_survey, tmp_path):
+    done = scrframe.apply(tiny_run.path, [tiny_survey.data / "catalogues"], out=tmp_path / "again")
+    assert len(done) == 4
+    for path in sorted((tiny_run.path / "catalogues").glob("*.fits")):
+        assert digest(path) == digest(tmp_path / "again" / path.name)
+
+
+BLOCKED = """
+import sys
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"sklearn", "lightgbm", "joblib", "gaiaxpy"}:
+            raise ImportError(f"{name} is blocked")
+
+sys.meta_path.insert(0, Block())
+from scrframe.cli import main
+raise SystemExit(main(sys.argv[1:]))
+"""
+
+
+def test_apply_needs_no_machine_learning_library_and_no_gaia_data(tiny_run, tiny_survey, tmp_path):
+    catalogue = next((tiny_survey.data / "catalogues").glob("*.fits"))
+    alone = tmp_path / "elsewhere" / catalogue.name
+    alone.parent.mkdir()
+    shutil.copy(catalogue, alone)
+    command = ["apply", str(tiny_run.path), str(alone), "--out", str(tmp_path / "out"), "--quiet"]
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKED, *command], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert digest(tmp_path / "out" / alone.name) == digest(
+        tiny_run.path / "catalogues" / alone.name
+    )
+
+
+class Stop(Observer):
+    """Interrupts a run at the first warning sign of the last step."""
+
+    def step(self, title, total=None):
+        if title == "Writing corrected catalogues":
+            raise KeyboardInterrupt
+        return super().step(title, total)
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(tiny_survey, tmp_path, tiny_run, monkeypatch):
+    out = tmp_path / "mine"
+    with pytest.raises(KeyboardInterrupt):
+        calibrate(tiny_survey, out, observer=Stop())
+    assert not out.exists()
+    survey = scrframe.load_survey(tiny_survey.description, overrides=tiny_survey.changes)
+    chosen = run.choose(survey, load_registry())
+    read = []
+    loader = type(chosen.loader)
+
+    def count(self, name):
+        value = object.__getattribute__(self, name)
+        if name == "read":
+            read.append(name)
+        return value
+
+    monkeypatch.setattr(loader, "__getattribute__", count)
+    finished = calibrate(tiny_survey, out)
+    # Once for each of four catalogues: to correct it. The first pass is not repeated.
+    assert len(read) == 4
+    assert digest(finished.path / "stars.parquet") == digest(tiny_run.path / "stars.parquet")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+class Watcher:
+    def __init__(self):
+        self.steps = []
+
+    @hookimpl
+    def scrframe_step_done(self, step, result):
+        self.steps.append(step)
+
+
+def test_observing_plugins_are_told_of_every_step(tiny_survey, tmp_path):
+    registry, watcher = load_registry(), Watcher()
+    registry.add(watcher, Provider("watcher", "tests", "tests"))
+    calibrate(tiny_survey, tmp_path / "run", registry=registry)
+    assert watcher.steps == ["sample", "model", "solution", "catalogues"]
+
+
+def test_a_hook_that_does_not_exist_is_refused():
+    class Wrong:
+        @hookimpl
+        def scrframe_step_dome(self, step):
+            """Misspelt."""
+
+    registry = load_registry()
+    with pytest.raises(scrframe.errors.PluginError, match="scrframe_step_dome"):
+        registry.add(Wrong(), Provider("wrong", "tests", "tests"))
+    assert isinstance(registry.manager, pluggy.PluginManager)
+
+
+def test_the_summary_accounts_for_the_inputs(tiny_run, tiny_survey):
+    summary = json.loads((tiny_run.path / "summary.json").read_text())
+    for name, expected in summary["input_sha256"].items():
+        assert digest(tiny_survey.data / name) == expected
+    inputs = {path.name for path in tiny_survey.data.rglob("*") if path.is_file()}
+    assert {Path(name).name for name in summary["input_sha256"]} == inputs - {
+        "truth.parquet", "simulation.json",
+    }  # fmt: skip
+    left = [row["detections"] for row in summary["counts"]["calibration_cuts"]]
+    assert left == sorted(left, reverse=True)
+    stars = pq.read_table(tiny_run.path / "stars.parquet")
+    assert left[-1] == stars.num_rows
