@@ -68,9 +68,7 @@ def open_executor(workers: int) -> Iterator[Executor]:
     Every task runs with one thread of BLAS, OpenMP and Arrow, so that results do not
     depend on the number of workers.
     """
-    pa.set_cpu_count(max(workers, 1))
-    pa.set_io_thread_count(max(workers, 1))
-    with threadpool_limits(limits=1):
+    with threadpool_limits(limits=1), _arrow_threads(max(workers, 1)):
         if workers <= 1:
             yield SerialExecutor()
             return
@@ -97,7 +95,7 @@ def run_tasks(
     function: Callable[[Any], R],
     tasks: Sequence[Any],
     done: Callable[[int], None],
-    ahead: int = 8,
+    ahead: int = 256,
 ) -> list[R]:
     """Run a function on every task and return the results in the order of the tasks.
 
@@ -110,7 +108,7 @@ def run_tasks(
     done : callable
         Told 1 after each task.
     ahead : int
-        How many tasks are handed out before their turn.
+        How many tasks are handed out before their turn; workers beyond it would idle.
     """
     results: list[R] = []
     waiting: deque[Future[R]] = deque()
@@ -125,6 +123,18 @@ def run_tasks(
         results.append(waiting.popleft().result())
         done(1)
     return results
+
+
+@contextmanager
+def _arrow_threads(number: int) -> Iterator[None]:
+    before = pa.cpu_count(), pa.io_thread_count()
+    pa.set_cpu_count(number)
+    pa.set_io_thread_count(number)
+    try:
+        yield
+    finally:
+        pa.set_cpu_count(before[0])
+        pa.set_io_thread_count(before[1])
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """Tasks come back in order, whoever does them, and failures reach the caller."""
 
 import os
+from concurrent.futures import Executor, Future
 
+import pyarrow as pa
 import pytest
 
 from scrframe.errors import DataError
@@ -42,3 +44,29 @@ def test_workers_are_other_processes_with_one_thread_each():
         assert process != os.getpid()
         assert set(environment.values()) == {"1"}
     assert {name: os.environ.get(name) for name in THREAD_VARIABLES} == before
+
+
+def test_threads_of_arrow_are_as_before():
+    before = pa.cpu_count(), pa.io_thread_count()
+    with open_executor(1):
+        assert (pa.cpu_count(), pa.io_thread_count()) == (1, 1)
+    assert (pa.cpu_count(), pa.io_thread_count()) == before
+
+
+class Counting(Executor):
+    """Notes how many tasks are handed out before the first is done."""
+
+    def __init__(self):
+        self.handed_out = 0
+
+    def submit(self, fn, /, *args, **kwargs):
+        self.handed_out += 1
+        future = Future()
+        future.set_result(fn(*args))
+        return future
+
+
+def test_many_workers_all_have_something_to_do():
+    executor, seen = Counting(), []
+    run_tasks(executor, square, range(100), lambda done: seen.append(executor.handed_out))
+    assert seen[0] == 100
