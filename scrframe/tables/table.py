@@ -39,7 +39,8 @@ class ColumnTable:
     """Columns of equal length that cannot be changed; a step returns a new table.
 
     Columns of the vocabulary are cast to their declared type; others (a plugin's own)
-    are kept as they come. In float columns a missing value is NaN.
+    are kept as they come. A missing value is NaN in a float column, and reads as an empty
+    text in a category.
 
     Parameters
     ----------
@@ -49,7 +50,8 @@ class ColumnTable:
     Raises
     ------
     DataError
-        If a required column is missing or a column cannot be cast to its declared type.
+        If a required column is missing or lacks values, or a column cannot be cast to its
+        declared type.
     """
 
     required: ClassVar[tuple[str, ...]] = ()
@@ -59,6 +61,10 @@ class ColumnTable:
         if missing:
             raise DataError(f"{type(self).__name__} lacks the column(s) {', '.join(missing)}")
         self._table = _cast(table)
+        for name in self.required:
+            nulls = self._table.column(name).null_count
+            if nulls:
+                raise DataError(f"column {name!r} lacks a value in {nulls} row(s)")
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, Any]) -> Self:
@@ -97,6 +103,8 @@ class ColumnTable:
         chunk = self._column(name)
         if not pa.types.is_dictionary(chunk.type):
             raise TypeError(f"column {name!r} is no category")
+        if chunk.null_count:
+            chunk = pc.fill_null(chunk.cast(pa.string()), "").dictionary_encode()
         codes = chunk.indices.to_numpy(zero_copy_only=False)
         return codes, tuple(chunk.dictionary.to_pylist())
 
@@ -169,7 +177,9 @@ def _to_arrow(name: str, value: Any) -> pa.Array:
     declared = BY_NAME.get(name)
     array = np.asarray(value)
     if declared is not None and declared.kind == "category":
-        return pa.array(array, type=pa.string()).dictionary_encode()
+        # An empty list is an array of floats to numpy.
+        labels = array if array.size else []
+        return pa.array(labels, type=pa.string()).dictionary_encode()
     if array.dtype.kind in "OU":
         return pa.array(array)
     if array.dtype.byteorder not in "=|":
