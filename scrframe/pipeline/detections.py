@@ -140,6 +140,8 @@ def visits_of(detections: Detections) -> list[VisitSeen]:
         centre /= np.linalg.norm(centre)
         reach = np.arccos(np.clip((vectors[placed] @ centre).min(), -1, 1))
         first = rows[0]
+        if not np.isfinite(detections["mjd"][first]):
+            raise DataError(f"visit {labels[code]} has no date (mjd)")
         seen.append(
             VisitSeen(
                 key=labels[code],
@@ -192,8 +194,8 @@ def first_pass(
     Raises
     ------
     DataError
-        If a part is damaged and `on_bad_file` is ``stop``, if none is left, or if two
-        parts hold the same visit.
+        If a part is damaged and `on_bad_file` is ``stop``, if none is left or none holds a
+        detection, or if two parts hold the same visit.
     """
     tasks = [
         ReadTask(
@@ -212,6 +214,11 @@ def first_pass(
     if not good:
         raise DataError(
             "no catalogue could be read; the last reason: " + list(skipped.values())[-1]
+        )
+    if not any(part.visits for part in good):
+        raise DataError(
+            f"no catalogue holds a detection; {len(good)} were read, the first being"
+            f" {good[0].part.path}"
         )
     _refuse_twins(good)
     return FirstPass(good, skipped)
