@@ -14,6 +14,7 @@ from scrframe.pipeline.reference import all_extinctions, all_sources, all_spectr
 from scrframe.pipeline.sample import (
     Ledger,
     control_mask,
+    derive_for,
     find_rows,
     join,
     join_extinctions,
@@ -24,8 +25,7 @@ from scrframe.pipeline.sample import (
 )
 from scrframe.pipeline.workspace import Workspace
 from scrframe.scr.spectra import intrinsic_features
-from scrframe.tables import STAGES, ColumnTable, Detections, MatchedStars, ReferenceStars, Spectra
-from scrframe.tables.derived import derive
+from scrframe.tables import ColumnTable, Detections, MatchedStars, ReferenceStars, Spectra
 
 
 class SampleBuilder:
@@ -150,9 +150,7 @@ class SampleBuilder:
 
     def _sample(self, matched: Detections, stars: ReferenceStars, spectra: Spectra) -> MatchedStars:
         survey = self._chosen.survey
-        names = {name for cut in survey.selection.control for name in cut.names}
-        for stage in STAGES:
-            matched = derive(matched, stage, names)
+        matched = derive_for(survey.selection.control, matched)
         control = control_mask(matched, survey.selection.control, self.control_ledger.add)
         sources, first, star = np.unique(
             matched["source_id"], return_index=True, return_inverse=True

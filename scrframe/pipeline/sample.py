@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -13,7 +13,14 @@ from scrframe.errors import CalibrationError
 from scrframe.pipeline.detections import FirstPass, PartRead, load_detections, load_others
 from scrframe.pipeline.observer import Observer
 from scrframe.scr.match import SkyIndex, match_visit, sky_index
-from scrframe.tables import ColumnTable, Detections, Extinctions, ReferenceStars, Spectra
+from scrframe.tables import (
+    STAGES,
+    ColumnTable,
+    Detections,
+    Extinctions,
+    ReferenceStars,
+    Spectra,
+)
 from scrframe.tables.cuts import Cut
 from scrframe.tables.derived import derive
 
@@ -76,6 +83,7 @@ def match_all(
         for part in first.parts:
             table = _match_part(part, index, columns, radius_arcsec)
             sources[0].append(table["source_id"])
+            table = derive_for(cuts, table)
             for number, cut in enumerate(cuts, start=1):
                 table = table.filter(cut.evaluate(table))
                 sources[number].append(table["source_id"])
@@ -146,7 +154,7 @@ def join_extinctions(
     table = join(matched.filter(row >= 0), extinctions, row[row >= 0])
     table = table.filter(np.isfinite(table["extinction"]))
     ledger.left("has an extinction", table)
-    return require(_cut(derive(table, "extinction"), cuts, ledger), ledger)
+    return require(_cut(table, cuts, ledger), ledger)
 
 
 def join_spectra(
@@ -161,10 +169,19 @@ def join_spectra(
         {"xp_snr": spectra.snr[found], "spectrum_flags": spectra.flags[found]}
     )
     ledger.left("has a spectrum", table)
-    return require(_cut(derive(table, "spectrum"), cuts, ledger), ledger)
+    return require(_cut(table, cuts, ledger), ledger)
+
+
+def derive_for(cuts: Iterable[Cut], table: T) -> T:
+    """Return a table with the derived columns, of any stage, that cuts name."""
+    names = {name for cut in cuts for name in cut.names}
+    for stage in STAGES:
+        table = derive(table, stage, names)
+    return table
 
 
 def _cut(table: Detections, cuts: Sequence[Cut], ledger: Ledger) -> Detections:
+    table = derive_for(cuts, table)
     for cut in cuts:
         table = table.filter(cut.evaluate(table))
         ledger.left(cut.text, table)

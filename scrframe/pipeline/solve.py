@@ -13,13 +13,13 @@ from scrframe.offsets.sequential import OffsetProblem, solve_sequential
 from scrframe.pipeline.chosen import Chosen
 from scrframe.pipeline.model import Trainer, run_model
 from scrframe.pipeline.observer import Observer
+from scrframe.pipeline.sample import derive_for
 from scrframe.scr.iteration import IterationSettings, ModelMagnitudes
 from scrframe.scr.reddening_law import LawSettings
 from scrframe.scr.training import TrainingPlan, plan_training
 from scrframe.scr.trend import TrendSettings
 from scrframe.tables import MatchedStars, Solution, SolvedLevel
 from scrframe.tables.cuts import Cut
-from scrframe.tables.derived import derive
 
 #: Solvers by mode; all take an `OffsetProblem` and return an `OffsetSolution`.
 SOLVERS = {"sequential": solve_sequential}
@@ -107,9 +107,7 @@ def mean_zero_point(
     CalibrationError
         If no detection with all its offsets passes the cuts.
     """
-    table = sample.detections
-    for stage in ("detection", "reference"):
-        table = derive(table, stage, {name for cut in cuts for name in cut.names})
+    table = derive_for(cuts, sample.detections)
     used = np.isfinite(residual_mag)
     for cut in cuts:
         used &= cut.evaluate(table)
