@@ -53,7 +53,7 @@ class OffsetTable:
 
 @dataclass(frozen=True)
 class SolvedLevel:
-    """A level with its solved offsets; `kind` and `config` say how it was described."""
+    """A level with its solved offsets; `kind` names the plugin that restores it."""
 
     fitted: FittedLevel
     kind: str
