@@ -1,1 +1,0 @@
-"""What the authors of plugins test with."""
