@@ -153,6 +153,8 @@ def validate(
     found = check_survey(description, data=data, workers=workers, observer=observer_for(screen))
     if found.problems:
         raise InputProblemsError("\n".join(found.problems))
+    for reason in found.skipped.values():
+        screen.complain(f"warning: left out: {reason}")
     counts = ", ".join(f"{count} {name}" for name, count in found.counts.items())
     made = "the built-in sample survey, made at its first use"
     screen.say(f"{survey}: valid; data root {found.data_root}: {counts or made}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -68,6 +68,8 @@ def apply(
     ------
     DataError
         If the run or a catalogue cannot be read.
+    ConfigError
+        If a corrected catalogue would replace one that is read.
     CalibrationError
         If a visit is unknown and `unknown_visit` is ``stop``; nothing is written then.
     """
@@ -82,6 +84,7 @@ def apply(
     found = find_catalogues([Path(path) for path in catalogues], writers)
     check_writers(writers, list(found.values()))
     target = Path(out).absolute() if out is not None else run.absolute() / APPLIED
+    _keep_originals(target, found)
     with _scratch(target) as scratch:
         tasks = [
             CorrectTask(
@@ -137,6 +140,16 @@ def _files(path: Path, endings: tuple[str, ...]) -> list[tuple[str, Path]]:
     if not files:
         raise DataError(f"{path}: holds no catalogue ({', '.join(endings)})")
     return [(file.relative_to(path).as_posix(), file) for file in files]
+
+
+def _keep_originals(target: Path, found: Mapping[str, Part]) -> None:
+    """Refuse an output in which a corrected catalogue would replace one that is read."""
+    originals = {part.path.resolve() for part in found.values()}
+    for name, part in found.items():
+        if (target / name).resolve() in originals:
+            raise ConfigError(
+                f"{part.path}: would be replaced by a corrected catalogue; choose another --out"
+            )
 
 
 @contextmanager

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,15 @@ from scrframe.pipeline.executor import open_executor, run_tasks
 from scrframe.pipeline.observer import Observer
 from scrframe.plugin import Part, PluginConfig, Registry, load_registry
 
+#: The input of which damaged parts may be left out.
+CATALOGUES = "catalogues"
+
 
 @dataclass(frozen=True)
 class CheckTask:
     """One part to be checked in a worker."""
 
+    group: str
     check: Callable[[Part, Any], None]
     settings: PluginConfig
     part: Part
@@ -38,11 +42,14 @@ class Validation:
         Number of parts of each input; empty for the built-in sample, which is made on use.
     problems : tuple of str
         One line for each input that cannot be read.
+    skipped : mapping of str to str
+        Damaged catalogues that a run would leave out (``on_bad_file: skip``), and why.
     """
 
     data_root: str
     counts: dict[str, int]
     problems: tuple[str, ...]
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_part(task: CheckTask) -> str | None:
@@ -77,30 +84,53 @@ def validate(
     inputs = find_inputs(chosen, root.path)
     check_writers(chosen.writers, inputs.catalogues)
     groups = {
-        "catalogues": inputs.catalogues,
+        CATALOGUES: inputs.catalogues,
         "reference stars": inputs.sources,
         "spectra": inputs.features,
         "extinctions": inputs.extinctions,
     }
     tasks = [task for name, parts in groups.items() for task in _tasks(chosen, name, parts)]
     with open_executor(workers) as executor:
-        problems = _check(executor, tasks, observer)
+        found = _check(executor, tasks, observer)
+    skipped: dict[str, str] = {}
+    if survey.data.on_bad_file == "skip":
+        skipped = {
+            part.key: found.pop((CATALOGUES, part.key))
+            for part in inputs.catalogues
+            if (CATALOGUES, part.key) in found
+        }
+        _require_one(inputs.catalogues, skipped)
     counts = {name: len(parts) for name, parts in groups.items()}
-    return Validation(str(root.path), counts, problems)
+    counts[CATALOGUES] -= len(skipped)
+    problems = tuple(dict.fromkeys(found.values()))
+    return Validation(str(root.path), counts, problems, skipped)
 
 
 def _tasks(chosen: Chosen, group: str, parts: tuple[Part, ...]) -> list[CheckTask]:
     survey = chosen.survey
     check, settings = {
-        "catalogues": (chosen.loader.check, survey.loader.settings),
+        CATALOGUES: (chosen.loader.check, survey.loader.settings),
         "reference stars": (chosen.reference.check, survey.reference.settings),
         "spectra": (chosen.reference.check, survey.reference.settings),
         "extinctions": (chosen.extinctions.check, survey.extinction.values.settings),
     }[group]
-    return [CheckTask(check, settings, part) for part in parts] if check is not None else []
+    return [CheckTask(group, check, settings, part) for part in parts] if check is not None else []
 
 
-def _check(executor: Executor, tasks: list[CheckTask], observer: Observer) -> tuple[str, ...]:
+def _check(
+    executor: Executor, tasks: list[CheckTask], observer: Observer
+) -> dict[tuple[str, str], str]:
+    """Return what is wrong, by input and key of the part."""
     with observer.step("Checking inputs", len(tasks)) as done:
         found = run_tasks(executor, check_part, tasks, done)
-    return tuple(dict.fromkeys(problem for problem in found if problem is not None))
+    return {
+        (task.group, task.part.key): problem
+        for task, problem in zip(tasks, found, strict=True)
+        if problem is not None
+    }
+
+
+def _require_one(catalogues: Sequence[Part], skipped: Mapping[str, str]) -> None:
+    if len(skipped) == len(catalogues):
+        reason = list(skipped.values())[-1]
+        raise DataError(f"no catalogue could be read; the last reason: {reason}")

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -142,6 +143,32 @@ def test_validate_lists_every_damaged_file(scrframe_command, tiny_survey, tree):
     assert all(line.startswith("error: ") for line in lines)
 
 
+def test_validate_leaves_out_what_a_run_would_skip(scrframe_command, refused, tiny_survey, tree):
+    skip = ("validate", tiny_survey.description, "--data", tree, "--set", "data.on_bad_file=skip")
+    catalogues = sorted((tree / "catalogues").iterdir())
+    _damage(catalogues[0])
+    answer = scrframe_command(*skip)
+    assert answer.code == 0, answer.err
+    assert "3 catalogues" in answer.out
+    assert answer.err.startswith(f"warning: left out: {catalogues[0]}")
+    for path in catalogues[1:]:
+        _damage(path)
+    assert "no catalogue could be read" in refused(*skip)
+
+
+def test_validate_never_skips_reference_data(refused, tiny_survey, tree):
+    _damage(next((tree / "zgr23").iterdir()))
+    line = refused(
+        "validate", tiny_survey.description, "--data", tree, "--set", "data.on_bad_file=skip"
+    )
+    assert "stellar_params_catalog_00.h5" in line
+
+
+def _damage(path: Path) -> None:
+    path.unlink()  # a link to a file that other tests share
+    path.write_bytes(b"nothing of the kind")
+
+
 def test_simulate_takes_its_options(scrframe_command, tiny_survey):
     answer = scrframe_command(
         "simulate", tiny_survey.description, "--out", "tree", "--fields", "1",
@@ -161,6 +188,17 @@ def test_apply_writes_beside_the_run_and_counts(scrframe_command, tiny_survey, t
     assert "detections corrected" in answer.out
     with fits.open(f"corrected/{catalogue.name}") as corrected:
         assert "MAG_CAL" in corrected[1].columns.names
+
+
+@pytest.mark.parametrize("named", ["folder", "file"])
+def test_apply_never_replaces_what_it_reads(refused, tiny_survey, tiny_run, tmp_path, named):
+    folder = tmp_path / "mine"
+    shutil.copytree(tiny_survey.data / "catalogues", folder)
+    first = sorted(folder.iterdir())[0]
+    before = first.read_bytes()
+    line = refused("apply", tiny_run.path, folder if named == "folder" else first, "--out", folder)
+    assert str(first) in line and "--out" in line
+    assert first.read_bytes() == before
 
 
 def test_unknown_visit_is_an_error_or_flagged(
