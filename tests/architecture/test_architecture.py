@@ -30,7 +30,6 @@ ROOMS: dict[str, set[str]] = {
     "spectra": {"tables", "errors"},
     "builtin": {"plugin", "tables", "units", "errors", "spectra"},
     "simulate": {"config", "plugin", "tables", "units", "errors", "spectra"},
-    "testing": {"plugin", "tables", "units", "errors"},
     "cli": {"pipeline", "config", "plugin", "errors"},
 }
 #: The only room that may import every other.
@@ -48,7 +47,7 @@ NAMES = {
     "sklearn", "scikit", "lightgbm", "lgbm", "xgboost", "forest", "forests", "torch", "keras",
 }  # fmt: skip
 #: What plugins may import of scrframe.
-FOR_PLUGINS = ("plugin", "tables", "units", "errors", "testing")
+FOR_PLUGINS = ("plugin", "tables", "units", "errors")
 
 
 def sources(*rooms: str) -> list[Path]:
@@ -116,7 +115,7 @@ def test_config_and_plugin_know_neither_the_method_nor_what_ships_inside():
 
 
 def test_only_the_pipeline_knows_all_rooms():
-    others = set(ROOMS) - {"cli", "testing"}
+    others = set(ROOMS) - {"cli"}
     assert {other for path in sources(KNOWS_ALL) for _, other in rooms_imported(path)} >= {
         "config", "plugin", "tables", "scr", "offsets", "simulate", "errors",
     }  # fmt: skip
