@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     Strict,
@@ -15,13 +13,12 @@ from pydantic import (
 )
 
 from scrframe.errors import ConfigError
+from scrframe.plugin import PluginConfig
 from scrframe.tables.cuts import Cut
 
 
-class Settings(BaseModel):
-    """Settings of the core: unknown keys are refused, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+class Settings(PluginConfig):
+    """Settings of the core, as strict as those of plugins."""
 
 
 def as_written(value: Any) -> Any:

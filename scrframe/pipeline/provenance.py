@@ -13,14 +13,12 @@ from pathlib import Path
 from scrframe.pipeline.executor import run_tasks
 from scrframe.pipeline.observer import Observer
 from scrframe.plugin import Part
-
-#: Group of the entry points whose distributions are plugins.
-PLUGINS = "scrframe"
+from scrframe.plugin.registry import ENTRY_POINTS
 
 
 def versions() -> dict[str, str]:
     """Return the versions of Python, of scrframe and all it requires, and of the plugins."""
-    plugins = {point.dist.name for point in entry_points(group=PLUGINS) if point.dist is not None}
+    plugins = {point.dist.name for point in entry_points(group=ENTRY_POINTS) if point.dist}
     required = {name_of(text) for text in requires("scrframe") or ()}
     found = {"python": platform.python_version()}
     for name in ("scrframe", *sorted(plugins | required)):

@@ -17,6 +17,7 @@ import pyarrow.csv as pacsv
 
 from scrframe.builtin.gaia.formats import Kind, TableInfo, Wanted
 from scrframe.errors import DataError
+from scrframe.plugin.helpers.fits import is_gzipped
 
 #: Bytes of text parsed at a time; a row of a continuous spectrum takes 43 kB.
 BLOCK_BYTES = 4 << 20
@@ -95,7 +96,7 @@ def _header(path: Path) -> _Header:
 
 @contextmanager
 def _open_text(path: Path) -> Iterator[io.TextIOBase]:
-    opener = gzip.open if _gzipped(path) else open
+    opener = gzip.open if is_gzipped(path) else open
     with opener(path, "rt", encoding="utf-8") as handle:
         yield handle
 
@@ -103,16 +104,11 @@ def _open_text(path: Path) -> Iterator[io.TextIOBase]:
 @contextmanager
 def _stream(path: Path) -> Iterator[pa.NativeFile]:
     with pa.OSFile(str(path)) as raw:
-        if not _gzipped(path):
+        if not is_gzipped(path):
             yield raw
             return
         with pa.CompressedInputStream(raw, "gzip") as stream:
             yield stream
-
-
-def _gzipped(path: Path) -> bool:
-    with path.open("rb") as handle:
-        return handle.read(2) == b"\x1f\x8b"
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from scrframe.builtin.gaia.formats import TableInfo
 from scrframe.builtin.gaia.products import PRODUCTS, SOURCE, SPECTRA, Product
 from scrframe.builtin.gaia.settings import GaiaXpConfig
 from scrframe.errors import DataError
-from scrframe.plugin import Part
+from scrframe.plugin import Part, file_part
 from scrframe.spectra import load_operator
 
 #: Rows of a part of a Parquet file, about; fixed, so that parts do not depend on workers.
@@ -149,7 +150,6 @@ def _lacks(tables: Sequence[TableInfo], sought: Sequence[Product], config: GaiaX
 
 def _cut(info: TableInfo, product: Product, config: GaiaXpConfig, root: Path) -> Iterator[Part]:
     """Yield the parts of one table."""
-    stat = info.path.stat()
     path = info.path
     name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
     wanted = product.wanted(info, config.columns)
@@ -161,7 +161,7 @@ def _cut(info: TableInfo, product: Product, config: GaiaXpConfig, root: Path) ->
             "row_groups": groups,
             "bounds": bounds,
         }
-        yield Part(name + suffix, path, f"{stat.st_size}-{stat.st_mtime_ns}", detail)
+        yield replace(file_part(path, name + suffix), detail=detail)
 
 
 Piece = tuple[str, tuple[int, ...] | None, tuple[int, int] | None]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from scrframe.errors import DataError
-from scrframe.plugin import Part, PluginConfig
+from scrframe.plugin import Part, PluginConfig, file_part
 from scrframe.tables import Extinctions, SimulatedStars
 
 Ids = npt.NDArray[np.int64]
@@ -53,9 +53,9 @@ def parts(config: Zgr23Config, root: Path) -> list[Part]:
     found = []
     for path in files:
         with _opened(path):
-            stat = path.stat()
+            pass  # refuses what is no catalogue
         name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
-        found.append(Part(name, path, f"{stat.st_size}-{stat.st_mtime_ns}", {}))
+        found.append(file_part(path, name))
     return found
 
 

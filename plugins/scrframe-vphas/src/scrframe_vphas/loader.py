@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from scrframe.errors import DataError
-from scrframe.plugin import Part
+from scrframe.plugin import Part, file_part
 from scrframe.plugin.helpers.fits import Hdu, read_columns
 from scrframe.tables import Detections
 from scrframe_vphas.catalogue import Catalogue, open_catalogue, position_unit
@@ -46,12 +46,7 @@ def parts(config: VphasCasuConfig, root: Path) -> list[Part]:
     if not found:
         raise DataError(f"no catalogues match {config.catalogues!r} below {root}")
     keys = sorted(path.relative_to(root).as_posix() for path in found)
-    return [_part(key, root / key) for key in keys]
-
-
-def _part(key: str, path: Path) -> Part:
-    state = path.stat()
-    return Part(key, path, f"{state.st_size}-{state.st_mtime_ns}", {})
+    return [file_part(root / key, key) for key in keys]
 
 
 def check(part: Part, config: VphasCasuConfig) -> None:
