@@ -6,7 +6,6 @@ through the same entry points as any other.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
@@ -27,6 +26,7 @@ from scrframe.plugin.descriptors import (
     SurveyLoader,
     Writer,
 )
+from scrframe.tables.names import did_you_mean
 
 D = TypeVar("D", bound=Descriptor)
 
@@ -167,11 +167,9 @@ class Registry:
     def _unknown(self, hook: str, name: str) -> str:
         label = HOOKS[hook][1]
         known = sorted(self._found.get(hook, {}))
-        message = f"no {label} is called {name!r}"
-        near = difflib.get_close_matches(name, known, n=1)
-        if near:
-            message += f"; did you mean {near[0]!r}?"
-        message += f" (installed: {', '.join(known) or 'none'})"
+        installed = ", ".join(known) or "none"
+        near = did_you_mean(name, known)
+        message = f'no {label} is called "{name}"{near} (installed: {installed})'
         for broken in self.broken:
             message += f"; plugin {broken.provider.plugin!r} is broken: {broken.reason}"
         return message

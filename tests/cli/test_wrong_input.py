@@ -37,7 +37,7 @@ DESCRIPTIONS = {
     "wrong unit": ("1 arcsec", "1 mag", ":", 'has unit "mag"; expected arcsec'),
     "no unit": ("256 pix", "256", ":", "expected pix"),
     "tag": ("name: vphas_u", "name: !!python/object/apply:os.getcwd []", ":2:7: ", "tag"),
-    "misspelt plugin": ("kind: vphas_casu", "kind: vphas_cassu", ":", "did you mean 'vphas_casu'?"),
+    "misspelt plugin": ("kind: vphas_casu", "kind: vphas_cassu", ":", 'did you mean "vphas_casu"?'),
     "misspelt column": ("mag < 21.5", "magg < 21.5", ":", 'did you mean "mag"?'),
     "no expression": ("mag < 21.5", "mag < < 21.5", ":", "mag < < 21.5"),
     "call of a function": ("mag < 21.5", "print(mag) < 21.5", ":", "print"),

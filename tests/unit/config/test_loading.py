@@ -104,7 +104,7 @@ def test_corrections_are_those_of_the_catalogue(load, minimal):
         ("tiles: {", "tile: {", '3:23: loader.tile is an unknown key; did you mean "tiles"?'),
         ("kind: tiles, ", "", '3:9: loader lacks the key "kind"'),
         ("kind: tiles", "kind: [a]", "3:16: loader.kind is a list; expected a valid string"),
-        ("kind: tiles", "kind: tile", "3:16: loader.kind: no survey loader is called 'tile'"),
+        ("kind: tiles", "kind: tile", '3:16: loader.kind: no survey loader is called "tile"'),
         ("kind: tiles", "kind: lost", "plugin 'lost' is broken: ImportError"),
         ("kind: tiles, ", "kind: tiles, plugins: {}, ", "loader.plugins is an unknown key"),
         ("kind: bin", "kind: bim", "18:27: offsets.levels.pixel.kind: no offset level is"),

@@ -82,7 +82,7 @@ def test_an_override_mends_the_file(load, minimal):
         ("offsets.min_stars=!!int 3", "YAML tags are not allowed"),
         ("offsets.min_stars=", "offsets.min_stars is empty; expected"),
         ("data.root=${NOWHERE}", "the environment variable NOWHERE is not set"),
-        ("loader.kind=tile", "no survey loader is called 'tile'"),
+        ("loader.kind=tile", 'no survey loader is called "tile"'),
         ("reference.stars.source=3", "reference.stars.source is 3; expected a mapping of keys"),
         ("reference.stars.source.pth=3", 'is an unknown key; did you mean "path"?'),
     ],
