@@ -18,6 +18,7 @@ from scrframe.pipeline.workspace import write_json
 from scrframe.plugin import OffsetLevel, Registry
 from scrframe.tables import BY_NAME, OffsetTable, ReddeningLaw, Solution, SolvedLevel
 
+#: To be raised whenever the files change so that older readers would go wrong.
 FORMAT = 1
 OFFSET_COLUMNS = ("offset", "offset_err", "scatter", "n_detections")
 
@@ -58,13 +59,18 @@ def read_solution(folder: Path, registry: Registry) -> Solution:
     Raises
     ------
     DataError
-        If the folder holds no solution, or a damaged one.
+        If the folder holds no solution, a damaged one, or one of another format.
     PluginError
         If a level's kind is not installed.
     """
     path = folder / "provenance.json"
     try:
         provenance = json.loads(path.read_text(encoding="utf-8"))
+        if provenance["format"] != FORMAT:
+            raise DataError(
+                f"{path}: the solution has format {provenance['format']}, expected {FORMAT};"
+                " apply it with the version of scrframe that made it"
+            )
         levels = tuple(_read_level(folder, name, registry) for name in provenance["levels"])
         law = _read_law(folder / "reddening_law.ecsv")
         zero_point, visits = provenance["zero_point_mag"], tuple(provenance["visits"])
@@ -113,6 +119,8 @@ def _read_level(folder: Path, name: str, registry: Registry) -> SolvedLevel:
     arrow = pa.table({column: table[column].tolist() for column in labels})
     settings = descriptor.config.model_validate(meta["settings"])
     fitted = descriptor.restore(name, arrow, meta["state"], settings)
+    if fitted.labels().to_pydict() != arrow.to_pydict():
+        raise ValueError(f"rows of offsets_{name}.ecsv are missing or in another order")
     offset, error, scatter = (np.array(table[column], float) for column in OFFSET_COLUMNS[:3])
     count = np.array(table["n_detections"], dtype=np.int64)
     offsets = OffsetTable(offset, error, scatter, count)

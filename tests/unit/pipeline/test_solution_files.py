@@ -113,3 +113,22 @@ def test_a_damaged_solution_is_a_data_error(tmp_path, registry, table):
     path.write_text("{")
     with pytest.raises(DataError, match="damaged"):
         read_solution(tmp_path, registry)
+
+
+def test_rows_in_another_order_are_refused(tmp_path, registry, table):
+    solution, settings = a_solution(table)
+    write_solution(tmp_path, solution, settings)
+    path = tmp_path / "offsets_visit.ecsv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:-2], lines[-1], lines[-2]]) + "\n")
+    with pytest.raises(DataError, match=r"rows of offsets_visit\.ecsv are missing or in another"):
+        read_solution(tmp_path, registry)
+
+
+def test_another_format_is_refused(tmp_path, registry, table):
+    solution, settings = a_solution(table)
+    write_solution(tmp_path, solution, settings)
+    path = tmp_path / "provenance.json"
+    path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
+    with pytest.raises(DataError, match="has format 2, expected 1; apply it with the version"):
+        read_solution(tmp_path, registry)
