@@ -148,6 +148,8 @@ def common_root(data_root: Path, parts: Sequence[Part]) -> Path:
 def check_writers(writers: Sequence[ChosenWriter], parts: Sequence[Part]) -> None:
     """Refuse parts that a writer cannot write, before any work.
 
+    A part must be a whole file: those of one file would be written over each other.
+
     Raises
     ------
     ConfigError
@@ -155,7 +157,14 @@ def check_writers(writers: Sequence[ChosenWriter], parts: Sequence[Part]) -> Non
     """
     for chosen in writers:
         endings = chosen.writer.suffixes
+        seen: set[Path] = set()
         for part in parts:
+            if part.path in seen:
+                raise ConfigError(
+                    f"writer {chosen.writer.name!r} writes whole files, but the loader reads"
+                    f" {part.path} in several parts; choose other `writers`, or none"
+                )
+            seen.add(part.path)
             if endings and not part.path.name.lower().endswith(endings):
                 raise ConfigError(
                     f"writer {chosen.writer.name!r} cannot write {part.path.name}"
