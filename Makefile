@@ -3,6 +3,7 @@
 
 PYTHON  ?=
 ARGS    ?=
+SEEDS   ?= 4
 VENV    := .venv
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
@@ -26,8 +27,8 @@ calibrate: setup  ## Calibrate the VPHAS+ u band (ARGS="--data DIR --out DIR"; e
 test: setup  ## Run every test (ARGS="-k name")
 	$(BIN)/python -m pytest $(ARGS)
 
-closure: setup  ## Run the tests on injected truth only
-	$(BIN)/python -m pytest tests/closure $(ARGS)
+closure: setup  ## Run the tests on injected truth, pooled over SEEDS surveys
+	SCRFRAME_CLOSURE_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/closure $(ARGS)
 
 lint: setup  ## Check style and types
 	$(BIN)/ruff check .

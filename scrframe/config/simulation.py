@@ -57,7 +57,7 @@ class SimulationSettings(Settings):
         default=True, description="Measured extinctions have errors, correlated with the spectra's."
     )
     extinction_noise_correlation: Real = Field(
-        default=0.5, ge=0, le=1, description="Coefficient of that correlation."
+        default=0.3, ge=0, le=1, description="Coefficient of that correlation."
     )
     xp_noise: Switch = Field(default=True, description="Spectra have noise of the real size.")
     reference_noise: Switch = Field(

@@ -20,7 +20,7 @@ from scrframe.pipeline.correct import (
 from scrframe.pipeline.executor import open_executor
 from scrframe.pipeline.observer import Observer
 from scrframe.pipeline.solution_files import read_solution
-from scrframe.pipeline.workspace import missing_folders, remove_empty
+from scrframe.pipeline.workspace import missing_folders, remove_empty, writable
 from scrframe.plugin import (
     Part,
     Registry,
@@ -156,9 +156,11 @@ def _keep_originals(target: Path, found: Mapping[str, Part]) -> None:
 def _scratch(target: Path) -> Iterator[Path]:
     """Yield a folder beside the target, gone afterwards; folders made for it go if unused."""
     made = missing_folders(target.parent)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with writable(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent)
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
+        with scratch as folder:
             yield Path(folder)
     finally:
         remove_empty(made)

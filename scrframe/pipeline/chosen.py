@@ -21,6 +21,7 @@ from scrframe.plugin import (
     Registry,
     SurveyLoader,
     Writer,
+    file_part,
 )
 from scrframe.tables import STAGES, Column
 from scrframe.tables.columns import DETECTION_REQUIRED
@@ -131,10 +132,17 @@ class Inputs:
     sources: tuple[Part, ...]
     features: tuple[Part, ...]
     extinctions: tuple[Part, ...]
+    corrections: tuple[Part, ...] = ()
 
     def all(self) -> tuple[Part, ...]:
         """Return all parts."""
-        return (*self.catalogues, *self.sources, *self.features, *self.extinctions)
+        return (
+            *self.catalogues,
+            *self.sources,
+            *self.features,
+            *self.extinctions,
+            *self.corrections,
+        )
 
 
 def find_inputs(chosen: Chosen, root: Path) -> Inputs:
@@ -143,7 +151,7 @@ def find_inputs(chosen: Chosen, root: Path) -> Inputs:
     Raises
     ------
     DataError
-        If the root or any input is missing.
+        If the root or any input is missing, or what is supplied for a correction is unusable.
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such data root; give one with --data or SCRFRAME_DATA")
@@ -155,6 +163,17 @@ def find_inputs(chosen: Chosen, root: Path) -> Inputs:
         _parts(chosen.reference.source_parts, reference, root),
         _parts(chosen.reference.feature_parts, reference, root),
         _parts(chosen.extinctions.parts, survey.extinction.values.settings, root),
+        _correction_parts(chosen.corrections(root)),
+    )
+
+
+def _correction_parts(corrections: Sequence[ChosenCorrection]) -> tuple[Part, ...]:
+    """Return the files that the user supplies for corrections."""
+    return tuple(
+        file_part(path, f"{chosen.correction.name}:{path}")
+        for chosen in corrections
+        if chosen.correction.files is not None
+        for path in chosen.correction.files(chosen.config, chosen.root)
     )
 
 

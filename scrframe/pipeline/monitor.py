@@ -16,9 +16,18 @@ INTERVAL = 0.2
 
 @dataclass
 class StepMonitor:
-    """Measures steps; use `running` around a run and `step` around each step."""
+    """Measures steps; use `running` around a run and `step` around each step.
+
+    Attributes
+    ----------
+    steps : dict
+        Seconds and peak memory in MB of each step that is done.
+    current : str
+        The last step that was begun.
+    """
 
     steps: dict[str, dict[str, float]] = field(default_factory=dict)
+    current: str = ""
     _peak: int = 0
     _highest: int = 0
 
@@ -37,7 +46,7 @@ class StepMonitor:
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Measure one step."""
-        self._peak = 0
+        self._peak, self.current = 0, name
         start = time.perf_counter()
         try:
             yield

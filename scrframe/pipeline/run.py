@@ -93,7 +93,8 @@ def calibrate(
     Raises
     ------
     ScrframeError
-        If the description, the data or a plugin do not allow it. Nothing is left behind.
+        If the description, the data or a plugin do not allow it. Nothing is left behind;
+        only an interrupted run leaves what is done, beside its output, and goes on from it.
     """
     observer = observer or Observer()
     chosen = choose(survey, registry or load_registry())
@@ -119,7 +120,10 @@ def calibrate(
         )
         try:
             return _Calibration(chosen, inputs, space, story, observer, workers).run()
-        except ScrframeError:
+        except ScrframeError as error:
+            space.discard()
+            raise type(error)(f"{error} (in the step: {monitor.current})") from None
+        except Exception:
             space.discard()
             raise
 

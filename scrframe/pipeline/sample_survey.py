@@ -11,7 +11,7 @@ from scrframe.config import SimulationSettings, SurveyDescription
 from scrframe.errors import ConfigError
 from scrframe.pipeline.chosen import Chosen, choose
 from scrframe.pipeline.observer import Observer
-from scrframe.pipeline.workspace import write_json
+from scrframe.pipeline.workspace import writable, write_json
 from scrframe.plugin import Registry, load_registry
 
 #: A data tree that holds this file is simulated; it says what and with which settings.
@@ -71,7 +71,7 @@ def simulate_survey(
     Raises
     ------
     ConfigError
-        If `out` holds something already.
+        If `out` holds something already, or cannot be made.
     PluginError
         If a chosen plugin cannot write simulated data.
     """
@@ -79,8 +79,9 @@ def simulate_survey(
     out = Path(out).absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out}: exists and is not empty; choose another --out")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    with writable(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
         _fill(chosen, settings or survey.simulation, scratch, gaia_format, observer or Observer())
         scratch.chmod(0o755)

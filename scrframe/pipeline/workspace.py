@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,12 +58,10 @@ class Workspace:
         mark = space.root / "key"
         if space.root.exists() and (not mark.exists() or mark.read_text() != key):
             shutil.rmtree(space.root)
-        try:
+        with writable(out):
             space.run.mkdir(parents=True, exist_ok=True)
             (space.root / "work").mkdir(exist_ok=True)
             write_text(mark, key)
-        except OSError as error:
-            raise ConfigError(f"{out}: cannot write there: {error.strerror}") from None
         return space
 
     @property
@@ -91,6 +90,15 @@ class Workspace:
         """Remove all traces of a run that failed, and folders made for it."""
         shutil.rmtree(self.root, ignore_errors=True)
         remove_empty(self.made)
+
+
+@contextmanager
+def writable(out: Path) -> Iterator[None]:
+    """Turn the failure to make folders for an output into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{out}: cannot write there: {error.strerror}") from None
 
 
 def missing_folders(folder: Path) -> tuple[Path, ...]:

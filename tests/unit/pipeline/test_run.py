@@ -159,6 +159,21 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tiny_survey, tmp_path, tiny
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+@pytest.mark.parametrize("error", [scrframe.errors.CalibrationError("no"), ZeroDivisionError("no")])
+def test_a_run_that_fails_late_leaves_nothing_and_names_the_step(
+    tiny_survey, tmp_path, monkeypatch, error
+):
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(run, "solve", fail)
+    with pytest.raises(type(error)) as caught:
+        calibrate(tiny_survey, tmp_path / "new" / "mine")
+    assert list(tmp_path.iterdir()) == []
+    if isinstance(error, scrframe.errors.ScrframeError):
+        assert str(caught.value) == "no (in the step: solve offsets)"
+
+
 class Watcher:
     def __init__(self):
         self.steps = []
