@@ -144,10 +144,14 @@ class Correction(Descriptor):
     of_spectra : callable (flux, stars, config, root) -> (flux, outside), optional
         Corrects sampled spectra, shape (n, m) on the catalogue's own grid; `stars` is a
         mapping with ``source_id`` and magnitudes; `outside` flags rows outside its range.
+    files : callable (config, root) -> list of Path, optional
+        Checks what the user supplies, before any work, and returns its files, which are
+        hashed as input; raises DataError where they cannot be used.
     """
 
     of_sources: Callable[[ReferenceStars, Any, Path], ReferenceStars] | None = None
     of_spectra: Callable[..., tuple[FloatArray, npt.NDArray[np.bool_]]] | None = None
+    files: Callable[[Any, Path], list[Path]] | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pty
@@ -154,6 +155,21 @@ def test_validate_leaves_out_what_a_run_would_skip(scrframe_command, refused, ti
     for path in catalogues[1:]:
         _damage(path)
     assert "no catalogue could be read" in refused(*skip)
+
+
+def test_tables_of_corrections_are_inputs_like_others(refused, scrframe_command, tiny_survey, tree):
+    asked = "reference.corrections=[{kind: magnitude_table, magnitude_table: {file: gbp.csv}}]"
+    options = ("--data", tree, "--set", asked)
+    assert "gbp.csv: no such file" in refused("validate", tiny_survey.description, *options)
+    (tree / "gbp.csv").write_text("G,dBP\n10,0.01\n21,0.02\n")
+    answer = scrframe_command(
+        "calibrate", tiny_survey.description, *options, *tiny_survey.options, "--out", "run",
+        "--workers", "1", "--quiet",
+    )  # fmt: skip
+    assert answer.code == 0, answer.err
+    summary = json.loads(Path("run/summary.json").read_text())
+    digest = hashlib.sha256((tree / "gbp.csv").read_bytes()).hexdigest()
+    assert summary["input_sha256"]["gbp.csv"] == digest
 
 
 def test_validate_never_skips_reference_data(refused, tiny_survey, tree):

@@ -52,6 +52,12 @@ def correct(stars: ReferenceStars, config: MagnitudeTableConfig, root: Path) -> 
     )
 
 
+def files(config: MagnitudeTableConfig, root: Path) -> list[Path]:
+    """Read the table once and return its file; raises DataError where it cannot be used."""
+    _table(root / config.file, config.magnitude, config.correction)
+    return [root / config.file]
+
+
 @cache
 def _table(path: Path, magnitude_column: str, correction_column: str) -> tuple[FloatArray, ...]:
     magnitude, correction = read_columns(path, (magnitude_column, correction_column))
@@ -68,4 +74,5 @@ MAGNITUDE_TABLE = Correction(
     version="1.0",
     config=MagnitudeTableConfig,
     of_sources=correct,
+    files=files,
 )

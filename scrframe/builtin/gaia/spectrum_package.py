@@ -116,6 +116,25 @@ def _out_of_range(stars: Mapping[str, Any], config: SpectrumPackageConfig) -> Bo
     return outside
 
 
+def files(config: SpectrumPackageConfig, root: Path) -> list[Path]:
+    """Import the function once and return its module's files below `folder`, if that is given.
+
+    A package that is installed is no input of the survey.
+
+    Raises
+    ------
+    DataError
+        If the function cannot be imported.
+    """
+    _function(config.function, str(root / config.folder) if config.folder else None)
+    if config.folder is None:
+        return []
+    top = config.function.partition(":")[0].partition(".")[0]
+    package = root / config.folder / top
+    found = package.rglob("*") if package.is_dir() else [package.with_suffix(".py")]
+    return sorted(path for path in found if path.is_file() and "__pycache__" not in path.parts)
+
+
 @cache
 def _function(name: str, folder: str | None) -> Callable[..., Any]:
     module_name, _, attribute = name.partition(":")
@@ -139,4 +158,5 @@ SPECTRUM_PACKAGE = Correction(
     version="1.0",
     config=SpectrumPackageConfig,
     of_spectra=correct,
+    files=files,
 )

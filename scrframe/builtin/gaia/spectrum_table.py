@@ -38,8 +38,7 @@ def correct(
     A star outside the table's magnitudes or colours is left as it is and said to be outside;
     so is every wavelength outside the table's, without a word.
     """
-    axes = tuple(name for name in (config.g_mag, config.bp_rp) if name is not None)
-    interpolator = _interpolator(root / config.file, (*axes, config.wavelength), config.factor)
+    interpolator = _configured(config, root)
     values = [
         np.asarray(column, dtype=np.float64)
         for column, name in (
@@ -59,6 +58,17 @@ def correct(
     factor = interpolator(np.nan_to_num(at))
     factor[outside] = 1.0
     return flux * np.where(np.isfinite(factor), factor, 1.0), outside
+
+
+def files(config: SpectrumTableConfig, root: Path) -> list[Path]:
+    """Read the table once and return its file; raises DataError where it cannot be used."""
+    _configured(config, root)
+    return [root / config.file]
+
+
+def _configured(config: SpectrumTableConfig, root: Path) -> RegularGridInterpolator:
+    axes = tuple(name for name in (config.g_mag, config.bp_rp) if name is not None)
+    return _interpolator(root / config.file, (*axes, config.wavelength), config.factor)
 
 
 @cache
@@ -81,4 +91,5 @@ SPECTRUM_TABLE = Correction(
     version="1.0",
     config=SpectrumTableConfig,
     of_spectra=correct,
+    files=files,
 )

@@ -268,3 +268,15 @@ def test_catalogue_offers_them():
     assert {item.name for item in GAIA_XP.corrections} == {
         "magnitude_table", "spectrum_package", "spectrum_table"
     }  # fmt: skip
+
+
+def test_files_of_a_package_are_its_own_below_the_folder(tmp_path):
+    package = tmp_path / "mine" / "toy_package_of_files"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("def correct(wavelength, flux, stars):\n    return flux\n")
+    (package / "table.npy").write_bytes(b"numbers")
+    (tmp_path / "mine" / "notes.txt").write_text("no part of it")
+    config = SPECTRUM_PACKAGE.config(function="toy_package_of_files:correct", folder="mine")
+    found = SPECTRUM_PACKAGE.files(config, tmp_path)
+    assert found == [package / "__init__.py", package / "table.npy"]
+    assert SPECTRUM_PACKAGE.files(SPECTRUM_PACKAGE.config(function="math:sqrt"), tmp_path) == []
