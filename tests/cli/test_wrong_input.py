@@ -119,6 +119,14 @@ def test_simulation_spares_what_is_there(refused, tiny_survey):
     assert "not empty" in line
 
 
+def test_outputs_that_cannot_be_made(refused, tiny_survey, tiny_run):
+    Path("file").write_text("")
+    line = refused("simulate", tiny_survey.description, "--out", "file/tree", "--fields", "1")
+    assert "file/tree: cannot write there" in line
+    line = refused("apply", tiny_run.path, tiny_survey.data / "catalogues", "--out", "file/more")
+    assert "file/more: cannot write there" in line
+
+
 @pytest.mark.parametrize("command", ["calibrate", "validate"])
 class TestTrees:
     """Data trees that lack something."""
