@@ -213,7 +213,7 @@ def _complete(found: _Found, label: str) -> _Found:
     whole = np.isfinite(found.flux).all(axis=1)
     if whole.all():
         return found
-    logger.warning("%s: %d spectra lack BP or RP and are left out", label, (~whole).sum())
+    logger.info("%s: %d spectra lack BP or RP and are left out", label, (~whole).sum())
     return _Found(found.star[whole], found.flux[whole], found.snr[whole], found.flags[whole])
 
 

@@ -378,7 +378,8 @@ def test_missing_arrays(stars, tmp_path, read_features, caplog):
     folder = tmp_path / "gaia_xp"
     folder.mkdir()
     pq.write_table(pa.table(arrays), folder / "xp.parquet")
-    (found,) = read_features(tmp_path, wanted_stars(columns["source_id"]))
+    with caplog.at_level("INFO"):
+        (found,) = read_features(tmp_path, wanted_stars(columns["source_id"]))
     kept = np.delete(np.arange(len(columns["source_id"])), 4)
     np.testing.assert_array_equal(found.source_id, columns["source_id"][kept])
     np.testing.assert_array_equal(np.flatnonzero(found.flags), [5])  # the seventh, one left out
