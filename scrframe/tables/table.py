@@ -178,7 +178,7 @@ def _to_arrow(name: str, value: Any) -> pa.Array:
     array = np.asarray(value)
     if declared is not None and declared.kind == "category":
         # An empty list is an array of floats to numpy.
-        labels = array if array.size else []
+        labels: Any = array if array.size else []
         return pa.array(labels, type=pa.string()).dictionary_encode()
     if array.dtype.kind in "OU":
         return pa.array(array)
