@@ -195,6 +195,11 @@ class SurveyDescription(Settings):
         """Return the description as plain data: text, numbers, lists and mappings."""
         return self.model_dump(mode="json")
 
+    def with_data_root(self, root: str) -> SurveyDescription:
+        """Return the description with another data root, as an option of a command gives it."""
+        data = self.data.model_copy(update={"root": root})
+        return self.model_copy(update={"data": data})
+
     def as_yaml(self) -> str:
         """Return the description as used, every default included, as YAML."""
         data = escape(self.canonical())

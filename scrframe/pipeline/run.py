@@ -97,11 +97,13 @@ def calibrate(
         only an interrupted run leaves what is done, beside its output, and goes on from it.
     """
     observer = observer or Observer()
+    if data is not None:
+        survey = survey.with_data_root(str(data))
     chosen = choose(survey, registry or load_registry())
     workers = workers or default_workers()
     monitor = StepMonitor()
     with monitor.running():
-        path = resolve_data_root(survey, None if data is None else str(data)).path
+        path = resolve_data_root(survey).path
         if path is None:
             story = Story(survey, "sample", note_for(survey.band), monitor)
             observer.message(story.headline())  # making the sample takes a while

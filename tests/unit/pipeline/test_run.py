@@ -214,3 +214,9 @@ def test_the_summary_accounts_for_the_inputs(tiny_run, tiny_survey):
     assert left == sorted(left, reverse=True)
     stars = pq.read_table(tiny_run.path / "stars.parquet")
     assert left[-1] == stars.num_rows
+
+
+def test_the_description_as_used_names_the_data_that_were_used(tiny_survey, tiny_run):
+    used = scrframe.load_survey(tiny_run.path / "solution" / "description.yaml")
+    assert used.data.root == str(tiny_survey.data)
+    assert used.digest() == tiny_run.summary["description_sha256"]
