@@ -109,6 +109,8 @@ def _expected(detail: Any) -> str:
         return "a mapping of keys"
     if detail["type"] in ("list_type", "tuple_type"):
         return "a list"
+    if detail["type"] == "too_short":
+        return f"a list of at least {detail['ctx']['min_length']}"
     said = str(detail["msg"])
     said = said.removeprefix("Input should be ").replace("String should ", "text to ", 1)
     if detail["type"] != "literal_error":

@@ -81,11 +81,21 @@ def read_solution(folder: Path, registry: Registry) -> Solution:
     return Solution(levels, zero_point, law, visits, provenance)
 
 
+#: Labels of bins, which are no columns of detections.
+_OF_BINS = {
+    "x_bin": "bin along the first axis, from 0",
+    "y_bin": "bin along the second axis, from 0",
+    "x_low_pix": "lower edge of the bin, first axis",
+    "y_low_pix": "lower edge of the bin, second axis",
+}
+
+
 def _offset_table(level: SolvedLevel, settings: Mapping[str, Any]) -> Table:
     labels, offsets = level.fitted.labels(), level.offsets
     table = Table({name: _plain_column(labels.column(name)) for name in labels.column_names})
     for name in table.colnames:
-        table[name].description = BY_NAME[name].doc if name in BY_NAME else ""
+        known = BY_NAME[name].doc if name in BY_NAME else ""
+        table[name].description = known or _OF_BINS.get(name, "")
     for name in [name for name in table.colnames if name.endswith("_pix")]:
         table[name].unit = u.pix
     table["offset"] = offsets.offset_mag * u.mag

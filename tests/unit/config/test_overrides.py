@@ -63,6 +63,7 @@ def test_an_override_mends_the_file(load, minimal):
 @pytest.mark.parametrize(
     ("option", "says"),
     [
+        ("selection.control=[]", "selection.control is a list; expected a list of at least 1"),
         ("offsets.min_stars", "expected key.path=value"),
         ("=3", "expected key.path=value"),
         ("offsets..min_stars=3", "expected key.path=value"),

@@ -95,6 +95,7 @@ def test_tables_are_open_and_have_units(tmp_path, table):
     offsets = QTable.read(tmp_path / "offsets_pixel.ecsv")
     assert str(offsets["offset"].unit) == "mag"
     assert str(offsets["x_low_pix"].unit) == "pix"
+    assert all(offsets[name].info.description for name in offsets.colnames)
     assert offsets.meta["data_note"] == "made"
     assert not list(tmp_path.glob("*.pkl"))
 
