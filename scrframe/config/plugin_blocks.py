@@ -102,8 +102,9 @@ class ColourModelBlock(PluginBlock):
     regrow_rounds: Whole = Field(
         default=2,
         ge=1,
-        description="Rounds of visit offsets in which a model is grown anew; after them a model"
-        " that is linear in its labels keeps its structure.",
+        description="Rounds of visit offsets up to which a model is grown anew (with a trend the"
+        " first round has the trend alone); after them a model that is linear in its labels"
+        " keeps its structure.",
     )
     trend: Literal["linear", "quadratic", "none"] = Field(
         "none",

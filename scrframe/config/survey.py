@@ -111,7 +111,9 @@ class OffsetSettings(Settings):
         default="sequential", description="How the levels are solved: one after the other."
     )
     min_stars: Whole = Field(
-        default=20, ge=1, description="Stars that a group needs for an offset."
+        default=20,
+        ge=1,
+        description="Detections of the Calibration Sample that a group needs for an offset.",
     )
     max_rounds: Whole = Field(
         default=5, ge=1, description="Largest number of rounds of colour model and visit offsets."

@@ -50,9 +50,22 @@ class Trainer:
 
 
 def observations(sample: MatchedStars) -> Observations:
-    """Return a matched sample as the arrays of the iteration."""
+    """Return a matched sample as the arrays of the iteration.
+
+    Raises
+    ------
+    CalibrationError
+        If a photometric error of the Control Sample is not positive: it weights.
+    """
     detections = sample.detections
-    visit, _ = detections.codes("visit")
+    wrong = int((~(detections["mag_err"][sample.in_control] > 0)).sum())
+    if wrong:
+        raise CalibrationError(
+            f"{wrong} detections of the Control Sample have a magnitude error that is not"
+            ' positive; add a cut such as "mag_err > 0" to selection.calibration'
+        )
+    # Visits without a detection in the sample have no code here.
+    _, visit = np.unique(detections.codes("visit")[0], return_inverse=True)
     return Observations(
         mag=detections["mag"],
         mag_err=detections["mag_err"],

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scrframe.scr.reddening_law import LawSettings, constant_law, fit_law, largest_change
-from scrframe.scr.training import ColourPredictor, TestScore, TrainingPlan, score
+from scrframe.scr.training import ColourPredictor, Effort, TestScore, TrainingPlan, score
 from scrframe.tables import ReddeningLaw
 
 FloatArray = npt.NDArray[np.float64]
@@ -47,9 +47,9 @@ class IterationSettings:
     """When the iteration stops, and how often a linear model's structure is grown."""
 
     law: LawSettings
-    max_rounds: int = 10
-    tolerance_mag: float = 0.0005
-    regrow_rounds: int = 2
+    max_rounds: int
+    tolerance_mag: float
+    regrow_rounds: int
 
 
 @dataclass(frozen=True)
@@ -161,8 +161,8 @@ class Iteration:
         """Alternate steps i and ii until R settles; the structure is grown in the first."""
         law_settings = self._settings.law
         for law_round in range(1, law_settings.max_rounds + 1):
-            regrow = law_round == 1 and number <= self._settings.regrow_rounds
-            self.colour0_mag = self._predictor.predict(self.labels(), regrow=regrow)
+            effort = self._effort(number, law_round)
+            self.colour0_mag = self._predictor.predict(self.labels(), effort)
             change = self._refit_law()
             self._note(Round(number, law_round, change, None))
             if change < law_settings.tolerance:
@@ -175,6 +175,15 @@ class Iteration:
         self.visit_offset_mag = moved
         self._note(Round(number, 0, None, change))
         return change
+
+    def only_trend(self, number: int) -> bool:
+        """Return whether a round has the trend alone: the visits' errors are still large."""
+        return number == 1 and self._predictor.has_trend
+
+    def _effort(self, number: int, law_round: int) -> Effort:
+        if self.only_trend(number):
+            return "trend"
+        return "grow" if law_round == 1 and number <= self._settings.regrow_rounds else "hold"
 
     def _refit_law(self) -> float:
         seen, settings = self._seen, self._settings.law
@@ -219,7 +228,8 @@ def iterate(
     converged = False
     for number in range(1, settings.max_rounds + 1):
         state.settle_law(number)
-        if state.settle_visits(number) < settings.tolerance_mag:
+        change = state.settle_visits(number)
+        if change < settings.tolerance_mag and not state.only_trend(number):
             converged = True
             break
     test = score(state.colour0_mag[plan.test], state.labels()[plan.test])

@@ -21,7 +21,7 @@ class LawSettings:
     start: float = 1.39
     max_rounds: int = 5
     visit_constants: bool = True
-    tolerance: float = 0.002
+    tolerance: float = 0.005
     clip_sigma: float = 3.0
     clip_rounds: int = 3
     colour_percentiles: tuple[float, float] = (5.0, 95.0)
@@ -71,7 +71,7 @@ def fit_law(
         free = int(kept.sum()) - len(powers) - len(np.unique(group[kept]))
         sigma = float(np.sqrt(np.sum(residual[kept] ** 2) / max(free, 1)))
         law = ReddeningLaw(coefficients, inverse * sigma**2, float(np.mean(misfit[kept])))
-        kept = np.abs(residual) < settings.clip_sigma * sigma
+        kept = np.abs(residual) <= settings.clip_sigma * sigma
     return law
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +50,8 @@ class Fitted(Protocol):
         ...
 
 
+#: How much of a round's work is done; see `ColourPredictor.predict`.
+Effort = Literal["trend", "grow", "hold"]
 #: Trains a model on features (t, m) and colours (t,).
 Fit = Callable[[Features, FloatArray], Fitted]
 
@@ -128,25 +130,31 @@ class ColourPredictor:
         if trend is not None and trend.shape != "none":
             self._trend = Trend.on(features[plan.train], trend)
 
-    def predict(self, colour_mag: FloatArray, *, regrow: bool) -> FloatArray:
+    @property
+    def has_trend(self) -> bool:
+        """Whether a trend is taken out, which alone can serve for a first round."""
+        return self._trend is not None
+
+    def predict(self, colour_mag: FloatArray, effort: Effort) -> FloatArray:
         """Return colours of all stars, shape (s,).
 
         Parameters
         ----------
         colour_mag : ndarray, shape (s,)
             Observed intrinsic colours; only those of training stars are used.
-        regrow : bool
-            Whether a linear model's structure is grown anew as well.
+        effort : {"trend", "grow", "hold"}
+            The trend alone; or with the model, whose structure is grown anew, or stands
+            where the model is linear.
         """
         train = self._plan.train
         labels = colour_mag[train]
         if self._trend is None:
-            return self._model(labels, regrow=regrow)
+            return self._model(labels, regrow=effort == "grow")
         trend = self._trend.predict(self._features, labels)
-        colours = self._model(labels - trend[train], regrow=regrow)
+        rest = labels - trend[train]
         if self._plan.cross_fit:
             trend[train] = self._trend.held_out(trend[train], labels)
-        return colours + trend
+        return trend if effort == "trend" else trend + self._model(rest, regrow=effort == "grow")
 
     def _model(self, labels: FloatArray, *, regrow: bool) -> FloatArray:
         """Return the model's predictions of all stars from the training labels."""

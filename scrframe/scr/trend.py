@@ -38,7 +38,7 @@ class TrendSettings:
         Number of principal components whose products a quadratic trend has.
     """
 
-    shape: Shape = "quadratic"
+    shape: Shape = "linear"
     ridge: float = 0.1
     components: int = 8
 

@@ -84,9 +84,9 @@ def test_training_stars_do_not_remember_themselves():
     remembered = ColourPredictor(features, plan(cross_fit=False), Nearest)
     crossed = ColourPredictor(features, split, Nearest)
     np.testing.assert_array_equal(
-        remembered.predict(noise, regrow=True)[split.train], noise[split.train]
+        remembered.predict(noise, "grow")[split.train], noise[split.train]
     )
-    seen = crossed.predict(noise, regrow=True)[split.train]
+    seen = crossed.predict(noise, "grow")[split.train]
     # Pure noise: 300 independent pairs correlate by 1 / sqrt(300); four of these.
     assert abs(np.corrcoef(seen, noise[split.train])[0, 1]) < 4 / np.sqrt(300)
 
@@ -96,8 +96,8 @@ def test_a_linear_model_is_grown_once_and_estimated_anew():
     split = plan()
     Mean.grown = 0
     predictor = ColourPredictor(features, split, Mean)
-    first = predictor.predict(np.zeros(500), regrow=True)
-    second = predictor.predict(np.ones(500), regrow=False)
+    first = predictor.predict(np.zeros(500), "grow")
+    second = predictor.predict(np.ones(500), "hold")
     assert Mean.grown == 1
     assert first.tolist() == [0.0] * 500
     np.testing.assert_allclose(second, 1.0)

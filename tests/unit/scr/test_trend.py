@@ -90,9 +90,9 @@ def test_a_model_on_top_of_a_trend_extends_beyond_the_training_range():
     features[500:] += 5
     colour = features @ np.array([0.3, -0.1, 0.2, 0.0]) + 1.0
     plan = plan_training(np.arange(500), 0.25, 5, True, 1)
-    plain = ColourPredictor(features, plan, Constant).predict(colour, regrow=True)
+    plain = ColourPredictor(features, plan, Constant).predict(colour, "grow")
     trended = ColourPredictor(features, plan, Constant, TrendSettings("linear", 1e-6)).predict(
-        colour, regrow=True
+        colour, "grow"
     )
     assert np.abs(plain - colour)[500:].min() > 1
     np.testing.assert_allclose(trended, colour, atol=1e-5)
