@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from scrframe.config import load_survey
 from scrframe.errors import ConfigError, DataError
-from scrframe.pipeline.chosen import level_columns
+from scrframe.pipeline.chosen import Application, read_application
 from scrframe.pipeline.correct import (
     ChosenWriter,
     CorrectTask,
@@ -21,14 +20,8 @@ from scrframe.pipeline.executor import open_executor
 from scrframe.pipeline.observer import Observer
 from scrframe.pipeline.solution_files import read_solution
 from scrframe.pipeline.workspace import missing_folders, remove_empty, writable
-from scrframe.plugin import (
-    Part,
-    Registry,
-    SurveyLoader,
-    Writer,
-    file_part,
-    load_registry,
-)
+from scrframe.plugin import Part, Registry, file_part, load_registry
+from scrframe.tables import Solution
 
 #: Default folder of corrected catalogues, below the run.
 APPLIED = "applied"
@@ -76,24 +69,20 @@ def apply(
     registry = registry or load_registry()
     run = Path(run)
     solution = read_solution(run / "solution", registry)
-    survey = load_survey(run / "solution" / "description.yaml", registry=registry)
-    loader = registry.get(SurveyLoader, survey.loader.kind)
-    writers = tuple(
-        ChosenWriter(registry.get(Writer, block.kind), block.settings) for block in survey.writers
-    )
-    found = find_catalogues([Path(path) for path in catalogues], writers)
-    check_writers(writers, list(found.values()))
+    application = _application(run, solution, registry)
+    found = find_catalogues([Path(path) for path in catalogues], application.writers)
+    check_writers(application.writers, list(found.values()))
     target = Path(out).absolute() if out is not None else run.absolute() / APPLIED
     _keep_originals(target, found)
     with _scratch(target) as scratch:
         tasks = [
             CorrectTask(
-                loader=loader,
-                settings=survey.loader.settings,
+                loader=application.loader,
+                settings=application.settings,
                 part=part,
-                columns=level_columns(survey, registry),
+                columns=application.columns,
                 solution=solution,
-                writers=writers,
+                writers=application.writers,
                 root=Path(str(part.path).removesuffix(name)),
                 out=scratch,
                 note=str(solution.provenance.get("data_note", "")),
@@ -105,6 +94,13 @@ def apply(
             corrected = correct_all(executor, tasks, observer or Observer())
         _move_files(scratch, target)
     return corrected
+
+
+def _application(run: Path, solution: Solution, registry: Registry) -> Application:
+    try:
+        return read_application(solution.provenance["application"], registry)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{run / 'solution'}: the solution is damaged: {error}") from None
 
 
 def find_catalogues(paths: Sequence[Path], writers: Sequence[ChosenWriter]) -> dict[str, Part]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from scrframe.config import SurveyDescription
 from scrframe.errors import DataError, PluginError
@@ -91,6 +92,49 @@ def level_columns(survey: SurveyDescription, registry: Registry) -> tuple[str, .
         for name in registry.get(OffsetLevel, block.kind).needs(block.settings)
         if name not in DETECTION_REQUIRED
     )
+
+
+@dataclass(frozen=True)
+class Application:
+    """What applies a solution: nothing else of a description is needed, or looked at."""
+
+    loader: SurveyLoader
+    settings: PluginConfig
+    writers: tuple[ChosenWriter, ...]
+    columns: tuple[str, ...]
+
+
+def application_record(chosen: Chosen) -> dict[str, Any]:
+    """Return an `Application` as plain JSON, which goes with the solution."""
+    survey = chosen.survey
+    return {
+        "loader": _record(survey.loader.kind, survey.loader.settings),
+        "writers": [_record(block.kind, block.settings) for block in survey.writers],
+        "columns": list(level_columns(survey, chosen.registry)),
+    }
+
+
+def read_application(record: Mapping[str, Any], registry: Registry) -> Application:
+    """Look up the plugins of a stored `Application`.
+
+    Raises
+    ------
+    PluginError
+        If the loader or a writer is not installed.
+    KeyError, ValueError
+        If the record is damaged.
+    """
+    loader = registry.get(SurveyLoader, record["loader"]["kind"])
+    writers = []
+    for entry in record["writers"]:
+        writer = registry.get(Writer, entry["kind"])
+        writers.append(ChosenWriter(writer, writer.config.model_validate(entry["settings"])))
+    settings = loader.config.model_validate(record["loader"]["settings"])
+    return Application(loader, settings, tuple(writers), tuple(record["columns"]))
+
+
+def _record(kind: str, settings: PluginConfig) -> dict[str, Any]:
+    return {"kind": kind, "settings": settings.model_dump(mode="json")}
 
 
 def choose(survey: SurveyDescription, registry: Registry) -> Chosen:

@@ -14,7 +14,14 @@ from scrframe.config import SurveyDescription, resolve_data_root
 from scrframe.errors import ScrframeError
 from scrframe.offsets.apply import apply_solution
 from scrframe.pipeline.build import SampleBuilder
-from scrframe.pipeline.chosen import Chosen, Inputs, choose, find_inputs, level_columns
+from scrframe.pipeline.chosen import (
+    Chosen,
+    Inputs,
+    application_record,
+    choose,
+    find_inputs,
+    level_columns,
+)
 from scrframe.pipeline.correct import (
     CATALOGUES,
     CorrectTask,
@@ -231,6 +238,7 @@ class _Calibration:
             "versions": versions(),
             "description_sha256": survey.digest(),
             "seed": survey.colour_model.seed,
+            "application": application_record(self._chosen),
         }
 
     def _stamp(self) -> dict[str, str]:

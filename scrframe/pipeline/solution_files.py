@@ -109,6 +109,7 @@ def _offset_table(level: SolvedLevel, settings: Mapping[str, Any]) -> Table:
     table.meta = {
         "level": level.fitted.name,
         "kind": level.kind,
+        "parent": level.fitted.parent,
         "settings": dict(settings),
         "state": dict(level.fitted.state()),
     }
@@ -129,6 +130,7 @@ def _read_level(folder: Path, name: str, registry: Registry) -> SolvedLevel:
     arrow = pa.table({column: table[column].tolist() for column in labels})
     settings = descriptor.config.model_validate(meta["settings"])
     fitted = descriptor.restore(name, arrow, meta["state"], settings)
+    fitted.parent = meta["parent"]
     if fitted.labels().to_pydict() != arrow.to_pydict():
         raise ValueError(f"rows of offsets_{name}.ecsv are missing or in another order")
     offset, error, scatter = (np.array(table[column], float) for column in OFFSET_COLUMNS[:3])

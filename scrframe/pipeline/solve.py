@@ -87,6 +87,8 @@ def solve(
         descriptor.prepare(block.name, sample, block.settings)
         for descriptor, block in zip(chosen.levels, offsets.levels, strict=True)
     )
+    for level, block in zip(fitted, offsets.levels, strict=True):
+        level.parent = block.parent
     problem = OffsetProblem(fitted, sample.detections, delta, offsets.min_stars)
     solved = SOLVERS[offsets.mode](problem)
     zero_point = mean_zero_point(sample, delta - solved.total_mag, chosen.survey.zero_point)

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow as pa
 
 from scrframe.errors import ConfigError, DataError
 
 #: A directory that holds this file is a run.
 RUN_MARK = "summary.json"
+#: Holds the number of the process that makes a run.
+OWNER = "owner"
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Workspace:
         Raises
         ------
         ConfigError
-            If `out` is something that a run must not replace.
+            If `out` is something that a run must not replace, or another run works there.
         """
         out = out.absolute()
         if out.exists() and not _replaceable(out):
@@ -55,6 +58,7 @@ class Workspace:
                 f"{out}: exists and is no earlier run; choose another --out or remove it"
             )
         space = cls(out, partial_run(out), missing_folders(out.parent))
+        space._refuse_company()
         mark = space.root / "key"
         if space.root.exists() and (not mark.exists() or mark.read_text() != key):
             shutil.rmtree(space.root)
@@ -62,7 +66,18 @@ class Workspace:
             space.run.mkdir(parents=True, exist_ok=True)
             (space.root / "work").mkdir(exist_ok=True)
             write_text(mark, key)
+            write_text(space.root / OWNER, str(os.getpid()))
         return space
+
+    def _refuse_company(self) -> None:
+        """Refuse to work where another run, which is still alive, does."""
+        owner = self.root / OWNER
+        text = owner.read_text() if owner.exists() else ""
+        if text.isdigit() and int(text) != os.getpid() and psutil.pid_exists(int(text)):
+            raise ConfigError(
+                f"{self.out}: another run (process {text}) is being made there; wait for it, or"
+                " choose another --out"
+            )
 
     @property
     def run(self) -> Path:

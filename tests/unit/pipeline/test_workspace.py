@@ -61,3 +61,15 @@ def test_arrow_files_carry_tables_and_json(tmp_path):
 def test_json_has_no_nan(tmp_path):
     write_json(tmp_path / "s.json", {"a": float("nan"), "b": np.float64(2.5), "c": (np.int64(3),)})
     assert json.loads((tmp_path / "s.json").read_text()) == {"a": None, "b": 2.5, "c": [3]}
+
+
+def test_two_runs_do_not_work_in_one_place(tmp_path):
+    import os
+
+    space = Workspace.open(tmp_path / "mine", "key")
+    # The parent of this process is alive and no run of ours.
+    (space.root / "owner").write_text(str(os.getppid()))
+    with pytest.raises(ConfigError, match="another run"):
+        Workspace.open(tmp_path / "mine", "key")
+    (space.root / "owner").write_text("999999999")
+    assert Workspace.open(tmp_path / "mine", "key").root == space.root
