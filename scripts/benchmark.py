@@ -116,6 +116,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--fields", type=int, default=40)
     parser.add_argument("--density", type=float, default=1990.0)
+    parser.add_argument("--control-fields", type=int, default=6)
     parser.add_argument("--keep", type=Path, help="keep the simulated survey and runs here")
     arguments = parser.parse_args()
     fluxes, errors = operator_rates()
@@ -132,6 +133,7 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
     if not tree.exists():
         changes = [f"simulation.fields={arguments.fields}"]
         changes.append(f"simulation.density={arguments.density}")
+        changes.append(f"simulation.control_fields={arguments.control_fields}")
         scrframe.simulate_survey(scrframe.load_survey(DESCRIPTION, overrides=changes), tree)
     ours = [os.fspath(Path(sys.executable).parent / "scrframe"), "calibrate"]
     ours += [os.fspath(DESCRIPTION), "--data", os.fspath(tree), "--out", os.fspath(out), "--quiet"]
