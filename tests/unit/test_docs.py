@@ -212,7 +212,14 @@ class TestProducts:
         assert ecsv_columns(offsets) == [
             (row["column"], row["unit"], row["type"]) for row in self.rows(name)
         ]
-        assert set(offsets.meta) == {"level", "kind", "settings", "state", "data_note"}
+        assert set(offsets.meta) == {
+            "level",
+            "kind",
+            "parent",
+            "settings",
+            "state",
+            "data_note",
+        }
         few = offsets["n_detections"] < 3  # the tiny survey's min_stars
         assert np.array_equal(np.isnan(offsets["offset"]), few)
 

@@ -43,8 +43,8 @@ def test_the_papers_cuts_are_in_the_u_band_description(installed):
         "mag < 21.5",
         "mag_err < 0.08",
         "phot_bp_rp_excess_factor < 1.3 + 0.06 * bp_rp**2",
-        "xp_snr > 15",
         "extinction_err < 0.02",
+        "xp_snr > 15",
     ]
     assert [str(cut) for cut in survey.selection.control] == [
         "ra > 105",
