@@ -12,8 +12,6 @@ from .conftest import closure_seeds
 
 #: The bound allows a tenth for what all stars of a group share: the model's own error.
 BOUND = 1.10
-#: Surveys from which on the rms of the visits is known well enough to be judged as it is.
-MANY = 4
 
 
 @pytest.fixture(scope="module")
@@ -50,17 +48,7 @@ def test_offsets_reach_the_error_of_their_groups(levels, name, parents, record_p
             f" ratio {error / bound:.3f}, {len(levels[name].error_mag)} groups,"
             f" {len(closure_seeds())} seed(s)"
         )
-    assert error <= BOUND * bound * (1 + allowance(name))
-
-
-def allowance(name: str) -> float:
-    """Return by how much a single survey's rms may exceed the bound by chance.
-
-    The two visits of a field see the same stars, so a survey of 36 fields knows the rms of
-    its visits to 1 / sqrt(72), 12 per cent; two of these. Pooled surveys get none, nor do
-    CCDs and pixels, of which there are thousands.
-    """
-    return 2 / np.sqrt(72) if name == "visit" and len(closure_seeds()) < MANY else 0.0
+    assert error <= BOUND * bound
 
 
 @pytest.fixture(scope="module")
