@@ -64,11 +64,15 @@ class FittedLevel(ABC):
         A nuisance term enters a solve but never a correction.
     parent : str or None
         Name of the level on which a detection falls back.
+    within_exposure : bool
+        Whether detections of one detector in one visit may differ in the level's design
+        (bins, maps over the detector, terms in properties of stars).
     """
 
     name: str
     role: Role = "correction"
     parent: str | None = None
+    within_exposure: bool = False
 
     @abstractmethod
     def labels(self) -> pa.Table:
@@ -82,10 +86,14 @@ class FittedLevel(ABC):
     def state(self) -> Mapping[str, Any]:
         """Return the scalars (besides `labels`) from which the level can be restored."""
 
-    def precision(self) -> Mapping[str, sparse.csr_array]:
-        """Return prior precision matrices, shape (p, p), by variance component.
+    def precision(self) -> sparse.csr_array | None:
+        """Return the precision of the columns, shape (p, p), for a variance of 1.
 
-        The default is one component named like the level, with independent columns.
+        The prior of a level's offsets is N(0, sd^2 inverse(precision)), with one variance
+        sd^2 for the level, which is estimated. The matrix is symmetric and positive
+        definite. None stands for a flat prior: the columns are fixed effects.
+
+        The default is independent columns.
         """
         width = self.labels().num_rows
-        return {self.name: sparse.csr_array(sparse.identity(width, format="csr"))}
+        return sparse.csr_array(sparse.identity(width, format="csr"))
