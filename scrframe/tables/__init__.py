@@ -2,6 +2,13 @@
 
 from scrframe.tables.columns import BY_NAME, STAGES, VOCABULARY, Column, Stage, columns_of
 from scrframe.tables.geometry import Camera, Footprint, chord, unit_vectors
+from scrframe.tables.law import (
+    FieldSlopes,
+    LawTerm,
+    OrderScore,
+    ReddeningLaw,
+    law_terms,
+)
 from scrframe.tables.levels import FittedLevel, LevelDesign, Role
 from scrframe.tables.matched import MatchedStars
 from scrframe.tables.simulated import SimulatedStars, SimulatedVisit
@@ -9,7 +16,6 @@ from scrframe.tables.solution import (
     FLAG_BITS,
     Corrections,
     OffsetTable,
-    ReddeningLaw,
     Solution,
     SolvedLevel,
 )
@@ -33,11 +39,14 @@ __all__ = [
     "Corrections",
     "Detections",
     "Extinctions",
+    "FieldSlopes",
     "FittedLevel",
     "Footprint",
+    "LawTerm",
     "LevelDesign",
     "MatchedStars",
     "OffsetTable",
+    "OrderScore",
     "ReddeningLaw",
     "ReferenceStars",
     "Role",
@@ -49,5 +58,6 @@ __all__ = [
     "Stage",
     "chord",
     "columns_of",
+    "law_terms",
     "unit_vectors",
 ]

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from scrframe.tables.law import ReddeningLaw
 from scrframe.tables.levels import FittedLevel
 
 #: Bits of ``flags`` in stars.parquet and ``CAL_FLAGS`` in corrected catalogues.
@@ -58,29 +59,6 @@ class SolvedLevel:
     fitted: FittedLevel
     kind: str
     offsets: OffsetTable
-
-
-@dataclass(frozen=True)
-class ReddeningLaw:
-    """R(C0) = E(colour) / E as a polynomial of the intrinsic colour (paper, Eq. 1).
-
-    Attributes
-    ----------
-    coefficients : ndarray of float64
-        Highest power first: a0, a1, a2 for order 2.
-    covariance : ndarray of float64
-        Their covariance.
-    offset_mag : float
-        dM, the observed minus modelled zero-point difference: reported, never applied.
-    """
-
-    coefficients: npt.NDArray[np.float64]
-    covariance: npt.NDArray[np.float64]
-    offset_mag: float
-
-    def ratio(self, colour0_mag: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return R at intrinsic colours in mag, same shape."""
-        return np.asarray(np.polyval(self.coefficients, colour0_mag), dtype=np.float64)
 
 
 @dataclass(frozen=True)
