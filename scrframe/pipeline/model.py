@@ -75,6 +75,7 @@ def observations(sample: MatchedStars) -> Observations:
         visit=visit,
         in_control=sample.in_control,
         stars=len(sample.stars),
+        used=np.ones(len(detections), dtype=bool),
     )
 
 

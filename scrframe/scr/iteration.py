@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,8 @@ class Observations:
         Detections of the Control Sample.
     stars : int
         Number of stars.
+    used : ndarray of bool, shape (n,)
+        Detections that train, fit the law and settle the offsets; the others are predicted.
     """
 
     mag: FloatArray
@@ -40,6 +42,12 @@ class Observations:
     visit: npt.NDArray[np.integer]
     in_control: npt.NDArray[np.bool_]
     stars: int
+    used: npt.NDArray[np.bool_]
+
+    @property
+    def teaching(self) -> npt.NDArray[np.bool_]:
+        """Return which detections the colours of control stars come from, shape (n,)."""
+        return np.asarray(self.in_control & self.used)
 
 
 @dataclass(frozen=True)
@@ -98,26 +106,71 @@ def star_colours(corrected_mag: FloatArray, ratio: FloatArray, seen: Observation
     """Return the intrinsic colour of each control star, NaN for the others, shape (s,).
 
     The mean over a star's control detections of (mag - G_BP) - R E, weighted by the
-    inverse square of the photometric errors: stars are trained on, not detections.
+    inverse square of the photometric errors: stars are trained on, not detections. A star
+    none of whose detections is used any more keeps a colour, from all that it has.
 
     Parameters
     ----------
     corrected_mag, ratio : ndarray, shape (n,)
         Magnitudes with preliminary visit offsets, and R, by detection.
     """
-    used = seen.in_control
     value = corrected_mag - seen.reference_mag - ratio * seen.extinction
-    weight = seen.mag_err[used] ** -2.0
-    total = np.bincount(seen.star[used], weights=weight * value[used], minlength=seen.stars)
+    colour = _weighted_means(value, seen.teaching, seen)
+    missing = np.isnan(colour)
+    if missing.any():
+        colour[missing] = _weighted_means(value, seen.in_control, seen)[missing]
+    return colour
+
+
+def _weighted_means(
+    value: FloatArray, kept: npt.NDArray[np.bool_], seen: Observations
+) -> FloatArray:
+    weight = seen.mag_err[kept] ** -2.0
+    total = np.bincount(seen.star[kept], weights=weight * value[kept], minlength=seen.stars)
     with np.errstate(invalid="ignore"):
-        return total / np.bincount(seen.star[used], weights=weight, minlength=seen.stars)
+        return total / np.bincount(seen.star[kept], weights=weight, minlength=seen.stars)
 
 
-def visit_means(delta_mag: FloatArray, seen: Observations) -> FloatArray:
-    """Return the mean difference of each visit less that of the control detections."""
-    count = np.bincount(seen.visit)
-    mean = np.bincount(seen.visit, weights=delta_mag) / np.maximum(count, 1)
-    return np.asarray(mean - delta_mag[seen.in_control].mean())
+@dataclass(frozen=True)
+class Settled:
+    """Offsets that corrected magnitudes take in the next round.
+
+    Attributes
+    ----------
+    offset_mag : ndarray, shape (n,)
+        Of each detection, less the mean over the teaching detections.
+    change_mag : float
+        Largest change of a visit's offset since the round before.
+    used : ndarray of bool, shape (n,)
+        Detections that the next round uses.
+    """
+
+    offset_mag: FloatArray
+    change_mag: float
+    used: npt.NDArray[np.bool_]
+
+
+#: Finds offsets from model magnitudes, shape (n,).
+Settle = Callable[[FloatArray], Settled]
+
+
+class VisitMeans:
+    """Settles by the mean difference of each visit (paper, step iii)."""
+
+    def __init__(self, seen: Observations) -> None:
+        self._seen = seen
+        self._offset_mag = np.zeros(int(seen.visit.max()) + 1)
+
+    def __call__(self, model_mag: FloatArray) -> Settled:
+        """Return the mean difference of each visit less that of the control detections."""
+        seen = self._seen
+        delta = model_mag - seen.mag
+        count = np.bincount(seen.visit)
+        mean = np.bincount(seen.visit, weights=delta) / np.maximum(count, 1)
+        moved = mean - delta[seen.teaching].mean()
+        change = float(np.max(np.abs(moved - self._offset_mag)))
+        self._offset_mag = moved
+        return Settled(moved[seen.visit], change, seen.used)
 
 
 class Iteration:
@@ -129,6 +182,8 @@ class Iteration:
     predictor : ColourPredictor
         Predicts all stars from control stars' colours.
     settings : IterationSettings
+    settle : callable
+        Finds the offsets of a round.
     report : callable
         Told of each round.
     """
@@ -138,19 +193,20 @@ class Iteration:
         seen: Observations,
         predictor: ColourPredictor,
         settings: IterationSettings,
+        settle: Settle,
         report: Callable[[Round], None],
     ) -> None:
         self._seen, self._predictor, self._settings = seen, predictor, settings
-        self._report = report
+        self._settle, self._report = settle, report
         self.law = constant_law(settings.law.start, settings.law.order)
         self.colour0_mag = np.zeros(seen.stars)
-        self.visit_offset_mag = np.zeros(int(seen.visit.max()) + 1)
+        self.offset_mag = np.zeros(len(seen.mag))
         self.rounds: list[Round] = []
 
     def labels(self) -> FloatArray:
         """Return the control stars' colours with the present law and visit offsets."""
         ratio = self.law.ratio(self.colour0_mag)[self._seen.star]
-        corrected = self._seen.mag + self.visit_offset_mag[self._seen.visit]
+        corrected = self._seen.mag + self.offset_mag
         return star_colours(corrected, ratio, self._seen)
 
     def magnitudes(self) -> FloatArray:
@@ -170,11 +226,11 @@ class Iteration:
 
     def settle_visits(self, number: int) -> float:
         """Do step iii once and return the largest change of a visit offset."""
-        moved = visit_means(self.magnitudes() - self._seen.mag, self._seen)
-        change = float(np.max(np.abs(moved - self.visit_offset_mag)))
-        self.visit_offset_mag = moved
-        self._note(Round(number, 0, None, change))
-        return change
+        settled = self._settle(self.magnitudes())
+        self.offset_mag = settled.offset_mag
+        self._seen = replace(self._seen, used=settled.used)
+        self._note(Round(number, 0, None, settled.change_mag))
+        return settled.change_mag
 
     def only_trend(self, number: int) -> bool:
         """Return whether a round has the trend alone: the visits' errors are still large."""
@@ -186,10 +242,12 @@ class Iteration:
         return "grow" if law_round == 1 and number <= self._settings.regrow_rounds else "hold"
 
     def _refit_law(self) -> float:
-        seen, settings = self._seen, self._settings.law
+        seen, settings, used = self._seen, self._settings.law, self._seen.used
         colour0 = self.colour0_mag[seen.star]
         excess = seen.mag - seen.reference_mag - colour0
-        law = fit_law(colour0, seen.extinction, excess, seen.visit, settings)
+        law = fit_law(
+            colour0[used], seen.extinction[used], excess[used], seen.visit[used], settings
+        )
         change = largest_change(law, self.law, self.colour0_mag, settings)
         self.law = law
         return change
@@ -205,6 +263,7 @@ def iterate(
     plan: TrainingPlan,
     settings: IterationSettings,
     report: Callable[[Round], None],
+    settle: Settle | None = None,
 ) -> ModelMagnitudes:
     """Alternate colour model, reddening law and visit offsets until they settle.
 
@@ -218,13 +277,15 @@ def iterate(
     settings : IterationSettings
     report : callable
         Told of each round.
+    settle : callable, optional
+        Finds the offsets of a round; by default the paper's means by visit.
 
     Raises
     ------
     CalibrationError
         If the reddening law cannot be fitted.
     """
-    state = Iteration(seen, predictor, settings, report)
+    state = Iteration(seen, predictor, settings, settle or VisitMeans(seen), report)
     converged = False
     for number in range(1, settings.max_rounds + 1):
         state.settle_law(number)
