@@ -1,6 +1,7 @@
 """What travels between the rooms: column schemas and read-only tables."""
 
 from scrframe.tables.columns import BY_NAME, STAGES, VOCABULARY, Column, Stage, columns_of
+from scrframe.tables.exposures import LEVELS, ExposureTable
 from scrframe.tables.geometry import Camera, Footprint, chord, unit_vectors
 from scrframe.tables.law import (
     FieldSlopes,
@@ -29,6 +30,7 @@ from scrframe.tables.table import ColumnTable, Detections, Extinctions, Referenc
 __all__ = [
     "BY_NAME",
     "FLAG_BITS",
+    "LEVELS",
     "SPECTRUM_ERRORS_DIAGONAL",
     "SPECTRUM_OUTSIDE_CORRECTION",
     "STAGES",
@@ -38,6 +40,7 @@ __all__ = [
     "ColumnTable",
     "Corrections",
     "Detections",
+    "ExposureTable",
     "Extinctions",
     "FieldSlopes",
     "FittedLevel",
