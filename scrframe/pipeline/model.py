@@ -17,6 +17,7 @@ from scrframe.scr.iteration import (
     Round,
     iterate,
 )
+from scrframe.scr.reddening_law import Fields
 from scrframe.scr.training import ColourPredictor, TrainingPlan
 from scrframe.scr.trend import TrendSettings
 from scrframe.tables import MatchedStars
@@ -76,6 +77,7 @@ def observations(sample: MatchedStars) -> Observations:
         in_control=sample.in_control,
         stars=len(sample.stars),
         used=np.ones(len(detections), dtype=bool),
+        fields=Fields(*detections.codes("field")) if "field" in detections else None,
     )
 
 

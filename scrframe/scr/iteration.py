@@ -8,7 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from scrframe.scr.reddening_law import LawSettings, constant_law, fit_law, largest_change
+from scrframe.scr.reddening_law import (
+    Fields,
+    LawSettings,
+    constant_law,
+    fit_law,
+    held_order,
+    largest_change,
+)
 from scrframe.scr.training import ColourPredictor, Effort, TestScore, TrainingPlan, score
 from scrframe.tables import ReddeningLaw
 
@@ -32,6 +39,8 @@ class Observations:
         Number of stars.
     used : ndarray of bool, shape (n,)
         Detections that train, fit the law and settle the offsets; the others are predicted.
+    fields : Fields, optional
+        Fields of the detections, over which the law may vary.
     """
 
     mag: FloatArray
@@ -43,6 +52,7 @@ class Observations:
     in_control: npt.NDArray[np.bool_]
     stars: int
     used: npt.NDArray[np.bool_]
+    fields: Fields | None = None
 
     @property
     def teaching(self) -> npt.NDArray[np.bool_]:
@@ -99,7 +109,9 @@ class ModelMagnitudes:
 def model_magnitudes(colour0_mag: FloatArray, law: ReddeningLaw, seen: Observations) -> FloatArray:
     """Return u_mod = G_BP + C0 + R E by detection (Eq. 2); `colour0_mag` is by star."""
     colour0 = colour0_mag[seen.star]
-    return np.asarray(seen.reference_mag + colour0 + law.ratio(colour0) * seen.extinction)
+    return np.asarray(
+        seen.reference_mag + colour0 + law.ratio(colour0, seen.extinction) * seen.extinction
+    )
 
 
 def star_colours(corrected_mag: FloatArray, ratio: FloatArray, seen: Observations) -> FloatArray:
@@ -205,7 +217,7 @@ class Iteration:
 
     def labels(self) -> FloatArray:
         """Return the control stars' colours with the present law and visit offsets."""
-        ratio = self.law.ratio(self.colour0_mag)[self._seen.star]
+        ratio = self.law.ratio(self.colour0_mag[self._seen.star], self._seen.extinction)
         corrected = self._seen.mag + self.offset_mag
         return star_colours(corrected, ratio, self._seen)
 
@@ -219,7 +231,7 @@ class Iteration:
         for law_round in range(1, law_settings.max_rounds + 1):
             effort = self._effort(number, law_round)
             self.colour0_mag = self._predictor.predict(self.labels(), effort)
-            change = self._refit_law()
+            change = self._refit_law(effort)
             self._note(Round(number, law_round, change, None))
             if change < law_settings.tolerance:
                 break
@@ -241,14 +253,25 @@ class Iteration:
             return "trend"
         return "grow" if law_round == 1 and number <= self._settings.regrow_rounds else "hold"
 
-    def _refit_law(self) -> float:
-        seen, settings, used = self._seen, self._settings.law, self._seen.used
+    def _refit_law(self, effort: Effort) -> float:
+        seen, used = self._seen, self._seen.used
+        # An order that is chosen anew each time could swing between two, and never settle.
+        settings = self._settings.law
+        if effort == "hold" and self.law.scores:
+            settings = held_order(settings, self.law)
         colour0 = self.colour0_mag[seen.star]
         excess = seen.mag - seen.reference_mag - colour0
         law = fit_law(
-            colour0[used], seen.extinction[used], excess[used], seen.visit[used], settings
+            colour0[used],
+            seen.extinction[used],
+            excess[used],
+            seen.visit[used],
+            settings,
+            seen.fields.take(used) if seen.fields is not None else None,
+            seen.star[used],
         )
-        change = largest_change(law, self.law, self.colour0_mag, settings)
+        law = replace(law, scores=law.scores or self.law.scores)
+        change = largest_change(law, self.law, self.colour0_mag, settings, seen.extinction)
         self.law = law
         return change
 

@@ -1,50 +1,62 @@
-"""The reddening law R(C0) = E(colour) / E, fitted to the Calibration Sample (paper, Eq. 1)."""
+"""The reddening law R(C0, E) = E(colour) / E, fitted to the Calibration Sample (paper, Eq. 1)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from scrframe.errors import CalibrationError
-from scrframe.tables import ReddeningLaw
+from scrframe.scr.law_design import (
+    BoolArray,
+    Codes,
+    Fields,
+    FloatArray,
+    LawData,
+    LawSettings,
+    Sums,
+    check_determined,
+    group_means,
+    terms_of,
+)
+from scrframe.scr.law_order import choose_order
+from scrframe.scr.law_slopes import SlopeFit, SlopeModel
+from scrframe.tables import FieldSlopes, OrderScore, ReddeningLaw
 
-FloatArray = npt.NDArray[np.float64]
+__all__ = ["Fields", "LawSettings", "constant_law", "fit_law", "held_order", "largest_change"]
 
 
-@dataclass(frozen=True)
-class LawSettings:
-    """How the law is fitted; see the survey description's `reddening` block."""
-
-    order: int = 2
-    start: float = 1.39
-    max_rounds: int = 5
-    visit_constants: bool = True
-    tolerance: float = 0.005
-    clip_sigma: float = 3.0
-    clip_rounds: int = 3
-    colour_percentiles: tuple[float, float] = (5.0, 95.0)
-
-
-def constant_law(ratio: float, order: int) -> ReddeningLaw:
+def constant_law(ratio: float, order: int | Literal["auto"]) -> ReddeningLaw:
     """Return the law that an iteration starts from: R the same for all colours."""
+    order = 0 if order == "auto" else order
     coefficients = np.zeros(order + 1)
     coefficients[-1] = ratio
     return ReddeningLaw(coefficients, np.zeros((order + 1, order + 1)), 0.0)
+
+
+def held_order(settings: LawSettings, law: ReddeningLaw) -> LawSettings:
+    """Return settings that name the order of a law, for the rounds that follow its choice."""
+    return replace(settings, order=law.order, extinction_order=law.extinction_order)
 
 
 def fit_law(
     colour0_mag: FloatArray,
     extinction: FloatArray,
     excess_mag: FloatArray,
-    visit: npt.NDArray[np.integer],
+    visit: Codes,
     settings: LawSettings,
+    fields: Fields | None = None,
+    star: Codes | None = None,
 ) -> ReddeningLaw:
-    """Fit E(colour) = (a0 C0^2 + a1 C0 + a2) E + constant by clipped least squares.
+    """Fit E(colour) = R(C0, E) E + constant by clipped least squares.
 
-    With `visit_constants` each visit has a constant of its own, and dM is their mean over
-    detections; a single constant confounds the law with the visits' zero points.
+    R has the powers of C0 up to `order` and of E up to `extinction_order`; ``auto`` chooses
+    by cross-validation over fields (`choose_order`). With `visit_constants` each visit has a
+    constant of its own, and dM is their mean over detections; a single constant confounds
+    the law with the visits' zero points. With `field_slopes` each field's slope on E departs
+    from the law at random (`SlopeModel`), and the covariance has the variation between
+    fields in it.
 
     Parameters
     ----------
@@ -53,64 +65,136 @@ def fit_law(
     visit : ndarray of int, shape (n,)
         Code of the visit of each detection.
     settings : LawSettings
+    fields : Fields, optional
+        Needed for `field_slopes`.
+    star : ndarray of int, shape (n,), optional
+        Star of each detection: repeats of a star share its own deviation, and the
+        covariance counts them accordingly.
 
     Raises
     ------
     CalibrationError
-        If the detections do not determine the law (too few, or no spread in E).
+        If the detections do not determine the law (too few, or no spread in E), or fields
+        are missing.
     """
-    powers = np.arange(settings.order, -1, -1)
-    terms = colour0_mag[:, None] ** powers * extinction[:, None]
+    chosen: tuple[OrderScore, ...] = ()
+    if settings.automatic:
+        chosen = choose_order(colour0_mag, extinction, excess_mag, visit, settings, fields)
+        best = next(score for score in chosen if score.chosen)
+        settings = replace(settings, order=best.order, extinction_order=best.extinction_order)
+    assert settings.order != "auto"
+    assert settings.extinction_order != "auto"
     group = visit if settings.visit_constants else np.zeros(len(visit), dtype=np.int64)
-    kept = np.isfinite(excess_mag) & np.isfinite(terms).all(axis=1)
-    law = constant_law(settings.start, settings.order)
+    terms = terms_of(settings.order, settings.extinction_order)
+    data = LawData.of(colour0_mag, extinction, excess_mag, group, terms)
+    if settings.field_slopes:
+        law = _with_slopes(data, settings, _checked(fields, visit, settings), star)
+    else:
+        law = _plain(data, settings, star)
+    return replace(law, scores=chosen)
+
+
+def _plain(data: LawData, settings: LawSettings, star: Codes | None) -> ReddeningLaw:
+    kept = data.finite
     for _ in range(settings.clip_rounds):
-        coefficients, inverse = _least_squares(terms[kept], excess_mag[kept], group[kept])
-        misfit = excess_mag - terms @ coefficients
-        residual = misfit - _group_means(misfit, group, kept)[group]
-        free = int(kept.sum()) - len(powers) - len(np.unique(group[kept]))
-        sigma = float(np.sqrt(np.sum(residual[kept] ** 2) / max(free, 1)))
-        law = ReddeningLaw(coefficients, inverse * sigma**2, float(np.mean(misfit[kept])))
-        kept = np.abs(residual) <= settings.clip_sigma * sigma
-    return law
+        coefficients, inverse = _least_squares(*data.centred(kept))
+        misfit = data.misfit(coefficients)
+        residual = misfit - group_means(misfit, data.group, kept)[data.group]
+        sigma = float(np.sqrt(np.sum(residual[kept] ** 2) / data.freedom(kept)))
+        used, kept = kept, np.abs(residual) <= settings.clip_sigma * sigma
+    shared = repeat_factor(data, residual, used, star)
+    covariance = inverse * sigma**2 * shared
+    return ReddeningLaw(coefficients, covariance, float(np.mean(misfit[used])), data.terms)
 
 
-def _least_squares(
-    terms: FloatArray, excess_mag: FloatArray, group: npt.NDArray[np.integer]
-) -> tuple[FloatArray, FloatArray]:
-    """Return coefficients and (A^T A)^-1 with a free constant for each group."""
-    if len(terms) <= terms.shape[1] + len(np.unique(group)):
-        raise CalibrationError(f"{len(terms)} detections are too few to fit the reddening law")
-    everything = np.ones(len(group), dtype=bool)
-    centred = np.column_stack(
-        [column - _group_means(column, group, everything)[group] for column in terms.T]
+def _least_squares(design: FloatArray, excess_mag: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return coefficients and (A^T A)^-1 of centred equations."""
+    normal = design.T @ design
+    check_determined(normal)
+    inverse = np.asarray(np.linalg.inv(normal), dtype=np.float64)
+    return inverse @ (design.T @ excess_mag), inverse
+
+
+def _with_slopes(
+    data: LawData, settings: LawSettings, fields: Fields, star: Codes | None
+) -> ReddeningLaw:
+    kept, blocks, shared = data.finite, len(fields.name), 1.0
+    column = data.terms.index((0, 0))
+    for _ in range(settings.clip_rounds):
+        sums = Sums.over(*data.centred(kept), fields.code[kept], blocks)
+        # The second time with the repeats of stars counted for what they are worth.
+        for _ in range(2):
+            model = SlopeModel(sums.scaled(1 / shared), column, data.freedom(kept) / shared)
+            fit = model.solve()
+            misfit = data.misfit(fit.coefficients) - fit.slope[fields.code] * data.design[:, column]
+            residual = misfit - group_means(misfit, data.group, kept)[data.group]
+            shared = repeat_factor(data, residual, kept, star)
+        used, kept = kept, np.abs(residual) <= settings.clip_sigma * fit.noise_mag
+    slopes = _slope_table(fit, fields, sums.count > 0)
+    offset = float(np.mean(misfit[used]))
+    return ReddeningLaw(fit.coefficients, fit.covariance, offset, data.terms, slopes=slopes)
+
+
+def _slope_table(fit: SlopeFit, fields: Fields, seen: BoolArray) -> FieldSlopes:
+    names = tuple(name for name, there in zip(fields.name, seen, strict=True) if there)
+    slope, err, free, free_err = (
+        part[seen] for part in (fit.slope, fit.err, fit.free, fit.free_err)
     )
-    target = excess_mag - _group_means(excess_mag, group, everything)[group]
-    normal = centred.T @ centred
-    scale = np.sqrt(np.diag(normal))
-    if not np.all(scale > 0) or np.linalg.cond(normal / np.outer(scale, scale)) > 1e12:
+    return FieldSlopes(names, slope, err, free, free_err, fit.sd)
+
+
+def repeat_factor(
+    data: LawData, residual_mag: FloatArray, kept: BoolArray, star: Codes | None
+) -> float:
+    """Return by how much repeats of stars raise the variance of a slope on E, at least 1.
+
+    The score of a slope is the sum of E (less its visit's mean) times residual; its variance
+    is that of independent stars, not of independent detections.
+    """
+    if star is None:
+        return 1.0
+    column = data.design[kept][:, data.terms.index((0, 0))]
+    group, everything = data.group[kept], np.ones(int(kept.sum()), dtype=bool)
+    score = (column - group_means(column, group, everything)[group]) * residual_mag[kept]
+    by_star = np.bincount(star[kept], score)
+    alone = float(score @ score)
+    return max(float(by_star @ by_star) / alone, 1.0) if alone > 0 else 1.0
+
+
+def _checked(fields: Fields | None, visit: Codes, settings: LawSettings) -> Fields:
+    if fields is None:
         raise CalibrationError(
-            "the reddening law is not determined: the extinctions (or colours) of the"
-            " Calibration Sample hardly differ within visits; lower `reddening.order`"
+            "reddening.field_slopes needs the field of each visit, which the catalogues do not"
+            " give; leave it out, or let the loader supply the column `field`"
         )
-    inverse = np.linalg.inv(normal)
-    return inverse @ (centred.T @ target), inverse
-
-
-def _group_means(
-    values: FloatArray, group: npt.NDArray[np.integer], keep: npt.NDArray[np.bool_]
-) -> FloatArray:
-    """Return the mean of the kept values of each group; 0 for a group without any."""
-    width = int(group.max()) + 1 if len(group) else 0
-    total = np.bincount(group[keep], weights=values[keep], minlength=width)
-    count = np.bincount(group[keep], minlength=width)
-    return total / np.maximum(count, 1)
+    if not settings.visit_constants:
+        raise CalibrationError(
+            "reddening.field_slopes needs a constant for each visit; set"
+            " `reddening.visit_constants: true`"
+        )
+    pairs = np.unique(np.stack([visit, fields.code]), axis=1)
+    many = pairs.shape[1] - len(np.unique(pairs[0]))
+    if many:
+        raise CalibrationError(
+            f"reddening.field_slopes: {many} visits have detections in more than one field;"
+            " the column `field` must be the same all over a visit"
+        )
+    return fields
 
 
 def largest_change(
-    new: ReddeningLaw, old: ReddeningLaw, colour0_mag: FloatArray, settings: LawSettings
+    new: ReddeningLaw,
+    old: ReddeningLaw,
+    colour0_mag: FloatArray,
+    settings: LawSettings,
+    extinction: FloatArray | None = None,
 ) -> float:
-    """Return the largest change of R over the central range of intrinsic colours."""
+    """Return the largest change of R over the central range of C0, at the median E.
+
+    `colour0_mag` is by star; `extinction`, by star or detection, may be left out where
+    neither law depends on E.
+    """
     low, high = np.percentile(colour0_mag, settings.colour_percentiles)
     grid = np.linspace(low, high, 21)
-    return float(np.max(np.abs(new.ratio(grid) - old.ratio(grid))))
+    middle = None if extinction is None else np.full(len(grid), np.median(extinction))
+    return float(np.max(np.abs(new.ratio(grid, middle) - old.ratio(grid, middle))))
