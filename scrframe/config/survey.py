@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, PrivateAttr, field_validator
 
-from scrframe.config.base import CutText, Label, Real, Settings, Switch, Whole, as_written
+from scrframe.config.base import CutText, Label, Settings, Whole, as_written
 from scrframe.config.document import escape, reads_as_text
 from scrframe.config.plugin_blocks import (
     ColourModelBlock,
@@ -22,6 +22,7 @@ from scrframe.config.plugin_blocks import (
     ReferenceBlock,
     WriterBlock,
 )
+from scrframe.config.reddening import ReddeningSettings
 from scrframe.config.simulation import SimulationSettings
 from scrframe.units import InUnit
 
@@ -68,40 +69,6 @@ class SelectionSettings(Settings):
     control: tuple[CutText, ...] = Field(
         min_length=1, description="Further cuts of the Control Sample, which trains the model."
     )
-
-
-class ReddeningSettings(Settings):
-    """The reddening law R(C0) and the rounds of fitting it (paper, Eq. 1 and 4)."""
-
-    order: Whole = Field(default=2, ge=0, le=5, description="Order of the polynomial R(C0).")
-    start: Real = Field(default=1.39, description="R of the first round.")
-    max_rounds: Whole = Field(default=5, ge=1, description="Largest number of rounds.")
-    tolerance: Real = Field(
-        default=0.005,
-        gt=0,
-        description="Largest change of R, over the range of C0, of a settled law.",
-    )
-    visit_constants: Switch = Field(
-        default=True, description="One free constant a visit; false: one for all, as in the paper."
-    )
-    clip_sigma: Real = Field(
-        default=3.0,
-        gt=0,
-        description="Residuals beyond this many standard deviations are left out.",
-    )
-    clip_rounds: Whole = Field(default=3, ge=1, description="Rounds of fitting and clipping.")
-    colour_percentiles: tuple[
-        Annotated[Real, Field(ge=0, le=100)], Annotated[Real, Field(ge=0, le=100)]
-    ] = Field(
-        default=(5.0, 95.0), description="Range of C0, in per cent, over which laws are compared."
-    )
-
-    @field_validator("colour_percentiles")
-    @classmethod
-    def _ascending(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if value[0] >= value[1]:
-            raise ValueError("must ascend")
-        return value
 
 
 class OffsetSettings(Settings):

@@ -39,6 +39,8 @@ def law_settings(chosen: Chosen) -> LawSettings:
     block = chosen.survey.reddening
     return LawSettings(
         order=block.order,
+        extinction_order=block.extinction_order,
+        field_slopes=block.field_slopes,
         start=block.start,
         max_rounds=block.max_rounds,
         visit_constants=block.visit_constants,
