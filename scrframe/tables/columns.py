@@ -56,6 +56,10 @@ def _extinction(name: str, unit: str, kind: Kind, doc: str) -> Column:
     return Column(name, unit, kind, doc, "extinction")
 
 
+def _modelled(name: str, unit: str, kind: Kind, doc: str) -> Column:
+    return Column(name, unit, kind, doc, "spectrum", derived=True)
+
+
 VOCABULARY: tuple[Column, ...] = (
     # --- what a survey loader supplies, one row a detection -------------------------------
     _detection("visit", "", "category", "Key of the visit (one exposure of the camera)."),
@@ -78,6 +82,13 @@ VOCABULARY: tuple[Column, ...] = (
     _detection("exposure_time", "s", "float64", "Exposure time of the visit."),
     _detection("gal_l", "deg", "float64", "Galactic longitude.", derived=True),
     _detection("gal_b", "deg", "float64", "Galactic latitude.", derived=True),
+    _detection(
+        "season",
+        "",
+        "int32",
+        "Observing season, October to September (UTC), named by the year in which it begins.",
+        derived=True,
+    ),
     # --- what a reference catalogue supplies, one row a star ------------------------------
     _reference("source_id", "", "int64", "Identifier of the matched reference star."),
     _reference("ref_ra", "deg", "float64", "Catalogue right ascension at `ref_epoch`."),
@@ -94,6 +105,8 @@ VOCABULARY: tuple[Column, ...] = (
     _reference("match_distance", "arcsec", "float64", "Distance of the match.", derived=True),
     _reference("bp_rp", "mag", "float64", "Gaia colour G_BP - G_RP.", derived=True),
     _reference("colour", "mag", "float64", "Observed colour, mag - reference_mag.", derived=True),
+    _reference("star_ra", "deg", "float64", "`ref_ra` of the matched star.", derived=True),
+    _reference("star_dec", "deg", "float64", "`ref_dec` of the matched star.", derived=True),
     # --- what an extinction catalogue supplies, one row a star ----------------------------
     _extinction("extinction", "mag", "float64", "Extinction E of the star, in the curve's unit."),
     _extinction("extinction_err", "mag", "float64", "Error of the extinction."),
@@ -101,8 +114,15 @@ VOCABULARY: tuple[Column, ...] = (
     _extinction("teff", "K", "float64", "Effective temperature."),
     _extinction("logg", "dex", "float64", "Surface gravity."),
     _extinction("feh", "dex", "float64", "Metallicity [Fe/H]."),
-    # --- what the spectra supply ----------------------------------------------------------
-    Column("xp_snr", "", "float64", "Median S/N of the spectrum over its grid.", "spectrum", True),
+    # --- what the spectra supply, and the colours modelled from them ----------------------
+    _modelled("xp_snr", "", "float64", "Median S/N of the spectrum over its grid."),
+    _modelled("colour0", "mag", "float64", "Intrinsic colour C0, as modelled."),
+    _modelled(
+        "predicted_mag",
+        "mag",
+        "float64",
+        "Model magnitude less the correction: what the survey would observe.",
+    ),
 )
 
 BY_NAME: dict[str, Column] = {column.name: column for column in VOCABULARY}

@@ -1,4 +1,4 @@
-"""From the syntax tree of a cut to an expression of Arrow's engine.
+"""From the syntax tree of a cut, or of plain arithmetic, to an expression of Arrow's engine.
 
 Every value that the expression reads or computes is also tested for null and NaN, since
 the engine would let some of them pass (``not (NaN > 1)`` is true, ``NaN ** 0`` is 1).
@@ -66,6 +66,33 @@ def build(tree: ast.expr, operands: Mapping[str, Operand]) -> pc.Expression:
     for valid in builder.valid:
         passes = pc.and_kleene(passes, valid)
     return passes
+
+
+def build_number(tree: ast.expr, operands: Mapping[str, Operand]) -> pc.Expression:
+    """Return the expression of a number that arithmetic on columns makes.
+
+    It is NaN where a column that it reads, or the base or exponent of a power, is null or NaN.
+
+    Parameters
+    ----------
+    tree : ast.expr
+        Syntax tree of the arithmetic.
+    operands : mapping of str to Operand
+        What each column is; a column that is not listed may be anything.
+
+    Raises
+    ------
+    CutSyntaxError
+        If the tree holds what the language does not, or a column is used as what it is not.
+    """
+    builder = _Builder(operands)
+    value = builder.number(tree)
+    if not builder.names:
+        raise CutSyntaxError("names no column")
+    valid = builder.valid[0]
+    for further in builder.valid[1:]:
+        valid = pc.and_kleene(valid, further)
+    return pc.if_else(valid, value, pc.scalar(float("nan")))
 
 
 class _Builder:

@@ -3,13 +3,14 @@
 The grammar is a small part of Python's (its parser is used, nothing is ever evaluated by
 Python): numbers, column names, ``+ - * / **``, unary minus, ``abs()``, comparisons (also
 chained), ``and``, ``or``, ``not``, and text in comparisons with label columns.
+An `Expression` is the arithmetic alone.
 """
 
 from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -20,7 +21,7 @@ from pyarrow import acero
 
 from scrframe.errors import ConfigError
 from scrframe.tables.columns import BY_NAME, STAGES, Column, Stage
-from scrframe.tables.cut_expression import CutSyntaxError, Operand, build
+from scrframe.tables.cut_expression import CutSyntaxError, Operand, build, build_number
 from scrframe.tables.names import did_you_mean
 from scrframe.tables.table import ColumnTable
 
@@ -61,9 +62,7 @@ class Cut:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the columns used, each once, in the order of their first use."""
-        nodes = (node for node in ast.walk(_tree(self.text)) if isinstance(node, ast.Name))
-        ordered = sorted(nodes, key=lambda node: (node.lineno, node.col_offset))
-        return tuple(dict.fromkeys(node.id for node in ordered if node.id != "abs"))
+        return _names(self.text)
 
     def stage(self, own_columns: Iterable[Column] = ()) -> Stage:
         """Return the step of a run after which all columns of the cut exist.
@@ -94,30 +93,96 @@ class Cut:
             If the table lacks a column or holds it in a type that the cut cannot use.
         """
         columns = {name: _column(table, name) for name in self.names}
-        expression = self._build({name: _operand(name, c.type) for name, c in columns.items()})
-        plan = acero.Declaration.from_sequence(
-            [
-                acero.Declaration("table_source", acero.TableSourceNodeOptions(pa.table(columns))),
-                acero.Declaration("project", acero.ProjectNodeOptions([expression], ["passes"])),
-            ]
-        )
-        passes = plan.to_table(use_threads=False).column("passes").fill_null(False)
+        passes = _project(columns, self._build(_operands(columns))).fill_null(False)
         return np.asarray(passes.to_numpy(), dtype=bool)
 
     def _build(self, operands: Mapping[str, Operand]) -> pa.compute.Expression:
-        try:
-            return build(_tree(self.text), operands)
-        except CutSyntaxError as error:
-            problem = str(error)
-        except RecursionError:
-            problem = "is nested too deeply"
-        raise ConfigError(f'cut "{" ".join(self.text.split())}": {problem}')
+        return _built("cut", self.text, build, operands)
+
+
+@dataclass(frozen=True)
+class Expression:
+    """Arithmetic on columns, in the language of cuts.
+
+    Attributes
+    ----------
+    text : str
+        The arithmetic as written, such as ``extinction * colour0``.
+
+    Raises
+    ------
+    ConfigError
+        If the text is no arithmetic, or names no column.
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        self._build({})
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns used, each once, in the order of their first use."""
+        return _names(self.text)
+
+    def evaluate(self, table: ColumnTable) -> npt.NDArray[np.float64]:
+        """Return the value of each row, shape (n,), NaN where it has none.
+
+        Raises
+        ------
+        ConfigError
+            If the table lacks a column or holds it in a type that arithmetic cannot use.
+        """
+        columns = {name: _column(table, name) for name in self.names}
+        values = _project(columns, self._build(_operands(columns))).fill_null(float("nan"))
+        return np.asarray(values.to_numpy(), dtype=np.float64)
+
+    def _build(self, operands: Mapping[str, Operand]) -> pa.compute.Expression:
+        return _built("expression", self.text, build_number, operands)
 
 
 def unknown_column(name: str, known: Iterable[str]) -> str:
     """Return the message for a name that is no column."""
     names = sorted(known)
     return f'unknown column "{name}"{did_you_mean(name, names)} (known: {", ".join(names)})'
+
+
+def _names(text: str) -> tuple[str, ...]:
+    nodes = (node for node in ast.walk(_tree(text)) if isinstance(node, ast.Name))
+    ordered = sorted(nodes, key=lambda node: (node.lineno, node.col_offset))
+    return tuple(dict.fromkeys(node.id for node in ordered if node.id != "abs"))
+
+
+def _built(
+    what: str,
+    text: str,
+    builder: Callable[[ast.expr, Mapping[str, Operand]], pa.compute.Expression],
+    operands: Mapping[str, Operand],
+) -> pa.compute.Expression:
+    try:
+        return builder(_tree(text), operands)
+    except CutSyntaxError as error:
+        problem = str(error)
+    except RecursionError:
+        problem = "is nested too deeply"
+    raise ConfigError(f'{what} "{" ".join(text.split())}": {problem}')
+
+
+def _project(
+    columns: Mapping[str, pa.ChunkedArray], expression: pa.compute.Expression
+) -> pa.ChunkedArray:
+    """Return the value of an expression in each row."""
+    plan = acero.Declaration.from_sequence(
+        [
+            acero.Declaration("table_source", acero.TableSourceNodeOptions(pa.table(columns))),
+            acero.Declaration("project", acero.ProjectNodeOptions([expression], ["value"])),
+        ]
+    )
+    return plan.to_table(use_threads=False).column("value")
+
+
+def _operands(columns: Mapping[str, pa.ChunkedArray]) -> dict[str, Operand]:
+    return {name: _operand(name, column.type) for name, column in columns.items()}
 
 
 @lru_cache(maxsize=1024)

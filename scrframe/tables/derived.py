@@ -1,4 +1,4 @@
-"""Columns that follow from others: Galactic coordinates and colours."""
+"""Columns that follow from others: Galactic coordinates, seasons and colours."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from scrframe.errors import DataError
 from scrframe.tables.columns import BY_NAME, Stage
@@ -15,15 +16,25 @@ from scrframe.tables.table import ColumnTable
 FloatArray = npt.NDArray[np.float64]
 T = TypeVar("T", bound=ColumnTable)
 
-#: What each derived column is made from; those without inputs come with the match or spectra.
+#: What each derived column is made from; those without inputs come with the match, the spectra
+#: or the colour model.
 INPUTS: dict[str, tuple[str, ...]] = {
     "gal_l": ("ra", "dec"),
     "gal_b": ("ra", "dec"),
+    "season": ("mjd",),
     "bp_rp": ("bp_mag", "rp_mag"),
     "colour": ("mag", "reference_mag"),
     "match_distance": (),
+    "star_ra": (),
+    "star_dec": (),
     "xp_snr": (),
+    "colour0": (),
+    "predicted_mag": (),
 }
+#: 1 January 1970 as a Modified Julian date, from which numpy counts its dates.
+_MJD_1970 = 40587
+#: Months from 1 January to the beginning of a season.
+_SEASON_MONTHS = 9
 
 
 def derive(table: T, stage: Stage, names: Collection[str] | None = None) -> T:
@@ -57,15 +68,26 @@ def derive(table: T, stage: Stage, names: Collection[str] | None = None) -> T:
         and name not in table
         and all(source in table for source in inputs)
     ]
-    columns: dict[str, FloatArray] = {}
+    columns: dict[str, FloatArray | pa.Array] = {}
     if "gal_l" in wanted or "gal_b" in wanted:
         galactic = _galactic(table["ra"], table["dec"])
         columns.update((name, galactic[name]) for name in ("gal_l", "gal_b") if name in wanted)
+    if "season" in wanted:
+        columns["season"] = _season(table["mjd"])
     if "bp_rp" in wanted:
         columns["bp_rp"] = table["bp_mag"] - table["rp_mag"]
     if "colour" in wanted:
         columns["colour"] = table["mag"] - table["reference_mag"]
     return table.with_columns(columns) if columns else table
+
+
+def _season(mjd: FloatArray) -> pa.Array:
+    """Return the season of each date, null where there is no date."""
+    dated = np.isfinite(mjd)
+    days = np.floor(np.where(dated, mjd, _MJD_1970)).astype(np.int64) - _MJD_1970
+    months = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+    years = 1970 + (months - _SEASON_MONTHS) // 12
+    return pa.array(years.astype(np.int32), mask=~dated)
 
 
 def _galactic(ra_deg: FloatArray, dec_deg: FloatArray) -> dict[str, FloatArray]:
