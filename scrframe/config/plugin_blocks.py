@@ -133,6 +133,19 @@ class LevelBlock(FlatBlock):
     parent: str | None = Field(
         default=None, description="Level on which a detection falls back, one that stands before."
     )
+    mode: Literal["joint", "sequential"] | None = Field(
+        default=None, description="The only mode in which the level takes part; by default both."
+    )
+    sd: Annotated[float, InUnit("mag")] = Field(
+        default=as_written("20 mmag"),
+        validate_default=True,
+        gt=0,
+        description="Standard deviation of its offsets, from which mode joint starts, and which"
+        " decides where the data do not.",
+    )
+    hold_sd: Switch = Field(
+        default=False, description="Whether mode joint keeps `sd` instead of estimating it."
+    )
 
 
 class WriterBlock(PluginBlock):

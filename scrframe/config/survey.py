@@ -12,6 +12,7 @@ from pydantic import Field, PrivateAttr, field_validator
 
 from scrframe.config.base import CutText, Label, Settings, Whole, as_written
 from scrframe.config.document import escape, reads_as_text
+from scrframe.config.joint import JointSettings
 from scrframe.config.plugin_blocks import (
     ColourModelBlock,
     CurveBlock,
@@ -27,11 +28,36 @@ from scrframe.config.simulation import SimulationSettings
 from scrframe.units import InUnit
 
 DEFAULT_ROOT = "${SCRFRAME_DATA:-sample}"
-#: The paper's three levels.
+#: The paper's three levels; mode joint splits the CCDs' part, and has nuisance terms.
 DEFAULT_LEVELS: tuple[dict[str, Any], ...] = (
-    {"name": "visit", "kind": "group", "by": ["visit"]},
+    {"name": "visit", "kind": "group", "by": ["visit"], "sd": "60 mmag"},
+    {"name": "ccd_static", "kind": "group", "by": ["ccd"], "mode": "joint"},
+    {
+        "name": "ccd_drift",
+        "kind": "random_walk",
+        "by": ["ccd"],
+        "step": "180 d",
+        "mode": "joint",
+        "sd": "10 mmag",
+    },
     {"name": "ccd", "kind": "group", "by": ["visit", "ccd"]},
-    {"name": "pixel", "kind": "bin", "by": ["ccd"], "size": "256 pix"},
+    {"name": "pixel", "kind": "bin", "by": ["ccd"], "size": "256 pix", "sd": "10 mmag"},
+    {
+        "name": "law",
+        "kind": "slope",
+        "of": ["extinction", "extinction * colour0", "extinction * colour0**2"],
+        "by": [],
+        "prior": "flat",
+        "mode": "joint",
+    },
+    {
+        "name": "field_slope",
+        "kind": "slope",
+        "of": ["extinction"],
+        "by": ["field"],
+        "mode": "joint",
+    },
+    {"name": "sky", "kind": "sky_cell", "size": "0.5 deg", "mode": "joint", "sd": "5 mmag"},
 )
 #: The stars that fix u_ZP in the paper.
 DEFAULT_ZERO_POINT = ("mag > 14", "mag < 17", "colour > 1", "colour < 2", "extinction < 1")
@@ -74,13 +100,16 @@ class SelectionSettings(Settings):
 class OffsetSettings(Settings):
     """The hierarchy of offsets."""
 
-    mode: Literal["sequential"] = Field(
-        default="sequential", description="How the levels are solved: one after the other."
+    mode: Literal["joint", "sequential"] = Field(
+        default="joint",
+        description="How the levels are solved: all at once, or the paper's means one after the"
+        " other.",
     )
     min_stars: Whole = Field(
         default=20,
         ge=1,
-        description="Detections of the Calibration Sample that a group needs for an offset.",
+        description="Detections of the Calibration Sample that a group needs for an offset of"
+        " its own in mode sequential.",
     )
     max_rounds: Whole = Field(
         default=5, ge=1, description="Largest number of rounds of colour model and visit offsets."
@@ -94,13 +123,11 @@ class OffsetSettings(Settings):
         min_length=1,
         description="Levels, in the order in which they are solved.",
     )
+    joint: JointSettings = Field(default=as_written({}), validate_default=True)
 
-    @field_validator("mode", mode="before")
-    @classmethod
-    def _known_mode(cls, value: Any) -> Any:
-        if value == "joint":
-            raise ValueError('is "joint", which is not yet available; use "sequential"')
-        return value
+    def active_levels(self) -> tuple[LevelBlock, ...]:
+        """Return the levels that take part in the chosen mode."""
+        return tuple(level for level in self.levels if level.mode in (None, self.mode))
 
     @field_validator("levels")
     @classmethod
@@ -109,7 +136,7 @@ class OffsetSettings(Settings):
         for level in levels:
             if level.name in before:
                 raise ValueError(f'has two levels called "{level.name}"')
-            if level.name in ("total", "none"):
+            if level.name in ("total", "total_err", "level", "none", "constant"):
                 raise ValueError(f'has a level called "{level.name}", a reserved word')
             if level.parent is not None and level.parent not in before:
                 raise ValueError(

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
-from scrframe.tables import FLAG_BITS, Corrections, Detections, Solution
+from scrframe.tables import (
+    CORRECTION_LEVELS,
+    FLAG_BITS,
+    LEVELS,
+    Corrections,
+    Detections,
+    ExposureTable,
+    LevelDesign,
+    OffsetTable,
+    PhotometricError,
+    Solution,
+)
+
+FloatArray = npt.NDArray[np.float64]
 
 
 def apply_solution(solution: Solution, detections: Detections) -> Corrections:
@@ -21,9 +36,21 @@ def apply_solution(solution: Solution, detections: Detections) -> Corrections:
     Returns
     -------
     Corrections
-        A detection for which any level has no offset, or of a visit that the solution does
-        not know, has a NaN total and a flag.
+        Of mode sequential: a detection for which any level has no offset, or of a visit that
+        the solution does not know, has a NaN total and a flag. Of mode joint: every
+        detection of a known visit has a total, its error and the level it came from.
     """
+    if solution.exposures is None:
+        corrections = _sum_of_levels(solution, detections)
+    else:
+        corrections = _of_exposures(solution, solution.exposures, detections)
+    flags = corrections.flags
+    flags[unknown_visits(solution, detections)] |= FLAG_BITS["unknown_visit"]
+    flags[~np.isfinite(detections["mag"])] |= FLAG_BITS["no_magnitude"]
+    return corrections
+
+
+def _sum_of_levels(solution: Solution, detections: Detections) -> Corrections:
     flags = np.zeros(len(detections), dtype=np.int32)
     total = np.full(len(detections), solution.zero_point_mag)
     by_level = {}
@@ -35,10 +62,88 @@ def apply_solution(solution: Solution, detections: Detections) -> Corrections:
         flags[np.isnan(offset)] |= _few_stars(level.fitted.name)
         by_level[level.fitted.name] = offset
         total = total + offset
-    unknown = unknown_visits(solution, detections)
-    flags[unknown] |= FLAG_BITS["unknown_visit"]
-    flags[~np.isfinite(detections["mag"])] |= FLAG_BITS["no_magnitude"]
     return Corrections(by_level, total, flags)
+
+
+@dataclass(frozen=True)
+class _MapPart:
+    """Offsets of a map over a detector, by detection; `own` where stars have seen it."""
+
+    offset_mag: FloatArray
+    err_mag: FloatArray
+    own: npt.NDArray[np.bool_]
+
+
+def _of_exposures(
+    solution: Solution, exposures: ExposureTable, detections: Detections
+) -> Corrections:
+    row = exposures.find(detections)
+    known = row >= 0
+    row = np.maximum(row, 0)
+    offset, err, sys = (
+        np.where(known, values[row], np.nan)
+        for values in (exposures.offset_mag, exposures.err_mag, exposures.sys_mag)
+    )
+    visit = np.where(known, exposures.visit_mag[row], np.nan)
+    by_level = {"visit": visit, "ccd": offset - visit}
+    squares, finest = err**2, np.zeros(len(detections), dtype=bool)
+    for level in solution.levels:
+        if level.applied:
+            part = _map_part(level.fitted.design(detections), level.offsets)
+            by_level[level.fitted.name] = np.where(known, part.offset_mag, np.nan)
+            offset, squares = offset + part.offset_mag, squares + part.err_mag**2
+            finest |= part.own
+    names = np.array([CORRECTION_LEVELS.index(name) for name in LEVELS], dtype=np.int16)
+    codes = {name: number for number, name in enumerate(LEVELS)}
+    of_row = names[np.array([codes[name] for name in exposures.level.tolist()], dtype=np.int64)]
+    level_code = np.where(known, of_row[row] if len(of_row) else 0, 0).astype(np.int16)
+    level_code[known & finest & (level_code == CORRECTION_LEVELS.index("ccd"))] = (
+        CORRECTION_LEVELS.index("pixel")
+    )
+    flags = np.zeros(len(detections), dtype=np.int32)
+    flags[level_code > CORRECTION_LEVELS.index("ccd")] |= FLAG_BITS["fallback"]
+    return Corrections(
+        by_level,
+        offset + solution.zero_point_mag,
+        flags,
+        _errors(np.sqrt(squares), sys, detections, solution.photometry),
+        level_code,
+    )
+
+
+def _map_part(design: LevelDesign, offsets: OffsetTable) -> _MapPart:
+    """Return a map's offsets; where the map has no column a detection gets none of it."""
+    weights = design.weights
+    own = np.asarray(abs(weights) @ (offsets.count > 0).astype(float)) > 0
+    return _MapPart(np.asarray(weights @ offsets.offset_mag), map_error(design, offsets), own)
+
+
+def map_error(design: LevelDesign, offsets: OffsetTable) -> FloatArray:
+    """Return the error of a level's offsets by detection, shape (n,), in mag.
+
+    Neighbouring nodes of a map err together: weights that sum to one add errors linearly,
+    which bounds the error from above and is exact for bins. Terms of a polynomial are
+    nearly orthogonal and add in quadrature.
+    """
+    weights = design.weights
+    if np.all(weights.data >= 0):
+        return np.asarray(weights @ offsets.err_mag)
+    return np.asarray(np.sqrt(weights.power(2) @ offsets.err_mag**2))
+
+
+def _errors(
+    err_mag: FloatArray,
+    sys_mag: FloatArray,
+    detections: Detections,
+    photometry: PhotometricError | None,
+) -> dict[str, FloatArray]:
+    catalogued = detections["mag_err"]
+    noise = catalogued**2 if photometry is None else photometry.variance(catalogued)
+    return {
+        "offset_total_err": err_mag,
+        "mag_cal_err": np.sqrt(err_mag**2 + noise),
+        "mag_cal_sys": sys_mag,
+    }
 
 
 def unknown_visits(solution: Solution, detections: Detections) -> npt.NDArray[np.bool_]:

@@ -88,7 +88,7 @@ def level_columns(survey: SurveyDescription, registry: Registry) -> tuple[str, .
     """Return the columns of detections that the offset levels of a description read."""
     return tuple(
         name
-        for block in survey.offsets.levels
+        for block in survey.offsets.active_levels()
         for name in registry.get(OffsetLevel, block.kind).needs(block.settings)
         if name not in DETECTION_REQUIRED
     )
@@ -159,7 +159,9 @@ def choose(survey: SurveyDescription, registry: Registry) -> Chosen:
         extinctions=registry.get(ExtinctionCatalogue, survey.extinction.values.kind),
         curve=registry.get(ExtinctionCurve, survey.extinction.curve.kind),
         backend=registry.get(ColourModel, survey.colour_model.kind),
-        levels=tuple(registry.get(OffsetLevel, block.kind) for block in survey.offsets.levels),
+        levels=tuple(
+            registry.get(OffsetLevel, block.kind) for block in survey.offsets.active_levels()
+        ),
         writers=tuple(
             ChosenWriter(registry.get(Writer, block.kind), block.settings)
             for block in survey.writers

@@ -223,7 +223,7 @@ class _Calibration:
 
     def _write_solution(self, solution: Solution) -> None:
         folder = self._space.run / "solution"
-        levels = self._chosen.survey.offsets.levels
+        levels = self._chosen.survey.offsets.active_levels()
         settings = {block.name: block.settings.model_dump(mode="json") for block in levels}
         write_solution(folder, solution, settings)
         write_text(folder / "description.yaml", self._chosen.survey.as_yaml())

@@ -87,16 +87,16 @@ def solve(
     delta = model.model_mag - sample.detections["mag"]
     fitted = tuple(
         descriptor.prepare(block.name, sample, block.settings)
-        for descriptor, block in zip(chosen.levels, offsets.levels, strict=True)
+        for descriptor, block in zip(chosen.levels, offsets.active_levels(), strict=True)
     )
-    for level, block in zip(fitted, offsets.levels, strict=True):
+    for level, block in zip(fitted, offsets.active_levels(), strict=True):
         level.parent = block.parent
     problem = OffsetProblem(fitted, sample.detections, delta, offsets.min_stars)
     solved = SOLVERS[offsets.mode](problem)
     zero_point = mean_zero_point(sample, delta - solved.total_mag, chosen.survey.zero_point)
     levels = tuple(
         SolvedLevel(level, block.kind, table)
-        for level, block, table in zip(fitted, offsets.levels, solved.tables, strict=True)
+        for level, block, table in zip(fitted, offsets.active_levels(), solved.tables, strict=True)
     )
     return Solution(levels, zero_point, model.law, visits, provenance)
 

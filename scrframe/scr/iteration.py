@@ -162,8 +162,8 @@ class Settled:
     used: npt.NDArray[np.bool_]
 
 
-#: Finds offsets from model magnitudes, shape (n,).
-Settle = Callable[[FloatArray], Settled]
+#: Finds offsets from model magnitudes, shape (n,), and intrinsic colours of stars, shape (s,).
+Settle = Callable[[FloatArray, FloatArray], Settled]
 
 
 class VisitMeans:
@@ -173,7 +173,7 @@ class VisitMeans:
         self._seen = seen
         self._offset_mag = np.zeros(int(seen.visit.max()) + 1)
 
-    def __call__(self, model_mag: FloatArray) -> Settled:
+    def __call__(self, model_mag: FloatArray, colour0_mag: FloatArray) -> Settled:
         """Return the mean difference of each visit less that of the control detections."""
         seen = self._seen
         delta = model_mag - seen.mag
@@ -238,7 +238,7 @@ class Iteration:
 
     def settle_visits(self, number: int) -> float:
         """Do step iii once and return the largest change of a visit offset."""
-        settled = self._settle(self.magnitudes())
+        settled = self._settle(self.magnitudes(), self.colour0_mag)
         self.offset_mag = settled.offset_mag
         self._seen = replace(self._seen, used=settled.used)
         self._note(Round(number, 0, None, settled.change_mag))

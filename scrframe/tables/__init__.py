@@ -14,9 +14,11 @@ from scrframe.tables.levels import FittedLevel, LevelDesign, Role
 from scrframe.tables.matched import MatchedStars
 from scrframe.tables.simulated import SimulatedStars, SimulatedVisit
 from scrframe.tables.solution import (
+    CORRECTION_LEVELS,
     FLAG_BITS,
     Corrections,
     OffsetTable,
+    PhotometricError,
     Solution,
     SolvedLevel,
 )
@@ -29,6 +31,7 @@ from scrframe.tables.table import ColumnTable, Detections, Extinctions, Referenc
 
 __all__ = [
     "BY_NAME",
+    "CORRECTION_LEVELS",
     "FLAG_BITS",
     "LEVELS",
     "SPECTRUM_ERRORS_DIAGONAL",
@@ -50,6 +53,7 @@ __all__ = [
     "MatchedStars",
     "OffsetTable",
     "OrderScore",
+    "PhotometricError",
     "ReddeningLaw",
     "ReferenceStars",
     "Role",

@@ -92,6 +92,15 @@ class ExposureTable:
         found = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
         return np.where(inside & (keys[found] == wanted), rows[found], -1)
 
+    @cached_property
+    def visit_mag(self) -> FloatArray:
+        """Return the offset of each exposure's visit, shape (e,): its mean over detections."""
+        code = np.unique(self.visit, return_inverse=True)[1]
+        empty = np.bincount(code, self.count) == 0
+        weight = np.where(empty[code], 1.0, self.count)
+        mean = np.bincount(code, weight * self.offset_mag) / np.bincount(code, weight)
+        return np.asarray(mean[code])
+
     @property
     def _ccds(self) -> tuple[int, int]:
         if not len(self.ccd):

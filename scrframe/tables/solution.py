@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from scrframe.tables.exposures import LEVELS as EXPOSURE_LEVELS
+from scrframe.tables.exposures import ExposureTable
 from scrframe.tables.law import ReddeningLaw
 from scrframe.tables.levels import FittedLevel
 
@@ -23,7 +25,15 @@ FLAG_BITS: dict[str, int] = {
     "few_stars_other": 32,
     "diagonal_spectrum_errors": 64,
     "outside_flux_correction": 128,
+    "outside_spectrum": 256,
+    "outside_shape": 512,
+    "outside_snr": 1024,
+    "fallback": 2048,
+    "low_weight": 4096,
 }
+#: Where a correction came from: the finest level at which the detection's own group had
+#: calibration stars. 0 stands for no correction.
+CORRECTION_LEVELS = ("none", "pixel", *EXPOSURE_LEVELS)
 
 
 @dataclass(frozen=True)
@@ -54,11 +64,34 @@ class OffsetTable:
 
 @dataclass(frozen=True)
 class SolvedLevel:
-    """A level with its solved offsets; `kind` names the plugin that restores it."""
+    """A level with its solved offsets; `kind` names the plugin that restores it.
+
+    Attributes
+    ----------
+    fitted : FittedLevel
+    kind : str
+    offsets : OffsetTable
+    applied : bool
+        Whether the offsets are added to magnitudes. Others are for the record: nuisance
+        terms, and what the table of exposures has summed already.
+    """
 
     fitted: FittedLevel
     kind: str
     offsets: OffsetTable
+    applied: bool = True
+
+
+@dataclass(frozen=True)
+class PhotometricError:
+    """The true photometric error: variance = (scale * catalogued error)^2 + floor^2."""
+
+    scale: float
+    floor_mag: float
+
+    def variance(self, error_mag: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the variance in mag^2 of catalogued errors in mag, same shape."""
+        return np.asarray((self.scale * error_mag) ** 2 + self.floor_mag**2)
 
 
 @dataclass(frozen=True)
@@ -77,6 +110,12 @@ class Solution:
         Keys of all visits that the run read, whether or not they have an offset.
     provenance : mapping
         Survey, versions, seeds, hashes; free JSON.
+    exposures : ExposureTable or None
+        In mode joint: the offsets of all exposures of known visits, less the maps.
+    photometry : PhotometricError or None
+        In mode joint: the photometric error as estimated.
+    absolute : mapping or None
+        The tie of u_ZP to standards, which `zero_point_mag` has in it; free JSON.
     """
 
     levels: tuple[SolvedLevel, ...]
@@ -84,6 +123,9 @@ class Solution:
     law: ReddeningLaw
     visits: tuple[str, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    exposures: ExposureTable | None = None
+    photometry: PhotometricError | None = None
+    absolute: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -98,13 +140,26 @@ class Corrections:
         Sum of the levels and of u_ZP; NaN where any level is missing.
     flags : ndarray of int32, shape (n,)
         See `FLAG_BITS`.
+    errors : mapping of str to ndarray, shape (n,)
+        In mag: ``offset_total_err`` of the correction alone, ``mag_cal_err`` with the
+        photometric error, ``mag_cal_sys`` what systematic effects can shift. Empty in mode
+        sequential.
+    level : ndarray of int16, shape (n,), or None
+        Index in `CORRECTION_LEVELS`; None in mode sequential.
     """
 
     by_level: Mapping[str, npt.NDArray[np.float64]]
     total_mag: npt.NDArray[np.float64]
     flags: npt.NDArray[np.int32]
+    errors: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    level: npt.NDArray[np.int16] | None = None
+
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
+        """Return columns ``offset_<level>``, ``offset_total``, errors and the level."""
+        named = {f"offset_{name}": values for name, values in self.by_level.items()}
+        level = {} if self.level is None else {"offset_level": self.level}
+        return {**named, "offset_total": self.total_mag, **self.errors, **level}
 
     def to_table(self) -> pa.Table:
-        """Return the corrections as columns ``offset_<level>``, ``offset_total``, ``flags``."""
-        columns = {f"offset_{name}": values for name, values in self.by_level.items()}
-        return pa.table({**columns, "offset_total": self.total_mag, "flags": self.flags})
+        """Return the corrections as columns, the last being ``flags``."""
+        return pa.table({**self.columns(), "flags": self.flags})

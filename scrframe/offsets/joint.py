@@ -1,0 +1,352 @@
+"""The joint solver: all levels, star deviations and noise in one mixed model.
+
+Rounds of three steps until nothing moves: solve the system with the present weights; from
+the residuals find which stars and detections are no normal ones; move the variances by
+restricted maximum likelihood.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from scipy import sparse
+
+from scrframe.offsets.components import Component, random_terms, update_components
+from scrframe.offsets.design import Design, build_design
+from scrframe.offsets.factor import Factor, choose_dense
+from scrframe.offsets.model import FloatArray, IntArray, MixedModel, Weights
+from scrframe.offsets.noise import NoiseModel, NoiseSettings, initial_noise, update_noise
+from scrframe.offsets.normal import normal_matrix, prior_matrix, weighted
+from scrframe.offsets.robust import OutlierRates, RobustSettings, RobustWeights, mixture_weights
+from scrframe.tables import Detections, FittedLevel
+
+#: Standard deviation of a term before anything is known of it, in mag.
+DEFAULT_START_MAG = 0.02
+
+
+@dataclass(frozen=True)
+class JointSettings:
+    """How the joint solver goes about it.
+
+    Attributes
+    ----------
+    robust : bool
+        Whether outliers and variables lose weight.
+    max_rounds : int
+    tolerance : float
+        Largest relative change of a standard deviation when all have settled.
+    start_mag : mapping of str to float
+        Standard deviation by term to start from, and held to where data say little.
+    held : frozenset of str
+        Terms whose standard deviation stays.
+    draws : int
+        Draws from the posterior that correct the noise for the fitted parameters.
+    seed : int
+        Of those draws.
+    """
+
+    robust: bool = True
+    max_rounds: int = 20
+    tolerance: float = 0.01
+    start_mag: Mapping[str, float] = field(default_factory=dict)
+    held: frozenset[str] = frozenset()
+    draws: int = 4
+    seed: int = 1
+    noise: NoiseSettings = field(default_factory=NoiseSettings)
+    outliers: RobustSettings = field(default_factory=RobustSettings)
+
+
+@dataclass(frozen=True)
+class JointProblem:
+    """What the joint solver is given.
+
+    Attributes
+    ----------
+    levels : tuple of FittedLevel
+        Corrections and nuisance terms.
+    table : Detections
+        n rows, with every column that a level reads.
+    delta_mag : ndarray, shape (n,)
+        Model less observed magnitude.
+    star : ndarray of int64, shape (n,)
+        Star of each detection, from 0 to s - 1.
+    error_mag : ndarray, shape (n,)
+        Photometric error as catalogued, best as a function of the predicted magnitude.
+    covariates : ndarray, shape (s, t)
+        What the logarithm of the stars' scatter is linear in; the first is 1.
+    settings : JointSettings
+    """
+
+    levels: tuple[FittedLevel, ...]
+    table: Detections
+    delta_mag: FloatArray
+    star: IntArray
+    error_mag: FloatArray
+    covariates: FloatArray
+    settings: JointSettings
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The unknowns of the model, as far as they are known.
+
+    Attributes
+    ----------
+    parameters : ndarray, shape (p,)
+    sd_mag : mapping of str to float
+        Standard deviation by random term.
+    noise : NoiseModel
+    rates : OutlierRates
+    """
+
+    parameters: FloatArray
+    sd_mag: Mapping[str, float]
+    noise: NoiseModel
+    rates: OutlierRates
+
+
+@dataclass(frozen=True)
+class JointRound:
+    """One round, for the record.
+
+    Attributes
+    ----------
+    change : float
+        Largest relative change of a standard deviation.
+    moved_mag : float
+        Rms change of the sum of all terms over detections.
+    kept : float
+        Mean weight of the detections.
+    """
+
+    change: float
+    moved_mag: float
+    kept: float
+
+
+@dataclass(frozen=True)
+class JointFit:
+    """The fitted model: what errors, products and further right-hand sides come from.
+
+    Attributes
+    ----------
+    design : Design
+    estimate : Estimate
+    components : tuple of Component
+    noise_notes : tuple of str
+        What of the noise could not be estimated, and why.
+    noise_errors : ndarray
+        Standard errors of scale, floor and the coefficients of the scatter.
+    robust : RobustWeights
+    weights : Weights
+    factor : Factor
+        Of the normal matrix with the prior, at `weights`.
+    residual_mag : ndarray, shape (n,)
+        Differences less all terms; the star's own deviation is in it.
+    rounds : tuple of JointRound
+    converged : bool
+    """
+
+    design: Design
+    estimate: Estimate
+    components: tuple[Component, ...]
+    noise_notes: tuple[str, ...]
+    noise_errors: FloatArray
+    robust: RobustWeights
+    weights: Weights
+    factor: Factor
+    residual_mag: FloatArray
+    rounds: tuple[JointRound, ...]
+    converged: bool
+
+
+def fit_joint(
+    problem: JointProblem,
+    start: Estimate | None = None,
+    report: Callable[[JointRound], None] | None = None,
+) -> JointFit:
+    """Fit all terms, variances and weights.
+
+    Parameters
+    ----------
+    problem : JointProblem
+    start : Estimate, optional
+        From an earlier fit of the same design.
+    report : callable, optional
+        Told of each round.
+
+    Raises
+    ------
+    CalibrationError
+        If the system is singular, or hardly any detection keeps its weight.
+    """
+    design = build_design(problem.levels, problem.table, problem.star, len(problem.covariates))
+    return _Rounds(problem, design, start).run(report or (lambda _: None))
+
+
+class _Rounds:
+    """The state that moves from round to round."""
+
+    def __init__(self, problem: JointProblem, design: Design, start: Estimate | None) -> None:
+        self._problem, self._design, self._model = problem, design, design.model
+        self._dense = choose_dense(self._model)
+        settings = problem.settings
+        self._start_mag = {
+            term.name: settings.start_mag.get(term.name, DEFAULT_START_MAG)
+            for term in random_terms(self._model)
+        }
+        self._estimate = start or self._first()
+        self._components: tuple[Component, ...] = ()
+        self._notes: tuple[str, ...] = ()
+        self._noise_errors = np.zeros(0)
+        self._robust: RobustWeights
+        self._residual = problem.delta_mag - self._model.values(self._estimate.parameters)
+        if start is None:
+            self._residual = _less_exposures(design, problem.delta_mag)
+        self._reweigh()
+
+    def _first(self) -> Estimate:
+        residual = _less_exposures(self._design, self._problem.delta_mag)
+        covariates = self._problem.covariates
+        noise = initial_noise(
+            residual, self._problem.star, self._problem.error_mag, covariates.shape
+        )
+        return Estimate(np.zeros(self._model.width), self._start_mag, noise, OutlierRates())
+
+    def run(self, report: Callable[[JointRound], None]) -> JointFit:
+        """Go round until nothing moves."""
+        settings = self._problem.settings
+        rounds: list[JointRound] = []
+        converged = False
+        for _ in range(settings.max_rounds):
+            this = self._round()
+            rounds.append(this)
+            report(this)
+            if this.change < settings.tolerance and len(rounds) > 1:
+                converged = True
+                break
+        factor = self._solve()[1]
+        return JointFit(
+            self._design, self._estimate, self._components, self._notes, self._noise_errors,
+            self._robust, self._weights(), factor, self._residual, tuple(rounds), converged,
+        )  # fmt: skip
+
+    def _weights(self) -> Weights:
+        noise, problem = self._estimate.noise, self._problem
+        return Weights(
+            self._robust.detection / noise.variance(problem.error_mag),
+            self._robust.star / noise.star_variance(problem.covariates),
+        )
+
+    def _reweigh(self) -> None:
+        """Find outliers among the residuals."""
+        noise, problem, rates = self._estimate.noise, self._problem, self._estimate.rates
+        if not problem.settings.robust:
+            ones = np.ones(len(problem.star)), np.ones(self._model.stars)
+            self._robust = RobustWeights(ones[0], ones[1], ones[1], rates, 1.0)
+            return
+        self._robust = mixture_weights(
+            self._residual,
+            problem.star,
+            noise.variance(problem.error_mag),
+            noise.star_variance(problem.covariates),
+            rates,
+            problem.settings.outliers,
+        )
+        self._estimate = replace(self._estimate, rates=self._robust.rates)
+
+    def _solve(self) -> tuple[sparse.csc_array, Factor]:
+        """Solve with the present weights and variances."""
+        weights = self._weights()
+        normal = normal_matrix(self._model, weights)
+        prior = prior_matrix(self._model, self._estimate.sd_mag)
+        factor = Factor(sparse.csc_array(normal + prior), self._dense)
+        parameters = factor.solve(weighted(self._model, weights, self._problem.delta_mag))
+        self._estimate = replace(self._estimate, parameters=parameters)
+        self._residual = self._problem.delta_mag - self._model.values(parameters)
+        return normal, factor
+
+    def _round(self) -> JointRound:
+        before, sums = self._estimate, self._residual
+        normal, factor = self._solve()
+        moved = float(np.std(self._residual - sums))
+        noise_change = self._move_noise(factor)
+        settings = self._problem.settings
+        self._components = update_components(
+            self._model, self._estimate.parameters, factor, normal,
+            before.sd_mag, self._start_mag, settings.held,
+        )  # fmt: skip
+        sd_mag = {component.name: component.sd_mag for component in self._components}
+        self._estimate = replace(self._estimate, sd_mag=sd_mag)
+        self._reweigh()
+        change = max([noise_change, *_changes(self._components, before.sd_mag)])
+        return JointRound(change, moved, self._robust.kept)
+
+    def _move_noise(self, factor: Factor) -> float:
+        problem = self._problem
+        update = update_noise(
+            self._residual,
+            problem.star,
+            problem.error_mag,
+            problem.covariates,
+            self._robust.clean,
+            self._draws(factor),
+            self._estimate.noise,
+            problem.settings.noise,
+        )
+        self._notes, self._noise_errors = update.held, update.errors
+        self._estimate = replace(self._estimate, noise=update.model)
+        return update.change
+
+    def _draws(self, factor: Factor) -> Iterator[FloatArray]:
+        """Yield draws of Z u from the posterior of u about its mean."""
+        random = np.random.default_rng(self._problem.settings.seed)
+        weights, model = self._weights(), self._model
+        for _ in range(self._problem.settings.draws):
+            noise = _scaled(random.standard_normal(len(model.star)), weights.detection)
+            star = _scaled(random.standard_normal(model.stars), weights.star)
+            rhs = weighted(model, weights, noise + star[model.star])
+            rhs += prior_draw(model, self._estimate.sd_mag, random)
+            yield model.values(factor.solve(rhs))
+
+
+def _scaled(values: FloatArray, precision: FloatArray) -> FloatArray:
+    """Return draws of the standard deviation that goes with a precision; 0 where it is 0."""
+    used = precision > 0
+    return np.where(used, values / np.sqrt(np.where(used, precision, 1.0)), 0.0)
+
+
+def prior_draw(
+    model: MixedModel, sd_mag: Mapping[str, float], random: np.random.Generator
+) -> FloatArray:
+    """Return a draw of the covariance precision / sd^2, shape (p,)."""
+    draw = np.zeros(model.width)
+    for term in random_terms(model):
+        assert term.precision is not None
+        normal = random.standard_normal(term.width)
+        draw[term.columns] = _root_times(term.precision, normal) / sd_mag[term.name]
+    return draw
+
+
+def _root_times(matrix: sparse.csr_array, values: FloatArray) -> FloatArray:
+    """Return F v with F F^T the matrix."""
+    diagonal = matrix.diagonal()
+    if matrix.nnz == np.count_nonzero(diagonal):
+        return np.asarray(np.sqrt(diagonal) * values)
+    return np.asarray(np.linalg.cholesky(matrix.toarray()) @ values)
+
+
+def _less_exposures(design: Design, values: FloatArray) -> FloatArray:
+    """Return values less the median of their exposure: residuals before any solve."""
+    exposure = design.exposures.of_detection
+    order = np.lexsort((values, exposure))
+    count = np.bincount(exposure)
+    middle = np.cumsum(count) - count + (count - 1) // 2
+    return np.asarray(values - values[order][middle][exposure])
+
+
+def _changes(components: tuple[Component, ...], before: Mapping[str, float]) -> list[float]:
+    """Return relative changes of the standard deviations; tiny ones count absolutely."""
+    return [abs(this.sd_mag - before[this.name]) / max(this.sd_mag, 5e-4) for this in components]

@@ -1,0 +1,234 @@
+"""The joint solution within the iteration: who takes part, and what each round starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from scrframe.errors import CalibrationError
+from scrframe.offsets.covariates import covariates
+from scrframe.offsets.joint import (
+    Estimate,
+    JointFit,
+    JointProblem,
+    JointRound,
+    JointSettings,
+    fit_joint,
+)
+from scrframe.offsets.noise import NoiseSettings
+from scrframe.offsets.robust import RobustSettings
+from scrframe.pipeline.chosen import Chosen
+from scrframe.pipeline.sample import derive_for
+from scrframe.pipeline.selection import predicted_errors, predicted_inside
+from scrframe.scr.iteration import Settled
+from scrframe.tables import Detections, FittedLevel, MatchedStars
+from scrframe.tables.derived import derive
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+#: Rounds of weights and variances within the iteration with the colour model.
+FIRST_ROUNDS, LATER_ROUNDS = 4, 2
+
+
+def joint_settings(chosen: Chosen) -> JointSettings:
+    """Return the description's settings as the solver's."""
+    block = chosen.survey.offsets.joint
+    levels = chosen.survey.offsets.active_levels()
+    return JointSettings(
+        robust=block.robust.enabled,
+        max_rounds=block.max_rounds,
+        tolerance=block.settled,
+        start_mag={level.name: level.sd for level in levels},
+        held=frozenset(level.name for level in levels if level.hold_sd),
+        seed=block.seed,
+        outliers=RobustSettings(span_mag=block.robust.span, min_kept=block.robust.min_kept),
+        noise=NoiseSettings(),
+    )
+
+
+class JointSettler:
+    """Settles the offsets of a round by the joint solution.
+
+    Parameters
+    ----------
+    chosen : Chosen
+    sample : MatchedStars
+        Reaching the margin beyond the limits in magnitude.
+    eligible : ndarray of bool, shape (s,)
+        Stars that may take part: neither reserved nor outside the domain of the model.
+    report : callable
+        Told of each round of weights and variances.
+
+    Attributes
+    ----------
+    used : ndarray of bool, shape (n,)
+        Detections that take part in the next solve; at first by observed magnitudes.
+    """
+
+    def __init__(
+        self,
+        chosen: Chosen,
+        sample: MatchedStars,
+        eligible: BoolArray,
+        report: Callable[[JointRound], None],
+    ) -> None:
+        self._chosen, self._sample, self._report = chosen, sample, report
+        self._eligible = eligible
+        self._settings = joint_settings(chosen)
+        self._codes = np.unique(sample.detections.codes("visit")[0], return_inverse=True)[1]
+        self._levels: tuple[FittedLevel, ...] = ()
+        self._estimate: Estimate | None = None
+        self._visit_mag = np.zeros(int(self._codes.max()) + 1)
+        self._correction = np.zeros(len(sample.detections))
+        observed = {name: sample.detections[name] for name in ("mag", "mag_err")} | {
+            "colour": sample.detections["mag"] - sample.of_star("reference_mag")
+        }
+        self.used = self._inside(observed, 0.0)
+        self._teaching = sample.in_control & self.used
+
+    def __call__(self, model_mag: FloatArray, colour0_mag: FloatArray) -> Settled:
+        """Solve with the present model magnitudes, shape (n,), and colours, shape (s,)."""
+        rounds = FIRST_ROUNDS if self._estimate is None else LATER_ROUNDS
+        self.fit(model_mag, colour0_mag, rounds)
+        count = np.bincount(self._codes)
+        moved = np.bincount(self._codes, self._correction) / np.maximum(count, 1)
+        moved -= np.mean(moved)
+        change = float(np.max(np.abs(moved - self._visit_mag)))
+        self._visit_mag = moved
+        centre = self._correction[self._teaching].mean()
+        return Settled(self._correction - centre, change, self.used)
+
+    def fit(
+        self, model_mag: FloatArray, colour0_mag: FloatArray, max_rounds: int | None = None
+    ) -> tuple[JointFit, Detections]:
+        """Select on predicted magnitudes and fit.
+
+        Returns
+        -------
+        fit : JointFit
+            Of the detections that `used` names.
+        table : Detections
+            All n detections with what the levels read.
+        """
+        delta = model_mag - self._sample.detections["mag"]
+        if self._estimate is None:
+            self._correction = self._visit_medians(delta)
+        predicted = model_mag - self._correction
+        error = self._select(predicted)
+        table = self._table(colour0_mag, predicted)
+        if not self._levels:
+            self._levels = self._prepare(table)
+        problem = self._problem(table, delta, error, colour0_mag)
+        if max_rounds is not None:
+            settings = replace(problem.settings, max_rounds=max_rounds)
+            problem = replace(problem, settings=settings)
+        fit = fit_joint(problem, self._estimate, self._report)
+        self._estimate = fit.estimate
+        self._correction = self._corrections(fit, table)
+        return fit, table
+
+    @property
+    def levels(self) -> tuple[FittedLevel, ...]:
+        """The levels as prepared."""
+        return self._levels
+
+    def _visit_medians(self, delta: FloatArray) -> FloatArray:
+        medians = [np.median(delta[self._codes == code]) for code in range(len(self._visit_mag))]
+        return np.asarray(medians)[self._codes]
+
+    def _inside(self, predicted: dict[str, FloatArray], margin: float) -> BoolArray:
+        sample = self._sample
+        cuts = self._chosen.survey.selection.calibration
+        table = derive_for(cuts, sample.detections)
+        inside = predicted_inside(cuts, table, predicted, margin)
+        inside &= self._eligible[sample.star]
+        if not np.any(inside & sample.in_control):
+            raise CalibrationError(
+                "no detection of the Control Sample takes part in the joint solution: all lie"
+                " within offsets.joint.margin of the cuts on magnitudes, or are reserved or"
+                " unlike the training stars; lower the margin or widen the cuts"
+            )
+        return inside
+
+    def _select(self, predicted_mag: FloatArray) -> FloatArray:
+        """Choose who takes part; return the errors that go with predicted magnitudes."""
+        detections = self._sample.detections
+        error = predicted_errors(
+            detections["mag_err"], detections["mag"], predicted_mag, self._codes
+        )
+        predicted = {
+            "mag": predicted_mag,
+            "mag_err": error,
+            "colour": predicted_mag - self._sample.of_star("reference_mag"),
+        }
+        self.used = self._inside(predicted, self._chosen.survey.offsets.joint.margin)
+        return error
+
+    def _table(self, colour0_mag: FloatArray, predicted_mag: FloatArray) -> Detections:
+        """Return the detections with the columns that only the framework knows."""
+        sample = self._sample
+        table = sample.detections.with_columns(
+            {
+                "colour0": colour0_mag[sample.star],
+                "predicted_mag": predicted_mag,
+                "star_ra": sample.of_star("ref_ra"),
+                "star_dec": sample.of_star("ref_dec"),
+            }
+        )
+        return derive(table, "detection", self._needed())
+
+    def _needed(self) -> set[str]:
+        blocks = self._chosen.survey.offsets.active_levels()
+        return {
+            name
+            for descriptor, block in zip(self._chosen.levels, blocks, strict=True)
+            for name in descriptor.needs(block.settings)
+        }
+
+    def _prepare(self, table: Detections) -> tuple[FittedLevel, ...]:
+        blocks = self._chosen.survey.offsets.active_levels()
+        matched = replace(self._sample, detections=table)
+        levels = tuple(
+            descriptor.prepare(block.name, matched, block.settings)
+            for descriptor, block in zip(self._chosen.levels, blocks, strict=True)
+        )
+        for level, block in zip(levels, blocks, strict=True):
+            level.parent = block.parent
+        return levels
+
+    def _problem(
+        self, table: Detections, delta: FloatArray, error: FloatArray, colour0_mag: FloatArray
+    ) -> JointProblem:
+        used = self.used
+        rows, star = np.unique(self._sample.star[used], return_inverse=True)
+        stars, block = self._sample.stars, self._chosen.survey.offsets.joint
+        known: dict[str, FloatArray] = {
+            "magnitude": stars["reference_mag"],
+            "extinction": stars["extinction"],
+            "colour": colour0_mag,
+        }
+        properties: dict[str, FloatArray] = {name: known[name][rows] for name in block.scatter}
+        return JointProblem(
+            levels=self._levels,
+            table=table.filter(used),
+            delta_mag=delta[used],
+            star=star.astype(np.int64),
+            error_mag=error[used],
+            covariates=covariates(properties, block.scatter_degree)
+            if properties
+            else np.ones((len(rows), 1)),
+            settings=self._settings,
+        )
+
+    def _corrections(self, fit: JointFit, table: Detections) -> FloatArray:
+        """Return constant and corrections of all detections, used or not, shape (n,)."""
+        parameters = fit.estimate.parameters
+        total = np.full(len(table), parameters[0])
+        for level in self._levels:
+            if level.role == "correction":
+                columns = fit.design.term(level.name).columns
+                total += level.design(table).weights @ parameters[columns]
+        return total
