@@ -1,0 +1,129 @@
+"""Likelihoods of the states of a star, from sums by star.
+
+With w = 1 / D the inverse noise variances and tau the variance of the star's deviation,
+the good state's exponent is sum(w r^2) - tau sum(w r)^2 / (1 + tau sum(w)) (Sherman and
+Morrison); a detection is left out by taking its part off the sums.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scrframe.offsets.model import FloatArray, IntArray
+
+LOG_2PI = float(np.log(2.0 * np.pi))
+#: Exponents end here, so that sums stay finite; two states so far above are alike.
+LARGEST_EXPONENT = 600.0
+#: Rows that are worked on at once, which bounds temporary memory.
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class StateLikelihoods:
+    """Likelihoods of the states by star, each star in its own unit.
+
+    Attributes
+    ----------
+    count : ndarray of int64, shape (s,)
+        Detections of each star.
+    good, bad, several : ndarray, shape (s,)
+        Of the states good, star bad and several bad. A bad star with a single detection is
+        a bad detection, and counts with `several`.
+    one : ndarray, shape (s,)
+        Sum over the states in which one detection is bad.
+    each : ndarray, shape (n,)
+        Of the state in which that detection is bad; 0 for single detections.
+    """
+
+    count: IntArray
+    good: FloatArray
+    bad: FloatArray
+    several: FloatArray
+    one: FloatArray
+    each: FloatArray
+
+
+def state_likelihoods(
+    residual: FloatArray,
+    star: IntArray,
+    variance: FloatArray,
+    star_variance: FloatArray,
+    span_mag: float,
+) -> StateLikelihoods:
+    """Return the likelihoods of all states.
+
+    Parameters
+    ----------
+    residual : ndarray, shape (n,)
+        In mag.
+    star : ndarray of int64, shape (n,)
+    variance : ndarray, shape (n,)
+        Of the noise of detections, in mag^2.
+    star_variance : ndarray, shape (s,)
+        Of the stars' deviations, in mag^2.
+    span_mag : float
+        Bad values have the density 1 / (2 span_mag).
+    """
+    stars = len(star_variance)
+    count = np.bincount(star, minlength=stars)
+    flat = -np.log(2.0 * span_mag)
+    sums = _Sums.of(residual, star, variance, stars)
+    shrink = star_variance / (1.0 + star_variance * sums.weight)
+    common = -0.5 * (sums.log_variance + count * LOG_2PI + sums.square)
+    good = common + 0.5 * (shrink * sums.value**2 - np.log1p(star_variance * sums.weight))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        free = sums.value**2 / sums.weight - np.log(sums.weight) + LOG_2PI
+    bad = np.where(count > 1, common + 0.5 * free + flat, -np.inf)
+    several = count * flat
+    unit = np.maximum(np.maximum(good, bad), several)
+    each = np.empty(len(residual))
+    base = np.where(count > 1, common + 0.5 * LOG_2PI + flat - unit, -np.inf)
+    for first in range(0, len(residual), BLOCK):
+        rows = slice(first, first + BLOCK)
+        each[rows] = _left_out(
+            residual[rows], star[rows], variance[rows], star_variance, sums, base
+        )
+    one = np.bincount(star, each, minlength=stars)
+    scaled = (np.exp(state - unit) for state in (good, bad, several))
+    return StateLikelihoods(count, *scaled, one, each)
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Sums by star of w, w r, w r^2 and log D, each of shape (s,)."""
+
+    weight: FloatArray
+    value: FloatArray
+    square: FloatArray
+    log_variance: FloatArray
+
+    @classmethod
+    def of(cls, residual: FloatArray, star: IntArray, variance: FloatArray, stars: int) -> _Sums:
+        work = 1.0 / variance
+        weight = np.bincount(star, work, minlength=stars)
+        work *= residual
+        value = np.bincount(star, work, minlength=stars)
+        work *= residual
+        square = np.bincount(star, work, minlength=stars)
+        np.log(variance, out=work)
+        return cls(weight, value, square, np.bincount(star, work, minlength=stars))
+
+
+def _left_out(
+    residual: FloatArray,
+    star: IntArray,
+    variance: FloatArray,
+    star_variance: FloatArray,
+    sums: _Sums,
+    base: FloatArray,
+) -> FloatArray:
+    """Return the likelihood with each detection left out of the good ones."""
+    weight = 1.0 / variance
+    tau = star_variance[star]
+    rest = np.maximum(sums.weight[star] - weight, 0.0) * tau
+    value = sums.value[star] - weight * residual
+    gain = weight * residual**2 + np.log(variance)
+    gain += tau / (1.0 + rest) * value**2 - np.log1p(rest)
+    return np.asarray(np.exp(np.minimum(base[star] + 0.5 * gain, LARGEST_EXPONENT)))

@@ -1,0 +1,135 @@
+"""Robust weights: which stars and detections are no normal ones.
+
+A star is in one of these states, each with its own likelihood of the star's residuals:
+
+- good: its deviation is of the normal population, and all its detections are good;
+- star bad: its deviation is anything within a range (a blend, a wrong model magnitude), its
+  detections are good and agree with each other;
+- detection bad, a state for each: that residual is anything, the rest is good;
+- several bad: all its residuals are anything (a strong variable).
+
+The posterior probabilities of the states are exact. Their weights redescend: what is far
+off has none, so its influence is bounded. This is a contaminated normal distribution
+(Tukey 1960) fitted by expectation and maximisation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scrframe.errors import CalibrationError
+from scrframe.offsets.model import FloatArray, IntArray
+from scrframe.offsets.outlier_rates import OutlierRates, StatePriors, fit_rates
+from scrframe.offsets.outlier_states import StateLikelihoods, state_likelihoods
+
+__all__ = ["OutlierRates", "RobustSettings", "RobustWeights", "mixture_weights"]
+
+
+@dataclass(frozen=True)
+class RobustSettings:
+    """How outliers are told.
+
+    Attributes
+    ----------
+    span_mag : float
+        A bad star or detection is off by anything between minus and plus this.
+    min_kept : float
+        Least mean weight of the detections.
+    rounds : int
+        Most rounds in which the rates of outliers are fitted in a call.
+    prior_stars : float
+        Number of stars and detections that the default rates count as much as.
+    """
+
+    span_mag: float = 1.5
+    min_kept: float = 0.7
+    rounds: int = 10
+    prior_stars: float = 100.0
+
+
+@dataclass(frozen=True)
+class RobustWeights:
+    """Weights of detections and stars.
+
+    Attributes
+    ----------
+    detection : ndarray, shape (n,)
+        Probability that a detection is good; multiplies its inverse noise variance.
+    star : ndarray, shape (s,)
+        Probability that a star's deviation is of the normal population and can be seen;
+        multiplies its inverse variance.
+    clean : ndarray, shape (s,)
+        Probability that a star and all its detections are good.
+    rates : OutlierRates
+    kept : float
+        Mean weight of the detections.
+    """
+
+    detection: FloatArray
+    star: FloatArray
+    clean: FloatArray
+    rates: OutlierRates
+    kept: float
+
+
+def mixture_weights(
+    residual: FloatArray,
+    star: IntArray,
+    variance: FloatArray,
+    star_variance: FloatArray,
+    current: OutlierRates,
+    settings: RobustSettings,
+) -> RobustWeights:
+    """Return weights from the posterior probabilities of the states of each star.
+
+    Parameters
+    ----------
+    residual : ndarray, shape (n,)
+        Differences less all terms, in mag.
+    star : ndarray of int64, shape (n,)
+        Star of each detection, from 0 to s - 1.
+    variance : ndarray, shape (n,)
+        Of the noise of detections, in mag^2.
+    star_variance : ndarray, shape (s,)
+        Of the stars' own deviations, in mag^2.
+    current : OutlierRates
+        Where the rates start.
+    settings : RobustSettings
+
+    Raises
+    ------
+    CalibrationError
+        If less than `settings.min_kept` of the detections keep their weight.
+    """
+    states = state_likelihoods(residual, star, variance, star_variance, settings.span_mag)
+    rates = fit_rates(states, current, settings.rounds, settings.prior_stars)
+    detection, own, clean = _posterior(states, star, rates)
+    kept = float(detection.mean()) if len(detection) else 1.0
+    if not kept >= settings.min_kept:
+        raise CalibrationError(
+            f"the joint solve would keep {100 * kept:.0f} per cent of the detections, of which"
+            f" it needs {100 * settings.min_kept:.0f}: the others are no match for the model"
+            " within its noise; look at the residuals by visit and by magnitude, correct or"
+            " leave out what is wrong, or lower min_kept"
+        )
+    return RobustWeights(detection, own, clean, rates, kept)
+
+
+def _posterior(
+    states: StateLikelihoods, star: IntArray, rates: OutlierRates
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return probabilities: detection good, star's deviation normal, all good."""
+    priors = StatePriors.of(rates, int(states.count.max(initial=1)))
+    count = states.count
+    good = priors.good[count] * states.good
+    one = priors.one[count] * states.one
+    several = priors.several[count] * states.several
+    total = good + one + several + priors.bad[count] * states.bad
+    detection = (priors.one[count] / total)[star]
+    detection *= states.each
+    detection += (several / total)[star]
+    np.subtract(1.0, detection, out=detection)
+    np.clip(detection, 0.0, 1.0, out=detection)
+    return detection, (good + one) / total, good / total
