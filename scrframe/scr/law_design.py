@@ -115,7 +115,7 @@ class LawData:
             If there are no more detections than unknowns.
         """
         design, excess, group = self.design[kept], self.excess_mag[kept], self.group[kept]
-        if len(design) <= design.shape[1] + len(np.unique(group)):
+        if len(design) <= design.shape[1] + np.count_nonzero(np.bincount(group)):
             raise CalibrationError(f"{len(design)} detections are too few to fit the reddening law")
         everything = np.ones(len(group), dtype=bool)
         columns = [column - group_means(column, group, everything)[group] for column in design.T]
@@ -123,7 +123,7 @@ class LawData:
 
     def freedom(self, kept: BoolArray) -> int:
         """Return the number of kept detections less that of coefficients and constants."""
-        constants = len(np.unique(self.group[kept]))
+        constants = np.count_nonzero(np.bincount(self.group[kept]))
         return max(int(kept.sum()) - len(self.terms) - constants, 1)
 
 

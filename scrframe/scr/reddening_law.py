@@ -102,6 +102,8 @@ def _plain(data: LawData, settings: LawSettings, star: Codes | None) -> Reddenin
         residual = misfit - group_means(misfit, data.group, kept)[data.group]
         sigma = float(np.sqrt(np.sum(residual[kept] ** 2) / data.freedom(kept)))
         used, kept = kept, np.abs(residual) <= settings.clip_sigma * sigma
+        if np.array_equal(used, kept):
+            break
     shared = repeat_factor(data, residual, used, star)
     covariance = inverse * sigma**2 * shared
     return ReddeningLaw(coefficients, covariance, float(np.mean(misfit[used])), data.terms)
@@ -128,8 +130,12 @@ def _with_slopes(
             fit = model.solve()
             misfit = data.misfit(fit.coefficients) - fit.slope[fields.code] * data.design[:, column]
             residual = misfit - group_means(misfit, data.group, kept)[data.group]
-            shared = repeat_factor(data, residual, kept, star)
+            before, shared = shared, repeat_factor(data, residual, kept, star)
+            if shared == before:
+                break
         used, kept = kept, np.abs(residual) <= settings.clip_sigma * fit.noise_mag
+        if np.array_equal(used, kept):
+            break
     slopes = _slope_table(fit, fields, sums.count > 0)
     offset = float(np.mean(misfit[used]))
     return ReddeningLaw(fit.coefficients, fit.covariance, offset, data.terms, slopes=slopes)
@@ -172,8 +178,9 @@ def _checked(fields: Fields | None, visit: Codes, settings: LawSettings) -> Fiel
             "reddening.field_slopes needs a constant for each visit; set"
             " `reddening.visit_constants: true`"
         )
-    pairs = np.unique(np.stack([visit, fields.code]), axis=1)
-    many = pairs.shape[1] - len(np.unique(pairs[0]))
+    home = np.zeros(int(visit.max()) + 1, dtype=np.int64)
+    home[visit] = fields.code
+    many = len(np.unique(visit[fields.code != home[visit]]))
     if many:
         raise CalibrationError(
             f"reddening.field_slopes: {many} visits have detections in more than one field;"
