@@ -19,6 +19,9 @@ from scrframe.errors import DataError
 from scrframe.plugin import PluginConfig
 from scrframe.tables import Detections, MatchedStars
 
+#: A focal plane that is smaller, in degrees, is a single point with errors of rounding.
+SMALLEST_PLANE_DEG = 1e-6
+
 
 class PolynomialConfig(PluginConfig):
     """A polynomial over a detector or the focal plane, without its constant."""
@@ -138,7 +141,7 @@ def prepare_polynomial(
         centres = visit_centres(detections)
         offsets = np.abs(np.stack(focal_plane(detections, centres)))
         scale = float(np.max(offsets, initial=0, where=np.isfinite(offsets)))
-        if scale == 0:
+        if scale < SMALLEST_PLANE_DEG:
             raise DataError(f"offsets.levels.{name}: no visit has detections at two positions")
         frame = FocalPlane(centres, scale)
     return PolynomialLevel(name, Keys.of(detections, config.by), config.order, frame)

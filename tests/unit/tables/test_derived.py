@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from astropy.time import Time
 
 from scrframe.errors import DataError
 from scrframe.tables.columns import VOCABULARY
+from scrframe.tables.cuts import Cut
 from scrframe.tables.derived import INPUTS, derive
 from scrframe.tables.table import ColumnTable
 
@@ -58,3 +60,23 @@ def test_a_declination_that_is_none_is_refused():
 
 def test_every_derived_column_says_what_it_is_made_from():
     assert set(INPUTS) == {column.name for column in VOCABULARY if column.derived}
+
+
+def test_seasons_run_from_october_to_september():
+    # From the calendar: the last moment of September and the first of October.
+    dates = [
+        ("2011-09-30T23:59:59", 2010), ("2011-10-01T00:00:00", 2011), ("2011-12-24T12:00:00", 2011),
+        ("2012-02-29T00:00:00", 2011), ("2012-09-30T23:59:59", 2011), ("2012-10-01T00:00:00", 2012),
+        ("1969-09-30T23:59:59", 1968), ("1969-10-01T00:00:00", 1969), ("1858-11-17T00:00:00", 1858),
+    ]  # fmt: skip
+    # Any scale will do for what is calendar arithmetic; UTC is not defined before 1960.
+    mjd = Time([date for date, _ in dates], scale="tt").mjd
+    derived = derive(ColumnTable.from_columns({"mjd": mjd}), "detection")
+    assert derived["season"].tolist() == [season for _, season in dates]
+    assert derived["season"].dtype == np.int32
+
+
+def test_without_a_date_there_is_no_season():
+    table = derive(ColumnTable.from_columns({"mjd": [np.nan, 55900.0]}), "detection")
+    assert table.arrow.column("season").to_pylist() == [None, 2011]
+    assert Cut("season != 2000").evaluate(table).tolist() == [False, True]
