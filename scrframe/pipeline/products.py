@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from scrframe.pipeline.law_files import coefficient_names
 from scrframe.scr.iteration import ModelMagnitudes
 from scrframe.tables import (
     FLAG_BITS,
@@ -105,17 +107,24 @@ def _safe(statistic: Any, values: np.ndarray[Any, Any]) -> float:
     return float(statistic(finite)) if len(finite) else float("nan")
 
 
-def law_summary(model: ModelMagnitudes, colour0_mag: np.ndarray[Any, Any]) -> dict[str, Any]:
-    """Return the reddening law's figures; R at the 5, 25, 50, 75 and 95 percentiles of C0."""
+def law_summary(
+    model: ModelMagnitudes, colour0_mag: np.ndarray[Any, Any], extinction: np.ndarray[Any, Any]
+) -> dict[str, Any]:
+    """Return the reddening law's figures; R at percentiles of C0 and the median E."""
     law = model.law
     points = np.percentile(colour0_mag, [5, 25, 50, 75, 95])
-    names = [f"a{number}" for number in range(len(law.coefficients))]
+    middle = float(np.median(extinction))
+    ratios = law.ratio(points, np.full(len(points), middle))
     return {
-        **dict(zip(names, law.coefficients.tolist(), strict=True)),
+        **dict(zip(coefficient_names(law.terms), law.coefficients.tolist(), strict=True)),
         "errors": np.sqrt(np.diag(law.covariance)).tolist(),
+        "powers": [list(term) for term in law.terms],
         "dM_mag": law.offset_mag,
+        "extinction_mag": middle,
         "R": [
             {"colour0_mag": float(point), "R": float(ratio)}
-            for point, ratio in zip(points, law.ratio(points), strict=True)
+            for point, ratio in zip(points, ratios, strict=True)
         ],
+        "scores": [asdict(score) for score in law.scores],
+        "field_slope_sd": None if law.slopes is None else law.slopes.sd,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,22 @@ from astropy.table import Table
 from pydantic import ValidationError
 
 from scrframe.errors import DataError
+from scrframe.pipeline.ecsv import write_ecsv
+from scrframe.pipeline.law_files import read_law, write_law
 from scrframe.pipeline.workspace import write_json
 from scrframe.plugin import OffsetLevel, Registry
-from scrframe.tables import BY_NAME, OffsetTable, ReddeningLaw, Solution, SolvedLevel
+from scrframe.tables import (
+    BY_NAME,
+    ExposureTable,
+    OffsetTable,
+    PhotometricError,
+    Solution,
+    SolvedLevel,
+)
 
 #: To be raised whenever the files change so that older readers would go wrong.
-FORMAT = 1
+FORMAT = 2
+EXPOSURES = "exposures.ecsv"
 OFFSET_COLUMNS = ("offset", "offset_err", "scatter", "n_detections")
 
 
@@ -39,8 +50,10 @@ def write_solution(folder: Path, solution: Solution, settings: Mapping[str, Any]
     for level in solution.levels:
         table = _offset_table(level, settings[level.fitted.name])
         table.meta["data_note"] = note
-        _write_ecsv(table, folder / f"offsets_{level.fitted.name}.ecsv")
-    _write_ecsv(_law_table(solution.law, note), folder / "reddening_law.ecsv")
+        write_ecsv(table, folder / f"offsets_{level.fitted.name}.ecsv")
+    if solution.exposures is not None:
+        write_ecsv(_exposure_table(solution.exposures, note), folder / EXPOSURES)
+    write_law(folder, solution.law, note)
     write_json(
         folder / "provenance.json",
         {
@@ -48,6 +61,9 @@ def write_solution(folder: Path, solution: Solution, settings: Mapping[str, Any]
             "zero_point_mag": solution.zero_point_mag,
             "levels": [level.fitted.name for level in solution.levels],
             "visits": list(solution.visits),
+            "exposures": EXPOSURES if solution.exposures is not None else None,
+            "photometry": None if solution.photometry is None else asdict(solution.photometry),
+            "absolute": solution.absolute,
             **solution.provenance,
         },
     )
@@ -72,13 +88,18 @@ def read_solution(folder: Path, registry: Registry) -> Solution:
                 " apply it with the version of scrframe that made it"
             )
         levels = tuple(_read_level(folder, name, registry) for name in provenance["levels"])
-        law = _read_law(folder / "reddening_law.ecsv")
+        law = read_law(folder)
         zero_point, visits = provenance["zero_point_mag"], tuple(provenance["visits"])
+        exposures = _read_exposures(folder / EXPOSURES) if provenance["exposures"] else None
+        noise = provenance["photometry"]
+        photometry = PhotometricError(**noise) if noise else None
     except FileNotFoundError as error:
         raise DataError(f"{error.filename}: not found; is {folder.parent} a run?") from None
     except (KeyError, ValueError, ValidationError, OSError) as error:
         raise DataError(f"{folder}: the solution is damaged: {error}") from None
-    return Solution(levels, zero_point, law, visits, provenance)
+    return Solution(
+        levels, zero_point, law, visits, provenance, exposures, photometry, provenance["absolute"]
+    )
 
 
 #: Labels of bins, which are no columns of detections.
@@ -112,8 +133,56 @@ def _offset_table(level: SolvedLevel, settings: Mapping[str, Any]) -> Table:
         "parent": level.fitted.parent,
         "settings": dict(settings),
         "state": dict(level.fitted.state()),
+        "applied": level.applied,
     }
     return table
+
+
+#: Columns of the table of exposures: name in the file, attribute, unit, meaning.
+_EXPOSURE_COLUMNS = (
+    ("visit", "visit", None, "key of the visit"),
+    ("ccd", "ccd", None, "number of the detector"),
+    ("offset", "offset_mag", u.mag, "correction, to be added, without maps over the detector"),
+    ("offset_err", "err_mag", u.mag, "its error"),
+    ("offset_sys", "sys_mag", u.mag, "what systematic effects can shift"),
+    ("level", "level", None, "where the offset comes from"),
+    ("n_detections", "count", None, "detections of the Calibration Sample that took part"),
+)
+
+
+def _exposure_table(exposures: ExposureTable, note: str) -> Table:
+    table = Table()
+    for name, attribute, unit, meaning in _EXPOSURE_COLUMNS:
+        table[name] = getattr(exposures, attribute)
+        table[name].unit, table[name].description = unit, meaning
+    table.meta["data_note"] = note
+    return table
+
+
+def _read_exposures(path: Path) -> ExposureTable:
+    table = Table.read(path, format="ascii.ecsv")
+    kinds = {"visit": np.str_, "level": np.str_, "ccd": np.int64, "n_detections": np.int64}
+    return ExposureTable(
+        **{
+            attribute: np.array(table[name], dtype=kinds.get(name, np.float64))
+            for name, attribute, _, _ in _EXPOSURE_COLUMNS
+        }
+    )
+
+
+def write_visit_covariance(
+    path: Path, visits: tuple[str, ...], covariance: np.ndarray[Any, np.dtype[np.float64]]
+) -> None:
+    """Write the covariance of the visits' offsets: an image in mag^2, and the visits' names."""
+    from astropy.io import fits  # noqa: PLC0415 - slow to import
+
+    image = fits.PrimaryHDU(covariance)
+    image.header["BUNIT"] = "mag2"
+    image.header["COMMENT"] = "covariance of the visits' offsets; rows as in the table VISITS"
+    names = fits.BinTableHDU(Table({"visit": np.array(visits, dtype=np.str_)}), name="VISITS")
+    temporary = path.with_name(f".{path.name}.tmp")
+    fits.HDUList([image, names]).writeto(temporary, overwrite=True)
+    temporary.replace(path)
 
 
 def _plain_column(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
@@ -136,32 +205,4 @@ def _read_level(folder: Path, name: str, registry: Registry) -> SolvedLevel:
     offset, error, scatter = (np.array(table[column], float) for column in OFFSET_COLUMNS[:3])
     count = np.array(table["n_detections"], dtype=np.int64)
     offsets = OffsetTable(offset, error, scatter, count)
-    return SolvedLevel(fitted, meta["kind"], offsets)
-
-
-def _law_table(law: ReddeningLaw, note: str) -> Table:
-    order = len(law.coefficients) - 1
-    table = Table()
-    table["coefficient"] = [f"a{number}" for number in range(order + 1)]
-    table["power"] = list(range(order, -1, -1))
-    table["value"] = law.coefficients
-    table["error"] = np.sqrt(np.diag(law.covariance))
-    table.meta = {
-        "law": "R(C0) = sum of value * C0 ** power, mag per unit E",
-        "covariance": law.covariance.tolist(),
-        "dM_mag": float(law.offset_mag),
-        "data_note": note,
-    }
-    return table
-
-
-def _read_law(path: Path) -> ReddeningLaw:
-    table = Table.read(path, format="ascii.ecsv")
-    covariance = np.array(table.meta["covariance"], dtype=float)
-    return ReddeningLaw(np.array(table["value"], float), covariance, table.meta["dM_mag"])
-
-
-def _write_ecsv(table: Table, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    table.write(temporary, format="ascii.ecsv", overwrite=True)
-    temporary.replace(path)
+    return SolvedLevel(fitted, meta["kind"], offsets, meta["applied"])

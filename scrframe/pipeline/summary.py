@@ -82,7 +82,11 @@ class Story:
             "u_ZP_mag": solution.zero_point_mag,
             "uncorrected_fraction": float(1 - corrected.mean()),
             "diagnostics": dict(diagnostics),
-            "law": law_summary(self.model, stars.column("colour0").to_numpy()),
+            "law": law_summary(
+                self.model,
+                stars.column("colour0").to_numpy(),
+                stars.column("extinction").to_numpy(),
+            ),
         }
 
 

@@ -123,7 +123,7 @@ class LawData:
 
     def freedom(self, kept: BoolArray) -> int:
         """Return the number of kept detections less that of coefficients and constants."""
-        constants = np.count_nonzero(np.bincount(self.group[kept]))
+        constants = int(np.count_nonzero(np.bincount(self.group[kept])))
         return max(int(kept.sum()) - len(self.terms) - constants, 1)
 
 
