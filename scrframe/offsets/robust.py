@@ -8,6 +8,9 @@ A star is in one of these states, each with its own likelihood of the star's res
 - detection bad, a state for each: that residual is anything, the rest is good;
 - several bad: all its residuals are anything (a strong variable).
 
+Stars with four detections or more may have two bad ones and good ones too: see
+`outlier_peeling`.
+
 The posterior probabilities of the states are exact. Their weights redescend: what is far
 off has none, so its influence is bounded. This is a contaminated normal distribution
 (Tukey 1960) fitted by expectation and maximisation.
@@ -21,6 +24,7 @@ import numpy as np
 
 from scrframe.errors import CalibrationError
 from scrframe.offsets.model import FloatArray, IntArray
+from scrframe.offsets.outlier_peeling import Judged, Residuals, hidden, peel
 from scrframe.offsets.outlier_rates import OutlierRates, StatePriors, fit_rates
 from scrframe.offsets.outlier_states import StateLikelihoods, state_likelihoods
 
@@ -103,9 +107,18 @@ def mixture_weights(
     CalibrationError
         If less than `settings.min_kept` of the detections keep their weight.
     """
-    states = state_likelihoods(residual, star, variance, star_variance, settings.span_mag)
+    residuals = Residuals(residual, star, variance, star_variance)
+    states = _states(residuals, settings)
     rates = fit_rates(states, current, settings.rounds, settings.prior_stars)
-    detection, own, clean = _posterior(states, star, rates)
+    judged = _judge(states, star, rates)
+    detection, own = judged.detection, judged.star
+    stars = hidden(judged, states.count)
+    if stars.any():
+        rows, part = residuals.of_stars(stars)
+        odds = rates.detection / (1.0 - rates.detection) / (2.0 * settings.span_mag)
+        detection[rows], own[stars] = peel(
+            part, lambda some: _judge(_states(some, settings), some.star, rates), odds
+        )
     kept = float(detection.mean()) if len(detection) else 1.0
     if not kept >= settings.min_kept:
         raise CalibrationError(
@@ -114,22 +127,30 @@ def mixture_weights(
             " within its noise; look at the residuals by visit and by magnitude, correct or"
             " leave out what is wrong, or lower min_kept"
         )
-    return RobustWeights(detection, own, clean, rates, kept)
+    return RobustWeights(detection, own, judged.clean, rates, kept)
 
 
-def _posterior(
-    states: StateLikelihoods, star: IntArray, rates: OutlierRates
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return probabilities: detection good, star's deviation normal, all good."""
+def _states(residuals: Residuals, settings: RobustSettings) -> StateLikelihoods:
+    return state_likelihoods(
+        residuals.value,
+        residuals.star,
+        residuals.variance,
+        residuals.star_variance,
+        settings.span_mag,
+    )
+
+
+def _judge(states: StateLikelihoods, star: IntArray, rates: OutlierRates) -> Judged:
+    """Return the posterior probabilities of the states."""
     priors = StatePriors.of(rates, int(states.count.max(initial=1)))
     count = states.count
     good = priors.good[count] * states.good
     one = priors.one[count] * states.one
     several = priors.several[count] * states.several
     total = good + one + several + priors.bad[count] * states.bad
-    detection = (priors.one[count] / total)[star]
-    detection *= states.each
-    detection += (several / total)[star]
-    np.subtract(1.0, detection, out=detection)
+    each = (priors.one[count] / total)[star]
+    each *= states.each
+    detection = 1.0 - (several / total)[star]
+    detection -= each
     np.clip(detection, 0.0, 1.0, out=detection)
-    return detection, (good + one) / total, good / total
+    return Judged(detection, (good + one) / total, good / total, (one + several) / total)
