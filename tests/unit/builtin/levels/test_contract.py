@@ -3,10 +3,13 @@
 import io
 import json
 import pickle
+import re
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import yaml
 from astropy.table import Table
 
 from scrframe.builtin.levels import scrframe_offset_levels
@@ -14,6 +17,7 @@ from scrframe.errors import CalibrationError
 from scrframe.offsets.sequential import OffsetProblem, solve_sequential
 from scrframe.tables.columns import DETECTION_REQUIRED
 
+PAGE = Path(__file__).parents[4] / "docs" / "reference" / "levels.md"
 KINDS = {descriptor.name: descriptor for descriptor in scrframe_offset_levels()}
 DETECTOR = {"extent": ["2048 pix", "4100 pix"]}
 
@@ -208,3 +212,12 @@ def test_settings_refuse_other_keys_and_say_what_they_mean(kind):
     schema = KINDS[kind].config.model_json_schema()
     assert schema["additionalProperties"] is False
     assert all(field["description"] for field in schema["properties"].values())
+
+
+def test_every_kind_is_documented_with_settings_that_are_valid():
+    page = PAGE.read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE) == list(KINDS)
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    for entry in yaml.safe_load(example)["offsets"]["levels"]:
+        own = {key: value for key, value in entry.items() if key not in ("name", "kind")}
+        KINDS[entry["kind"]].config.model_validate(own)
