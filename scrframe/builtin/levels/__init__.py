@@ -34,7 +34,8 @@ from scrframe.builtin.levels.time import (
     restore_random_walk,
     restore_spline,
 )
-from scrframe.plugin import OffsetLevel, hookimpl
+from scrframe.plugin import OffsetLevel, PluginConfig, hookimpl
+from scrframe.tables import Role
 
 VERSION = "1"
 
@@ -68,6 +69,11 @@ __all__ = [
 ]
 
 
+def nuisance(config: PluginConfig) -> Role:
+    """Return the role of levels that are never part of a correction."""
+    return "nuisance"
+
+
 @hookimpl
 def scrframe_offset_levels() -> Iterable[OffsetLevel]:
     """Yield the kinds of levels that ship inside."""
@@ -99,8 +105,10 @@ def scrframe_offset_levels() -> Iterable[OffsetLevel]:
     yield OffsetLevel(
         "slope", "nuisance terms in proportion to columns", VERSION, SlopeConfig,
         prepare=prepare_slope, restore=restore_slope, needs=needs_slope,
+        role=nuisance,
     )  # fmt: skip
     yield OffsetLevel(
         "sky_cell", "one nuisance term for each cell of the sky", VERSION, SkyCellConfig,
         prepare=prepare_sky_cell, restore=restore_sky_cell, needs=needs_sky_cell,
+        role=nuisance,
     )  # fmt: skip

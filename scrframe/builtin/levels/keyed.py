@@ -55,11 +55,13 @@ class KeyedLevel(FittedLevel):
         group = self._keys.find(detections)
         column, weight = self.basis(detections)
         known = (group >= 0) & np.isfinite(weight).all(axis=1)
+        # Most often all are known, and a slice needs no copy.
+        rows = slice(None) if known.all() else known
         width = self._width()
-        places = (group[:, np.newaxis] * width + column)[known]
+        places = (group[:, np.newaxis] * width + column)[rows]
         indptr = weight.shape[1] * np.concatenate([[0], np.cumsum(known)])
         shape = (len(group), len(self._keys.codes) * width)
-        entries = (weight[known].ravel(), places.ravel(), indptr)
+        entries = (weight[rows].ravel(), places.ravel(), indptr)
         return LevelDesign(sparse.csr_array(entries, shape=shape))
 
     def precision(self) -> sparse.csr_array | None:
