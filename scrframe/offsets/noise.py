@@ -97,16 +97,18 @@ def update_noise(
     -------
     NoiseUpdate
     """
-    data = NoiseData(residual, star, error_mag, covariates, clean)
+    rows, data = _thinned(
+        NoiseData(residual, star, error_mag, covariates, clean), settings.max_stars
+    )
     likelihood = NoiseLikelihood(data, current)
     # The draws' part is small; it is taken at the first model of a call.
-    draws = mean_quadratic(likelihood, leverage)
+    draws = mean_quadratic(likelihood, (draw[rows] for draw in leverage))
     sample, model = Sample.of(data), current
     for step in range(settings.steps):
         likelihood = likelihood if step == 0 else NoiseLikelihood(data, model)
         trace, information = likelihood.curvature()
         free, held = separate(information, sample, model, settings)
-        score = 0.5 * (likelihood.quadratic(residual) + draws - trace)
+        score = 0.5 * (likelihood.quadratic(data.residual) + draws - trace)
         score, information = _with_prior(score, information, model, settings)
         move = scoring_step(score, information, free, model, sample.error_mag[1])
         model = moved(model, move, sample.error_mag, covariates)
@@ -114,6 +116,22 @@ def update_noise(
     errors = standard_errors(spread, free, model)
     change = relative_change(current, model, sample.error_mag, covariates)
     return NoiseUpdate(model, errors, spread, held, change)
+
+
+def _thinned(data: NoiseData, most: int) -> tuple[IntArray | slice, NoiseData]:
+    """Return the rows of every k-th star, such that there are no more than `most`."""
+    stride = -(-len(data.clean) // most)
+    if stride <= 1:
+        return slice(None), data
+    rows = np.flatnonzero(data.star % stride == 0)
+    part = NoiseData(
+        data.residual[rows],
+        data.star[rows] // stride,
+        data.error_mag[rows],
+        data.covariates[::stride],
+        data.clean[::stride],
+    )
+    return rows, part
 
 
 def _with_prior(

@@ -22,6 +22,9 @@ class NoiseSettings:
     ----------
     steps : int
         Steps of Fisher scoring in a call.
+    max_stars : int
+        Of more stars every second, third, ... is used: the noise is then known to a
+        thousandth, and the rest would cost time only.
     min_repeats : int
         Clean stars with two or more detections below which scale and floor are held.
     min_stars : int
@@ -38,6 +41,7 @@ class NoiseSettings:
     """
 
     steps: int = 2
+    max_stars: int = 2_000_000
     min_repeats: int = 100
     min_stars: int = 30
     max_relative_error: float = 0.5

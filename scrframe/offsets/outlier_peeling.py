@@ -104,17 +104,20 @@ def peel(
     """
     stars = len(residuals.star_variance)
     inside = np.ones(len(residuals.value), dtype=bool)
-    least = np.bincount(residuals.star, minlength=stars) // 2 + 1
+    count = np.bincount(residuals.star, minlength=stars)
+    least, rows, core = count // 2 + 1, np.arange(len(inside)), residuals
+    doubtful = np.ones(stars, dtype=bool)
     while True:
+        number = np.where(doubtful, np.maximum(1, count // ONE_OF), 0)
+        worst = _farthest(core, count, np.minimum(number, count - least))
+        inside[rows[worst]] = False
         rows = np.flatnonzero(inside)
         core = residuals.rows(rows)
         judged = judge(core)
         count = np.bincount(core.star, minlength=stars)
-        number = np.minimum(np.maximum(1, count // ONE_OF), count - least)
-        worst = _farthest(core, count, np.where(hidden(judged, count), number, 0))
-        if not worst.any():
+        doubtful = hidden(judged, count) & (count > least)
+        if not doubtful.any():
             break
-        inside[rows[worst]] = False
     detection = _against_core(residuals, core, judged, odds)
     detection[rows] = judged.detection
     return detection, judged.star

@@ -7,6 +7,7 @@ Morrison); a detection is left out by taking its part off the sums.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +17,8 @@ from scrframe.offsets.model import FloatArray, IntArray
 LOG_2PI = float(np.log(2.0 * np.pi))
 #: Exponents end here, so that sums stay finite; two states so far above are alike.
 LARGEST_EXPONENT = 600.0
-#: Rows that are worked on at once, which bounds temporary memory.
-BLOCK = 1 << 20
+#: Rows that are worked on at once: few enough to stay in a processor's cache.
+BLOCK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -68,26 +69,24 @@ def state_likelihoods(
     """
     stars = len(star_variance)
     count = np.bincount(star, minlength=stars)
-    flat = -np.log(2.0 * span_mag)
     sums = _Sums.of(residual, star, variance, stars)
-    shrink = star_variance / (1.0 + star_variance * sums.weight)
-    common = -0.5 * (sums.log_variance + count * LOG_2PI + sums.square)
-    good = common + 0.5 * (shrink * sums.value**2 - np.log1p(star_variance * sums.weight))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        free = sums.value**2 / sums.weight - np.log(sums.weight) + LOG_2PI
-    bad = np.where(count > 1, common + 0.5 * free + flat, -np.inf)
-    several = count * flat
-    unit = np.maximum(np.maximum(good, bad), several)
+    flat = -float(np.log(2.0 * span_mag))
+    states = np.empty((4, stars))
+    for rows in blocks(stars):
+        states[:, rows] = _whole(sums.rows(rows), count[rows], star_variance[rows], flat)
+    good, bad, several, base = states
     each = np.empty(len(residual))
-    base = np.where(count > 1, common + 0.5 * LOG_2PI + flat - unit, -np.inf)
-    for first in range(0, len(residual), BLOCK):
-        rows = slice(first, first + BLOCK)
+    for rows in blocks(len(residual)):
         each[rows] = _left_out(
             residual[rows], star[rows], variance[rows], star_variance, sums, base
         )
     one = np.bincount(star, each, minlength=stars)
-    scaled = (np.exp(state - unit) for state in (good, bad, several))
-    return StateLikelihoods(count, *scaled, one, each)
+    return StateLikelihoods(count, good, bad, several, one, each)
+
+
+def blocks(length: int) -> Iterator[slice]:
+    """Yield the slices that go through rows a block at a time."""
+    return (slice(first, first + BLOCK) for first in range(0, length, BLOCK))
 
 
 @dataclass(frozen=True)
@@ -110,6 +109,31 @@ class _Sums:
         np.log(variance, out=work)
         return cls(weight, value, square, np.bincount(star, work, minlength=stars))
 
+    def rows(self, rows: slice) -> _Sums:
+        """Return the sums of some stars."""
+        return _Sums(
+            self.weight[rows], self.value[rows], self.square[rows], self.log_variance[rows]
+        )
+
+
+def _whole(
+    sums: _Sums, count: IntArray, star_variance: FloatArray, flat: float
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Return the likelihoods of good, star bad, several bad; and what one bad starts from.
+
+    Each star's unit is the largest of the three. The last is a logarithm.
+    """
+    spread = 1.0 + star_variance * sums.weight
+    common = -0.5 * (sums.log_variance + count * LOG_2PI + sums.square)
+    good = common + 0.5 * (star_variance * sums.value**2 / spread - np.log(spread))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        free = sums.value**2 / sums.weight - np.log(sums.weight) + LOG_2PI
+    bad = np.where(count > 1, common + 0.5 * free + flat, -np.inf)
+    several = count * flat
+    unit = np.maximum(np.maximum(good, bad), several)
+    base = np.where(count > 1, common + 0.5 * LOG_2PI + flat - unit, -np.inf)
+    return np.exp(good - unit), np.exp(bad - unit), np.exp(several - unit), base
+
 
 def _left_out(
     residual: FloatArray,
@@ -123,7 +147,16 @@ def _left_out(
     weight = 1.0 / variance
     tau = star_variance[star]
     rest = np.maximum(sums.weight[star] - weight, 0.0) * tau
-    value = sums.value[star] - weight * residual
-    gain = weight * residual**2 + np.log(variance)
-    gain += tau / (1.0 + rest) * value**2 - np.log1p(rest)
-    return np.asarray(np.exp(np.minimum(base[star] + 0.5 * gain, LARGEST_EXPONENT)))
+    rest += 1.0
+    moment = weight * residual
+    exponent = sums.value[star] - moment
+    exponent *= exponent
+    exponent *= tau
+    exponent /= rest
+    moment *= residual
+    exponent += moment
+    exponent *= 0.5
+    exponent += base[star]
+    np.minimum(exponent, LARGEST_EXPONENT, out=exponent)
+    # Determinants outside the exponent save two logarithms.
+    return np.asarray(np.exp(exponent, out=exponent) * np.sqrt(variance / rest))

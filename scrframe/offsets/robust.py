@@ -26,7 +26,7 @@ from scrframe.errors import CalibrationError
 from scrframe.offsets.model import FloatArray, IntArray
 from scrframe.offsets.outlier_peeling import Judged, Residuals, hidden, peel
 from scrframe.offsets.outlier_rates import OutlierRates, StatePriors, fit_rates
-from scrframe.offsets.outlier_states import StateLikelihoods, state_likelihoods
+from scrframe.offsets.outlier_states import StateLikelihoods, blocks, state_likelihoods
 
 __all__ = ["OutlierRates", "RobustSettings", "RobustWeights", "mixture_weights"]
 
@@ -148,9 +148,10 @@ def _judge(states: StateLikelihoods, star: IntArray, rates: OutlierRates) -> Jud
     one = priors.one[count] * states.one
     several = priors.several[count] * states.several
     total = good + one + several + priors.bad[count] * states.bad
-    each = (priors.one[count] / total)[star]
-    each *= states.each
-    detection = 1.0 - (several / total)[star]
-    detection -= each
+    one_each, lost = priors.one[count] / total, several / total
+    detection = np.empty(len(star))
+    for rows in blocks(len(star)):
+        owner = star[rows]
+        detection[rows] = 1.0 - lost[owner] - one_each[owner] * states.each[rows]
     np.clip(detection, 0.0, 1.0, out=detection)
     return Judged(detection, (good + one) / total, good / total, (one + several) / total)

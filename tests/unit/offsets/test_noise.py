@@ -136,6 +136,21 @@ def test_a_star_with_weight_0_is_not_there():
         np.testing.assert_allclose(one, other, rtol=1e-10)
 
 
+def test_of_many_stars_every_kth_is_used():
+    residual, star, error, x = drawn(4, 1_000)
+    third = star % 3 == 0
+    part = residual[third], star[third] // 3, error[third], x[::3]
+    leverage = 0.3 * residual
+    found = update_noise(
+        residual, star, error, x, np.ones(1_000), [leverage], TRUTH, NoiseSettings(max_stars=400)
+    )
+    expected = update_noise(
+        *part, np.ones(334), [leverage[third]], TRUTH, NoiseSettings()
+    )  # fmt: skip
+    np.testing.assert_allclose(found.covariance, expected.covariance, rtol=1e-12)
+    np.testing.assert_allclose(values(found.model), values(expected.model), rtol=1e-12)
+
+
 # --- recovery ------------------------------------------------------------------------------
 
 
