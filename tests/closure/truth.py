@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from scrframe.pipeline.law_files import read_law
+from scrframe.tables import ReddeningLaw
 
 KEYS = ("file", "ccd", "row")
 #: Groups of fewer detections have no offset.
@@ -36,7 +38,7 @@ class Comparison:
     """Columns of stars.parquet with those of the truth, joined by detection."""
 
     columns: dict[str, np.ndarray]
-    law: np.ndarray
+    law: ReddeningLaw
 
     def level(self, name: str, keys: tuple[str, ...], within: tuple[str, ...]) -> Level:
         """Compare one level; both sides have zero mean within the groups of `within`."""
@@ -63,7 +65,7 @@ class Comparison:
         """Return (R_fit - R_true) / R_true over the 5-95 per cent range of C0."""
         colour0, ratio = self.columns["true_colour0"], self.columns["R"]
         inside = (colour0 > np.percentile(colour0, 5)) & (colour0 < np.percentile(colour0, 95))
-        fitted = np.polyval(self.law, colour0[inside])
+        fitted = self.law.ratio(colour0[inside], self.columns["true_extinction"][inside])
         return fitted / ratio[inside] - 1
 
     def _codes(self, keys: tuple[str, ...]) -> np.ndarray:
@@ -92,8 +94,7 @@ def compare(run: Path, tree: Path) -> Comparison:
     assert np.mean(columns["source_id"] == columns["true_source_id"]) > 0.999
     columns["x_bin"] = np.clip((columns["x_pix"] - 0.5) // 256, 0, 7).astype(int)
     columns["y_bin"] = np.clip((columns["y_pix"] - 0.5) // 256, 0, 15).astype(int)
-    law = json.loads((run / "summary.json").read_text())["reddening_law"]
-    return Comparison(columns, np.array([law["a0"], law["a1"], law["a2"]]))
+    return Comparison(columns, read_law(run / "solution"))
 
 
 def _plain(table: pa.Table) -> pa.Table:
