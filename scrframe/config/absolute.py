@@ -1,0 +1,139 @@
+"""The optional block `absolute`: what ties the zero point to the AB or Vega system."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from scrframe.config.base import Real, Settings, Whole, as_written
+from scrframe.units import InUnit
+
+WavelengthUnit = Literal["nm", "angstrom", "um"]
+
+
+class StandardColumns(Settings):
+    """Columns of the table of standards."""
+
+    magnitude: str = Field(min_length=1, description="Column of the magnitude in the band.")
+    error: str | None = Field(
+        default=None, description="Column of its error; by default the scatter alone tells."
+    )
+    source_id: str | None = Field(
+        default=None, description="Column of the reference catalogue's identifier."
+    )
+    ra: str | None = Field(
+        default=None, description="Column of the right ascension, if there is no identifier."
+    )
+    dec: str | None = Field(default=None, description="Column of the declination.")
+    colour: str | None = Field(
+        default=None,
+        description="Column of the colour of colour terms; by default the modelled intrinsic"
+        " colour C0.",
+    )
+
+    @model_validator(mode="after")
+    def _one_way_to_match(self) -> StandardColumns:
+        by_position = self.ra is not None and self.dec is not None
+        half = (self.ra is None) != (self.dec is None)
+        if half or by_position == (self.source_id is not None):
+            raise ValueError("needs either source_id, or ra and dec")
+        return self
+
+
+class StandardsSettings(Settings):
+    """A table of stars with true magnitudes."""
+
+    file: str = Field(
+        min_length=1,
+        description="The table, below the data root; FITS, VOTable, Parquet, ECSV or CSV.",
+    )
+    columns: StandardColumns
+    match_radius: Annotated[float, InUnit("arcsec")] = Field(
+        default=as_written("1 arcsec"), description="Largest distance of a match by position."
+    )
+
+
+class VegaSettings(Settings):
+    """A spectrum of Vega, which is not shipped."""
+
+    file: str = Field(
+        min_length=1,
+        description="The spectrum, below the data root, such as CALSPEC's alpha_lyr_stis.",
+    )
+    wavelength: str = Field(default="WAVELENGTH", description="Column of the wavelength.")
+    flux: str = Field(default="FLUX", description="Column of the flux per unit wavelength.")
+    wavelength_unit: WavelengthUnit | None = Field(
+        default=None, description="Unit of the wavelength, where the file does not state it."
+    )
+    flux_unit: Literal["erg / (s cm2 Angstrom)", "W / (m2 nm)"] | None = Field(
+        default=None, description="Unit of the flux, where the file does not state it."
+    )
+    magnitude: Real = Field(default=0.0, description="Magnitude of Vega in the band.")
+
+
+class PassbandSettings(Settings):
+    """Synthetic photometry of the reference spectra through the survey's passband."""
+
+    file: str = Field(
+        min_length=1,
+        description="The passband, below the data root; a table of wavelength and transmission"
+        " per photon.",
+    )
+    wavelength: str = Field(
+        default="wavelength",
+        description="Column of the wavelength; col1, col2, ... in a text without names.",
+    )
+    transmission: str = Field(default="transmission", description="Column of the transmission.")
+    wavelength_unit: WavelengthUnit | None = Field(
+        default=None, description="Unit of the wavelength, where the file does not state it."
+    )
+    vega: VegaSettings | None = Field(
+        default=None, description="Spectrum of Vega, for the system Vega."
+    )
+
+
+class AbsoluteSettings(Settings):
+    """The tie of the zero point to a true system, by standards or by synthetic photometry."""
+
+    kind: Literal["standards", "passband"] = Field(description="What calibrated stars meet.")
+    system: Literal["AB", "Vega"] = Field(
+        description="System of the magnitudes, a label that all products carry."
+    )
+    err: Annotated[float, InUnit("mag")] = Field(
+        description="Systematic error of the standard or synthetic magnitudes."
+    )
+    bright: Annotated[float, InUnit("mag", positive=False)] | None = Field(
+        default=None, description="Calibrated magnitude of the brightest stars compared."
+    )
+    faint: Annotated[float, InUnit("mag", positive=False)] | None = Field(
+        default=None, description="Calibrated magnitude of the faintest stars compared."
+    )
+    min_stars: Whole = Field(default=10, ge=5, description="Stars that a tie needs.")
+    colour_order: Whole = Field(
+        default=0, ge=0, le=3, description="Order of the colour term; 0 for none."
+    )
+    colour_pivot: Real | None = Field(
+        default=None,
+        description="Colour at which the shift holds; by default the median of the stars'.",
+    )
+    standards: StandardsSettings | None = Field(
+        default=None, description="The table, for the kind standards."
+    )
+    passband: PassbandSettings | None = Field(
+        default=None, description="The passband, for the kind passband."
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> AbsoluteSettings:
+        if getattr(self, self.kind) is None:
+            raise ValueError(f'needs the block "{self.kind}", for that is its kind')
+        band = self.passband
+        if self.kind == "passband" and self.system == "Vega" and band and band.vega is None:
+            raise ValueError(
+                "needs passband.vega for the system Vega: a spectrum of Vega, such as CALSPEC's"
+                " alpha_lyr_stis, which is not shipped"
+            )
+        if self.bright is not None and self.faint is not None and self.bright >= self.faint:
+            raise ValueError("has its limit bright not above its limit faint in brightness")
+        return self
