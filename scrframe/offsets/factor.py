@@ -13,14 +13,22 @@ from scipy import linalg, sparse
 from scipy.sparse import linalg as sparse_linalg
 
 from scrframe.errors import CalibrationError
-from scrframe.offsets.model import FloatArray, MixedModel
+from scrframe.offsets.model import FloatArray, IntArray, MixedModel
+from scrframe.offsets.panels import plan_panels
+from scrframe.offsets.selected import (
+    SelectedInverse,
+    eliminate_border,
+    panel_factors,
+    select_inverse,
+    subtract_squares,
+)
 
 BoolArray = npt.NDArray[np.bool_]
 
-#: A term is dense when its columns typically touch at least this many exposures ...
-DENSE_EXPOSURES = 100
-#: ... and at least this share of all exposures.
+#: A term is dense when its columns typically touch more than this share of all exposures.
 DENSE_SHARE = 1 / 400
+#: Rows whose pairs of entries are looked up at once, and those solved for at once.
+ROWS, SOLVES = 100_000, 64
 
 
 def choose_dense(model: MixedModel) -> BoolArray:
@@ -34,7 +42,7 @@ def choose_dense(model: MixedModel) -> BoolArray:
     for term in model.terms:
         count = touched[term.columns]
         typical = np.sum(count**2) / max(np.sum(count), 1.0)
-        dense[term.columns] = typical > max(DENSE_EXPOSURES, DENSE_SHARE * exposures)
+        dense[term.columns] = typical > DENSE_SHARE * exposures
     return dense
 
 
@@ -69,51 +77,111 @@ class Factor:
         size = matrix.shape[0]
         dense = np.zeros(size, dtype=bool) if dense is None else dense
         self.size = size
-        self.sparse = np.flatnonzero(~dense)
-        self.dense = np.flatnonzero(dense)
-        self._border = sparse.csc_array(matrix[:, self.dense][self.sparse])
-        self._local = _symmetric_factor(sparse.csc_array(matrix[:, self.sparse][self.sparse]))
-        corner = matrix[:, self.dense][self.dense].toarray()
-        self._x = self._solve_local(self._border.toarray())
-        self._corner = _cholesky(corner - self._border.T @ self._x)
+        self._dense = np.flatnonzero(dense)
+        local = np.flatnonzero(~dense)
+        part = sparse.csc_array(matrix[:, local])
+        inner, border = sparse.csc_array(part[local]), sparse.csr_array(part[self._dense].T)
+        del part
+        self._panels = plan_panels(inner, border)
+        self._sparse = local[self._panels.order]
+        self._border = sparse.csr_array(border[self._panels.order])
+        del border
+        order = self._panels.order
+        self._local = _symmetric_factor(sparse.csc_array(inner[:, order][order]))
+        self._blocks = panel_factors(self._panels, _lower(self._local))
+        self._w: list[FloatArray] | None = eliminate_border(
+            self._panels, self._blocks, self._border
+        )
+        corner = matrix[:, self._dense][self._dense].toarray()
+        subtract_squares(self._panels, self._w, corner)
+        self._corner = _cholesky(corner)
+        self._inverse: SelectedInverse | None = None
 
     def solve(self, right: FloatArray) -> FloatArray:
         """Return H^-1 b, of b with shape (p,) or (p, k)."""
-        local = self._solve_local(right[self.sparse])
+        local = self._solve_local(right[self._sparse])
         out = np.empty(right.shape)
-        corner = right[self.dense] - self._border.T @ local
-        out[self.dense] = linalg.cho_solve((self._corner, True), corner)
-        out[self.sparse] = local - self._x @ out[self.dense]
+        corner = right[self._dense] - self._border.T @ local
+        out[self._dense] = linalg.cho_solve((self._corner, True), corner)
+        shift = self._border @ out[self._dense]
+        out[self._sparse] = self._solve_local(right[self._sparse] - shift)
         return out
 
     @property
     def log_determinant(self) -> float:
         """Natural logarithm of det H."""
-        pivots = 0.0 if self._local is None else np.sum(np.log(self._local.U.diagonal()))
-        return float(pivots + 2 * np.sum(np.log(np.diag(self._corner))))
+        local = sum(float(np.sum(np.log(np.diagonal(block)))) for block in self._blocks)
+        return 2 * (local + float(np.sum(np.log(np.diagonal(self._corner)))))
+
+    @property
+    def inverse(self) -> SelectedInverse:
+        """The inverse where the factor has entries; made when first asked for."""
+        if self._inverse is None:
+            assert self._w is not None
+            unit = np.eye(len(self._dense))
+            corner = linalg.cho_solve((self._corner, True), unit, overwrite_b=True)
+            self._inverse = select_inverse(self._panels, self._blocks, self._w, corner)
+            self._w = None
+        return self._inverse
 
     def diagonal(self) -> FloatArray:
-        """Return the diagonal of H^-1, shape (p,)."""
-        return self.row_variances(sparse.csr_array(sparse.identity(self.size, format="csr")))
+        """Return the diagonal of H^-1, shape (p,): the variance of every parameter."""
+        out = np.empty(self.size)
+        out[self._sparse] = self.inverse.diagonal()
+        out[self._dense] = np.diagonal(self.inverse.corner)
+        return out
+
+    def entries(self, row: IntArray, column: IntArray) -> FloatArray:
+        """Return entries of H^-1, NaN where the factor's pattern has none.
+
+        Within the pattern is whatever the dense block, or a nonzero of H, joins.
+
+        Parameters
+        ----------
+        row, column : ndarray of int, shape (k,)
+        """
+        place = np.empty(self.size, dtype=np.int64)
+        place[self._sparse] = np.arange(len(self._sparse))
+        place[self._dense] = len(self._sparse) + np.arange(len(self._dense))
+        first, second = place[row], place[column]
+        return self.inverse.entries(np.minimum(first, second), np.maximum(first, second))
 
     def row_variances(self, rows: sparse.csr_array) -> FloatArray:
-        """Return r^T H^-1 r of each row r of a matrix of shape (k, p)."""
-        out = np.empty(rows.shape[0])
-        for low in range(0, len(out), 256):
-            part = rows[low : low + 256].toarray()
-            out[low : low + 256] = np.sum(part.T * self.solve(part.T), axis=0)
+        """Return r^T H^-1 r of each row r of a matrix, shape (k,).
+
+        Fast for rows whose parameters meet in the factor's pattern, as do all terms of one
+        exposure; any other row costs a solve.
+
+        Parameters
+        ----------
+        rows : csr_array, shape (k, p)
+        """
+        out = np.zeros(rows.shape[0])
+        for low in range(0, len(out), ROWS):
+            part = sparse.csr_array(rows[low : low + ROWS])
+            which, first, second = _pairs(part)
+            column = part.indices.astype(np.int64)
+            value = self.entries(column[first], column[second])
+            products = part.data[first] * part.data[second] * value
+            out[low : low + ROWS] = np.bincount(which, products, minlength=part.shape[0])
+        unknown = np.flatnonzero(np.isnan(out))
+        for low in range(0, len(unknown), SOLVES):
+            far = unknown[low : low + SOLVES]
+            right = rows[far].toarray().T
+            out[far] = np.sum(right * self.solve(right), axis=0)
         return out
 
     def trace(self, matrix: sparse.csr_array, columns: slice) -> float:
         """Return tr(K C) of K, shape (q, q), and the block C of H^-1 of q columns."""
-        total = 0.0
-        for low in range(columns.start, columns.stop, 256):
-            high = min(low + 256, columns.stop)
-            unit = np.zeros((self.size, high - low))
-            unit[np.arange(low, high), np.arange(high - low)] = 1.0
-            part = matrix[low - columns.start : high - columns.start].toarray()
-            total += float(np.sum(part.T * self.solve(unit)[columns]))
-        return total
+        table = sparse.coo_array(matrix)
+        row, column = (part + columns.start for part in table.coords)
+        value = self.entries(row, column)
+        for missing in np.unique(column[np.isnan(value)]):
+            unit = np.zeros(self.size)
+            unit[missing] = 1.0
+            here = column == missing
+            value[here] = self.solve(unit)[row[here]]
+        return float(np.sum(table.data * value))
 
     def _solve_local(self, right: FloatArray) -> FloatArray:
         if self._local is None or right.size == 0:
@@ -121,13 +189,26 @@ class Factor:
         return np.asarray(self._local.solve(right))
 
 
+def _pairs(rows: sparse.csr_array) -> tuple[IntArray, IntArray, IntArray]:
+    """Return the row, and the places of both entries, of all pairs of entries of each row."""
+    count = np.diff(rows.indptr).astype(np.int64)
+    squares = count**2
+    which = np.repeat(np.arange(len(count)), squares)
+    within = np.arange(len(which)) - np.repeat(np.cumsum(squares) - squares, squares)
+    start, width = rows.indptr[which], count[which]
+    return which, start + within // width, start + within % width
+
+
 def _symmetric_factor(matrix: sparse.csc_array) -> sparse_linalg.SuperLU | None:
+    """Factor a matrix in its given order; pivots stay on the diagonal."""
     if matrix.shape[0] == 0:
         return None
-    options = {"SymmetricMode": True}
     try:
         factor = sparse_linalg.splu(
-            matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options
+            matrix,
+            permc_spec="NATURAL",
+            diag_pivot_thresh=0.0,
+            options={"SymmetricMode": True},
         )
     except RuntimeError:
         raise _not_definite() from None
@@ -136,11 +217,24 @@ def _symmetric_factor(matrix: sparse.csc_array) -> sparse_linalg.SuperLU | None:
     return factor
 
 
+def _lower(factor: sparse_linalg.SuperLU | None) -> sparse.csc_array:
+    """Return L of A = L L^T in A's own order: SuperLU's U is D times its L transposed."""
+    if factor is None:
+        return sparse.csc_array((0, 0))
+    root = np.sqrt(factor.U.diagonal())
+    lower = sparse.csc_array(factor.L)
+    lower.data = lower.data * np.repeat(root, np.diff(lower.indptr))
+    if np.any(factor.perm_c != np.arange(len(root))):
+        place = factor.perm_c
+        lower = sparse.csc_array(sparse.csc_array(lower[:, place])[place])
+    return lower
+
+
 def _cholesky(matrix: FloatArray) -> FloatArray:
     if matrix.size == 0:
         return np.zeros((0, 0))
     try:
-        return np.asarray(linalg.cholesky(matrix, lower=True))
+        return np.asarray(linalg.cholesky(matrix, lower=True, overwrite_a=True, check_finite=False))
     except linalg.LinAlgError:
         raise _not_definite() from None
 
