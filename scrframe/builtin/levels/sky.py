@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from pydantic import Field
 
 from scrframe.builtin.levels.keys import IntArray, find_sorted
 from scrframe.plugin import PluginConfig
-from scrframe.tables import Detections, FittedLevel, LevelDesign, MatchedStars
+from scrframe.tables import Detections, FittedLevel, LevelDesign, MatchedStars, Role
 from scrframe.units import InUnit
 
 FloatArray = npt.NDArray[np.float64]
@@ -22,6 +22,8 @@ FloatArray = npt.NDArray[np.float64]
 
 class SkyCellConfig(PluginConfig):
     """One nuisance term for each cell of the sky, by the star's catalogue position."""
+
+    role: ClassVar[Role] = "nuisance"
 
     size: Annotated[float, InUnit("deg")] = Field(
         "0.5 deg", validate_default=True, description="Side of a cell, approximately."
@@ -76,7 +78,7 @@ class Rings:
 class SkyCellLevel(FittedLevel):
     """One column for each cell of the sky that holds a star."""
 
-    role = "nuisance"
+    role = SkyCellConfig.role
     within_exposure = True
 
     def __init__(self, name: str, rings: Rings, cells: IntArray) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from scrframe.builtin.levels.keyed import FloatArray, KeyedLevel
 from scrframe.builtin.levels.keys import IntArray, Keys
 from scrframe.errors import ConfigError
 from scrframe.plugin import PluginConfig
-from scrframe.tables import Detections, MatchedStars
+from scrframe.tables import Detections, MatchedStars, Role
 from scrframe.tables.cuts import Expression
 
 
@@ -32,6 +32,8 @@ ExpressionText = Annotated[str, AfterValidator(_checked)]
 
 class SlopeConfig(PluginConfig):
     """Terms in proportion to columns: in the solve, but never in a correction."""
+
+    role: ClassVar[Role] = "nuisance"
 
     of: tuple[ExpressionText, ...] = Field(
         min_length=1,
@@ -60,7 +62,7 @@ class SlopeConfig(PluginConfig):
 class SlopeLevel(KeyedLevel):
     """One column for each key and expression; a detection without a value has an empty row."""
 
-    role = "nuisance"
+    role = SlopeConfig.role
     within_exposure = True
 
     def __init__(

@@ -207,6 +207,11 @@ def test_means_solve_groups_and_bins_alone(case, prepared, survey):
             solve_sequential(problem)
 
 
+def test_the_role_is_known_from_the_settings_alone(prepared):
+    _, config, level = prepared
+    assert level.role == getattr(config, "role", "correction")
+
+
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_settings_refuse_other_keys_and_say_what_they_mean(kind):
     schema = KINDS[kind].config.model_json_schema()
