@@ -143,15 +143,20 @@ def _states(residuals: Residuals, settings: RobustSettings) -> StateLikelihoods:
 def _judge(states: StateLikelihoods, star: IntArray, rates: OutlierRates) -> Judged:
     """Return the posterior probabilities of the states."""
     priors = StatePriors.of(rates, int(states.count.max(initial=1)))
-    count = states.count
-    good = priors.good[count] * states.good
-    one = priors.one[count] * states.one
-    several = priors.several[count] * states.several
-    total = good + one + several + priors.bad[count] * states.bad
-    one_each, lost = priors.one[count] / total, several / total
+    own, clean, some_bad, one_each, lost = np.empty((5, len(states.count)))
+    for rows in blocks(len(states.count)):
+        count = states.count[rows]
+        good = priors.good[count] * states.good[rows]
+        prior_one = priors.one[count]
+        one = prior_one * states.one[rows]
+        several = priors.several[count] * states.several[rows]
+        total = good + one + several + priors.bad[count] * states.bad[rows]
+        own[rows], clean[rows] = (good + one) / total, good / total
+        some_bad[rows] = (one + several) / total
+        one_each[rows], lost[rows] = prior_one / total, several / total
     detection = np.empty(len(star))
     for rows in blocks(len(star)):
         owner = star[rows]
         detection[rows] = 1.0 - lost[owner] - one_each[owner] * states.each[rows]
     np.clip(detection, 0.0, 1.0, out=detection)
-    return Judged(detection, (good + one) / total, good / total, (one + several) / total)
+    return Judged(detection, own, clean, some_bad)
