@@ -25,6 +25,7 @@ from scrframe.tables.names import did_you_mean
 FloatArray = npt.NDArray[np.float64]
 
 _HEAD_BYTES = 4096
+_GZIP = b"\x1f\x8b"
 _MESSAGE = 200
 _DAMAGE = (
     OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, IndexError, SyntaxError,
@@ -97,15 +98,14 @@ def read_user_table(path: Path, names: Sequence[str]) -> UserTable:
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file")
-    kind, head = _format(path)
-    readers = {"Parquet": _parquet, "FITS": _fits, "VOTable": _votable}
+    kind = _format(path)
+    reader = {"Parquet": _parquet, "FITS": _fits, "VOTable": _votable, "text": _text}[kind]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
             # A file cut short is an error here, not a warning.
             warnings.filterwarnings("error", ".*truncated.*", AstropyWarning)
-            reader = readers.get(kind)
-            found = _text(path, head) if reader is None else reader(path, names)
+            found = reader(path, names)
     except _DAMAGE as error:
         said = " ".join(str(error).split())[:_MESSAGE]
         raise DataError(f"{path}: cannot be read as {kind}: {said}") from None
@@ -135,11 +135,11 @@ def _find(path: Path, name: str, there: list[str]) -> str:
     return found
 
 
-def _format(path: Path) -> tuple[str, bytes]:
+def _format(path: Path) -> str:
     try:
         with path.open("rb") as handle:
             head = handle.read(_HEAD_BYTES)
-        if head.startswith(b"\x1f\x8b"):
+        if head.startswith(_GZIP):
             with gzip.open(path) as handle:
                 head = handle.read(_HEAD_BYTES)
     except (OSError, EOFError, zlib.error) as error:
@@ -148,14 +148,14 @@ def _format(path: Path) -> tuple[str, bytes]:
     if not text:
         raise DataError(f"{path}: the file is empty")
     if head.startswith(b"PAR1"):
-        return "Parquet", head
+        return "Parquet"
     if head.startswith(b"SIMPLE"):
-        return "FITS", head
+        return "FITS"
     if text.startswith((b"<?xml", b"<VOTABLE")):
-        return "VOTable", head
+        return "VOTable"
     if b"\0" in head:
         raise DataError(f"{path}: is no FITS, VOTable, Parquet, ECSV or text file")
-    return "text", head
+    return "text"
 
 
 def _parquet(path: Path, names: Sequence[str]) -> _Columns:
@@ -187,18 +187,22 @@ def _votable(path: Path, names: Sequence[str]) -> _Columns:
     return _of_astropy(Table.read(path, format="votable"))
 
 
-def _text(path: Path, head: bytes) -> _Columns:
-    if head.startswith(b"# %ECSV"):
-        return _of_astropy(Table.read(path, format="ascii.ecsv"))
-    lines = (line.strip() for line in head.decode(errors="replace").splitlines())
-    first = next((line for line in lines if line and not line.startswith("#")), "")
-    delimiter = "," if "," in first else r"\s"
-    fields = first.split("," if "," in first else None)
+def _text(path: Path, names: Sequence[str]) -> _Columns:
+    content = path.read_bytes()
+    if content.startswith(_GZIP):
+        content = gzip.decompress(content)
+    lines = content.decode("utf-8-sig").splitlines()
+    if lines[0].startswith("# %ECSV"):
+        return _of_astropy(Table.read(lines, format="ascii.ecsv"))
+    data = (line.strip() for line in lines)
+    first = next((line for line in data if line and not line.startswith("#")), "")
+    delimiter = "," if "," in first else None
+    fields = first.split(delimiter)
     return _of_astropy(
         Table.read(
-            path,
+            lines,
             format="ascii.no_header" if all(map(_is_number, fields)) else "ascii.basic",
-            delimiter=delimiter,
+            delimiter=delimiter or r"\s",
             comment="#",
             guess=False,
             fill_values=_MISSING,

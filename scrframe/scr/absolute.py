@@ -21,7 +21,7 @@ NORMAL_MEDIAN = 0.6744897501960817
 #: Smallest error of a difference, in mag: equal numbers must not divide by zero.
 FLOOR_MAG = 1e-6
 _FIRST_ROUNDS, _ROUNDS = 10, 200
-_SETTLED_MAG = 1e-9
+_SETTLED_MAG = 1e-8
 
 
 @dataclass(frozen=True)
