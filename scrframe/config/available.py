@@ -108,16 +108,27 @@ def _wrong_cut(cut: Cut, own: tuple[Column, ...], available: frozenset[str]) -> 
 def _wrong_levels(
     description: SurveyDescription, document: Document, registry: Registry
 ) -> Iterable[str]:
-    loader = registry.get(SurveyLoader, description.loader.kind)
-    # Corrections are applied to catalogues alone, so a level lives on what the loader gives.
-    own = (column.name for column in loader.own_columns)
-    columns = {*DETECTION_REQUIRED, *loader.columns, *own}
+    stars = available_columns(description, registry) | FRAMEWORK
     for index, level in enumerate(description.offsets.levels):
         descriptor = registry.get(OffsetLevel, level.kind)
+        nuisance = descriptor.role(level.settings) == "nuisance"
+        columns = stars if nuisance else _of_catalogues(description, registry)
         for name in descriptor.needs(level.settings):
             if name not in columns:
                 path = _mention(document, ("offsets", "levels", index), name)
                 yield line(document, path, unknown_column(name, columns))
+
+
+#: Columns of detections that only the framework knows, once there is a model.
+FRAMEWORK = frozenset({"colour0", "predicted_mag", "star_ra", "star_dec"})
+
+
+def _of_catalogues(description: SurveyDescription, registry: Registry) -> frozenset[str]:
+    """Return what detections have by themselves: corrections are applied to catalogues alone."""
+    loader = registry.get(SurveyLoader, description.loader.kind)
+    own = (column.name for column in loader.own_columns)
+    follow = (name for name in INPUTS if BY_NAME[name].stage == "detection")
+    return frozenset({*DETECTION_REQUIRED, *loader.columns, *own, *follow})
 
 
 def _mention(document: Document, path: Path, name: str) -> Path:

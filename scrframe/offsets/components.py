@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,16 +21,43 @@ PRIOR_SPREAD = 2.0
 LONGEST_STEP = 1.5
 
 
-class Inverse(Protocol):
-    """The inverse of the system, as far as it is needed here."""
+#: Returns C b, for b of shape (p,) or (p, k), with C the inverse of the system.
+Solve = Callable[[FloatArray], FloatArray]
+#: Returns the trace of a term's precision times its block of C.
+Trace = Callable[[Term], float]
 
-    def solve(self, rhs: FloatArray) -> FloatArray:
-        """Return C b, for b of shape (p,) or (p, k)."""
-        ...
+
+class Inverse(Protocol):
+    """The inverse of the system, as far as exact traces need it."""
 
     def trace(self, matrix: sparse.csr_array, columns: slice) -> float:
         """Return the trace of a matrix times the block of C at `columns`."""
         ...
+
+
+def exact_trace(inverse: Inverse) -> Trace:
+    """Return exact traces."""
+
+    def trace(term: Term) -> float:
+        assert term.precision is not None
+        return inverse.trace(term.precision, term.columns)
+
+    return trace
+
+
+def drawn_trace(draws: Sequence[FloatArray]) -> Trace:
+    """Return traces as means over draws, shape (p,) each, from N(0, C).
+
+    Their scatter is that of so many draws of the term; a fixed seed makes it the same in
+    every round, so that the rounds converge.
+    """
+
+    def trace(term: Term) -> float:
+        assert term.precision is not None
+        values = [draw[term.columns] for draw in draws]
+        return float(np.mean([value @ (term.precision @ value) for value in values]))
+
+    return trace
 
 
 @dataclass(frozen=True)
@@ -61,7 +88,8 @@ def random_terms(model: MixedModel) -> tuple[Term, ...]:
 def update_components(
     model: MixedModel,
     parameters: FloatArray,
-    inverse: Inverse,
+    solve: Solve,
+    trace: Trace,
     normal: sparse.csc_array,
     sd_mag: Mapping[str, float],
     start_mag: Mapping[str, float],
@@ -79,8 +107,10 @@ def update_components(
     model : MixedModel
     parameters : ndarray, shape (p,)
         Their best prediction.
-    inverse : Inverse
-        Of the normal matrix with the prior.
+    solve : callable
+        Solves the normal equations with the prior.
+    trace : callable
+        Traces of the terms' precisions times their block of the inverse.
     normal : csc_array, shape (p, p)
         The normal matrix without the prior.
     sd_mag, start_mag : mapping
@@ -90,12 +120,12 @@ def update_components(
     """
     terms = random_terms(model)
     variance = np.array([sd_mag[term.name] ** 2 for term in terms])
-    score = np.array([_score(term, parameters, inverse, sd_mag[term.name]) for term in terms])
+    score = np.array([_score(term, parameters, trace(term), sd_mag[term.name]) for term in terms])
     working = np.zeros((model.width, len(terms)))
     for number, term in enumerate(terms):
         working[term.columns, number] = parameters[term.columns]
     projected = np.asarray(normal @ working)
-    information = 0.5 * (working.T @ projected - projected.T @ inverse.solve(projected))
+    information = 0.5 * (working.T @ projected - projected.T @ solve(projected))
     prior = 1 / PRIOR_SPREAD**2
     start = np.array([start_mag[term.name] ** 2 for term in terms])
     free = np.array([term.name not in held for term in terms])
@@ -107,12 +137,11 @@ def update_components(
     )
 
 
-def _score(term: Term, parameters: FloatArray, inverse: Inverse, sd_mag: float) -> float:
+def _score(term: Term, parameters: FloatArray, trace: float, sd_mag: float) -> float:
     """Return the derivative of the restricted log likelihood by log variance."""
     assert term.precision is not None
     values = parameters[term.columns]
     squares = float(values @ (term.precision @ values))
-    trace = inverse.trace(term.precision, term.columns)
     return 0.5 * ((squares + trace) / sd_mag**2 - term.width)
 
 

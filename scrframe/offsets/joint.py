@@ -7,13 +7,19 @@ restricted maximum likelihood.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import sparse
 
-from scrframe.offsets.components import Component, random_terms, update_components
+from scrframe.offsets.components import (
+    Component,
+    drawn_trace,
+    exact_trace,
+    random_terms,
+    update_components,
+)
 from scrframe.offsets.design import Design, build_design
 from scrframe.offsets.factor import Factor, choose_dense
 from scrframe.offsets.model import FloatArray, IntArray, MixedModel, Weights
@@ -42,7 +48,10 @@ class JointSettings:
     held : frozenset of str
         Terms whose standard deviation stays.
     draws : int
-        Draws from the posterior that correct the noise for the fitted parameters.
+        Draws from the posterior, for the traces of the variances' equations and for what
+        the fitted parameters take from the noise.
+    exact_rounds : int
+        Rounds with exact traces after all has settled.
     seed : int
         Of those draws.
     """
@@ -52,7 +61,8 @@ class JointSettings:
     tolerance: float = 0.01
     start_mag: Mapping[str, float] = field(default_factory=dict)
     held: frozenset[str] = frozenset()
-    draws: int = 4
+    draws: int = 8
+    exact_rounds: int = 1
     seed: int = 1
     noise: NoiseSettings = field(default_factory=NoiseSettings)
     outliers: RobustSettings = field(default_factory=RobustSettings)
@@ -220,13 +230,16 @@ class _Rounds:
         settings = self._problem.settings
         rounds: list[JointRound] = []
         converged = False
-        for _ in range(settings.max_rounds):
+        for number in range(settings.max_rounds):
             this = self._round()
             rounds.append(this)
             report(this)
-            if this.change < settings.tolerance and len(rounds) > 1:
+            if this.change < settings.tolerance and number > 0:
                 converged = True
                 break
+        for _ in range(settings.exact_rounds):
+            rounds.append(self._round(exact=True))
+            report(rounds[-1])
         factor = self._solve()[1]
         return JointFit(
             self._design, self._estimate, self._components, self._notes, self._noise_errors,
@@ -268,14 +281,16 @@ class _Rounds:
         self._residual = self._problem.delta_mag - self._model.values(parameters)
         return normal, factor
 
-    def _round(self) -> JointRound:
+    def _round(self, *, exact: bool = False) -> JointRound:
         before, sums = self._estimate, self._residual
         normal, factor = self._solve()
         moved = float(np.std(self._residual - sums))
-        noise_change = self._move_noise(factor)
+        draws = self._draws(factor)
+        noise_change = self._move_noise(draws)
         settings = self._problem.settings
         self._components = update_components(
-            self._model, self._estimate.parameters, factor, normal,
+            self._model, self._estimate.parameters, factor.solve,
+            exact_trace(factor) if exact else drawn_trace(draws), normal,
             before.sd_mag, self._start_mag, settings.held,
         )  # fmt: skip
         sd_mag = {component.name: component.sd_mag for component in self._components}
@@ -284,7 +299,7 @@ class _Rounds:
         change = max([noise_change, *_changes(self._components, before.sd_mag)])
         return JointRound(change, moved, self._robust.kept)
 
-    def _move_noise(self, factor: Factor) -> float:
+    def _move_noise(self, draws: list[FloatArray]) -> float:
         problem = self._problem
         update = update_noise(
             self._residual,
@@ -292,7 +307,7 @@ class _Rounds:
             problem.error_mag,
             problem.covariates,
             self._robust.clean,
-            self._draws(factor),
+            (self._model.values(draw) for draw in draws),
             self._estimate.noise,
             problem.settings.noise,
         )
@@ -300,16 +315,18 @@ class _Rounds:
         self._estimate = replace(self._estimate, noise=update.model)
         return update.change
 
-    def _draws(self, factor: Factor) -> Iterator[FloatArray]:
-        """Yield draws of Z u from the posterior of u about its mean."""
+    def _draws(self, factor: Factor) -> list[FloatArray]:
+        """Return draws of the parameters from their posterior about its mean."""
         random = np.random.default_rng(self._problem.settings.seed)
         weights, model = self._weights(), self._model
+        right = []
         for _ in range(self._problem.settings.draws):
             noise = _scaled(random.standard_normal(len(model.star)), weights.detection)
             star = _scaled(random.standard_normal(model.stars), weights.star)
             rhs = weighted(model, weights, noise + star[model.star])
             rhs += prior_draw(model, self._estimate.sd_mag, random)
-            yield model.values(factor.solve(rhs))
+            right.append(rhs)
+        return list(factor.solve(np.column_stack(right)).T)
 
 
 def _scaled(values: FloatArray, precision: FloatArray) -> FloatArray:
@@ -348,5 +365,14 @@ def _less_exposures(design: Design, values: FloatArray) -> FloatArray:
 
 
 def _changes(components: tuple[Component, ...], before: Mapping[str, float]) -> list[float]:
-    """Return relative changes of the standard deviations; tiny ones count absolutely."""
-    return [abs(this.sd_mag - before[this.name]) / max(this.sd_mag, 5e-4) for this in components]
+    """Return relative changes of the standard deviations that matter.
+
+    Below half a millimagnitude changes count absolutely; those within a fifth of the
+    standard error, and those of what the data do not determine, do not count.
+    """
+    moved = [(this, abs(this.sd_mag - before[this.name])) for this in components]
+    return [
+        change / max(this.sd_mag, 5e-4)
+        for this, change in moved
+        if not this.note and change > 0.2 * this.err_mag
+    ]

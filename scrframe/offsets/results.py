@@ -64,6 +64,7 @@ class JointResults:
 
     def __init__(self, fit: JointFit) -> None:
         self._fit = fit
+        self._variances: FloatArray | None = None
         design, model = fit.design, fit.design.model
         self._used = fit.weights.detection > 0
         self._ccds, self._ccd = np.unique(design.exposures.ccd, return_inverse=True)
@@ -87,6 +88,12 @@ class JointResults:
     def gauged(self) -> Gauged:
         """The offsets in the gauge."""
         return self._gauged
+
+    def variances(self) -> FloatArray:
+        """Return the variances of all parameters by themselves, shape (p,), in mag^2."""
+        if self._variances is None:
+            self._variances = np.maximum(self._fit.factor.diagonal(), 0)
+        return self._variances
 
     def _columns_by_ccd(self) -> IntArray:
         """Return the detector of each column by detection, shape (b,).
@@ -175,7 +182,7 @@ class JointResults:
         fit, model, exposures = self._fit, self._fit.design.model, self._fit.design.exposures
         term = fit.design.term(name)
         value = fit.estimate.parameters[term.columns].copy()
-        error = np.sqrt(np.maximum(fit.factor.diagonal()[term.columns], 0))
+        error = np.sqrt(self.variances()[term.columns])
         scatter, count = self._scatter(term)
         if term in self._movable:
             ccd = self._ccd_of(term)

@@ -10,6 +10,7 @@ from typing import Any
 from scrframe.config import SurveyDescription
 from scrframe.errors import DataError, PluginError
 from scrframe.pipeline.correct import ChosenWriter
+from scrframe.pipeline.selection import loosen
 from scrframe.plugin import (
     ChosenCorrection,
     ColourModel,
@@ -24,7 +25,7 @@ from scrframe.plugin import (
     Writer,
     file_part,
 )
-from scrframe.tables import STAGES, Column
+from scrframe.tables import BY_NAME, STAGES, Column
 from scrframe.tables.columns import DETECTION_REQUIRED
 from scrframe.tables.cuts import Cut
 
@@ -56,8 +57,13 @@ class Chosen:
         )
 
     def cuts(self) -> dict[str, tuple[Cut, ...]]:
-        """Return the cuts of the Calibration Sample by stage, in written order."""
-        cuts = self.survey.selection.calibration
+        """Return the cuts of the Calibration Sample by stage, in written order.
+
+        In mode joint those on magnitudes reach a margin beyond their limits.
+        """
+        offsets = self.survey.offsets
+        margin = offsets.joint.margin if offsets.mode == "joint" else 0.0
+        cuts = [loosen(cut, margin) for cut in self.survey.selection.calibration]
         return {
             stage: tuple(cut for cut in cuts if cut.stage(self.own_columns) == stage)
             for stage in STAGES
@@ -68,7 +74,7 @@ class Chosen:
         selection = self.survey.selection
         cuts = (*selection.calibration, *selection.control, *self.survey.zero_point)
         used = {name for cut in cuts for name in cut.names} | set(
-            level_columns(self.survey, self.registry)
+            level_columns(self.survey, self.registry, self.loader)
         )
         own = {column.name for column in self.loader.own_columns}
         offered = [*self.loader.columns, *sorted(own)]
@@ -84,14 +90,27 @@ class Chosen:
         )
 
 
-def level_columns(survey: SurveyDescription, registry: Registry) -> tuple[str, ...]:
-    """Return the columns of detections that the offset levels of a description read."""
-    return tuple(
+def level_columns(
+    survey: SurveyDescription, registry: Registry, loader: SurveyLoader
+) -> tuple[str, ...]:
+    """Return the columns that the levels of a description read and catalogues have.
+
+    Columns of stars, which nuisance terms read, are not among them; those that follow from
+    others (a season from the date) are.
+    """
+    offered = {*loader.columns, *(column.name for column in loader.own_columns)}
+    needed = [
         name
         for block in survey.offsets.active_levels()
         for name in registry.get(OffsetLevel, block.kind).needs(block.settings)
         if name not in DETECTION_REQUIRED
-    )
+    ]
+    return tuple(name for name in dict.fromkeys(needed) if name in offered or _follows(name))
+
+
+def _follows(name: str) -> bool:
+    column = BY_NAME.get(name)
+    return column is not None and column.derived and column.stage == "detection"
 
 
 @dataclass(frozen=True)
@@ -110,7 +129,7 @@ def application_record(chosen: Chosen) -> dict[str, Any]:
     return {
         "loader": _record(survey.loader.kind, survey.loader.settings),
         "writers": [_record(block.kind, block.settings) for block in survey.writers],
-        "columns": list(level_columns(survey, chosen.registry)),
+        "columns": list(level_columns(survey, chosen.registry, chosen.loader)),
     }
 
 

@@ -17,7 +17,8 @@ from scrframe.pipeline.executor import run_tasks
 from scrframe.pipeline.observer import Observer
 from scrframe.pipeline.workspace import write_json
 from scrframe.plugin import Part, PluginConfig, SurveyLoader, Writer
-from scrframe.tables import Corrections, Detections, Solution
+from scrframe.tables import BY_NAME, Corrections, Detections, Solution
+from scrframe.tables.derived import derive
 
 #: Folder of corrected catalogues in a run.
 CATALOGUES = "catalogues"
@@ -82,7 +83,7 @@ def correct_part(task: CorrectTask) -> PartCorrected:
     earlier = _earlier(task)
     if earlier is not None:
         return earlier
-    detections = task.loader.read(task.part, task.settings, task.columns)
+    detections = read_for_levels(task.loader, task.settings, task.part, task.columns)
     unknown = unknown_visits(task.solution, detections)
     names = tuple(sorted(set(detections["visit"][unknown])))
     if names and task.unknown_visit == "stop":
@@ -97,6 +98,15 @@ def correct_part(task: CorrectTask) -> PartCorrected:
     if task.done_mark is not None:
         write_json(task.done_mark, asdict(done))
     return done
+
+
+def read_for_levels(
+    loader: SurveyLoader, settings: PluginConfig, part: Part, columns: tuple[str, ...]
+) -> Detections:
+    """Read a part with the columns that levels need, some of which follow from others."""
+    derived = {name for name in columns if name in BY_NAME and BY_NAME[name].derived}
+    own = tuple(name for name in columns if name not in derived)
+    return derive(loader.read(part, settings, own), "detection", derived)
 
 
 def _earlier(task: CorrectTask) -> PartCorrected | None:

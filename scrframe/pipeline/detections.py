@@ -54,6 +54,8 @@ class VisitSeen:
         A disc that holds its detections.
     detections : int
         All of them, before any cut.
+    ccds : tuple of int
+        Detectors that have any.
     """
 
     key: str
@@ -64,6 +66,7 @@ class VisitSeen:
     dec_deg: float
     radius_deg: float
     detections: int
+    ccds: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def read_part(task: ReadTask) -> PartRead:
     if not (task.target.exists() and task.others.exists()):
         _read_fresh(task)
     _, meta = load_arrow(task.target)
-    visits = tuple(VisitSeen(**visit) for visit in meta["visits"])
+    visits = tuple(VisitSeen(**{**visit, "ccds": tuple(visit["ccds"])}) for visit in meta["visits"])
     return PartRead(task.part, task.target, task.others, tuple(meta["counts"]), visits)
 
 
@@ -152,6 +155,7 @@ def visits_of(detections: Detections) -> list[VisitSeen]:
                 dec_deg=float(np.rad2deg(np.arcsin(centre[2]))),
                 radius_deg=float(np.rad2deg(reach)),
                 detections=len(rows),
+                ccds=tuple(np.unique(detections["ccd"][rows]).tolist()),
             )
         )
     return seen

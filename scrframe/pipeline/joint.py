@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +20,10 @@ from scrframe.offsets.joint import (
 from scrframe.offsets.noise import NoiseSettings
 from scrframe.offsets.robust import RobustSettings
 from scrframe.pipeline.chosen import Chosen
+from scrframe.pipeline.domain import outside_domain
+from scrframe.pipeline.observer import Observer
 from scrframe.pipeline.sample import derive_for
-from scrframe.pipeline.selection import predicted_errors, predicted_inside
+from scrframe.pipeline.selection import predicted_errors, predicted_inside, reserved_stars
 from scrframe.scr.iteration import Settled
 from scrframe.tables import Detections, FittedLevel, MatchedStars
 from scrframe.tables.derived import derive
@@ -49,6 +50,49 @@ def joint_settings(chosen: Chosen) -> JointSettings:
     )
 
 
+@dataclass(frozen=True)
+class StarsJudged:
+    """Who of the stars may take part.
+
+    Attributes
+    ----------
+    reserved : ndarray of bool, shape (s,)
+        Neither train nor solve; they judge the result.
+    outside : ndarray of int32, shape (s,)
+        Flags of stars unlike any training star; 0 for those inside.
+    """
+
+    reserved: BoolArray
+    outside: npt.NDArray[np.int32]
+
+    @property
+    def eligible(self) -> BoolArray:
+        """Return who may take part, shape (s,)."""
+        return np.asarray(~self.reserved & (self.outside == 0))
+
+
+def judge_stars(chosen: Chosen, sample: MatchedStars) -> StarsJudged:
+    """Reserve stars, and find those that the control stars do not represent."""
+    block = chosen.survey.offsets.joint
+    reserved = reserved_stars(sample.stars["source_id"], block.reserved, block.seed)
+    outside = np.zeros(len(sample.stars), dtype=np.int32)
+    if block.domain.enabled:
+        outside = outside_domain(sample, reserved, block.domain.quantile, block.seed)
+    return StarsJudged(reserved, outside)
+
+
+def prepare_levels(chosen: Chosen, matched: MatchedStars) -> tuple[FittedLevel, ...]:
+    """Return the levels of the description's mode, prepared on a sample."""
+    blocks = chosen.survey.offsets.active_levels()
+    levels = tuple(
+        descriptor.prepare(block.name, matched, block.settings)
+        for descriptor, block in zip(chosen.levels, blocks, strict=True)
+    )
+    for level, block in zip(levels, blocks, strict=True):
+        level.parent = block.parent
+    return levels
+
+
 class JointSettler:
     """Settles the offsets of a round by the joint solution.
 
@@ -57,10 +101,10 @@ class JointSettler:
     chosen : Chosen
     sample : MatchedStars
         Reaching the margin beyond the limits in magnitude.
-    eligible : ndarray of bool, shape (s,)
-        Stars that may take part: neither reserved nor outside the domain of the model.
-    report : callable
-        Told of each round of weights and variances.
+    stars : StarsJudged
+        Who may take part.
+    observer : Observer
+        Told of each round of weights and variances, and of what cannot be told apart.
 
     Attributes
     ----------
@@ -72,11 +116,11 @@ class JointSettler:
         self,
         chosen: Chosen,
         sample: MatchedStars,
-        eligible: BoolArray,
-        report: Callable[[JointRound], None],
+        stars: StarsJudged,
+        observer: Observer,
     ) -> None:
-        self._chosen, self._sample, self._report = chosen, sample, report
-        self._eligible = eligible
+        self._chosen, self._sample, self._observer = chosen, sample, observer
+        self.stars = stars
         self._settings = joint_settings(chosen)
         self._codes = np.unique(sample.detections.codes("visit")[0], return_inverse=True)[1]
         self._levels: tuple[FittedLevel, ...] = ()
@@ -120,12 +164,12 @@ class JointSettler:
         error = self._select(predicted)
         table = self._table(colour0_mag, predicted)
         if not self._levels:
-            self._levels = self._prepare(table)
+            self._levels = prepare_levels(self._chosen, replace(self._sample, detections=table))
         problem = self._problem(table, delta, error, colour0_mag)
         if max_rounds is not None:
-            settings = replace(problem.settings, max_rounds=max_rounds)
+            settings = replace(problem.settings, max_rounds=max_rounds, exact_rounds=0)
             problem = replace(problem, settings=settings)
-        fit = fit_joint(problem, self._estimate, self._report)
+        fit = fit_joint(problem, self._estimate, lambda this: self._observer.message(_line(this)))
         self._estimate = fit.estimate
         self._correction = self._corrections(fit, table)
         return fit, table
@@ -144,7 +188,7 @@ class JointSettler:
         cuts = self._chosen.survey.selection.calibration
         table = derive_for(cuts, sample.detections)
         inside = predicted_inside(cuts, table, predicted, margin)
-        inside &= self._eligible[sample.star]
+        inside &= self.stars.eligible[sample.star]
         if not np.any(inside & sample.in_control):
             raise CalibrationError(
                 "no detection of the Control Sample takes part in the joint solution: all lie"
@@ -188,17 +232,6 @@ class JointSettler:
             for name in descriptor.needs(block.settings)
         }
 
-    def _prepare(self, table: Detections) -> tuple[FittedLevel, ...]:
-        blocks = self._chosen.survey.offsets.active_levels()
-        matched = replace(self._sample, detections=table)
-        levels = tuple(
-            descriptor.prepare(block.name, matched, block.settings)
-            for descriptor, block in zip(self._chosen.levels, blocks, strict=True)
-        )
-        for level, block in zip(levels, blocks, strict=True):
-            level.parent = block.parent
-        return levels
-
     def _problem(
         self, table: Detections, delta: FloatArray, error: FloatArray, colour0_mag: FloatArray
     ) -> JointProblem:
@@ -232,3 +265,10 @@ class JointSettler:
                 columns = fit.design.term(level.name).columns
                 total += level.design(table).weights @ parameters[columns]
         return total
+
+
+def _line(this: JointRound) -> str:
+    return (
+        f"    all levels: moved by {1000 * this.moved_mag:.2f} mmag (rms), standard deviations"
+        f" by at most {100 * this.change:.1f} per cent, {100 * this.kept:.1f} per cent kept"
+    )

@@ -15,6 +15,7 @@ from scrframe.scr.iteration import (
     ModelMagnitudes,
     Observations,
     Round,
+    Settle,
     iterate,
 )
 from scrframe.scr.reddening_law import Fields
@@ -88,8 +89,23 @@ def run_model(
     settings: IterationSettings,
     trend: TrendSettings,
     observer: Observer,
+    seen: Observations | None = None,
+    settle: Settle | None = None,
 ) -> ModelMagnitudes:
     """Iterate colour model, law and visit offsets.
+
+    Parameters
+    ----------
+    sample : MatchedStars
+    plan : TrainingPlan
+    trainer : Trainer
+    settings : IterationSettings
+    trend : TrendSettings
+    observer : Observer
+    seen : Observations, optional
+        By default those of the sample, all of them used.
+    settle : callable, optional
+        Finds the offsets of a round; by default the paper's means by visit.
 
     Raises
     ------
@@ -103,7 +119,7 @@ def run_model(
             done(1)
             observer.message(describe(this))
 
-        result = iterate(observations(sample), predictor, plan, settings, report)
+        result = iterate(seen or observations(sample), predictor, plan, settings, report, settle)
     if not np.isfinite(result.colour0_mag).all():
         raise CalibrationError(
             f"colour model {trainer.backend.name!r} predicted colours that are not finite"

@@ -26,8 +26,12 @@ from scrframe.tables import (
 STAR_UNITS = {
     "ra_deg": "deg", "dec_deg": "deg", "mjd": "d", "x_pix": "pix", "y_pix": "pix",
     "mag_obs": "mag", "mag_err": "mag", "mag_model": "mag", "delta": "mag",
-    "offset_total": "mag", "mag_cal": "mag", "colour0": "mag", "extinction": "mag",
+    "offset_total": "mag", "mag_cal": "mag", "mag_cal_err": "mag", "mag_cal_sys": "mag",
+    "colour0": "mag", "extinction": "mag", "star_dev": "mag", "star_dev_err": "mag",
+    "offset_level": "",
 }  # fmt: skip
+#: Detections of less weight in the joint solution are flagged.
+LOW_WEIGHT = 0.5
 
 
 def star_flags(sample: MatchedStars, corrections: Corrections) -> np.ndarray[Any, Any]:
@@ -42,11 +46,20 @@ def star_flags(sample: MatchedStars, corrections: Corrections) -> np.ndarray[Any
     return flags
 
 
-def star_table(sample: MatchedStars, model: ModelMagnitudes, corrections: Corrections) -> pa.Table:
+def star_table(
+    sample: MatchedStars,
+    model: ModelMagnitudes,
+    corrections: Corrections,
+    further: Mapping[str, np.ndarray[Any, Any]],
+) -> pa.Table:
     """Return the columns of stars.parquet, one row a Calibration Sample detection."""
     seen = sample.detections
     mag = seen["mag"]
-    offsets = {f"offset_{name}": value for name, value in corrections.by_level.items()}
+    flags = star_flags(sample, corrections)
+    if "outside" in further:
+        flags |= further["outside"]
+    if "weight" in further:
+        flags[further["weight"] < LOW_WEIGHT] |= FLAG_BITS["low_weight"]
     columns = {
         "file": seen.arrow.column("file"),
         "visit": seen.arrow.column("visit"),
@@ -62,13 +75,13 @@ def star_table(sample: MatchedStars, model: ModelMagnitudes, corrections: Correc
         "mag_err": seen["mag_err"],
         "mag_model": model.model_mag,
         "delta": model.model_mag - mag,
-        **offsets,
-        "offset_total": corrections.total_mag,
+        **corrections.columns(),
         "mag_cal": mag + corrections.total_mag,
         "colour0": model.colour0_mag[sample.star],
         "extinction": seen["extinction"],
         "in_control": sample.in_control,
-        "flags": star_flags(sample, corrections),
+        **{name: values for name, values in further.items() if name != "outside"},
+        "flags": flags,
     }
     table = pa.table(columns)
     fields = [_with_unit(table.schema.field(name)) for name in table.column_names]

@@ -36,8 +36,9 @@ from scrframe.pipeline.observer import Observer
 from scrframe.pipeline.products import star_table, write_stars
 from scrframe.pipeline.provenance import input_hashes, versions, work_key
 from scrframe.pipeline.sample_survey import data_note, ensure_sample, note_for
-from scrframe.pipeline.solution_files import write_solution
-from scrframe.pipeline.solve import fit_model, solve
+from scrframe.pipeline.solution_files import write_solution, write_visit_covariance
+from scrframe.pipeline.solve import Solved, fit_model, solve
+from scrframe.pipeline.star_catalogue import star_catalogue, write_star_catalogue
 from scrframe.pipeline.summary import Story, summarise
 from scrframe.pipeline.workspace import RUN_MARK, Workspace, write_json, write_text
 from scrframe.plugin import Diagnostic, Registry, load_registry
@@ -177,19 +178,25 @@ class _Calibration:
         story.take_sample(builder, sample)
         self._tell("sample", sample)
         with self._monitor.step("colour model and law"):
-            model, plan = fit_model(chosen, sample, self._workers, self._observer)
-        story.model, story.plan = model, plan
+            fitted = fit_model(chosen, sample, self._workers, self._observer)
+        model = fitted.model
+        story.model, story.plan = model, fitted.plan
         self._tell("model", model)
         with self._monitor.step("solve offsets"):
-            visits = tuple(visit.key for visit in builder.first.visits)
-            solution = solve(chosen, sample, model, visits, self._provenance())
+            visits = builder.first.visits
+            solved = solve(chosen, sample, fitted, visits, self._provenance())
+        solution = solved.solution
         self._tell("solution", solution)
         with self._monitor.step("write products"):
             corrections = apply_solution(solution, sample.detections)
-            stars = star_table(sample, model, corrections)
+            stars = star_table(sample, model, corrections, solved.columns)
             write_stars(self._space.run / "stars.parquet", stars, self._stamp())
-            self._write_solution(solution)
-            story.take_solution(solution, stars, self._diagnostics(stars))
+            catalogue = star_catalogue(stars)
+            write_star_catalogue(
+                self._space.run / "star_catalogue.parquet", catalogue, self._stamp()
+            )
+            self._write_solution(solved)
+            story.take_solution(solved, stars, self._diagnostics(stars))
         return solution
 
     def _correct(self, executor: Executor, solution: Solution) -> list[PartCorrected]:
@@ -201,7 +208,7 @@ class _Calibration:
                 loader=chosen.loader,
                 settings=survey.loader.settings,
                 part=part,
-                columns=level_columns(survey, chosen.registry),
+                columns=level_columns(survey, chosen.registry, chosen.loader),
                 solution=solution,
                 writers=chosen.writers,
                 root=root,
@@ -221,11 +228,15 @@ class _Calibration:
             for block in self._chosen.survey.diagnostics
         }
 
-    def _write_solution(self, solution: Solution) -> None:
+    def _write_solution(self, solved: Solved) -> None:
         folder = self._space.run / "solution"
         levels = self._chosen.survey.offsets.active_levels()
         settings = {block.name: block.settings.model_dump(mode="json") for block in levels}
-        write_solution(folder, solution, settings)
+        write_solution(folder, solved.solution, settings)
+        if solved.visit_covariance is not None:
+            write_visit_covariance(
+                folder / "visit_covariance.fits", solved.covered, solved.visit_covariance
+            )
         write_text(folder / "description.yaml", self._chosen.survey.as_yaml())
 
     def _provenance(self) -> dict[str, Any]:

@@ -2,36 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from scrframe.errors import CalibrationError
+from scrframe.offsets.apply import apply_solution
+from scrframe.offsets.results import JointResults
 from scrframe.offsets.sequential import OffsetProblem, solve_sequential
 from scrframe.pipeline.chosen import Chosen
-from scrframe.pipeline.model import Trainer, run_model
+from scrframe.pipeline.detections import VisitSeen
+from scrframe.pipeline.joint import JointSettler, judge_stars, prepare_levels
+from scrframe.pipeline.joint_solution import (
+    exposure_table,
+    joint_record,
+    solved_levels,
+    star_columns,
+    with_systematics,
+)
+from scrframe.pipeline.model import Trainer, observations, run_model
 from scrframe.pipeline.observer import Observer
 from scrframe.pipeline.sample import derive_for
-from scrframe.scr.iteration import IterationSettings, ModelMagnitudes
+from scrframe.pipeline.systematics import Opinion, systematic_shifts
+from scrframe.scr.iteration import IterationSettings, ModelMagnitudes, Observations
 from scrframe.scr.reddening_law import LawSettings
 from scrframe.scr.training import TrainingPlan, plan_training
 from scrframe.scr.trend import TrendSettings
-from scrframe.tables import MatchedStars, Solution, SolvedLevel
+from scrframe.tables import MatchedStars, PhotometricError, Solution, SolvedLevel
 from scrframe.tables.cuts import Cut
 
-#: Solvers by mode; all take an `OffsetProblem` and return an `OffsetSolution`.
-SOLVERS = {"sequential": solve_sequential}
+
+@dataclass(frozen=True)
+class FittedModel:
+    """Model magnitudes with what they rest on.
+
+    Attributes
+    ----------
+    model : ModelMagnitudes
+    plan : TrainingPlan
+    seen : Observations
+    settler : JointSettler or None
+        In mode joint: knows who takes part, and where the solution stands.
+    """
+
+    model: ModelMagnitudes
+    plan: TrainingPlan
+    seen: Observations
+    settler: JointSettler | None = None
 
 
 @dataclass(frozen=True)
 class Solved:
-    """A solution with the model magnitudes that it rests on."""
+    """A solution with its further products.
+
+    Attributes
+    ----------
+    solution : Solution
+    columns : mapping of str to ndarray, shape (n,)
+        Further columns of stars.parquet.
+    record : mapping
+        What summary.json says of the solution, as plain JSON.
+    visit_covariance : ndarray, shape (v, v), or None
+        Of the visits' offsets, in mag^2, in the order of `covered`.
+    covered : tuple of str
+        Visits with calibration stars.
+    """
 
     solution: Solution
-    model: ModelMagnitudes
-    plan: TrainingPlan
+    columns: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
+    visit_covariance: np.ndarray[Any, np.dtype[np.float64]] | None = None
+    covered: tuple[str, ...] = ()
 
 
 def law_settings(chosen: Chosen) -> LawSettings:
@@ -51,12 +94,25 @@ def law_settings(chosen: Chosen) -> LawSettings:
     )
 
 
+def trend_settings(chosen: Chosen) -> TrendSettings:
+    """Return the description's trend as its settings."""
+    block = chosen.survey.colour_model
+    return TrendSettings(block.trend, block.trend_ridge, block.trend_components)
+
+
 def fit_model(
     chosen: Chosen, sample: MatchedStars, workers: int, observer: Observer
-) -> tuple[ModelMagnitudes, TrainingPlan]:
+) -> FittedModel:
     """Train and iterate (steps i to iii)."""
     block = chosen.survey.colour_model
-    control = np.unique(sample.star[sample.in_control])
+    seen, settler = observations(sample), None
+    if chosen.survey.offsets.mode == "joint":
+        stars = judge_stars(chosen, sample)
+        settler = JointSettler(chosen, sample, stars, observer)
+        seen = replace(
+            seen, used=settler.used, in_control=seen.in_control & ~stars.reserved[sample.star]
+        )
+    control = np.unique(sample.star[seen.teaching])
     plan = plan_training(control, block.test_fraction, block.folds, block.cross_fit, block.seed)
     trainer = Trainer(chosen.backend, block.settings, block.seed, workers)
     settings = IterationSettings(
@@ -65,17 +121,19 @@ def fit_model(
         chosen.survey.offsets.tolerance,
         block.regrow_rounds,
     )
-    trend = TrendSettings(block.trend, block.trend_ridge, block.trend_components)
-    return run_model(sample, plan, trainer, settings, trend, observer), plan
+    model = run_model(
+        sample, plan, trainer, settings, trend_settings(chosen), observer, seen, settler
+    )
+    return FittedModel(model, plan, seen, settler)
 
 
 def solve(
     chosen: Chosen,
     sample: MatchedStars,
-    model: ModelMagnitudes,
-    visits: tuple[str, ...],
+    fitted: FittedModel,
+    visits: Sequence[VisitSeen],
     provenance: Mapping[str, Any],
-) -> Solution:
+) -> Solved:
     """Solve the offsets of all levels and the zero point u_ZP.
 
     Raises
@@ -83,22 +141,68 @@ def solve(
     CalibrationError
         If the mode cannot solve the levels, or no star is left for the zero point.
     """
-    offsets = chosen.survey.offsets
+    if fitted.settler is None:
+        return _solve_sequential(chosen, sample, fitted.model, visits, provenance)
+    return _solve_joint(chosen, sample, fitted, fitted.settler, visits, provenance)
+
+
+def _solve_sequential(
+    chosen: Chosen,
+    sample: MatchedStars,
+    model: ModelMagnitudes,
+    visits: Sequence[VisitSeen],
+    provenance: Mapping[str, Any],
+) -> Solved:
+    blocks = chosen.survey.offsets.active_levels()
     delta = model.model_mag - sample.detections["mag"]
-    fitted = tuple(
-        descriptor.prepare(block.name, sample, block.settings)
-        for descriptor, block in zip(chosen.levels, offsets.active_levels(), strict=True)
-    )
-    for level, block in zip(fitted, offsets.active_levels(), strict=True):
-        level.parent = block.parent
-    problem = OffsetProblem(fitted, sample.detections, delta, offsets.min_stars)
-    solved = SOLVERS[offsets.mode](problem)
+    fitted = prepare_levels(chosen, sample)
+    problem = OffsetProblem(fitted, sample.detections, delta, chosen.survey.offsets.min_stars)
+    solved = solve_sequential(problem)
     zero_point = mean_zero_point(sample, delta - solved.total_mag, chosen.survey.zero_point)
     levels = tuple(
         SolvedLevel(level, block.kind, table)
-        for level, block, table in zip(fitted, offsets.active_levels(), solved.tables, strict=True)
+        for level, block, table in zip(fitted, blocks, solved.tables, strict=True)
     )
-    return Solution(levels, zero_point, model.law, visits, provenance)
+    names = tuple(visit.key for visit in visits)
+    return Solved(Solution(levels, zero_point, model.law, names, provenance))
+
+
+def _solve_joint(
+    chosen: Chosen,
+    sample: MatchedStars,
+    fitted: FittedModel,
+    settler: JointSettler,
+    visits: Sequence[VisitSeen],
+    provenance: Mapping[str, Any],
+) -> Solved:
+    model = fitted.model
+    fit, _ = settler.fit(model.model_mag, model.colour0_mag)
+    results = JointResults(fit)
+    opinion = Opinion(
+        sample, fitted.seen, model, fitted.plan, trend_settings(chosen), law_settings(chosen),
+        settler.used,
+    )  # fmt: skip
+    shifts = systematic_shifts(chosen, opinion, results)
+    exposures = with_systematics(exposure_table(fit, results, settler.levels, visits), fit, shifts)
+    levels = solved_levels(chosen, results, settler.levels, fit)
+    noise = fit.estimate.noise
+    solution = Solution(
+        levels, 0.0, model.law, tuple(visit.key for visit in visits), provenance, exposures,
+        PhotometricError(noise.scale, noise.floor_mag),
+    )  # fmt: skip
+    delta = model.model_mag - sample.detections["mag"]
+    residual = np.where(
+        settler.used, delta - apply_solution(solution, sample.detections).total_mag, np.nan
+    )
+    residual[np.flatnonzero(settler.used)[fit.robust.detection < 0.5]] = np.nan
+    zero_point = mean_zero_point(sample, residual, chosen.survey.zero_point)
+    return Solved(
+        replace(solution, zero_point_mag=zero_point),
+        star_columns(sample, settler, fit),
+        joint_record(fit, settler, shifts),
+        results.exposures.visit_covariance,
+        fit.design.exposures.visits,
+    )
 
 
 def mean_zero_point(

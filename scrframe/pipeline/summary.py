@@ -15,9 +15,10 @@ from scrframe.pipeline.detections import PartRead
 from scrframe.pipeline.monitor import StepMonitor
 from scrframe.pipeline.products import law_summary, level_statistics
 from scrframe.pipeline.provenance import versions
+from scrframe.pipeline.solve import Solved
 from scrframe.scr.iteration import ModelMagnitudes
 from scrframe.scr.training import TrainingPlan
-from scrframe.tables import MatchedStars, Solution
+from scrframe.tables import MatchedStars
 
 if TYPE_CHECKING:
     from scrframe.pipeline.build import SampleBuilder
@@ -71,16 +72,18 @@ class Story:
         }
 
     def take_solution(
-        self, solution: Solution, stars: pa.Table, diagnostics: Mapping[str, Any]
+        self, solved: Solved, stars: pa.Table, diagnostics: Mapping[str, Any]
     ) -> None:
         """Note the offsets, the zero point and the figures of merit."""
         assert self.model is not None
+        solution = solved.solution
         corrected = np.isfinite(stars.column("mag_cal").to_numpy())
         self.solution = {
             "mode": self.survey.offsets.mode,
             "levels": level_statistics(solution),
             "u_ZP_mag": solution.zero_point_mag,
             "uncorrected_fraction": float(1 - corrected.mean()),
+            "joint": dict(solved.record),
             "diagnostics": dict(diagnostics),
             "law": law_summary(
                 self.model,
@@ -116,6 +119,7 @@ def summarise(story: Story) -> dict[str, Any]:
             "levels": solution["levels"],
             "u_ZP_mag": solution["u_ZP_mag"],
             "uncorrected_fraction": solution["uncorrected_fraction"],
+            **({"joint": solution["joint"]} if solution["joint"] else {}),
         },
         "diagnostics": solution["diagnostics"],
         "catalogues": [asdict(part) for part in story.corrected],

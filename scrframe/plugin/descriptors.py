@@ -27,6 +27,7 @@ from scrframe.tables import (
     Footprint,
     MatchedStars,
     ReferenceStars,
+    Role,
     SimulatedStars,
     SimulatedVisit,
     Spectra,
@@ -301,6 +302,12 @@ class ColourModel(Descriptor):
     fit: FitFunction
 
 
+def role_in_settings(config: Any) -> Role:
+    """Return the role that a level's settings name, or that of a correction."""
+    role: Role = getattr(config, "role", "correction")
+    return role
+
+
 @dataclass(frozen=True, kw_only=True)
 class OffsetLevel(Descriptor):
     """A kind of offset level.
@@ -314,11 +321,14 @@ class OffsetLevel(Descriptor):
         The inverse of `FittedLevel.labels` and `FittedLevel.state`.
     needs : callable (config) -> tuple of str
         Names of the columns of detections that the level reads.
+    role : callable (config) -> {"correction", "nuisance"}
+        A nuisance term may read columns of stars; a correction only what catalogues hold.
     """
 
     prepare: Callable[[str, MatchedStars, Any], FittedLevel]
     restore: Callable[[str, pa.Table, Mapping[str, Any], Any], FittedLevel]
     needs: Callable[[Any], tuple[str, ...]]
+    role: Callable[[Any], Role] = role_in_settings
 
 
 @dataclass(frozen=True, kw_only=True)

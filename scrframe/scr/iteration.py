@@ -96,6 +96,9 @@ class ModelMagnitudes:
     rounds : tuple of Round
     converged : bool
         Whether the visit offsets settled within the tolerance.
+    label_mag : ndarray, shape (s,)
+        Observed intrinsic colours of the control stars, with the final law and offsets; NaN
+        for others.
     """
 
     colour0_mag: FloatArray
@@ -104,6 +107,7 @@ class ModelMagnitudes:
     test: TestScore
     rounds: tuple[Round, ...]
     converged: bool
+    label_mag: FloatArray
 
 
 def model_magnitudes(colour0_mag: FloatArray, law: ReddeningLaw, seen: Observations) -> FloatArray:
@@ -316,7 +320,13 @@ def iterate(
         if change < settings.tolerance_mag and not state.only_trend(number):
             converged = True
             break
-    test = score(state.colour0_mag[plan.test], state.labels()[plan.test])
+    labels = state.labels()
     return ModelMagnitudes(
-        state.colour0_mag, state.magnitudes(), state.law, test, tuple(state.rounds), converged
+        colour0_mag=state.colour0_mag,
+        model_mag=state.magnitudes(),
+        law=state.law,
+        test=score(state.colour0_mag[plan.test], labels[plan.test]),
+        rounds=tuple(state.rounds),
+        converged=converged,
+        label_mag=labels,
     )

@@ -73,7 +73,7 @@ def derive(table: T, stage: Stage, names: Collection[str] | None = None) -> T:
         galactic = _galactic(table["ra"], table["dec"])
         columns.update((name, galactic[name]) for name in ("gal_l", "gal_b") if name in wanted)
     if "season" in wanted:
-        columns["season"] = _season(table["mjd"])
+        columns["season"] = season_of(table["mjd"])
     if "bp_rp" in wanted:
         columns["bp_rp"] = table["bp_mag"] - table["rp_mag"]
     if "colour" in wanted:
@@ -81,8 +81,14 @@ def derive(table: T, stage: Stage, names: Collection[str] | None = None) -> T:
     return table.with_columns(columns) if columns else table
 
 
-def _season(mjd: FloatArray) -> pa.Array:
-    """Return the season of each date, null where there is no date."""
+def season_of(mjd: FloatArray) -> pa.Array:
+    """Return the observing season (the year of its October) of each date, null for none.
+
+    Parameters
+    ----------
+    mjd : ndarray, shape (n,)
+        Modified Julian dates.
+    """
     dated = np.isfinite(mjd)
     days = np.floor(np.where(dated, mjd, _MJD_1970)).astype(np.int64) - _MJD_1970
     months = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)

@@ -1,0 +1,40 @@
+"""Which stars the training stars do not represent, as flags of products."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from scrframe.scr.domain import (
+    OUTSIDE_SHAPE,
+    OUTSIDE_SNR,
+    OUTSIDE_SPECTRUM,
+    DomainGuard,
+    DomainSettings,
+)
+from scrframe.tables import FLAG_BITS, MatchedStars
+
+_FLAGS = {
+    OUTSIDE_SPECTRUM: "outside_spectrum",
+    OUTSIDE_SHAPE: "outside_shape",
+    OUTSIDE_SNR: "outside_snr",
+}
+
+
+def outside_domain(
+    sample: MatchedStars, reserved: npt.NDArray[np.bool_], quantile: float, seed: int
+) -> npt.NDArray[np.int32]:
+    """Return flags of stars unlike the control stars, shape (s,), 0 for those alike."""
+    snr = np.zeros(len(sample.stars))
+    snr[sample.star] = sample.detections["xp_snr"]
+    training = np.zeros(len(sample.stars), dtype=bool)
+    training[sample.star[sample.in_control]] = True
+    training &= ~reserved
+    guard = DomainGuard.fit(
+        sample.features[training], snr[training], DomainSettings(quantile=quantile, seed=seed)
+    )
+    reason = guard.judge(sample.features, snr).reason
+    flags = np.zeros(len(reason), dtype=np.int32)
+    for bit, name in _FLAGS.items():
+        flags[(reason & bit) > 0] |= FLAG_BITS[name]
+    return flags

@@ -1,0 +1,219 @@
+"""From a joint fit to a solution: exposures, fallbacks, systematic errors, zero point."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scrframe.offsets.fallback import CcdParts, SolvedExposures, complete_exposures
+from scrframe.offsets.joint import JointFit
+from scrframe.offsets.kin import KnownVisits
+from scrframe.offsets.model import IntArray
+from scrframe.offsets.normal import star_means
+from scrframe.offsets.results import JointResults
+from scrframe.pipeline.chosen import Chosen
+from scrframe.pipeline.detections import VisitSeen
+from scrframe.pipeline.joint import JointSettler
+from scrframe.pipeline.systematics import Shifts
+from scrframe.tables import (
+    Detections,
+    ExposureTable,
+    FittedLevel,
+    MatchedStars,
+    OffsetTable,
+    SolvedLevel,
+)
+from scrframe.tables.derived import season_of
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def known_visits(visits: Sequence[VisitSeen]) -> KnownVisits:
+    """Return all visits that a run has read, with the field and season of each."""
+    season = season_of(np.array([visit.mjd for visit in visits], dtype=np.float64))
+    # A visit whose catalogue names no field is a field of its own.
+    fields = [visit.field or f"visit {visit.key}" for visit in visits]
+    return KnownVisits(
+        name=tuple(visit.key for visit in visits),
+        field=np.unique(fields, return_inverse=True)[1],
+        season=np.unique(season.to_numpy(), return_inverse=True)[1],
+    )
+
+
+def exposure_table(
+    fit: JointFit,
+    results: JointResults,
+    levels: Sequence[FittedLevel],
+    visits: Sequence[VisitSeen],
+) -> ExposureTable:
+    """Return the offsets of all known visits on all known detectors."""
+    known = known_visits(visits)
+    exposures, solved = fit.design.exposures, results.exposures
+    row = {name: number for number, name in enumerate(known.name)}
+    visit = np.array([row[name] for name in exposures.visits], dtype=np.int64)
+    visit_mag, visit_err = (np.full(len(known.name), np.nan) for _ in range(2))
+    visit_mag[visit], visit_err[visit] = solved.visit_mag, solved.visit_err_mag
+    ccds = _ccd_parts(fit, results, levels, visits)
+    return complete_exposures(
+        known,
+        visit_mag,
+        visit_err,
+        SolvedExposures(
+            visit[exposures.visit],
+            exposures.ccd,
+            solved.offset_mag,
+            solved.err_mag,
+            solved.count,
+        ),
+        ccds,
+        _sd_of_visits(fit),
+    )
+
+
+def _sd_of_visits(fit: JointFit) -> float:
+    """Return the spread of exposures' terms with as few columns as there are visits."""
+    number = len(fit.design.exposures.visits)
+    terms = [term for term in fit.design.model.terms if term.role == "correction"]
+    found = [fit.estimate.sd_mag[term.name] for term in terms if term.width == number]
+    return max(found, default=0.0)
+
+
+def _ccd_parts(
+    fit: JointFit,
+    results: JointResults,
+    levels: Sequence[FittedLevel],
+    visits: Sequence[VisitSeen],
+) -> CcdParts:
+    """Return what each detector adds to each visit, from the terms that it has in any visit."""
+    design = fit.design
+    ccd = np.unique([number for visit in visits for number in visit.ccds])
+    grid = _grid(visits, ccd)
+    total, squares = np.zeros(len(grid)), np.zeros(len(grid))
+    jitter = 0.0
+    variance = results.variances()
+    split = design.model.by_exposure.shape[1]
+    exposures = len(design.exposures)
+    for level in levels:
+        term = design.term(level.name)
+        if term.role != "correction" or term.last > split:
+            continue
+        if term.width == len(design.exposures.visits):
+            continue  # the visit's own part
+        if term.width == exposures:
+            jitter = float(np.hypot(jitter, fit.estimate.sd_mag[level.name]))
+            continue
+        weights = level.design(grid).weights
+        total += weights @ fit.estimate.parameters[term.columns]
+        squares += abs(weights) @ variance[term.columns]
+    shape = len(visits), len(ccd)
+    parts = total.reshape(shape) + _map_shift(results, design.exposures.ccd, ccd)
+    parts -= parts.mean(axis=1, keepdims=True)
+    return CcdParts(ccd, parts, np.sqrt(squares.reshape(shape)), jitter)
+
+
+def _map_shift(results: JointResults, solved: IntArray, ccd: IntArray) -> FloatArray:
+    """Return the mean of the maps by detector, shape (c,); 0 where none is solved."""
+    shift = np.zeros(len(ccd))
+    shift[np.searchsorted(ccd, np.unique(solved))] = results.gauged.map_shift_mag
+    return shift
+
+
+def _grid(visits: Sequence[VisitSeen], ccd: IntArray) -> Detections:
+    """Return one made-up detection in each detector of each visit."""
+    count = len(visits) * len(ccd)
+    each = {
+        "visit": np.repeat([visit.key for visit in visits], len(ccd)),
+        "field": np.repeat([visit.field for visit in visits], len(ccd)),
+        "mjd": np.repeat([visit.mjd for visit in visits], len(ccd)),
+        "ccd": np.tile(ccd, len(visits)),
+    }
+    blank = {name: np.zeros(count) for name in ("ra", "dec", "x", "y", "mag", "mag_err")}
+    labels = {name: np.repeat("-", count) for name in ("band", "file")}
+    numbers = {name: np.zeros(count, dtype=np.int64) for name in ("extension", "row")}
+    return Detections.from_columns({**each, **labels, **numbers, **blank})
+
+
+def with_systematics(table: ExposureTable, fit: JointFit, shifts: Shifts) -> ExposureTable:
+    """Return the table with what systematic effects can shift, by exposure.
+
+    Exposures without stars of their own get the root mean square of all.
+    """
+    total = shifts.total_mag
+    sys = np.full(len(table), float(np.sqrt(np.mean(total**2))) if len(total) else np.nan)
+    exposures = fit.design.exposures
+    place = {key: number for number, key in enumerate(zip(table.visit, table.ccd, strict=True))}
+    names = np.array(exposures.visits)[exposures.visit]
+    for name, ccd, value in zip(names, exposures.ccd, total, strict=True):
+        sys[place[name, ccd]] = value
+    return replace(table, sys_mag=sys)
+
+
+def solved_levels(
+    chosen: Chosen, results: JointResults, levels: Sequence[FittedLevel], fit: JointFit
+) -> tuple[SolvedLevel, ...]:
+    """Return all levels with their offsets; only maps over detectors are applied as such."""
+    blocks = chosen.survey.offsets.active_levels()
+    split = fit.design.model.by_exposure.shape[1]
+    solved = []
+    for level, block in zip(levels, blocks, strict=True):
+        table: OffsetTable = results.table(level.name)
+        applied = level.role == "correction" and fit.design.term(level.name).first >= split
+        solved.append(SolvedLevel(level, block.kind, table, applied))
+    return tuple(solved)
+
+
+def star_columns(
+    sample: MatchedStars, settler: JointSettler, fit: JointFit
+) -> dict[str, npt.NDArray[Any]]:
+    """Return further columns of stars.parquet, shape (n,) each.
+
+    ``weight`` is the robust weight times that of the star, NaN for detections that take no
+    part; ``star_dev`` and ``star_dev_err`` are the star's own deviation from the model, in mag.
+    """
+    used = settler.used
+    weight, deviation, error = (np.full(len(used), np.nan) for _ in range(3))
+    model = fit.design.model
+    weight[used] = fit.robust.detection
+    mean, variance = star_means(model, fit.weights, fit.residual_mag)
+    deviation[used], error[used] = mean[model.star], np.sqrt(variance)[model.star]
+    return {
+        "in_solve": used,
+        "reserved": settler.stars.reserved[sample.star],
+        "weight": weight,
+        "star_dev": deviation,
+        "star_dev_err": error,
+        "outside": settler.stars.outside[sample.star],
+    }
+
+
+def joint_record(fit: JointFit, settler: JointSettler, shifts: Shifts) -> dict[str, Any]:
+    """Return what summary.json says of the joint solution."""
+    noise, stars = fit.estimate.noise, settler.stars
+    return {
+        "converged": fit.converged,
+        "detections": int(settler.used.sum()),
+        "reserved_stars": int(stars.reserved.sum()),
+        "outside_stars": int((stars.outside != 0).sum()),
+        "rounds": [
+            {"change": each.change, "moved_mag": each.moved_mag, "kept": each.kept}
+            for each in fit.rounds
+        ],
+        "components": {
+            each.name: {"sd_mag": each.sd_mag, "err_mag": each.err_mag, "note": each.note}
+            for each in fit.components
+        },
+        "photometry": {
+            "scale": noise.scale,
+            "floor_mag": noise.floor_mag,
+            "notes": list(fit.noise_notes),
+        },
+        "star_scatter_mag": float(np.exp(noise.scatter[0])),
+        "kept": fit.robust.kept,
+        "systematics_rms_mag": {
+            name: float(np.sqrt(np.mean(values**2))) for name, values in shifts.by_cause.items()
+        },
+    }

@@ -1,0 +1,164 @@
+"""What a second opinion on the model would shift: the systematic error of the offsets.
+
+Each alternative changes the model magnitudes; solved with the same weights, the change
+becomes one of the offsets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from scrframe.errors import CalibrationError
+from scrframe.offsets.results import JointResults
+from scrframe.pipeline.chosen import Chosen
+from scrframe.scr.iteration import ModelMagnitudes, Observations
+from scrframe.scr.reddening_law import LawSettings, fit_law
+from scrframe.scr.training import TrainingPlan
+from scrframe.scr.trend import Trend, TrendSettings
+from scrframe.tables import MatchedStars
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+#: Parts into which the control stars' sky is divided, each left out in turn.
+REGIONS = 4
+#: Fewer training stars do not carry a trend.
+MIN_TRAINING = 200
+
+
+@dataclass(frozen=True)
+class Shifts:
+    """Shifts of the exposures' offsets by cause, each of shape (x,), in mag."""
+
+    by_cause: Mapping[str, FloatArray]
+    exposures: int
+
+    @property
+    def total_mag(self) -> FloatArray:
+        """Return their quadratic sum, shape (x,)."""
+        squares = [values**2 for values in self.by_cause.values()]
+        return np.sqrt(np.sum(squares, axis=0)) if squares else np.zeros(self.exposures)
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What the alternatives need of a run.
+
+    Attributes
+    ----------
+    sample : MatchedStars
+    seen : Observations
+    model : ModelMagnitudes
+    plan : TrainingPlan
+    trend : TrendSettings
+    law : LawSettings
+    used : ndarray of bool, shape (n,)
+        Detections of the solve.
+    """
+
+    sample: MatchedStars
+    seen: Observations
+    model: ModelMagnitudes
+    plan: TrainingPlan
+    trend: TrendSettings
+    law: LawSettings
+    used: npt.NDArray[np.bool_]
+
+
+def systematic_shifts(chosen: Chosen, opinion: Opinion, results: JointResults) -> Shifts:
+    """Return by how much each alternative that the description asks for moves the offsets."""
+    asked = chosen.survey.offsets.joint.systematics
+    found: dict[str, FloatArray] = {}
+    if asked.law:
+        changes = law_changes(opinion)
+        found["law"] = _largest([results.shift(change) for change in changes], results)
+    trends = _Trends(opinion)
+    if asked.reference_region and trends.possible:
+        parts = [results.shift(change) for change in trends.without_regions()]
+        # The jackknife's variance of a mean over the regions.
+        factor = (REGIONS - 1) / REGIONS
+        found["reference_region"] = np.sqrt(factor * np.sum(np.square(parts), axis=0))
+    if asked.colour_model and trends.possible:
+        found["colour_model"] = results.shift(trends.alone())
+    return Shifts(found, len(results.exposures.offset_mag))
+
+
+def _largest(shifts: list[FloatArray], results: JointResults) -> FloatArray:
+    if not shifts:
+        return np.zeros(len(results.exposures.offset_mag))
+    return np.asarray(np.max(np.abs(shifts), axis=0))
+
+
+def law_changes(opinion: Opinion) -> list[FloatArray]:
+    """Return changes of the model magnitudes with laws of neighbouring orders."""
+    used, seen, law = opinion.used, opinion.seen, opinion.model.law
+    colour0 = opinion.model.colour0_mag[seen.star][used]
+    extinction = seen.extinction[used]
+    excess = (seen.mag - seen.reference_mag)[used] - colour0
+    powers = [(i, j) for i, j in law.terms]
+    order, in_e = max(i for i, _ in powers), max(j for _, j in powers)
+    present = law.ratio(colour0, extinction) * extinction
+    changes = []
+    for other in {(order + 1, in_e), (max(order - 1, 0), in_e), (order, 1 - min(in_e, 1))}:
+        if other == (order, in_e):
+            continue
+        settings = replace(opinion.law, order=other[0], extinction_order=other[1])
+        try:
+            alternative = fit_law(
+                colour0, extinction, excess, seen.visit[used], settings,
+                seen.fields.take(used) if seen.fields is not None else None,
+            )  # fmt: skip
+        except CalibrationError:
+            continue  # an order that these data do not determine is no opinion
+        changes.append(alternative.ratio(colour0, extinction) * extinction - present)
+    return changes
+
+
+class _Trends:
+    """Linear colour models, trained on all control stars or without a part of their sky."""
+
+    def __init__(self, opinion: Opinion) -> None:
+        self._opinion = opinion
+        shape = "linear" if opinion.trend.shape == "none" else opinion.trend.shape
+        self._settings = replace(opinion.trend, shape=shape)
+        self._train = opinion.plan.train
+        self.possible = len(self._train) >= MIN_TRAINING
+        self._labels = opinion.model.colour0_mag[self._train]
+        self._rows = opinion.seen.star[opinion.used]
+
+    def _predict(self, kept: npt.NDArray[np.bool_]) -> FloatArray:
+        features, labels = self._opinion.sample.features, self._opinion.model.label_mag
+        train = self._train[kept]
+        trend = Trend.on(features[train], self._settings)
+        return trend.predict(features, labels[train])
+
+    def alone(self) -> FloatArray:
+        """Return the change of model magnitudes by the trend alone."""
+        everyone = np.ones(len(self._train), dtype=bool)
+        return self._change(self._predict(everyone) - self._opinion.model.colour0_mag)
+
+    def without_regions(self) -> list[FloatArray]:
+        """Return the changes by leaving out each part of the control stars' sky."""
+        region = self._regions()
+        everyone = self._predict(np.ones(len(self._train), dtype=bool))
+        return [
+            self._change(self._predict(region != number) - everyone) for number in range(REGIONS)
+        ]
+
+    def _regions(self) -> IntArray:
+        """Return the part of each training star: quarters by number along the longer side."""
+        stars = self._opinion.sample.stars
+        ra, dec = stars["ref_ra"][self._train], stars["ref_dec"][self._train]
+        east = np.rad2deg(np.unwrap(np.deg2rad(ra - ra[0]), period=2 * np.pi)) * np.cos(
+            np.deg2rad(dec.mean())
+        )
+        along = east if np.ptp(east) >= np.ptp(dec) else dec
+        rank = np.argsort(np.argsort(along, kind="stable"), kind="stable")
+        return rank * REGIONS // len(along)
+
+    def _change(self, colour_mag: FloatArray) -> FloatArray:
+        """Return the change of model magnitudes, shape (used,), for one of colours (s,)."""
+        return np.asarray(colour_mag[self._rows])
