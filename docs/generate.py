@@ -86,7 +86,10 @@ def _keys_table(rows: list[Row]) -> str:
 
 
 def _resolved(schema: Schema, field: Schema) -> Schema:
-    """Return a field with what it refers to."""
+    """Return a field with what it refers to; an optional block as the block."""
+    blocks = [choice for choice in field.get("anyOf", []) if choice.get("type") != "null"]
+    if len(blocks) == 1 and "$ref" in blocks[0]:
+        field = {**blocks[0], **{key: value for key, value in field.items() if key != "anyOf"}}
     if "$ref" in field:
         target = schema["$defs"][field["$ref"].removeprefix("#/$defs/")]
         return {**target, **{key: value for key, value in field.items() if key != "$ref"}}

@@ -1,10 +1,14 @@
 """The absolute tie of a run, from files to a shift with its errors."""
 
+import re
+import textwrap
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import yaml
 from astropy import units as u
 from astropy.io import fits
 from astropy.table import Table
@@ -306,3 +310,15 @@ def test_a_tie_is_written_as_json_and_read_back():
         AbsoluteTie.from_json({**made.to_json(), "system": "ST"})
     assert made.metadata()["magnitude_system"] == "Vega"
     assert all(isinstance(value, str) for value in made.metadata().values())
+
+
+def test_the_examples_of_the_page_are_valid():
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "absolute.md"
+    texts = re.findall(r"^```yaml\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+    blocks = [textwrap.dedent(text) for text in texts]
+    whole = [yaml.safe_load(text)["absolute"] for text in blocks if text.startswith("absolute")]
+    parts = [yaml.safe_load(text) for text in blocks if not text.startswith("absolute")]
+    assert len(whole) == len(parts) == 2
+    for block, part in zip(whole, parts, strict=True):
+        AbsoluteSettings.model_validate(block)
+        AbsoluteSettings.model_validate({**block, **part})

@@ -1,5 +1,7 @@
 """The star catalogue, from the columns of stars.parquet with and without those of a joint mode."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -94,6 +96,22 @@ def test_both_modes_have_the_same_columns_with_units():
     assert one.schema.equals(other.schema, check_metadata=True)
     assert one.schema.field("mag_cal").metadata == {b"unit": b"mag"}
     assert one.schema.field("chi2").metadata is None
+
+
+def test_the_page_of_products_lists_the_columns():
+    page = Path(__file__).parents[3] / "docs" / "reference" / "products.md"
+    section = page.read_text(encoding="utf-8").partition("## star_catalogue.parquet")[2]
+    lines = [line for line in section.partition("\n## ")[0].splitlines() if line.startswith("|")]
+    rows = [tuple(cell.strip().strip("`") for cell in line.split("|")[1:4]) for line in lines[2:]]
+    schema = star_catalogue(stars()).schema
+    assert rows == [
+        (field.name, (field.metadata or {b"unit": b""})[b"unit"].decode(), kind(field))
+        for field in schema
+    ]
+
+
+def kind(field):
+    return "float64" if field.type == pa.float64() else str(field.type)
 
 
 def test_the_file_holds_the_table_and_what_is_said_of_it(tmp_path):
