@@ -212,6 +212,7 @@ class _Rounds:
         self._notes: tuple[str, ...] = ()
         self._noise_errors = np.zeros(0)
         self._robust: RobustWeights
+        self._factor: Factor
         self._residual = problem.delta_mag - self._model.values(self._estimate.parameters)
         if start is None:
             self._residual = _less_exposures(design, problem.delta_mag)
@@ -240,7 +241,8 @@ class _Rounds:
         for _ in range(settings.exact_rounds):
             rounds.append(self._round(exact=True))
             report(rounds[-1])
-        factor = self._solve()[1]
+        # Within an outer iteration the last round's solution is as good as the next.
+        factor = self._solve()[1] if settings.exact_rounds else self._factor
         return JointFit(
             self._design, self._estimate, self._components, self._notes, self._noise_errors,
             self._robust, self._weights(), factor, self._residual, tuple(rounds), converged,
@@ -278,6 +280,7 @@ class _Rounds:
         factor = Factor(sparse.csc_array(normal + prior), self._dense)
         parameters = factor.solve(weighted(self._model, weights, self._problem.delta_mag))
         self._estimate = replace(self._estimate, parameters=parameters)
+        self._factor = factor
         self._residual = self._problem.delta_mag - self._model.values(parameters)
         return normal, factor
 

@@ -106,8 +106,8 @@ def absolute_tie(
 ) -> AbsoluteTie:
     """Compare the star catalogue with true magnitudes.
 
-    Stars count that are constant, within the limits of brightness, and for synthetic
-    photometry within the range of the flux correction.
+    Stars count that are constant (where errors have been estimated), within the limits of
+    brightness, and for synthetic photometry within the range of the flux correction.
 
     Parameters
     ----------
@@ -186,8 +186,11 @@ def _suitable(settings: AbsoluteSettings, stars: pa.Table) -> npt.NDArray[np.boo
     faint = np.inf if settings.faint is None else settings.faint
     fine = np.isfinite(mag) & np.isfinite(_column(stars, "photometric_err"))
     fine &= (mag >= bright) & (mag <= faint)
+    # Catalogued errors are too small to judge by: with these alone most bright stars seem
+    # to vary, and are left to the robust mean.
+    judged = np.isfinite(_column(stars, "offset_err"))
     for name in ("variable", "one_outlier"):
-        fine &= ~np.asarray(stars.column(name).to_numpy(), dtype=bool)
+        fine &= ~(judged & np.asarray(stars.column(name).to_numpy(), dtype=bool))
     if settings.kind == "passband":
         flags = np.asarray(stars.column("flags").to_numpy())
         fine &= (flags & FLAG_BITS["outside_flux_correction"]) == 0

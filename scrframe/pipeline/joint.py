@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from scrframe.errors import CalibrationError
 from scrframe.offsets.covariates import covariates
+from scrframe.offsets.degeneracy import (
+    DegeneracyReport,
+    report_degeneracies,
+    require_solvable,
+)
+from scrframe.offsets.design import build_design
 from scrframe.offsets.joint import (
     Estimate,
     JointFit,
@@ -110,6 +117,8 @@ class JointSettler:
     ----------
     used : ndarray of bool, shape (n,)
         Detections that take part in the next solve; at first by observed magnitudes.
+    report : DegeneracyReport or None
+        What the design cannot tell, once it is known.
     """
 
     def __init__(
@@ -125,6 +134,7 @@ class JointSettler:
         self._codes = np.unique(sample.detections.codes("visit")[0], return_inverse=True)[1]
         self._levels: tuple[FittedLevel, ...] = ()
         self._estimate: Estimate | None = None
+        self.report: DegeneracyReport | None = None
         self._visit_mag = np.zeros(int(self._codes.max()) + 1)
         self._correction = np.zeros(len(sample.detections))
         observed = {name: sample.detections[name] for name in ("mag", "mag_err")} | {
@@ -166,6 +176,11 @@ class JointSettler:
         if not self._levels:
             self._levels = prepare_levels(self._chosen, replace(self._sample, detections=table))
         problem = self._problem(table, delta, error, colour0_mag)
+        if self.report is None:
+            self.report = report_design(problem)
+            require_solvable(self.report)
+            for line in self.report_lines():
+                self._observer.message(line)
         if max_rounds is not None:
             settings = replace(problem.settings, max_rounds=max_rounds, exact_rounds=0)
             problem = replace(problem, settings=settings)
@@ -173,6 +188,19 @@ class JointSettler:
         self._estimate = fit.estimate
         self._correction = self._corrections(fit, table)
         return fit, table
+
+    def findings(self) -> tuple[dict[str, Any], ...]:
+        """Return all that the design cannot tell, as plain JSON."""
+        return () if self.report is None else tuple(map(asdict, self.report.findings))
+
+    def report_lines(self) -> list[str]:
+        """Return in short what the design cannot tell."""
+        assert self.report is not None
+        kinds = [finding.kind for finding in self.report.findings]
+        counted = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+        if not counted:
+            return []
+        return [f"  what the design cannot tell: {counted} (all in solution/design_report.json)"]
 
     @property
     def levels(self) -> tuple[FittedLevel, ...]:
@@ -265,6 +293,19 @@ class JointSettler:
                 columns = fit.design.term(level.name).columns
                 total += level.design(table).weights @ parameters[columns]
         return total
+
+
+def report_design(problem: JointProblem) -> DegeneracyReport:
+    """Return what the design of a problem cannot tell."""
+    design = build_design(problem.levels, problem.table, problem.star, len(problem.covariates))
+    labels = {level.name: _texts(level) for level in problem.levels}
+    exposures = design.exposures
+    return report_degeneracies(design.model, labels, exposures.visit, exposures.visits)
+
+
+def _texts(level: FittedLevel) -> list[str]:
+    rows = level.labels().to_pylist()
+    return [", ".join(f"{name} {value}" for name, value in row.items()) for row in rows]
 
 
 def _line(this: JointRound) -> str:

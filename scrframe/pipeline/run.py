@@ -233,6 +233,8 @@ class _Calibration:
         levels = self._chosen.survey.offsets.active_levels()
         settings = {block.name: block.settings.model_dump(mode="json") for block in levels}
         write_solution(folder, solved.solution, settings)
+        if solved.solution.exposures is not None:
+            write_json(folder / "design_report.json", {"findings": list(solved.findings)})
         if solved.visit_covariance is not None:
             write_visit_covariance(
                 folder / "visit_covariance.fits", solved.covered, solved.visit_covariance

@@ -68,6 +68,8 @@ class Solved:
         Of the visits' offsets, in mag^2, in the order of `covered`.
     covered : tuple of str
         Visits with calibration stars.
+    findings : tuple of mapping
+        What the design cannot tell, as plain JSON.
     """
 
     solution: Solution
@@ -75,6 +77,7 @@ class Solved:
     record: Mapping[str, Any] = field(default_factory=dict)
     visit_covariance: np.ndarray[Any, np.dtype[np.float64]] | None = None
     covered: tuple[str, ...] = ()
+    findings: tuple[Mapping[str, Any], ...] = ()
 
 
 def law_settings(chosen: Chosen) -> LawSettings:
@@ -202,6 +205,7 @@ def _solve_joint(
         joint_record(fit, settler, shifts),
         results.exposures.visit_covariance,
         fit.design.exposures.visits,
+        settler.findings(),
     )
 
 

@@ -23,7 +23,7 @@ STAR_CATALOGUE = "star_catalogue.parquet"
 UNITS = {
     "ra_deg": "deg", "dec_deg": "deg", "mag_cal": "mag", "mag_cal_err": "mag",
     "photometric_err": "mag", "offset_err": "mag", "mag_cal_sys": "mag", "mag_model": "mag",
-    "residual": "mag", "star_intercept": "mag", "star_intercept_err": "mag", "colour0": "mag",
+    "residual": "mag", "star_dev": "mag", "star_dev_err": "mag", "colour0": "mag",
     "extinction": "mag",
 }  # fmt: skip
 #: Columns of stars.parquet without which there is no star catalogue.
@@ -37,7 +37,7 @@ def star_catalogue(stars_table: pa.Table, limit: float = VARIABLE_LIMIT) -> pa.T
     """Return one row a star, ordered by ``source_id``, of the columns of stars.parquet.
 
     The columns of a joint solution (``weight``, ``mag_cal_err``, ``offset_total_err``,
-    ``mag_cal_sys``, ``reserved``, ``star_intercept``, ``star_intercept_err``) are used where
+    ``mag_cal_sys``, ``reserved``, ``star_dev``, ``star_dev_err``) are used where
     they are there. Without them weights are 1, errors are the catalogue's, and what is not
     known is NaN.
 
@@ -78,7 +78,7 @@ def write_star_catalogue(path: Path, table: pa.Table, meta: Mapping[str, str]) -
 _ORDER = (
     "source_id", "ra_deg", "dec_deg", "mag_cal", "mag_cal_err", "photometric_err", "offset_err",
     "mag_cal_sys", "n_detections", "n_visits", "chi2", "dof", "chi2_probability", "variable",
-    "one_outlier", "mag_model", "residual", "star_intercept", "star_intercept_err", "colour0",
+    "one_outlier", "mag_model", "residual", "star_dev", "star_dev_err", "colour0",
     "extinction", "in_control", "reserved", "flags",
 )  # fmt: skip
 
@@ -154,15 +154,23 @@ def _photometry(means: StarMeans) -> dict[str, npt.NDArray[Any]]:
 
 def _of_star(table: pa.Table, star: IntArray, first: IntArray) -> dict[str, npt.NDArray[Any]]:
     """Return what all detections of a star share, and flags that any of them has."""
-    shared = ("mag_model", "star_intercept", "star_intercept_err", "colour0", "extinction")
+    shared = ("mag_model", "star_dev", "star_dev_err", "colour0", "extinction")
     reserved = _numbers(table, "reserved") if "reserved" in table.column_names else None
     nobody = np.zeros(len(first), dtype=bool)
     return {
-        **{name: _or_nan(table, name)[first] for name in shared},
+        **{name: _known(_or_nan(table, name), star, len(first)) for name in shared},
         "in_control": _any(_numbers(table, "in_control"), star),
         "reserved": nobody if reserved is None else _any(reserved, star),
         "flags": _flags(_numbers(table, "flags"), star, len(first)),
     }
+
+
+def _known(values: FloatArray, star: IntArray, stars: int) -> FloatArray:
+    """Return the value that a star's detections share, of those that have it."""
+    found = np.full(stars, np.nan)
+    known = np.flatnonzero(np.isfinite(values))
+    found[star[known]] = values[known]
+    return found
 
 
 def _any(values: npt.NDArray[np.bool_], star: IntArray) -> npt.NDArray[np.bool_]:
