@@ -36,7 +36,7 @@ def catalogue(mag, err=0.01, **changes):
         "dec_deg": rng.uniform(-0.4, -0.1, COUNT),
         "mag_cal": mag + rng.normal(0, err, COUNT),
         "photometric_err": np.full(COUNT, err),
-        "offset_err": np.full(COUNT, np.nan),
+        "offset_err": np.zeros(COUNT),
         "variable": np.arange(COUNT) >= COUNT - 10,
         "one_outlier": np.zeros(COUNT, dtype=bool),
         "colour0": rng.uniform(0.5, 2.0, COUNT),
@@ -152,6 +152,15 @@ def test_errors_of_corrections_are_shared_within_a_degree(magnitudes, tmp_path):
     found = absolute_tie(settings(), tmp_path, stars, None)
     # Three cells of about as many stars.
     assert found.err_mag == pytest.approx(0.03 / np.sqrt(3), rel=0.02)
+
+
+def test_stars_that_vary_by_catalogued_errors_alone_are_kept(magnitudes, tmp_path):
+    stars = catalogue(magnitudes, offset_err=np.full(COUNT, np.nan))
+    standards_of(stars, magnitudes).write(tmp_path / "standards.ecsv")
+    found = absolute_tie(settings(), tmp_path, stars, None)
+    # The ten that are 3 mag off count for nothing all the same.
+    assert found.count == COUNT and found.outliers >= 10
+    assert abs(found.shift_mag - SHIFT) < 4 * found.err_mag
 
 
 def spectra(rng):

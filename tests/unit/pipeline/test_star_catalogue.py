@@ -38,8 +38,8 @@ JOINT = {
     "offset_total_err": np.full(5, 0.03),
     "mag_cal_sys": np.full(5, 0.005),
     "reserved": np.array([False, True, False, False, False]),
-    "star_intercept": np.array([0.01, -0.02, 0.01, 0.03, 0.01]),
-    "star_intercept_err": np.array([0.02, 0.05, 0.02, 0.06, 0.02]),
+    "star_dev": np.array([np.nan, -0.02, 0.01, 0.03, 0.01]),
+    "star_dev_err": np.array([np.nan, 0.05, 0.02, 0.06, 0.02]),
 }
 
 
@@ -62,7 +62,7 @@ def test_sequential_mode_weighs_by_the_catalogues_errors():
     assert found["residual"][2].as_py() == pytest.approx(18.05 - mean)
     chi2 = np.sum(weight * (np.array([18.0, 18.1, 18.2]) - mean) ** 2)
     assert found["chi2"][2].as_py() == pytest.approx(chi2)
-    for name in ("offset_err", "mag_cal_sys", "star_intercept", "star_intercept_err"):
+    for name in ("offset_err", "mag_cal_sys", "star_dev", "star_dev_err"):
         assert np.isnan(found[name].to_numpy()).all()
     assert found["reserved"].to_pylist() == [False] * 3
     assert np.isnan(found["mag_cal"][1].as_py())
@@ -78,7 +78,7 @@ def test_joint_mode_weighs_by_its_own_errors_and_weights():
     assert found["offset_err"][2].as_py() == pytest.approx(offset)
     assert found["mag_cal_err"][2].as_py() == pytest.approx(np.hypot(weight.sum() ** -0.5, offset))
     assert found["mag_cal_sys"][2].as_py() == pytest.approx(0.005)
-    assert found["star_intercept"].to_pylist() == [-0.02, 0.03, 0.01]
+    assert found["star_dev"].to_pylist() == [-0.02, 0.03, 0.01]
     assert found["reserved"].to_pylist() == [True, False, False]
     # The weight of the star of one detection is not known, and counts as 1.
     assert found["mag_cal_err"][0].as_py() == pytest.approx(JOINT["mag_cal_err"][1])
