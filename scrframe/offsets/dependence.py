@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations_with_replacement
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -23,24 +23,28 @@ from scrframe.offsets.model import FloatArray, IntArray, MixedModel, Term
 
 #: Eigenvalue of a normal matrix of unit diagonal below which a direction is null.
 NULL = 1e-10
+#: Rows that are looked at before all of them.
+SAMPLE = 100_000
 
 
 @dataclass(frozen=True)
 class Partition:
-    """Rows with one column each: code (-1 for none) and weight.
+    """Rows with one column each.
 
     Attributes
     ----------
-    code : ndarray of int64, shape (n,)
-    weight : ndarray, shape (n,)
+    code : ndarray of int32, shape (n,)
+        Code of each row, the number of codes for none.
+    weight : ndarray, shape (n,), or None
+        None where all are 1.
     member : ndarray of int64, shape (q,)
         Code that each column of the term belongs to.
     exact : bool
         Whether each column has a code of its own; else the codes are sums of columns.
     """
 
-    code: IntArray
-    weight: FloatArray
+    code: npt.NDArray[np.int32]
+    weight: FloatArray | None
     member: IntArray
     exact: bool
 
@@ -50,9 +54,11 @@ class Partition:
         rows, width = matrix.shape
         counts = np.diff(matrix.indptr)
         if counts.max(initial=0) <= 1:
-            code = np.full(rows, -1, dtype=np.int64)
+            code = np.full(rows, width, dtype=np.int32)
             code[counts == 1] = matrix.indices
-            weight = np.zeros(rows)
+            if np.all(matrix.data == 1.0):
+                return cls(code, None, np.arange(width), True)
+            weight = np.ones(rows)
             weight[counts == 1] = matrix.data
             return cls(code, weight, np.arange(width), True)
         # Columns that meet in a row belong together.
@@ -62,14 +68,16 @@ class Partition:
         label = connected_components(graph, directed=False)[1]
         member = np.unique(label[rows:], return_inverse=True)[1].astype(np.int64)
         weight = np.asarray(matrix.sum(axis=1), dtype=np.float64)
-        code = np.full(rows, -1, dtype=np.int64)
+        none = int(member.max()) + 1
+        code = np.full(rows, none, dtype=np.int32)
         code[row] = member[matrix.indices]
-        code[weight == 0] = -1
-        return cls(code, weight, member, False)
+        code[weight == 0] = none
+        return cls(code, np.where(weight == 0, 1.0, weight), member, False)
 
     def at(self, exposure: IntArray) -> Partition:
         """Return the partition of detections from that of exposures."""
-        return Partition(self.code[exposure], self.weight[exposure], self.member, self.exact)
+        weight = None if self.weight is None else self.weight[exposure]
+        return Partition(self.code[exposure], weight, self.member, self.exact)
 
     @property
     def width(self) -> int:
@@ -88,14 +96,12 @@ class Block:
         Columns with data, counted from the term's first.
     shared : bool
         Whether rows are exposures; else detections.
-    matrix : csr_array, shape (x or n, q)
     partition : Partition
     """
 
     term: Term
     used: IntArray
     shared: bool
-    matrix: sparse.csr_array
     partition: Partition
 
     @property
@@ -139,29 +145,54 @@ class Columns:
         count = np.bincount(model.exposure, minlength=model.by_exposure.shape[0])
         held = np.flatnonzero(count)
         self._exposure = (np.cumsum(count > 0) - 1)[model.exposure]
-        rows = np.arange(len(self._exposure))
-        shape = (len(held), len(rows))
-        self._sums = sparse.csr_array((np.ones(len(rows)), (self._exposure, rows)), shape=shape)
         self._number = sparse.csr_array(sparse.diags_array(count[held].astype(np.float64)))
-        split = model.by_exposure.shape[1]
-        shared, own = sparse.csr_array(model.by_exposure[held]), model.by_detection
-        self.blocks = tuple(
-            _block(term, shared[:, term.columns], True)
-            if term.last <= split
-            else _block(term, own[:, term.first - split : term.last - split], False)
-            for term in model.terms
-        )
+        self._shared = sparse.csr_array(model.by_exposure[held])
+        self._own = model.by_detection
+        self._expanded: dict[str, Partition] = {}
+        self._products: dict[tuple[str, str], FloatArray] = {}
+        self.blocks = tuple(self._block(term) for term in model.terms)
+
+    def _block(self, term: Term) -> Block:
+        shared = term.last <= self._shared.shape[1]
+        matrix = self._matrix(term)
+        used = np.flatnonzero(np.bincount(matrix.indices, minlength=term.width))
+        if len(used) < term.width:
+            matrix = sparse.csr_array(matrix[:, used])
+        return Block(term, used, shared, Partition.of(matrix))
+
+    def _matrix(self, term: Term) -> sparse.csr_array:
+        split = self._shared.shape[1]
+        if term.last <= split:
+            matrix = sparse.csr_array(self._shared[:, term.columns])
+        else:
+            matrix = sparse.csr_array(self._own[:, term.first - split : term.last - split])
+        if np.any(matrix.data == 0):
+            matrix.eliminate_zeros()
+        return matrix
+
+    @cached_property
+    def _sums(self) -> sparse.csr_array:
+        """The matrix that sums detections over exposures, shape (x, n)."""
+        rows = np.arange(len(self._exposure))
+        shape = (self._number.shape[0], len(rows))
+        return sparse.csr_array((np.ones(len(rows)), (self._exposure, rows)), shape=shape)
 
     def directions(self, first: Block, second: Block, dense_width: int) -> Directions:
         """Return what two blocks have in common."""
         exact = first.partition.exact and second.partition.exact
         if not exact and first.width + second.width <= dense_width:
             return self._dense(first, second)
-        a, b = first.partition, second.partition
-        if first.shared != second.shared:
-            a = a.at(self._exposure) if first.shared else a
-            b = b.at(self._exposure) if second.shared else b
-        return common_directions(a, b)
+        if first.shared and second.shared:
+            return common_directions(first.partition, second.partition)
+        return common_directions(self._by_detection(first), self._by_detection(second))
+
+    def _by_detection(self, block: Block) -> Partition:
+        if not block.shared:
+            return block.partition
+        name = block.term.name
+        if name not in self._expanded:
+            self._expanded[name] = block.partition.at(self._exposure)
+        return self._expanded[name]
 
     def _dense(self, first: Block, second: Block) -> Directions:
         value, vector, scale = self.spectrum([first, second])
@@ -189,55 +220,48 @@ class Columns:
 
     def gram(self, blocks: Sequence[Block]) -> tuple[FloatArray, FloatArray]:
         """Return the normal matrix of blocks side by side, of unit diagonal, and its scale."""
-        order = combinations_with_replacement(range(len(blocks)), 2)
-        upper = {(i, j): self._product(blocks[i], blocks[j]) for i, j in order}
-        gram = np.block(
-            [
-                [upper[i, j] if i <= j else upper[j, i].T for j in range(len(blocks))]
-                for i in range(len(blocks))
-            ]
-        )
+        gram = np.block([[self._product(a, b) for b in blocks] for a in blocks])
         scale = np.sqrt(np.diag(gram))
         return gram / np.outer(scale, scale), scale
 
     def _product(self, a: Block, b: Block) -> FloatArray:
         """Return the sums over detections of the products of two blocks' columns."""
+        names = a.term.name, b.term.name
+        if names not in self._products:
+            self._products[names] = self._multiply(a, b)
+            self._products[names[::-1]] = self._products[names].T
+        return self._products[names]
+
+    def _multiply(self, a: Block, b: Block) -> FloatArray:
+        left, right = (self._matrix(block.term)[:, block.used] for block in (a, b))
         if a.shared and b.shared:
-            product = a.matrix.T @ (self._number @ b.matrix)
+            product = left.T @ (self._number @ right)
         elif a.shared:
-            product = a.matrix.T @ (self._sums @ b.matrix)
+            product = left.T @ (self._sums @ right)
         elif b.shared:
-            product = (self._sums @ a.matrix).T @ b.matrix
+            product = (self._sums @ left).T @ right
         else:
-            product = a.matrix.T @ b.matrix
+            product = left.T @ right
         return np.asarray(product.toarray(), dtype=np.float64)
-
-
-def _block(term: Term, matrix: sparse.csr_array, shared: bool) -> Block:
-    matrix = sparse.csr_array(matrix)
-    matrix.eliminate_zeros()
-    used = np.unique(matrix.indices)
-    if len(used) < matrix.shape[1]:
-        matrix = sparse.csr_array(matrix[:, used])
-    return Block(term, used.astype(np.int64), shared, matrix, Partition.of(matrix))
 
 
 def common_directions(first: Partition, second: Partition) -> Directions:
     """Return the directions that two partitions of the same n rows have in common."""
     widths = first.width, second.width
-    nodes = sum(widths)
-    a, b, gain, even = _edges(first, second)
-    graph = sparse.csr_array((np.ones(len(a)), (a, b + widths[0])), shape=(nodes, nodes))
-    total, label = connected_components(graph, directed=False)
-    good = np.ones(total, dtype=bool)
-    # A row that only one side has keeps that side's column out of the other's span.
-    good[label[first.code[(first.code >= 0) & (second.code < 0)]]] = False
-    good[label[second.code[(second.code >= 0) & (first.code < 0)] + widths[0]]] = False
-    good[label[a[~even]]] = False
-    value = _potentials(a, b + widths[0], gain, label.astype(np.int64))
-    agrees = np.isclose(value[a] * gain, value[b + widths[0]], rtol=1e-9, atol=0.0)
-    good[label[a[~agrees]]] = False
+    links, label = _links(first, second)
+    good = np.ones(int(label.max(initial=-1)) + 1, dtype=bool)
+    # The last code of either side is none: what meets it lies not in the other's span.
+    good[label[[widths[0], -1]]] = False
+    value = np.ones(len(label))
+    if not (first.weight is None and second.weight is None):
+        value = _potentials(first, second, links, label)
+        # Most pairs fail in the first rows looked at; none is let pass before all are.
+        few = slice(None, None, max(1, len(first.code) // SAMPLE))
+        for rows in (few, slice(None)):
+            if good.any():
+                good[label[_uneven(first, second, value, rows)]] = False
     number = np.where(good, np.cumsum(good) - 1, -1)[label]
+    number, value = np.delete(number, [widths[0], -1]), np.delete(value, [widths[0], -1])
     ends = number[: widths[0]], number[widths[0] :]
     count = int(good.sum())
     one = [np.bincount(end[end >= 0], minlength=count) == 1 for end in ends]
@@ -257,31 +281,45 @@ def common_directions(first: Partition, second: Partition) -> Directions:
     )
 
 
-def _edges(
-    first: Partition, second: Partition
-) -> tuple[IntArray, IntArray, FloatArray, npt.NDArray[np.bool_]]:
-    """Return the pairs of columns that occur, their weights' ratio and if it is constant."""
-    both = (first.code >= 0) & (second.code >= 0)
-    key = first.code[both] * second.width + second.code[both]
-    ratio = first.weight[both] / second.weight[both]
-    if np.all(ratio == 1.0):
-        edge = np.unique(key)
-        gain, even = np.ones(len(edge)), np.ones(len(edge), dtype=bool)
-    else:
-        edge, row, inverse = np.unique(key, return_index=True, return_inverse=True)
-        gain = ratio[row]
-        off = ~np.isclose(ratio, gain[inverse], rtol=1e-9, atol=0.0)
-        even = np.bincount(inverse[off], minlength=len(edge)) == 0
-    width = max(second.width, 1)
-    return edge // width, edge % width, gain, even
+def _links(first: Partition, second: Partition) -> tuple[IntArray, IntArray]:
+    """Return rows whose pairs of codes connect all that any row connects, and components.
+
+    Nodes are the first's codes, its none, the second's and its none. Starting from a row of
+    each code, each part that any row ties to another gets such a row, until there is none
+    (Boruvka): a few passes over the rows, without sorting them.
+    """
+    a, b = first.code, second.code
+    split, nodes = first.width + 1, first.width + second.width + 2
+    links = np.concatenate([_a_row(a, split), _a_row(b, nodes - split)])
+    while True:
+        ends = a[links], b[links] + split
+        graph = sparse.csr_array((np.ones(len(links)), ends), shape=(nodes, nodes))
+        parts, label = connected_components(graph, directed=False)
+        left, right = label[:split][a], label[split:][b]
+        across = np.flatnonzero(left != right)
+        if not len(across):
+            return links, label.astype(np.int64)
+        ties = [across[_a_row(side[across], parts)] for side in (left, right)]
+        links = np.concatenate([links, *ties])
 
 
-def _potentials(a: IntArray, b: IntArray, gain: FloatArray, label: IntArray) -> FloatArray:
-    """Weight the columns so that both ends of an edge agree, from the first of each component."""
+def _a_row(code: npt.NDArray[np.int32], width: int) -> IntArray:
+    """Return one row of each code that occurs."""
+    row = np.full(width, -1, dtype=np.int64)
+    row[code] = np.arange(len(code))
+    return row[row >= 0]
+
+
+def _potentials(
+    first: Partition, second: Partition, links: IntArray, label: IntArray
+) -> FloatArray:
+    """Weight the codes so that both sides agree in the linking rows, by component."""
+    a, b = first.code[links], second.code[links] + first.width + 1
+    gain = np.ones(len(links))
+    gain *= 1.0 if first.weight is None else first.weight[links]
+    gain /= 1.0 if second.weight is None else second.weight[links]
     value = np.full(len(label), np.nan)
     value[np.unique(label, return_index=True)[1]] = 1.0
-    if np.all(gain == 1.0):
-        return np.ones(len(label))
     while True:
         forth = np.isfinite(value[a]) & np.isnan(value[b])
         value[b[forth]] = value[a[forth]] * gain[forth]
@@ -289,6 +327,17 @@ def _potentials(a: IntArray, b: IntArray, gain: FloatArray, label: IntArray) -> 
         value[a[back]] = value[b[back]] / gain[back]
         if not (forth.any() or back.any()):
             return value
+
+
+def _uneven(
+    first: Partition, second: Partition, value: FloatArray, rows: slice
+) -> npt.NDArray[np.int32]:
+    """Return the first's codes in rows in which both sides, weighted, do not agree."""
+    code = first.code[rows]
+    left, right = value[code], value[first.width + 1 :][second.code[rows]]
+    left *= 1.0 if first.weight is None else first.weight[rows]
+    right *= 1.0 if second.weight is None else second.weight[rows]
+    return np.asarray(code[np.abs(left - right) > 1e-9 * np.abs(left)])
 
 
 def _alone(number: IntArray, count: int) -> bool:
