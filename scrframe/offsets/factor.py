@@ -14,7 +14,7 @@ from scipy.sparse import linalg as sparse_linalg
 
 from scrframe.errors import CalibrationError
 from scrframe.offsets.model import FloatArray, IntArray, MixedModel
-from scrframe.offsets.panels import plan_panels
+from scrframe.offsets.panels import BLOCK, plan_panels
 from scrframe.offsets.selected import (
     SelectedInverse,
     eliminate_border,
@@ -92,9 +92,11 @@ class Factor:
         self._w: list[FloatArray] | None = eliminate_border(
             self._panels, self._blocks, self._border
         )
-        corner = matrix[:, self._dense][self._dense].toarray()
+        width = len(self._dense)
+        corner = np.zeros((-(-width // BLOCK) * BLOCK,) * 2)
+        corner[:width, :width] = matrix[:, self._dense][self._dense].toarray()
         subtract_squares(self._panels, self._w, corner)
-        self._corner = _cholesky(corner)
+        self._corner = _cholesky(corner[:width, :width])
         self._inverse: SelectedInverse | None = None
 
     def solve(self, right: FloatArray) -> FloatArray:
@@ -118,8 +120,10 @@ class Factor:
         """The inverse where the factor has entries; made when first asked for."""
         if self._inverse is None:
             assert self._w is not None
-            unit = np.eye(len(self._dense))
-            corner = linalg.cho_solve((self._corner, True), unit, overwrite_b=True)
+            width = len(self._dense)
+            corner = np.zeros((-(-width // BLOCK) * BLOCK,) * 2)
+            unit = np.eye(width)
+            corner[:width, :width] = linalg.cho_solve((self._corner, True), unit)
             self._inverse = select_inverse(self._panels, self._blocks, self._w, corner)
             self._w = None
         return self._inverse
@@ -128,7 +132,7 @@ class Factor:
         """Return the diagonal of H^-1, shape (p,): the variance of every parameter."""
         out = np.empty(self.size)
         out[self._sparse] = self.inverse.diagonal()
-        out[self._dense] = np.diagonal(self.inverse.corner)
+        out[self._dense] = np.diagonal(self.inverse.corner)[: len(self._dense)]
         return out
 
     def entries(self, row: IntArray, column: IntArray) -> FloatArray:

@@ -20,6 +20,8 @@ from scrframe.offsets.model import IntArray
 
 #: Widest panel. Wider ones mean fewer steps, but more zeros stored and multiplied.
 PANEL = 16
+#: Columns of the border are held in blocks of so many: whole blocks move at once.
+BLOCK = 32
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Panels:
     below : list of ndarray of int64
         Rows below each panel that its factor fills, ascending.
     border : list of ndarray of int64
-        Columns of the border that each panel reaches, ascending.
+        Blocks of `BLOCK` columns of the border that each panel reaches, ascending.
     parent : ndarray of int64, shape (m,)
         The panel that eliminates the first of these rows; -1 for a root.
     """
@@ -156,7 +158,7 @@ def _close(
         children = from_children[panel]
         rows = _union([_rows_of(lower, low, high), *(below[child] for child in children)])
         below.append(rows[rows >= high])
-        columns = [_rows_of(border, low, high), *(reached[child] for child in children)]
+        columns = [_rows_of(border, low, high) // BLOCK, *(reached[child] for child in children)]
         reached.append(_union(columns))
         if len(below[panel]):
             parent[panel] = owner[below[panel][0]]

@@ -15,12 +15,12 @@ import numpy as np
 from scipy import linalg, sparse
 
 from scrframe.offsets.model import FloatArray, IntArray
-from scrframe.offsets.panels import Panels
+from scrframe.offsets.panels import BLOCK, Panels
 
 #: Rows of W multiplied at once.
 BATCH = 2048
-#: How much wider than its panels, on average, a batch may get.
-WIDENING = 1.15
+#: How much wider than its panels, on average, a batch may get, and in all, in blocks.
+WIDENING, SLACK = 1.3, 1e4
 
 
 def panel_factors(panels: Panels, lower: sparse.csc_array) -> list[FloatArray]:
@@ -49,83 +49,102 @@ def panel_factors(panels: Panels, lower: sparse.csc_array) -> list[FloatArray]:
 def eliminate_border(
     panels: Panels, factors: list[FloatArray], border: sparse.csr_array
 ) -> list[FloatArray]:
-    """Return W = L^-1 B by panel, each of shape (own rows, columns of the border reached).
+    """Return W = L^-1 B by panel, each of shape (own rows, columns of its blocks).
 
     `border` has shape (n, d), its rows in the panels' order.
     """
     out: list[FloatArray] = []
     handed: list[list[tuple[int, FloatArray]]] = [[] for _ in range(len(panels))]
-    place = np.zeros(border.shape[1], dtype=np.int64)
     for panel, factor in enumerate(factors):
         own = factor.shape[1]
-        columns, rows = panels.border[panel], panels.rows(panel)
-        place[columns] = np.arange(len(columns))
-        low, high = panels.bounds[panel], panels.bounds[panel + 1]
-        entries = slice(border.indptr[low], border.indptr[high])
-        work = np.zeros((len(rows), len(columns)))
-        row = np.repeat(np.arange(own), np.diff(border.indptr[low : high + 1]))
-        work[row, place[border.indices[entries]]] = border.data[entries]
+        blocks, rows = panels.border[panel], panels.rows(panel)
+        work = np.zeros((len(rows), len(blocks), BLOCK))
+        _place_rows(work, border, int(panels.bounds[panel]), own, blocks)
         for child, update in handed[panel]:
             at = np.searchsorted(rows, panels.below[child])
-            work[at[:, None], place[panels.border[child]]] -= update
+            theirs = panels.border[child]
+            if len(theirs) == len(blocks):
+                work[at] -= update
+            else:
+                work[at[:, None], np.searchsorted(blocks, theirs)] -= update
         handed[panel] = []
-        out.append(_forward(factor[:own], work[:own]))
+        flat = _flat(work)
+        out.append(_forward(factor[:own], flat[:own]))
         if panels.parent[panel] >= 0:
-            update = factor[own:] @ out[-1] - work[own:]
-            handed[panels.parent[panel]].append((panel, update))
+            update = factor[own:] @ out[-1] - flat[own:]
+            handed[panels.parent[panel]].append((panel, _in_blocks(update)))
     return out
 
 
-def batches(panels: Panels) -> Iterator[tuple[list[int], IntArray]]:
-    """Yield panels of similar border together, with the union of their columns.
+def _place_rows(
+    work: FloatArray, border: sparse.csr_array, first: int, count: int, blocks: IntArray
+) -> None:
+    entries = slice(border.indptr[first], border.indptr[first + count])
+    row = np.repeat(np.arange(count), np.diff(border.indptr[first : first + count + 1]))
+    column = border.indices[entries]
+    work[row, np.searchsorted(blocks, column // BLOCK), column % BLOCK] = border.data[entries]
 
-    Products by panel would be small; products over all columns are mostly zeros.
+
+def batches(panels: Panels, blocks: int) -> Iterator[tuple[list[int], IntArray]]:
+    """Yield panels of similar border together, with the union of their blocks.
+
+    Products by panel would be small; products over all columns are mostly zeros. Panels that
+    reach more than half of the blocks are taken over all.
+
+    Parameters
+    ----------
+    panels : Panels
+    blocks : int
+        Number of blocks of the border.
     """
+    sizes = [len(border) for border in panels.border]
+    wide = [panel for panel, size in enumerate(sizes) if 2 * size > blocks]
+    narrow = [panel for panel, size in enumerate(sizes) if 0 < 2 * size <= blocks]
+    narrow.sort(key=lambda panel: (sizes[panel].bit_length(), panels.border[panel].tolist()))
     width = np.diff(panels.bounds)
-    number = [panel for panel in range(len(panels)) if len(panels.border[panel])]
-    number.sort(key=lambda panel: _signature(panels.border[panel]))
+    everything = np.arange(blocks)
     some: list[int] = []
     union = np.zeros(0, dtype=np.int64)
     rows = area = 0
-    for panel in number:
-        border = panels.border[panel]
+    for panel in [*narrow, *wide]:
+        border = panels.border[panel] if 2 * sizes[panel] <= blocks else everything
         wider = np.union1d(union, border)
-        rows_then, area_then = rows + width[panel], area + width[panel] * len(border)
-        if some and (rows_then > BATCH or len(wider) * rows_then > WIDENING * area_then + 2e6):
+        more = rows + width[panel], area + width[panel] * len(border)
+        if some and (more[0] > BATCH or len(wider) * more[0] > WIDENING * more[1] + SLACK):
             yield some, union
-            some, wider = [], border
-            rows_then, area_then = width[panel], width[panel] * len(border)
+            some, wider, more = [], border, (width[panel], width[panel] * len(border))
         some.append(panel)
-        union, rows, area = wider, rows_then, area_then
+        union, (rows, area) = wider, more
     if some:
         yield some, union
 
 
-def _signature(border: IntArray) -> bytes:
-    """Return a key that sorts wide borders apart, and narrow ones by what they hold."""
-    size = int(np.log2(len(border)) * 2)
-    return bytes([size]) + np.unique(border // 64).astype(">u2").tobytes()
+def columns_of(blocks: IntArray) -> IntArray:
+    """Return the columns of the border in some blocks."""
+    return np.asarray((blocks[:, None] * BLOCK + np.arange(BLOCK)).ravel())
 
 
-def stack(panels: Panels, blocks: list[FloatArray], some: list[int], union: IntArray) -> FloatArray:
-    """Return the rows of W of some panels over the union of their columns."""
-    ends = np.cumsum([0, *(len(blocks[panel]) for panel in some)])
-    out = np.zeros((ends[-1], len(union)))
+def _stack(panels: Panels, parts: list[FloatArray], some: list[int], union: IntArray) -> FloatArray:
+    """Return the rows of W of some panels over the union of their blocks."""
+    ends = np.cumsum([0, *(len(parts[panel]) for panel in some)])
+    out = np.zeros((ends[-1], len(union), BLOCK))
     for start, panel in zip(ends, some, strict=False):
         at = np.searchsorted(union, panels.border[panel])
-        out[start : start + len(blocks[panel]), at] = blocks[panel]
-    return out
+        part = parts[panel]
+        out[start : start + len(part), at] = _in_blocks(part)
+    return _flat(out)
 
 
-def subtract_squares(panels: Panels, blocks: list[FloatArray], corner: FloatArray) -> None:
-    """Subtract W^T W from the dense block, shape (d, d), in place."""
-    for some, union in batches(panels):
-        rows = stack(panels, blocks, some, union)
+def subtract_squares(panels: Panels, parts: list[FloatArray], corner: FloatArray) -> None:
+    """Subtract W^T W from the dense block in place; its width is whole blocks."""
+    for some, union in batches(panels, len(corner) // BLOCK):
+        rows = _stack(panels, parts, some, union)
         square = rows.T @ rows
-        if len(union) == len(corner):
+        if square.shape == corner.shape:
             corner -= square
         else:
-            corner[union[:, None], union] -= square
+            columns = columns_of(union)
+            corner[columns[:, None], columns] -= square
 
 
 @dataclass(frozen=True)
@@ -140,6 +159,7 @@ class SelectedInverse:
     mixed : list of ndarray
         Own rows by columns of the border.
     corner : ndarray, shape (d, d)
+        d is whole blocks, as in all that follows.
     """
 
     panels: Panels
@@ -177,7 +197,7 @@ class SelectedInverse:
     def _of_panel(self, panel: int, first: IntArray, second: IntArray) -> FloatArray:
         size = len(self.panels.order)
         row = first - self.panels.bounds[panel]
-        rows, border = self.panels.rows(panel), self.panels.border[panel]
+        rows, border = self.panels.rows(panel), columns_of(self.panels.border[panel])
         in_border = second >= size
         out = np.full(len(first), np.nan)
         for block, columns, here, column in (
@@ -230,16 +250,18 @@ def select_inverse(
     return SelectedInverse(panels, local, mixed, corner)
 
 
-def _times_corner(panels: Panels, blocks: list[FloatArray], corner: FloatArray) -> list[FloatArray]:
-    """Return W S^-1 by panel, on its own columns of the border."""
-    out = [np.zeros(block.shape) for block in blocks]
-    for some, union in batches(panels):
-        inner = corner if len(union) == len(corner) else corner[union[:, None], union]
-        rows = stack(panels, blocks, some, union) @ inner
+def _times_corner(panels: Panels, parts: list[FloatArray], corner: FloatArray) -> list[FloatArray]:
+    """Return W S^-1 by panel, on its own blocks of the border."""
+    out = [np.zeros(part.shape) for part in parts]
+    for some, union in batches(panels, len(corner) // BLOCK):
+        columns = columns_of(union)
+        inner = corner if len(columns) == len(corner) else corner[columns[:, None], columns]
+        rows = _in_blocks(_stack(panels, parts, some, union) @ inner)
         start = 0
         for panel in some:
-            end = start + len(blocks[panel])
-            out[panel][:] = rows[start:end, np.searchsorted(union, panels.border[panel])]
+            end = start + len(parts[panel])
+            at = np.searchsorted(union, panels.border[panel])
+            _in_blocks(out[panel])[:] = rows[start:end, at]
             start = end
     return out
 
@@ -250,11 +272,12 @@ def _from_parent(
     """Return the inverse on the rows below a panel: among themselves, and with its border."""
     parent = int(panels.parent[panel])
     if parent < 0:
-        return np.zeros((0, 0)), np.zeros((0, len(panels.border[panel])))
+        return np.zeros((0, 0)), np.zeros((0, BLOCK * len(panels.border[panel])))
     square, mixed = above[parent]
     at = np.searchsorted(panels.rows(parent), panels.below[panel])
-    columns = np.searchsorted(panels.border[parent], panels.border[panel])
-    return square[at[:, None], at], mixed[at[:, None], columns]
+    blocks = np.searchsorted(panels.border[parent], panels.border[panel])
+    split = _in_blocks(mixed)
+    return square[at[:, None], at], _flat(split[at[:, None], blocks])
 
 
 def _down(
@@ -268,6 +291,15 @@ def _down(
     unit = _forward(head, np.eye(own))
     diagonal = _backward(head, unit - tail.T @ below.T - w @ border.T)
     return np.concatenate([0.5 * (diagonal + diagonal.T), below], axis=1), border
+
+
+def _in_blocks(rows: FloatArray) -> FloatArray:
+    """View rows over columns of the border as rows over its blocks."""
+    return rows.reshape(len(rows), rows.shape[1] // BLOCK, BLOCK)
+
+
+def _flat(rows: FloatArray) -> FloatArray:
+    return rows.reshape(len(rows), rows.shape[1] * BLOCK)
 
 
 def _forward(lower: FloatArray, right: FloatArray) -> FloatArray:
