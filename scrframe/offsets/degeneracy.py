@@ -30,8 +30,9 @@ class DegeneracyReport:
     ----------
     findings : tuple of Degeneracy
     numerical : bool
-        Whether dependences among three terms and more were looked for in all terms; in wide
-        designs only flat terms are searched for these.
+        Whether dependences among three terms and more were looked for in all terms. In wide
+        designs only flat terms are searched for these, and only where they are no wider
+        than `dense_width`.
     """
 
     findings: tuple[Degeneracy, ...]
