@@ -27,6 +27,8 @@ BoolArray = npt.NDArray[np.bool_]
 
 #: A term is dense when its columns typically touch more than this share of all exposures.
 DENSE_SHARE = 1 / 400
+#: A pivot below this share of its diagonal is rounding: the matrix is singular.
+LEAST_PIVOT = 1e-12
 #: Rows whose pairs of entries are looked up at once, and those solved for at once.
 ROWS, SOLVES = 100_000, 64
 
@@ -95,8 +97,9 @@ class Factor:
         width = len(self._dense)
         corner = np.zeros((-(-width // BLOCK) * BLOCK,) * 2)
         corner[:width, :width] = matrix[:, self._dense][self._dense].toarray()
+        diagonal = np.diagonal(corner)[:width].copy()
         subtract_squares(self._panels, self._w, corner)
-        self._corner = _cholesky(corner[:width, :width])
+        self._corner = _cholesky(corner[:width, :width], diagonal)
         self._inverse: SelectedInverse | None = None
 
     def solve(self, right: FloatArray) -> FloatArray:
@@ -216,8 +219,9 @@ def _symmetric_factor(matrix: sparse.csc_array) -> sparse_linalg.SuperLU | None:
         )
     except RuntimeError:
         raise _not_definite() from None
-    if not np.all(factor.U.diagonal() > 0) or np.any(factor.perm_r != factor.perm_c):
+    if np.any(factor.perm_r != factor.perm_c):
         raise _not_definite()
+    _check_pivots(factor.U.diagonal()[factor.perm_c], matrix.diagonal())
     return factor
 
 
@@ -234,13 +238,22 @@ def _lower(factor: sparse_linalg.SuperLU | None) -> sparse.csc_array:
     return lower
 
 
-def _cholesky(matrix: FloatArray) -> FloatArray:
+def _cholesky(matrix: FloatArray, diagonal: FloatArray) -> FloatArray:
+    """Factor what is left of a matrix that had this diagonal."""
     if matrix.size == 0:
         return np.zeros((0, 0))
     try:
-        return np.asarray(linalg.cholesky(matrix, lower=True, overwrite_a=True, check_finite=False))
+        lower = np.asarray(linalg.cholesky(matrix, lower=True, check_finite=False))
     except linalg.LinAlgError:
         raise _not_definite() from None
+    _check_pivots(np.diagonal(lower) ** 2, diagonal)
+    return lower
+
+
+def _check_pivots(pivots: FloatArray, diagonal: FloatArray) -> None:
+    # Written so that NaN is refused as well.
+    if not np.all(pivots > LEAST_PIVOT * np.abs(diagonal)):
+        raise _not_definite()
 
 
 def _not_definite() -> CalibrationError:
