@@ -38,9 +38,11 @@ class Errors:
 
     def by_group(self, level: str) -> np.ndarray:
         """Return the error of each group of a level that has detections."""
-        group = groups(self.sample)[level]
-        _, first = np.unique(group, return_index=True)
-        return getattr(self, level)[first]
+        return getattr(self, level)[self.first(level)]
+
+    def first(self, level: str) -> np.ndarray:
+        """Return the first detection of each group of a level."""
+        return np.unique(groups(self.sample)[level], return_index=True)[1]
 
 
 def groups(sample: Sample) -> dict[str, np.ndarray]:
@@ -95,6 +97,12 @@ class Predictor:
     def errors(self, truth: Drawn) -> Errors:
         """Return the predictor's errors on a draw."""
         return errors(self.sample, truth, **self.offsets(truth.delta))
+
+    def level(self, delta: np.ndarray) -> float:
+        """Return constant and mean correction: the level of the calibrated magnitudes."""
+        parameters = self.solve(delta)
+        corrections = sum(part @ parameters for part in self._parts.values())
+        return float(parameters[0] + np.mean(corrections))
 
     def offsets(self, delta: np.ndarray) -> dict[str, np.ndarray]:
         """Return the predicted corrections of each detection by level, each of shape (n,)."""

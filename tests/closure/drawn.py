@@ -56,6 +56,18 @@ class Sample:
     def __len__(self) -> int:
         return len(self.visit)
 
+    def take(self, rows: np.ndarray) -> Sample:
+        """Return some of the detections, with the stars among them numbered anew."""
+        seen, star = np.unique(self.star[rows], return_inverse=True)
+        by_row = {
+            name: getattr(self, name)[rows] for name in ("visit", "ccd", "x", "y", "error_mag")
+        }
+        by_star = {
+            name: getattr(self, name)[seen]
+            for name in ("extinction", "colour0", "mag", "ra_deg", "dec_deg")
+        }
+        return replace(self, star=star, **by_row, **by_star)
+
     @property
     def visits(self) -> int:
         return len(self.mjd)
@@ -120,7 +132,7 @@ class Spread:
     star: float = 0.065
     scale: float = 1.5
     floor: float = 0.008
-    drift_days: float = 700.0
+    drift_days: float = 1500.0
 
     def noise_mag(self, sample: Sample) -> np.ndarray:
         """Return the standard deviation of each detection's noise, shape (n,)."""
@@ -144,6 +156,11 @@ class Drawn:
     star: np.ndarray
     noise: np.ndarray
     constant: float
+
+    def take(self, rows: np.ndarray) -> Drawn:
+        """Return the draw of some of the detections."""
+        names = ("visit", "ccd", "pixel", "nuisance", "star", "noise")
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
     @property
     def total(self) -> np.ndarray:
@@ -179,16 +196,17 @@ def draw(sample: Sample, spread: Spread, seed: int) -> Drawn:
     )
 
 
-def contaminate(sample: Sample, drawn: Drawn, share: float, seed: int) -> Drawn:
+def contaminate(sample: Sample, drawn: Drawn, share: float, seed: int, sign: float = 1.0) -> Drawn:
     """Return the draw with outliers and variables: symmetric, in `share` of all detections.
 
-    Half of them are single detections, half stars that differ in all their detections.
+    Half of them are single detections, half stars that differ in all their detections. The
+    sign multiplies all of them.
     """
     rng = np.random.default_rng([seed, 20132])
     one = rng.uniform(size=len(sample)) < share / 2
     all_ = rng.uniform(size=sample.stars) < share / 2
-    noise = drawn.noise + one * rng.laplace(0, 0.3, len(sample))
-    star = drawn.star + (all_ * rng.laplace(0, 0.2, sample.stars))[sample.star]
+    noise = drawn.noise + sign * one * rng.laplace(0, 0.3, len(sample))
+    star = drawn.star + (sign * all_ * rng.laplace(0, 0.2, sample.stars))[sample.star]
     return replace(drawn, noise=noise, star=star)
 
 
