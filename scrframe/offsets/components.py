@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -94,6 +94,7 @@ def update_components(
     sd_mag: Mapping[str, float],
     start_mag: Mapping[str, float],
     held: frozenset[str],
+    longest: Mapping[str, float],
 ) -> tuple[Component, ...]:
     """Do one step of average-information REML in the logarithms of the variances.
 
@@ -117,6 +118,8 @@ def update_components(
         Present standard deviations, and those of the prior, by term.
     held : frozenset of str
         Terms whose standard deviation is not moved.
+    longest : mapping of str to float
+        Largest change of the logarithm of each term's variance.
     """
     terms = random_terms(model)
     variance = np.array([sd_mag[term.name] ** 2 for term in terms])
@@ -129,12 +132,36 @@ def update_components(
     prior = 1 / PRIOR_SPREAD**2
     start = np.array([start_mag[term.name] ** 2 for term in terms])
     free = np.array([term.name not in held for term in terms])
+    bound = np.array([longest[term.name] for term in terms])
     step, error = _step(score - prior * np.log(variance / start), information, prior, free)
+    step = np.clip(step, -bound, bound)
     moved = np.maximum(variance * np.exp(step), LOWEST_SD_MAG**2)
     return tuple(
         _component(term, np.sqrt(new), spread, bool(is_free))
         for term, new, spread, is_free in zip(terms, moved, error, free, strict=True)
     )
+
+
+class StepBounds:
+    """Bounds of the steps, halved for a term whose variance swings to and fro.
+
+    The average information is not the curvature where a term is hardly determined, or two
+    terms share what the data know: full steps would then overshoot for ever.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.longest = dict.fromkeys(names, LONGEST_STEP)
+        self._last = dict.fromkeys(self.longest, 0.0)
+
+    def note(self, before: Mapping[str, float], after: Mapping[str, float]) -> None:
+        """Learn from standard deviations before and after a step."""
+        for name, bound in self.longest.items():
+            step = 2 * np.log(after[name] / before[name])
+            if step * self._last[name] < 0:
+                self.longest[name] = 0.5 * min(bound, abs(self._last[name]))
+            else:
+                self.longest[name] = min(1.5 * bound, LONGEST_STEP)
+            self._last[name] = step
 
 
 def _score(term: Term, parameters: FloatArray, trace: float, sd_mag: float) -> float:
@@ -148,12 +175,12 @@ def _score(term: Term, parameters: FloatArray, trace: float, sd_mag: float) -> f
 def _step(
     score: FloatArray, information: FloatArray, prior: float, free: npt.NDArray[np.bool_]
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the limited step and standard errors, in log variance; NaN where held."""
+    """Return step and standard errors, in log variance; the latter NaN where held."""
     step, error = np.zeros(len(score)), np.full(len(score), np.nan)
     if free.any():
         inner = information[np.ix_(free, free)] + prior * np.eye(int(free.sum()))
         covariance = np.linalg.inv(inner)
-        step[free] = np.clip(covariance @ score[free], -LONGEST_STEP, LONGEST_STEP)
+        step[free] = covariance @ score[free]
         error[free] = np.sqrt(np.diag(covariance))
     return step, error
 

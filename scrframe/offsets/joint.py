@@ -15,6 +15,7 @@ from scipy import sparse
 
 from scrframe.offsets.components import (
     Component,
+    StepBounds,
     drawn_trace,
     exact_trace,
     random_terms,
@@ -207,6 +208,7 @@ class _Rounds:
             term.name: settings.start_mag.get(term.name, DEFAULT_START_MAG)
             for term in random_terms(self._model)
         }
+        self._bounds = StepBounds(self._start_mag)
         self._estimate = start or self._first()
         self._components: tuple[Component, ...] = ()
         self._notes: tuple[str, ...] = ()
@@ -294,9 +296,10 @@ class _Rounds:
         self._components = update_components(
             self._model, self._estimate.parameters, factor.solve,
             exact_trace(factor) if exact else drawn_trace(draws), normal,
-            before.sd_mag, self._start_mag, settings.held,
+            before.sd_mag, self._start_mag, settings.held, self._bounds.longest,
         )  # fmt: skip
         sd_mag = {component.name: component.sd_mag for component in self._components}
+        self._bounds.note(before.sd_mag, sd_mag)
         self._estimate = replace(self._estimate, sd_mag=sd_mag)
         self._reweigh()
         change = max([noise_change, *_changes(self._components, before.sd_mag)])
@@ -324,18 +327,24 @@ class _Rounds:
         weights, model = self._weights(), self._model
         right = []
         for _ in range(self._problem.settings.draws):
-            noise = _scaled(random.standard_normal(len(model.star)), weights.detection)
-            star = _scaled(random.standard_normal(model.stars), weights.star)
-            rhs = weighted(model, weights, noise + star[model.star])
-            rhs += prior_draw(model, self._estimate.sd_mag, random)
-            right.append(rhs)
+            rhs = model.adjoint(noise_draw(model, weights, random))
+            right.append(rhs + prior_draw(model, self._estimate.sd_mag, random))
         return list(factor.solve(np.column_stack(right)).T)
 
 
-def _scaled(values: FloatArray, precision: FloatArray) -> FloatArray:
-    """Return draws of the standard deviation that goes with a precision; 0 where it is 0."""
-    used = precision > 0
-    return np.where(used, values / np.sqrt(np.where(used, precision, 1.0)), 0.0)
+def noise_draw(model: MixedModel, weights: Weights, random: np.random.Generator) -> FloatArray:
+    """Return V^-1 (s + e) for a draw of stars' deviations and noise, shape (n,).
+
+    Written so that no variance appears: that of an outlier is next to infinite.
+    """
+    star, stars = model.star, model.stars
+    root = np.sqrt(weights.detection)
+    noise = root * random.standard_normal(len(star))
+    own = np.sqrt(weights.star) * random.standard_normal(stars)
+    total = weights.star + np.bincount(star, weights.detection, minlength=stars)
+    known = total > 0
+    share = (own - np.bincount(star, noise, minlength=stars)) / np.where(known, total, 1.0)
+    return np.asarray(noise + weights.detection * share[star])
 
 
 def prior_draw(

@@ -22,16 +22,26 @@ _FLAGS = {
 
 
 def outside_domain(
-    sample: MatchedStars, reserved: npt.NDArray[np.bool_], quantile: float, seed: int
+    sample: MatchedStars, reserved: npt.NDArray[np.bool_], inside: float, seed: int
 ) -> npt.NDArray[np.int32]:
-    """Return flags of stars unlike the control stars, shape (s,), 0 for those alike."""
+    """Return flags of stars unlike the control stars, shape (s,), 0 for those alike.
+
+    Parameters
+    ----------
+    sample : MatchedStars
+    reserved : ndarray of bool, shape (s,)
+        These do not stand for the training stars.
+    inside : float
+        Share of the training stars that count as inside, by each criterion.
+    seed : int
+    """
     snr = np.zeros(len(sample.stars))
     snr[sample.star] = sample.detections["xp_snr"]
     training = np.zeros(len(sample.stars), dtype=bool)
     training[sample.star[sample.in_control]] = True
     training &= ~reserved
     guard = DomainGuard.fit(
-        sample.features[training], snr[training], DomainSettings(quantile=quantile, seed=seed)
+        sample.features[training], snr[training], DomainSettings(quantile=1 - inside, seed=seed)
     )
     reason = guard.judge(sample.features, snr).reason
     flags = np.zeros(len(reason), dtype=np.int32)
