@@ -27,6 +27,8 @@ BoolArray = npt.NDArray[np.bool_]
 
 #: A term is dense when its columns typically touch more than this share of all exposures.
 DENSE_SHARE = 1 / 400
+#: Detections, evenly picked, that tell what is dense.
+SAMPLE = 3_000_000
 #: A pivot below this share of its diagonal is rounding: the matrix is singular.
 LEAST_PIVOT = 1e-12
 #: Rows whose pairs of entries are looked up at once, and those solved for at once.
@@ -53,10 +55,11 @@ def _touched_shared(model: MixedModel) -> npt.NDArray[np.intp]:
 
 
 def _touched_own(model: MixedModel) -> npt.NDArray[np.intp]:
-    design = model.by_detection
-    rows = len(model.exposure)
-    shape = (model.by_exposure.shape[0], rows)
-    seen = sparse.csc_array((np.ones(rows), model.exposure, np.arange(rows + 1)), shape=shape)
+    some = slice(None, None, 1 + len(model.exposure) // SAMPLE)
+    design, exposure = model.by_detection[some], model.exposure[some]
+    shape = (model.by_exposure.shape[0], len(exposure))
+    first = np.arange(len(exposure) + 1)
+    seen = sparse.csc_array((np.ones(len(exposure)), exposure, first), shape=shape)
     return np.asarray(np.diff(sparse.csc_array(seen @ abs(design)).indptr))
 
 

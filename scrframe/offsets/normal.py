@@ -8,7 +8,9 @@ stays linear in the number of detections: no matrix by detection or star is ever
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -19,7 +21,7 @@ from scrframe.errors import CalibrationError
 from scrframe.offsets.model import FloatArray, IntArray, MixedModel, Term, Weights
 
 #: Detections that are worked on at once: bounds the memory.
-CHUNK = 3_000_000
+CHUNK = 1_500_000
 
 
 @dataclass(frozen=True)
@@ -30,15 +32,15 @@ class StarOrder:
 
     Attributes
     ----------
-    detection : ndarray of int64, shape (n,)
-        Rows of the model in the order of their stars.
+    detection : ndarray of int64, shape (n,), or None
+        Rows of the model in the order of their stars; None if they are in that order.
     star : ndarray of int64, shape (s,)
         The stars in that order.
     first : ndarray of int64, shape (s + 1,)
         Where each star begins in `detection`.
     """
 
-    detection: IntArray
+    detection: IntArray | None
     star: IntArray
     first: IntArray
 
@@ -49,24 +51,32 @@ class StarOrder:
         first = np.concatenate([[0], np.cumsum(np.bincount(model.star, minlength=model.stars))])
         count = np.diff(first)
         exposures = model.by_exposure.shape[0]
-        place = np.full(model.stars, exposures)
-        place[count > 0] = model.exposure[by_star[first[:-1][count > 0]]]
-        star = _grouped(place, exposures + 1)
+        seen_in = np.full(model.stars, exposures)
+        seen_in[count > 0] = model.exposure[by_star[first[:-1][count > 0]]]
+        star = _grouped(seen_in, exposures + 1)
         ends = np.cumsum(count[star])
         shift = first[:-1][star] - (ends - count[star])
-        detection = by_star[np.arange(len(by_star)) + np.repeat(shift, count[star])]
-        return cls(detection, star, np.concatenate([[0], ends]))
+        place = np.repeat(shift, count[star])
+        place += np.arange(len(by_star))
+        detection = by_star[place]
+        sorted_already = bool(np.all(np.diff(detection) > 0))
+        return cls(None if sorted_already else detection, star, np.concatenate([[0], ends]))
+
+    def rows(self, low: int, high: int) -> IntArray | slice:
+        """Return the rows of the stars `low` up to, not with, `high` of the order."""
+        some = slice(int(self.first[low]), int(self.first[high]))
+        return some if self.detection is None else self.detection[some]
 
     def chunks(self) -> Iterator[tuple[int, int]]:
         """Yield ranges of stars of the order, of about `CHUNK` detections each."""
-        targets = np.arange(CHUNK, len(self.detection), CHUNK)
+        targets = np.arange(CHUNK, int(self.first[-1]), CHUNK)
         inner = np.searchsorted(self.first, targets)
         bounds = np.unique(np.concatenate([[0], inner, [len(self.star)]]))
         yield from pairwise(bounds.tolist())
 
 
 def normal_matrix(
-    model: MixedModel, weights: Weights, order: StarOrder | None = None
+    model: MixedModel, weights: Weights, order: StarOrder | None = None, threads: int = 2
 ) -> sparse.csc_array:
     """Return Z^T V^-1 Z, shape (p, p), in mag^-2.
 
@@ -76,6 +86,9 @@ def normal_matrix(
     weights : Weights
     order : StarOrder, optional
         The model's, where it is at hand.
+    threads : int
+        Parts of the survey that are worked on at the same time. The result is the same to
+        the bit for any number.
 
     Raises
     ------
@@ -84,17 +97,15 @@ def normal_matrix(
     """
     _check(weights)
     order = StarOrder.of(model) if order is None else order
-    used = np.bincount(model.star, weights.detection > 0, minlength=model.stars)
-    total = _by_star(model, weights.detection)
-    # A star seen once acts as one detection with both variances: no product of pairs.
-    share = np.where(used > 1, 0.0, 1.0)
-    factor = 1.0 - share + share * _ratio(weights.star, weights.star + total)
-    single = weights.detection * factor[model.star]
-    pairs = np.where(used > 1, _ratio(np.ones(model.stars), weights.star + total), 0.0)
-    sums = _Sums(model)
-    for low, high in order.chunks():
-        sums.add(order, low, high, weights.detection, single, pairs)
-    return sums.matrix()
+    part = partial(_chunk, model, order, *_factors(model, weights))
+    sums: list[tuple[int, _Blocks]] = []
+    with ThreadPoolExecutor(threads) as executor:
+        for some in _batched(list(order.chunks()), threads):
+            for blocks in executor.map(part, some):
+                _accumulate(sums, blocks)
+    while len(sums) > 1:
+        sums[-2:] = [(0, _sum(sums[-2][1], sums[-1][1]))]
+    return _assemble(model, sums[0][1]) if sums else _empty(model)
 
 
 def star_solve(model: MixedModel, weights: Weights, values: FloatArray) -> FloatArray:
@@ -155,59 +166,93 @@ def _prior(term: Term, sd: Mapping[str, float]) -> sparse.csr_array:
     return sparse.csr_array(term.precision / value**2)
 
 
-class _Sums:
-    """Running sums of the three blocks: by exposures, mixed, by columns of detections."""
+#: Products summed so far: exposures with exposures, with own columns, own with own.
+_Blocks = tuple[sparse.csr_array, sparse.csr_array, sparse.csr_array]
 
-    def __init__(self, model: MixedModel) -> None:
-        self.model = model
-        self.exposures = model.by_exposure.shape[0]
-        width = model.by_detection.shape[1]
-        self.inner = sparse.csr_array((self.exposures, self.exposures))
-        self.mixed = sparse.csr_array((self.exposures, width))
-        self.outer = sparse.csr_array((width, width))
 
-    def add(
-        self,
-        order: StarOrder,
-        low: int,
-        high: int,
-        weight: FloatArray,
-        single: FloatArray,
-        pairs: FloatArray,
-    ) -> None:
-        """Add the stars `low` up to `high` of the order."""
-        rows = order.detection[order.first[low] : order.first[high]]
-        first = order.first[low : high + 1] - order.first[low]
-        seen = _indicator(self.model.exposure[rows], np.ones(len(rows)), self.exposures)
-        design = self.model.by_detection[rows]
-        self._product(seen, design, single[rows], 1.0)
-        factor = pairs[order.star[low:high]]
-        several = factor > 0
-        shape = (high - low, len(rows))
-        star = sparse.csr_array((weight[rows], np.arange(len(rows)), first), shape=shape)
-        star = star[np.flatnonzero(several)]
-        self._product(star @ seen, star @ design, factor[several], -1.0)
+def _factors(model: MixedModel, weights: Weights) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return weights by detection, those of lone detections, and each star's 1 / (tau + sum).
 
-    def _product(
-        self,
-        exposure: sparse.csr_array,
-        design: sparse.csr_array,
-        weight: FloatArray,
-        sign: float,
-    ) -> None:
-        scaled = _scaled(design, sign * weight)
-        by_exposure = exposure.T.tocsr()
-        self.inner = self.inner + by_exposure @ _scaled(exposure, sign * weight)
-        self.mixed = self.mixed + by_exposure @ scaled
-        self.outer = self.outer + design.T.tocsr() @ scaled
+    A star seen once acts as one detection with both variances: no product of pairs.
+    """
+    used = np.bincount(model.star, weights.detection > 0, minlength=model.stars)
+    total = weights.star + _by_star(model, weights.detection)
+    lone = np.where(used > 1, 1.0, _ratio(weights.star, total))
+    several = np.where(used > 1, _ratio(np.ones(model.stars), total), 0.0)
+    return weights.detection, weights.detection * lone[model.star], several
 
-    def matrix(self) -> sparse.csc_array:
-        """Return the whole matrix, exposures mapped to their columns."""
-        onto = self.model.by_exposure.T.tocsr()
-        inner = onto @ (self.inner @ self.model.by_exposure)
-        mixed = onto @ self.mixed
-        blocks = [[inner, mixed], [mixed.T, self.outer]]
-        return sparse.csc_array(sparse.block_array(blocks, format="csc"))
+
+def _chunk(
+    model: MixedModel,
+    order: StarOrder,
+    weight: FloatArray,
+    lone: FloatArray,
+    several: FloatArray,
+    stars: tuple[int, int],
+) -> _Blocks:
+    """Return the products over some stars of the order: detections, less stars' means."""
+    low, high = stars
+    rows = order.rows(low, high)
+    seen = _indicator(model.exposure[rows], model.by_exposure.shape[0])
+    design = model.by_detection[rows]
+    factor = several[order.star[low:high]]
+    pairs = np.flatnonzero(factor)
+    first = order.first[low : high + 1] - order.first[low]
+    shape = (high - low, int(first[-1]))
+    star = sparse.csr_array((weight[rows], np.arange(shape[1]), first), shape=shape)[pairs]
+    exposure = sparse.csr_array(sparse.vstack([seen, star @ seen], format="csr"))
+    own = sparse.csr_array(sparse.vstack([design, star @ design], format="csr"))
+    scale = np.concatenate([lone[rows], -factor[pairs]])
+    by_exposure, scaled = exposure.T.tocsr(), _scaled(own, scale)
+    return (
+        sparse.csr_array(by_exposure @ _scaled(exposure, scale)),
+        sparse.csr_array(by_exposure @ scaled),
+        sparse.csr_array(own.T.tocsr() @ scaled),
+    )
+
+
+def _accumulate(sums: list[tuple[int, _Blocks]], blocks: _Blocks) -> None:
+    """Add sums of like size to each other: the long ones are touched but few times."""
+    size = 0
+    while sums and sums[-1][0] == size:
+        blocks = _sum(sums.pop()[1], blocks)
+        size += 1
+    sums.append((size, blocks))
+
+
+def _sum(first: _Blocks, second: _Blocks) -> _Blocks:
+    inner, mixed, outer = (
+        sparse.csr_array(one + other) for one, other in zip(first, second, strict=True)
+    )
+    return inner, mixed, outer
+
+
+def _assemble(model: MixedModel, blocks: _Blocks) -> sparse.csc_array:
+    """Return the whole matrix, exposures mapped to their columns."""
+    onto = model.by_exposure.T.tocsr()
+    inner = sparse.csr_array(onto @ (blocks[0] @ model.by_exposure))
+    mixed = sparse.csr_array(onto @ blocks[1])
+    upper = _beside(inner, mixed)
+    lower = _beside(sparse.csr_array(mixed.T.tocsr()), blocks[2])
+    whole = sparse.csr_array(sparse.vstack([upper, lower], format="csr"))
+    return sparse.csc_array(whole.T)  # symmetric: rows are columns
+
+
+def _beside(left: sparse.csr_array, right: sparse.csr_array) -> sparse.csr_array:
+    """Return two blocks side by side, without the detour over coordinates."""
+    shape = (left.shape[0], left.shape[1] + right.shape[1])
+    wide = sparse.csr_array((left.data, left.indices, left.indptr), shape=shape)
+    moved = sparse.csr_array((right.data, right.indices + left.shape[1], right.indptr), shape=shape)
+    return sparse.csr_array(wide + moved)
+
+
+def _empty(model: MixedModel) -> sparse.csc_array:
+    return sparse.csc_array((model.width, model.width))
+
+
+def _batched(items: list[tuple[int, int]], size: int) -> Iterator[list[tuple[int, int]]]:
+    for low in range(0, len(items), size):
+        yield items[low : low + size]
 
 
 def _check(weights: Weights) -> None:
@@ -242,6 +287,6 @@ def _grouped(group: npt.NDArray[np.integer], groups: int) -> IntArray:
     return np.asarray(table.data, dtype=np.int64)
 
 
-def _indicator(column: npt.NDArray[np.integer], values: FloatArray, width: int) -> sparse.csr_array:
+def _indicator(column: npt.NDArray[np.integer], width: int) -> sparse.csr_array:
     rows = len(column)
-    return sparse.csr_array((values, column, np.arange(rows + 1)), shape=(rows, width))
+    return sparse.csr_array((np.ones(rows), column, np.arange(rows + 1)), shape=(rows, width))

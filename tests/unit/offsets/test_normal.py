@@ -94,7 +94,9 @@ def test_the_work_in_chunks_gives_the_same_matrix(monkeypatch):
     weights = some_weights(model, 4, 0.2, 0.2)
     whole = normal_matrix(model, weights).toarray()
     monkeypatch.setattr(normal, "CHUNK", 7)
-    np.testing.assert_allclose(normal_matrix(model, weights).toarray(), whole, **EXACT)
+    found = normal_matrix(model, weights).toarray()
+    np.testing.assert_allclose(found, whole, **EXACT)
+    np.testing.assert_array_equal(normal_matrix(model, weights, threads=1).toarray(), found)
 
 
 def test_the_order_of_stars_and_detections_does_not_matter():
@@ -118,10 +120,27 @@ def test_the_order_of_stars_and_detections_does_not_matter():
 def test_the_order_holds_every_detection_once_star_by_star():
     model = small_model(8)
     order = StarOrder.of(model)
+    assert order.detection is not None
     assert sorted(order.detection) == list(range(len(model.star)))
     of_row = np.repeat(order.star, np.diff(order.first))
     np.testing.assert_array_equal(model.star[order.detection], of_row)
     assert sorted(order.star) == list(range(model.stars))
+
+
+def test_detections_in_the_order_of_their_stars_need_no_other():
+    model = small_model(8)
+    weights = some_weights(model, 9)
+    rows = StarOrder.of(model).detection
+    moved = MixedModel(
+        model.terms, model.by_exposure, model.by_detection[rows], model.exposure[rows],
+        model.star[rows], model.stars,
+    )  # fmt: skip
+    assert StarOrder.of(moved).detection is None
+    np.testing.assert_allclose(
+        normal_matrix(moved, Weights(weights.detection[rows], weights.star)).toarray(),
+        normal_matrix(model, weights).toarray(),
+        **EXACT,
+    )
 
 
 @pytest.mark.parametrize("free", [0.0, 0.5])
