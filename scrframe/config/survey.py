@@ -28,36 +28,11 @@ from scrframe.config.simulation import SimulationSettings
 from scrframe.units import InUnit
 
 DEFAULT_ROOT = "${SCRFRAME_DATA:-sample}"
-#: The paper's three levels; mode joint splits the CCDs' part, and has nuisance terms.
+#: The paper's three levels.
 DEFAULT_LEVELS: tuple[dict[str, Any], ...] = (
     {"name": "visit", "kind": "group", "by": ["visit"], "sd": "60 mmag"},
-    {"name": "ccd_static", "kind": "group", "by": ["ccd"], "mode": "joint"},
-    {
-        "name": "ccd_drift",
-        "kind": "random_walk",
-        "by": ["ccd"],
-        "step": "180 d",
-        "mode": "joint",
-        "sd": "10 mmag",
-    },
     {"name": "ccd", "kind": "group", "by": ["visit", "ccd"]},
     {"name": "pixel", "kind": "bin", "by": ["ccd"], "size": "256 pix", "sd": "10 mmag"},
-    {
-        "name": "law",
-        "kind": "slope",
-        "of": ["extinction", "extinction * colour0", "extinction * colour0**2"],
-        "by": [],
-        "prior": "flat",
-        "mode": "joint",
-    },
-    {
-        "name": "field_slope",
-        "kind": "slope",
-        "of": ["extinction"],
-        "by": ["field"],
-        "mode": "joint",
-    },
-    {"name": "sky", "kind": "sky_cell", "size": "0.5 deg", "mode": "joint", "sd": "5 mmag"},
 )
 #: The stars that fix u_ZP in the paper.
 DEFAULT_ZERO_POINT = ("mag > 14", "mag < 17", "colour > 1", "colour < 2", "extinction < 1")

@@ -53,6 +53,8 @@ class JointSettings:
         the fitted parameters take from the noise.
     exact_rounds : int
         Rounds with exact traces after all has settled.
+    move_variances : bool
+        Whether variances are estimated; without, a round solves and weighs.
     seed : int
         Of those draws.
     """
@@ -64,6 +66,7 @@ class JointSettings:
     held: frozenset[str] = frozenset()
     draws: int = 8
     exact_rounds: int = 1
+    move_variances: bool = True
     seed: int = 1
     noise: NoiseSettings = field(default_factory=NoiseSettings)
     outliers: RobustSettings = field(default_factory=RobustSettings)
@@ -287,12 +290,18 @@ class _Rounds:
         return normal, factor
 
     def _round(self, *, exact: bool = False) -> JointRound:
-        before, sums = self._estimate, self._residual
+        sums, moves = self._residual, self._problem.settings.move_variances
         normal, factor = self._solve()
         moved = float(np.std(self._residual - sums))
+        changes = [self._move_variances(normal, factor, exact)] if moves else []
+        self._reweigh()
+        return JointRound(max(changes, default=0.0), moved, self._robust.kept)
+
+    def _move_variances(self, normal: sparse.csc_array, factor: Factor, exact: bool) -> float:
+        """Move noise and terms' standard deviations; return the largest relative change."""
+        before, settings = self._estimate, self._problem.settings
         draws = self._draws(factor)
         noise_change = self._move_noise(draws)
-        settings = self._problem.settings
         self._components = update_components(
             self._model, self._estimate.parameters, factor.solve,
             exact_trace(factor) if exact else drawn_trace(draws), normal,
@@ -301,9 +310,7 @@ class _Rounds:
         sd_mag = {component.name: component.sd_mag for component in self._components}
         self._bounds.note(before.sd_mag, sd_mag)
         self._estimate = replace(self._estimate, sd_mag=sd_mag)
-        self._reweigh()
-        change = max([noise_change, *_changes(self._components, before.sd_mag)])
-        return JointRound(change, moved, self._robust.kept)
+        return max([noise_change, *_changes(self._components, before.sd_mag)])
 
     def _move_noise(self, draws: list[FloatArray]) -> float:
         problem = self._problem

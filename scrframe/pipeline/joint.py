@@ -38,7 +38,7 @@ from scrframe.tables.derived import derive
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 #: Rounds of weights and variances within the iteration with the colour model.
-FIRST_ROUNDS, LATER_ROUNDS = 4, 2
+ROUNDS = (4, 2)
 
 
 def joint_settings(chosen: Chosen) -> JointSettings:
@@ -134,6 +134,7 @@ class JointSettler:
         self._codes = np.unique(sample.detections.codes("visit")[0], return_inverse=True)[1]
         self._levels: tuple[FittedLevel, ...] = ()
         self._estimate: Estimate | None = None
+        self._calls = 0
         self.report: DegeneracyReport | None = None
         self._visit_mag = np.zeros(int(self._codes.max()) + 1)
         self._correction = np.zeros(len(sample.detections))
@@ -145,8 +146,15 @@ class JointSettler:
 
     def __call__(self, model_mag: FloatArray, colour0_mag: FloatArray) -> Settled:
         """Solve with the present model magnitudes, shape (n,), and colours, shape (s,)."""
-        rounds = FIRST_ROUNDS if self._estimate is None else LATER_ROUNDS
-        self.fit(model_mag, colour0_mag, rounds)
+        # Once the variances are near their places they stay, so that offsets settle.
+        moves = self._calls < len(ROUNDS)
+        rounds = ROUNDS[self._calls] if moves else 1
+        self._calls += 1
+        self.fit(
+            model_mag,
+            colour0_mag,
+            replace(self._settings, max_rounds=rounds, exact_rounds=0, move_variances=moves),
+        )
         count = np.bincount(self._codes)
         moved = np.bincount(self._codes, self._correction) / np.maximum(count, 1)
         moved -= np.mean(moved)
@@ -156,7 +164,10 @@ class JointSettler:
         return Settled(self._correction - centre, change, self.used)
 
     def fit(
-        self, model_mag: FloatArray, colour0_mag: FloatArray, max_rounds: int | None = None
+        self,
+        model_mag: FloatArray,
+        colour0_mag: FloatArray,
+        settings: JointSettings | None = None,
     ) -> tuple[JointFit, Detections]:
         """Select on predicted magnitudes and fit.
 
@@ -181,8 +192,7 @@ class JointSettler:
             require_solvable(self.report)
             for line in self.report_lines():
                 self._observer.message(line)
-        if max_rounds is not None:
-            settings = replace(problem.settings, max_rounds=max_rounds, exact_rounds=0)
+        if settings is not None:
             problem = replace(problem, settings=settings)
         fit = fit_joint(problem, self._estimate, lambda this: self._observer.message(_line(this)))
         self._estimate = fit.estimate

@@ -25,6 +25,7 @@ def test_defaults_are_the_papers(load, minimal):
     )
     assert (survey.reddening.order, survey.reddening.max_rounds) == (2, 5)
     assert survey.reddening.colour_percentiles == (5.0, 95.0)
+    assert survey.offsets.mode == "joint"
     assert survey.offsets.min_stars == 20
     assert [level.name for level in survey.offsets.levels] == ["visit", "ccd", "pixel"]
     assert survey.offsets.levels[2].settings.size == 256.0
@@ -95,8 +96,9 @@ def test_corrections_are_those_of_the_catalogue(load, minimal):
         ("min_stars: 20", "min_stars: true", "15:14: offsets.min_stars is true; expected a"),
         ("min_stars: 20", 'min_stars: "20"', '15:14: offsets.min_stars is "20"; expected a'),
         ("min_stars: 20", "min_stars: 0", "15:14: offsets.min_stars is 0; expected greater"),
-        ("min_stars: 20", "mode: joint", '15:9: offsets.mode is "joint", which is not yet'),
-        ("min_stars: 20", "mode: seq", "15:9: offsets.mode is \"seq\"; expected 'sequential'"),
+        ("min_stars: 20", "mode: seq", "15:9: offsets.mode is \"seq\"; expected 'joint' or"),
+        ("min_stars: 20", "joint: {margin: 0.3}", "offsets.joint.margin has no unit; expected mag"),
+        ("min_stars: 20", "joint: {reserved: 1}", "offsets.joint.reserved is 1; expected less"),
         ("min_stars: 20", "tolerance: 5", "15:14: offsets.tolerance has no unit; expected mag"),
         ("aperture: 3", "apertur: 3", '3:31: loader.tiles.apertur is an unknown key; did'),
         ("aperture: 3", "aperture: 9", "3:41: loader.tiles.aperture is 9; expected less"),
@@ -114,7 +116,7 @@ def test_corrections_are_those_of_the_catalogue(load, minimal):
         ("name: pixel", "name: visit", 'offsets.levels has two levels called "visit"'),
         ("name: pixel", "name: pixel, parent: ccd", "which is no level before it (visit)"),
         ("by: [visit]", "by: [chip]", '17:39: offsets.levels.visit.by.0: unknown column'),
-        ("by: [visit]", "by: [gal_b]", "17:39: offsets.levels.visit.by.0: unknown column"),
+        ("by: [visit]", "by: [bp_rp]", "17:39: offsets.levels.visit.by.0: unknown column"),
         ("mag > 12", "magg > 12", '11:7: selection.calibration.1: unknown column "magg"; did'),
         ("mag > 12", "teff > 12", '11:7: selection.calibration.1: "teff" is provided by none'),
         ("mag > 12", "mag >", '11:7: selection.calibration.1: cut "mag >": is no expression'),

@@ -38,7 +38,7 @@ def test_what_loads_is_valid(validator, load, minimal):
         ("min_stars: 20", "min_stars: many"),
         ("kind: bin, ", "kind: group, "),
         ("by: [visit]", "of: [visit]"),
-        ("min_stars: 20", "mode: joint"),
+        ("min_stars: 20", "mode: seq"),
         ("mag > 12", "12"),
     ],
 )

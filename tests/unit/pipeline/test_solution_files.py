@@ -130,6 +130,6 @@ def test_another_format_is_refused(tmp_path, registry, table):
     solution, settings = a_solution(table)
     write_solution(tmp_path, solution, settings)
     path = tmp_path / "provenance.json"
-    path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
-    with pytest.raises(DataError, match="has format 2, expected 1; apply it with the version"):
+    path.write_text(path.read_text().replace('"format": 2', '"format": 3'))
+    with pytest.raises(DataError, match="has format 3, expected 2; apply it with the version"):
         read_solution(tmp_path, registry)
