@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -191,7 +190,7 @@ class Stopwatch:
         self.seconds[name] = round(now - self._last, 2)
         self._last = now
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
-        print(f"  {name:<12}{self.seconds[name]:9.2f} s   peak {peak:5.2f} GB", file=sys.stderr)
+        print(f"  {name:<20}{self.seconds[name]:9.2f} s   peak {peak:5.2f} GB", file=sys.stderr)
 
 
 def run(detections: int, fields: int, seed: int) -> dict[str, object]:
@@ -220,21 +219,25 @@ def run(detections: int, fields: int, seed: int) -> dict[str, object]:
     watch.lap("prior")
     right = weighted(model, weights, delta)
     watch.lap("right side")
-    if os.environ.get("SAVE"):
-        sparse.save_npz(os.environ["SAVE"], matrix, compressed=False)
-        np.savez(os.environ["SAVE"] + "_more", dense=dense, right=right)
     factor = Factor(matrix, dense)
     watch.lap("factor")
     solution = factor.solve(right)
     watch.lap("solve")
+    jitter = next(term for term in model.terms if term.name == "jitter")
+    assert jitter.precision is not None
+    probed = factor.trace(jitter.precision, jitter.columns, probes=16)
+    watch.lap("trace by 16 probes")
     factor.diagonal()
-    watch.lap("diagonal")
+    watch.lap("selected inverse")
+    exact = factor.trace(jitter.precision, jitter.columns)
+    watch.lap("exact trace")
     factor.row_variances(total_rows(model))
     watch.lap("variances")
     residual = float(np.max(np.abs(matrix @ solution - right)) / np.max(np.abs(right)))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     return {
         "detections": len(model.exposure), "parameters": model.width, "residual": residual,
+        "trace_by_probes": probed / exact - 1,
         "peak_gb": round(peak, 2), "seconds": watch.seconds,
     }  # fmt: skip
 
@@ -256,6 +259,21 @@ def main() -> None:
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         print(done.stdout, end="", flush=True)
         results.append(json.loads(done.stdout))
+    print_line(results)
+
+
+#: One solve: assembly, factor, solution.
+ONE_SOLVE = ("normal", "prior", "right side", "factor", "solve")
+
+
+def print_line(results: list[dict]) -> None:
+    """Fit seconds of one solve, and of its assembly alone, as a line in the detections."""
+    count = np.array([result["detections"] for result in results]) / 1e6
+    for name, steps in (("one solve", ONE_SOLVE), ("assembly", ("normal", "right side"))):
+        seconds = np.array([sum(result["seconds"][step] for step in steps) for result in results])
+        slope, base = np.polyfit(count, seconds, 1)
+        off = np.max(np.abs(base + slope * count - seconds))
+        print(f"{name}: {base:.1f} s + {slope:.2f} s per million detections, off by {off:.1f} s")
 
 
 if __name__ == "__main__":

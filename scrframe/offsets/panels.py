@@ -109,7 +109,7 @@ def _tree(lower: sparse.csc_array) -> IntArray:
 
 
 def _postorder(parent: IntArray) -> IntArray:
-    """Return the nodes of a forest, children before parents, subtrees together."""
+    """Return the nodes of trees, children before parents, subtrees together."""
     children: list[list[int]] = [[] for _ in range(len(parent) + 1)]
     for node, above in enumerate(parent.tolist()):
         children[above].append(node)  # the roots' -1 is the last list

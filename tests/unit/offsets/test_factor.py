@@ -138,6 +138,20 @@ def test_the_trace_with_a_precision_of_any_pattern_is_the_dense_one(solved):
             assert found == pytest.approx(np.trace(matrix @ block), abs=RTOL * scale)
 
 
+def test_the_trace_by_probes_is_off_by_no_more_than_its_error(solved):
+    model, _, factor, inverse = solved
+    probes = 400
+    for term in model.terms[1:]:
+        block = inverse[term.columns, term.columns]
+        unit = sparse.csr_array(np.eye(term.width))
+        found = factor.trace(unit, term.columns, probes=probes, seed=1)
+        around = np.sum(block**2) - np.sum(np.diag(block) ** 2)
+        error = np.sqrt(2 * around / probes)
+        assert found == pytest.approx(np.trace(block), rel=RTOL, abs=5 * error)
+        assert found == factor.trace(unit, term.columns, probes=probes, seed=1)
+    assert error < 0.1 * np.trace(block)
+
+
 def test_entries_hold_every_nonzero_of_the_matrix(solved):
     _, matrix, factor, inverse = solved
     row, column = sparse.coo_array(matrix).coords
