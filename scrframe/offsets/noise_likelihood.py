@@ -58,7 +58,8 @@ class NoiseLikelihood:
         self._ones = total * self._shrink
 
     def _by_star(self, values: FloatArray) -> FloatArray:
-        return np.bincount(self._data.star, values, minlength=self._stars)
+        sums = np.bincount(self._data.star, values, minlength=self._stars)
+        return np.asarray(sums, dtype=np.float64)
 
     def quadratic(self, values: FloatArray) -> FloatArray:
         """Return sum over stars of clean a^T V_i a, with a = V^-1 values, shape (2 + t,).
@@ -136,7 +137,8 @@ class NoiseLikelihood:
 
 def mean_quadratic(likelihood: NoiseLikelihood, draws: Iterable[FloatArray]) -> FloatArray | float:
     """Return the mean of `NoiseLikelihood.quadratic` over draws; 0 if there are none."""
-    count, total = 0, 0.0
+    count = 0
+    total: FloatArray | float = 0.0
     for draw in draws:
         total = total + likelihood.quadratic(draw)
         count += 1

@@ -56,7 +56,7 @@ class StatePriors:
     @classmethod
     def of(cls, rates: OutlierRates, most: int) -> StatePriors:
         """Return the priors of stars with up to `most` detections."""
-        count = np.arange(most + 1)
+        count = np.arange(most + 1, dtype=np.float64)
         fine = (1.0 - rates.several) * (1.0 - rates.detection) ** count
         good, bad = (1.0 - rates.star) * fine, rates.star * fine
         one = good * rates.detection / (1.0 - rates.detection)

@@ -80,8 +80,12 @@ def state_likelihoods(
         each[rows] = _left_out(
             residual[rows], star[rows], variance[rows], star_variance, sums, base
         )
-    one = np.bincount(star, each, minlength=stars)
+    one = _by_star(star, each, stars)
     return StateLikelihoods(count, good, bad, several, one, each)
+
+
+def _by_star(star: IntArray, values: FloatArray, stars: int) -> FloatArray:
+    return np.asarray(np.bincount(star, values, minlength=stars), dtype=np.float64)
 
 
 def blocks(length: int) -> Iterator[slice]:
@@ -101,13 +105,13 @@ class _Sums:
     @classmethod
     def of(cls, residual: FloatArray, star: IntArray, variance: FloatArray, stars: int) -> _Sums:
         work = 1.0 / variance
-        weight = np.bincount(star, work, minlength=stars)
+        weight = _by_star(star, work, stars)
         work *= residual
-        value = np.bincount(star, work, minlength=stars)
+        value = _by_star(star, work, stars)
         work *= residual
-        square = np.bincount(star, work, minlength=stars)
+        square = _by_star(star, work, stars)
         np.log(variance, out=work)
-        return cls(weight, value, square, np.bincount(star, work, minlength=stars))
+        return cls(weight, value, square, _by_star(star, work, stars))
 
     def rows(self, rows: slice) -> _Sums:
         """Return the sums of some stars."""
