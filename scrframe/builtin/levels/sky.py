@@ -11,10 +11,20 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field
+from scipy import sparse
 
 from scrframe.builtin.levels.keys import IntArray, find_sorted
+from scrframe.builtin.levels.smooth import smooth_precision
 from scrframe.plugin import PluginConfig
-from scrframe.tables import Detections, FittedLevel, LevelDesign, MatchedStars, Role
+from scrframe.tables import (
+    Detections,
+    FittedLevel,
+    LevelDesign,
+    MatchedStars,
+    Role,
+    chord,
+    unit_vectors,
+)
 from scrframe.units import InUnit
 
 FloatArray = npt.NDArray[np.float64]
@@ -27,6 +37,11 @@ class SkyCellConfig(PluginConfig):
 
     size: Annotated[float, InUnit("deg")] = Field(
         "0.5 deg", validate_default=True, description="Side of a cell, approximately."
+    )
+    scale: Annotated[float, InUnit("deg")] | None = Field(
+        None,
+        description="Angle at which two cells are correlated by 0.6; by default they are"
+        " independent.",
     )
 
 
@@ -81,9 +96,11 @@ class SkyCellLevel(FittedLevel):
     role = SkyCellConfig.role
     within_exposure = True
 
-    def __init__(self, name: str, rings: Rings, cells: IntArray) -> None:
+    def __init__(
+        self, name: str, rings: Rings, cells: IntArray, scale_deg: float | None = None
+    ) -> None:
         self.name = name
-        self._rings, self._cells = rings, cells
+        self._rings, self._cells, self._scale = rings, cells, scale_deg
 
     def labels(self) -> pa.Table:
         """Return number and centre of the cells, in ascending order."""
@@ -96,8 +113,15 @@ class SkyCellLevel(FittedLevel):
         return LevelDesign.of_partition(find_sorted(self._cells, cell), len(self._cells))
 
     def state(self) -> Mapping[str, Any]:
-        """Return the size of a cell."""
-        return {"size_deg": self._rings.size_deg}
+        """Return the size of a cell and the scale of the prior."""
+        return {"size_deg": self._rings.size_deg, "scale_deg": self._scale}
+
+    def precision(self) -> sparse.csr_array | None:
+        """Return independent cells, or a smooth function of the sky."""
+        if self._scale is None:
+            return super().precision()
+        centres = unit_vectors(*self._rings.centre(self._cells))
+        return smooth_precision(centres, chord(self._scale))
 
 
 def prepare_sky_cell(name: str, matched: MatchedStars, config: SkyCellConfig) -> SkyCellLevel:
@@ -105,7 +129,11 @@ def prepare_sky_cell(name: str, matched: MatchedStars, config: SkyCellConfig) ->
     rings = Rings(float(config.size))
     detections = matched.detections
     cells = np.unique(rings.cell(detections["star_ra"], detections["star_dec"]))
-    return SkyCellLevel(name, rings, cells[cells >= 0])
+    return SkyCellLevel(name, rings, cells[cells >= 0], _scale(config))
+
+
+def _scale(config: SkyCellConfig) -> float | None:
+    return None if config.scale is None else float(config.scale)
 
 
 def restore_sky_cell(
@@ -113,7 +141,7 @@ def restore_sky_cell(
 ) -> SkyCellLevel:
     """Rebuild the cells from their stored labels and state."""
     cells = np.array(labels.column("cell").to_pylist(), dtype=np.int64)
-    return SkyCellLevel(name, Rings(state["size_deg"]), cells)
+    return SkyCellLevel(name, Rings(state["size_deg"]), cells, state["scale_deg"])
 
 
 def needs_sky_cell(config: SkyCellConfig) -> tuple[str, ...]:
