@@ -1,7 +1,8 @@
 """Corrected catalogues as FITS: the input file with columns appended, row by row.
 
 Every HDU, row, header card and original column is kept as it is. Tables that hold
-detections gain MAG_OBS, MAG_CAL, one OFFSET_<LEVEL> per level, OFFSET_TOTAL and CAL_FLAGS;
+detections gain MAG_OBS, MAG_CAL, one OFFSET_<LEVEL> per level, OFFSET_TOTAL and CAL_FLAGS,
+of a joint solution also the errors and OFFSET_LEVEL, the level that a correction came from;
 all offsets are float64, so that MAG_CAL = MAG_OBS + OFFSET_TOTAL holds to the last bit.
 Of the cards only NAXIS1, TFIELDS and THEAP change; CHECKSUM and DATASUM, which would no
 longer hold, are left out. A gzipped file is gzipped again; compressed tables (fpack
@@ -31,7 +32,7 @@ from scrframe.plugin.helpers.fits import (
     open_fits,
     table_fields,
 )
-from scrframe.tables import FLAG_BITS, Corrections, Detections
+from scrframe.tables import CORRECTION_LEVELS, FLAG_BITS, Corrections, Detections
 
 Array = npt.NDArray[Any]
 
@@ -40,6 +41,14 @@ MAX_COLUMNS = 999
 #: Fast, and within a few per cent of the size at the usual level.
 _GZIP_LEVEL = 4
 _CHECKSUMS = ("CHECKSUM", "DATASUM")
+#: Format of the columns that are whole numbers, and what rows without a detection get.
+_WHOLE = {"CAL_FLAGS": ("J", FLAG_BITS["no_magnitude"]), "OFFSET_LEVEL": ("I", 0)}
+#: What the errors of a joint solution count, for the primary header.
+_ERRORS = {
+    "OFFSET_TOTAL_ERR": "error of the correction alone",
+    "MAG_CAL_ERR": "the same with the photometric error, as estimated",
+    "MAG_CAL_SYS": "what systematic effects can shift MAG_CAL by",
+}
 
 
 def write(
@@ -85,7 +94,7 @@ def write(
     pieces: list[bytes | memoryview] = []
     for hdu in file.hdus:
         if hdu.index == 0:
-            pieces.append(_primary(hdu, detections, note))
+            pieces.append(_primary(hdu, detections, columns, note))
             pieces.append(_data(file, hdu))
         elif hdu.index in chosen:
             pieces += _extended(file, hdu, columns, *place)
@@ -121,12 +130,25 @@ def _columns(detections: Detections, corrections: Corrections) -> dict[str, Arra
     if len(corrections.total_mag) != len(detections):
         raise ValueError("detections and corrections differ in length")
     mag = np.asarray(detections["mag"], dtype=np.float64)
-    columns = {"MAG_OBS": mag, "MAG_CAL": mag + corrections.total_mag}
-    for level, values in corrections.by_level.items():
-        columns[f"OFFSET_{re.sub(r'[^A-Za-z0-9_]', '_', level).upper()}"] = values
-    if "OFFSET_TOTAL" in columns:
-        raise DataError("a level called 'total' would clash with the column OFFSET_TOTAL")
-    return columns | {"OFFSET_TOTAL": corrections.total_mag, "CAL_FLAGS": corrections.flags}
+    named: list[tuple[str, Array]] = [
+        ("MAG_OBS", mag),
+        ("MAG_CAL", mag + corrections.total_mag),
+        *((_column_name(f"offset_{name}"), own) for name, own in corrections.by_level.items()),
+        ("OFFSET_TOTAL", corrections.total_mag),
+        *((_column_name(name), errors) for name, errors in corrections.errors.items()),
+        *([] if corrections.level is None else [("OFFSET_LEVEL", corrections.level)]),
+        ("CAL_FLAGS", corrections.flags),
+    ]
+    columns = dict(named)
+    if len(columns) < len(named):
+        names = [name for name, _ in named]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"two columns would be called {twice}; rename a level of the description")
+    return columns
+
+
+def _column_name(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_]", "_", name).upper()
 
 
 def _tables(file: FitsFile, detections: Detections) -> dict[int, Hdu]:
@@ -188,12 +210,18 @@ def _extended(
 
 def _added(columns: Mapping[str, Array], here: Array, at: Array, rows: int) -> Array:
     """Return the appended fields of one table as records, shape (rows,), in FITS byte order."""
-    forms = [(name, ">i4" if name == "CAL_FLAGS" else ">f8") for name in columns]
+    kinds = {"I": ">i2", "J": ">i4", "D": ">f8"}
+    forms = [(name, kinds[_form(name)[0]]) for name in columns]
     added = np.empty(rows, dtype=np.dtype(forms))
     for name, values in columns.items():
-        added[name] = FLAG_BITS["no_magnitude"] if name == "CAL_FLAGS" else np.nan
+        added[name] = _form(name)[1]
         added[name][at] = values[here]
     return added
+
+
+def _form(name: str) -> tuple[str, float]:
+    """Return the format of a column, and its value in rows without a detection."""
+    return _WHOLE.get(name, ("D", np.nan))
 
 
 def _table_header(hdu: Hdu, columns: Mapping[str, Array], added: np.dtype[Any]) -> bytes:
@@ -207,8 +235,8 @@ def _table_header(hdu: Hdu, columns: Mapping[str, Array], added: np.dtype[Any]) 
         cards.append(card if value is None else _with_value(keyword, value, card))
     for number, name in enumerate(columns, start=count + 1):
         cards += _cards(f"TTYPE{number}", name, _meaning(name))
-        cards += _cards(f"TFORM{number}", "1J" if name == "CAL_FLAGS" else "1D")
-        if name != "CAL_FLAGS":
+        cards += _cards(f"TFORM{number}", f"1{_form(name)[0]}")
+        if name not in _WHOLE:
             cards += _cards(f"TUNIT{number}", "mag")
     return _joined(cards)
 
@@ -218,12 +246,16 @@ def _meaning(name: str) -> str:
         "MAG_OBS": "observed magnitude",
         "MAG_CAL": "MAG_OBS + OFFSET_TOTAL",
         "OFFSET_TOTAL": "sum of offsets and zero point",
+        "OFFSET_TOTAL_ERR": "error of OFFSET_TOTAL",
+        "MAG_CAL_ERR": "error of MAG_CAL",
+        "MAG_CAL_SYS": "systematic error of MAG_CAL",
+        "OFFSET_LEVEL": "see the primary header",
         "CAL_FLAGS": "bits: see the primary header",
     }
     return known.get(name, "correction, to be added")
 
 
-def _primary(hdu: Hdu, detections: Detections, note: str) -> bytes:
+def _primary(hdu: Hdu, detections: Detections, columns: Iterable[str], note: str) -> bytes:
     """Return the primary header with the provenance of the correction."""
     cards = [card for _, card in _kept(hdu)]
     cards += _cards("SCRVERS", __version__, "version of scrframe")
@@ -234,15 +266,23 @@ def _primary(hdu: Hdu, detections: Detections, note: str) -> bytes:
     cards += _cards("SCRVISN", len(used), "number of visits in this file")
     if note:
         cards += _cards("SCRNOTE", note)
-    lines = [
-        "scrframe appended MAG_OBS, MAG_CAL, OFFSET_*, CAL_FLAGS:",
-        "MAG_CAL = MAG_OBS + OFFSET_TOTAL; offsets are corrections in mag.",
-        *(f"CAL_FLAGS bit {value}: {name}" for name, value in FLAG_BITS.items()),
-        *([note] if note else []),
-    ]
-    for line in lines:
+    for line in [*_history(columns), *([note] if note else [])]:
         cards += _cards("HISTORY", line)
     return _joined(cards)
+
+
+def _history(columns: Iterable[str]) -> Iterator[str]:
+    """Yield what the primary header says of the appended columns."""
+    present = set(columns)
+    yield "scrframe appended MAG_OBS, MAG_CAL, OFFSET_*, CAL_FLAGS:"
+    yield "MAG_CAL = MAG_OBS + OFFSET_TOTAL; offsets are corrections in mag."
+    for name, meaning in _ERRORS.items():
+        if name in present:
+            yield f"{name}: {meaning}, in mag."
+    if "OFFSET_LEVEL" in present:
+        yield "OFFSET_LEVEL: the finest level with calibration stars of its own:"
+        yield from (f"OFFSET_LEVEL {code}: {name}" for code, name in enumerate(CORRECTION_LEVELS))
+    yield from (f"CAL_FLAGS bit {value}: {name}" for name, value in FLAG_BITS.items())
 
 
 def _kept(hdu: Hdu) -> Iterator[tuple[str, bytes]]:

@@ -102,12 +102,24 @@ def read_solution(folder: Path, registry: Registry) -> Solution:
     )
 
 
-#: Labels of bins, which are no columns of detections.
-_OF_BINS = {
-    "x_bin": "bin along the first axis, from 0",
-    "y_bin": "bin along the second axis, from 0",
-    "x_low_pix": "lower edge of the bin, first axis",
-    "y_low_pix": "lower edge of the bin, second axis",
+#: Labels of columns of a design that are no columns of detections: meaning and unit.
+_OF_BINS: dict[str, tuple[str, u.UnitBase | None]] = {
+    "x_bin": ("bin along the first axis, from 0", None),
+    "y_bin": ("bin along the second axis, from 0", None),
+    "x_low_pix": ("lower edge of the bin, first axis", u.pix),
+    "y_low_pix": ("lower edge of the bin, second axis", u.pix),
+    "x_node": ("node along the first axis, from 0", None),
+    "y_node": ("node along the second axis, from 0", None),
+    "x_node_pix": ("position of the node, first axis", u.pix),
+    "y_node_pix": ("position of the node, second axis", u.pix),
+    "x_degree": ("degree of the Legendre polynomial, first axis", None),
+    "y_degree": ("degree of the Legendre polynomial, second axis", None),
+    "knot": ("knot in time, from 0", None),
+    "knot_mjd": ("modified Julian date of the knot", u.d),
+    "term": ("expression whose slope this is", None),
+    "cell": ("number of the cell", None),
+    "cell_ra_deg": ("right ascension of the cell's centre", u.deg),
+    "cell_dec_deg": ("declination of the cell's centre", u.deg),
 }
 
 
@@ -116,9 +128,9 @@ def _offset_table(level: SolvedLevel, settings: Mapping[str, Any]) -> Table:
     table = Table({name: _plain_column(labels.column(name)) for name in labels.column_names})
     for name in table.colnames:
         known = BY_NAME[name].doc if name in BY_NAME else ""
-        table[name].description = known or _OF_BINS.get(name, "")
-    for name in [name for name in table.colnames if name.endswith("_pix")]:
-        table[name].unit = u.pix
+        meaning, unit = _OF_BINS.get(name, ("", None))
+        table[name].description = known or meaning
+        table[name].unit = unit
     table["offset"] = offsets.offset_mag * u.mag
     table["offset_err"] = offsets.err_mag * u.mag
     table["scatter"] = offsets.scatter_mag * u.mag

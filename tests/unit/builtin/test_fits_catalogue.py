@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import re
 import shutil
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from astropy.io import fits
 from scrframe.builtin import fits_catalogue
 from scrframe.errors import DataError
 from scrframe.plugin import NoConfig, Part
-from scrframe.tables import FLAG_BITS, Corrections, Detections
+from scrframe.tables import CORRECTION_LEVELS, FLAG_BITS, Corrections, Detections
 
 ADDED = [
     "MAG_OBS", "MAG_CAL", "OFFSET_VISIT", "OFFSET_CCD", "OFFSET_PIXEL", "OFFSET_TOTAL", "CAL_FLAGS",
@@ -73,6 +75,17 @@ def make_corrections(count: int) -> Corrections:
     return Corrections(levels, total, generator.integers(0, 64, count).astype(np.int32))
 
 
+def of_joint(count: int) -> Corrections:
+    """Return corrections as a joint solution gives them."""
+    plain, generator = make_corrections(count), np.random.default_rng(8)
+    errors = {
+        name: generator.uniform(0.001, 0.05, count)
+        for name in ("offset_total_err", "mag_cal_err", "mag_cal_sys")
+    }
+    level = (np.arange(count) % len(CORRECTION_LEVELS)).astype(np.int16)
+    return replace(plain, errors=errors, level=level)
+
+
 Run = Callable[..., tuple[Path, Detections, Corrections]]
 
 
@@ -81,11 +94,15 @@ def run(tmp_path: Path) -> Run:
     """Return a function that corrects a file below ``tmp_path/root``."""
 
     def correct(
-        path: Path, rows: dict[int, list[int]] | None = None, note: str = "", **more: str
+        path: Path,
+        rows: dict[int, list[int]] | None = None,
+        note: str = "",
+        make: Callable[[int], Corrections] = make_corrections,
+        **more: str,
     ) -> tuple[Path, Detections, Corrections]:
         rows = {1: list(range(7)), 2: list(range(5))} if rows is None else rows
         detections = make_detections(rows, **more)
-        corrections = make_corrections(len(detections))
+        corrections = make(len(detections))
         (written,) = fits_catalogue.write(
             Part("key", path, "1", {}),
             detections,
@@ -136,6 +153,59 @@ def test_every_original_byte_and_every_correction(source: Path, tmp_path: Path, 
                 units = [new[index].columns[name].unit for name in ADDED]
                 assert units == ["mag"] * 6 + [None]
     assert written.stat().st_size % 2880 == 0
+
+
+JOINT = {
+    "OFFSET_TOTAL_ERR": "offset_total_err",
+    "MAG_CAL_ERR": "mag_cal_err",
+    "MAG_CAL_SYS": "mag_cal_sys",
+}
+
+
+def test_errors_and_level_of_a_joint_solution(source: Path, run: Run) -> None:
+    written, detections, corrections = run(source, {1: [6, 2, 4], 2: [3, 0]}, make=of_joint)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with fits.open(written, checksum=True) as new:
+            new.verify("exception")
+            for index in (1, 2, 3):
+                columns = new[index].columns
+                assert columns.names[-5:] == [*JOINT, "OFFSET_LEVEL", "CAL_FLAGS"]
+                assert [columns[name].unit for name in JOINT] == ["mag"] * 3
+                assert [columns[name].format for name in JOINT] == ["1D"] * 3
+                assert columns["OFFSET_LEVEL"].format == "1I"
+            for index in (1, 2):
+                data, here = new[index].data, detections["extension"] == index
+                row = detections["row"][here]
+                left_out = np.setdiff1d(np.arange(len(data)), row)
+                for name, key in JOINT.items():
+                    np.testing.assert_array_equal(data[name][row], corrections.errors[key][here])
+                    assert np.isnan(data[name][left_out]).all()
+                assert corrections.level is not None
+                np.testing.assert_array_equal(data["OFFSET_LEVEL"][row], corrections.level[here])
+                assert set(data["OFFSET_LEVEL"][left_out]) == {0}
+
+
+def test_header_explains_errors_and_levels_where_they_are(source: Path, run: Run) -> None:
+    joint = list(fits.getheader(run(source, make=of_joint)[0])["HISTORY"])
+    for name in JOINT:
+        assert sum(line.startswith(f"{name}: ") for line in joint) == 1
+    levels = [line for line in joint if re.match(r"OFFSET_LEVEL \d", line)]
+    assert levels == [f"OFFSET_LEVEL {code}: {name}" for code, name in enumerate(CORRECTION_LEVELS)]
+    bits = {f"CAL_FLAGS bit {bit}: {name}" for name, bit in FLAG_BITS.items()}
+    assert bits <= set(joint)
+    sequential = str(fits.getheader(run(source)[0])["HISTORY"])
+    assert not any(name in sequential for name in (*JOINT, "OFFSET_LEVEL"))
+
+
+@pytest.mark.parametrize("name", ["total", "TOTAL", "Visit", "level"])
+def test_levels_whose_columns_would_be_one(source: Path, run: Run, name: str) -> None:
+    def clashing(count: int) -> Corrections:
+        plain = of_joint(count)
+        return replace(plain, by_level={**plain.by_level, name: np.zeros(count)})
+
+    with pytest.raises(DataError, match=f"two columns would be called OFFSET_{name.upper()}"):
+        run(source, make=clashing)
 
 
 def test_headers_keep_their_cards_in_order(source: Path, run: Run) -> None:
