@@ -31,6 +31,8 @@ from scrframe.tables import Detections, FittedLevel
 
 #: Standard deviation of a term before anything is known of it, in mag.
 DEFAULT_START_MAG = 0.02
+#: Number of detections from which on fewer draws will do.
+MANY = 3_000_000
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class JointSettings:
         Terms whose standard deviation stays.
     draws : int
         Draws from the posterior, for the traces of the variances' equations and for what
-        the fitted parameters take from the noise.
+        the fitted parameters take from the noise; a quarter of them for millions of
+        detections, whose traces are sums of many terms.
     exact_rounds : int
         Rounds with exact traces after all has settled.
     move_variances : bool
@@ -197,6 +200,25 @@ def fit_joint(
         If the system is singular, or hardly any detection keeps its weight.
     """
     design = build_design(problem.levels, problem.table, problem.star, len(problem.covariates))
+    return fit_design(design, problem, start, report)
+
+
+def fit_design(
+    design: Design,
+    problem: JointProblem,
+    start: Estimate | None = None,
+    report: Callable[[JointRound], None] | None = None,
+) -> JointFit:
+    """Fit all terms, variances and weights of a design that is laid out already.
+
+    Parameters
+    ----------
+    design : Design
+    problem : JointProblem
+        Its levels and table are not looked at.
+    start, report
+        As for `fit_joint`.
+    """
     return _Rounds(problem, design, start).run(report or (lambda _: None))
 
 
@@ -333,7 +355,10 @@ class _Rounds:
         random = np.random.default_rng(self._problem.settings.seed)
         weights, model = self._weights(), self._model
         right = []
-        for _ in range(self._problem.settings.draws):
+        number = self._problem.settings.draws
+        if len(model.star) > MANY:
+            number = max(number // 4, 1)
+        for _ in range(number):
             rhs = model.adjoint(noise_draw(model, weights, random))
             right.append(rhs + prior_draw(model, self._estimate.sd_mag, random))
         return list(factor.solve(np.column_stack(right)).T)
