@@ -80,7 +80,8 @@ class Predictor:
         self._design, self._first = _design(sample, spread)
         noise = 1 / spread.noise_mag(sample) ** 2
         sums = np.bincount(sample.star, noise)
-        self._noise, self._shared = noise, spread.star**2 / (1 + spread.star**2 * sums)
+        star = spread.star_mag(sample) ** 2
+        self._noise, self._shared = noise, star / (1 + star * sums)
         by_star = _group(sample.star, sample.stars) @ sparse.diags_array(noise) @ self._design
         normal = self._design.T @ sparse.diags_array(noise) @ self._design
         normal = normal - by_star.T @ sparse.diags_array(self._shared) @ by_star
@@ -98,11 +99,10 @@ class Predictor:
         """Return the predictor's errors on a draw."""
         return errors(self.sample, truth, **self.offsets(truth.delta))
 
-    def level(self, delta: np.ndarray) -> float:
-        """Return constant and mean correction: the level of the calibrated magnitudes."""
+    def correction(self, delta: np.ndarray) -> np.ndarray:
+        """Return the predicted constant and corrections of each detection, shape (n,)."""
         parameters = self.solve(delta)
-        corrections = sum(part @ parameters for part in self._parts.values())
-        return float(parameters[0] + np.mean(corrections))
+        return parameters[0] + sum(part @ parameters for part in self._parts.values())
 
     def offsets(self, delta: np.ndarray) -> dict[str, np.ndarray]:
         """Return the predicted corrections of each detection by level, each of shape (n,)."""

@@ -116,8 +116,8 @@ class Spread:
         Of the slope on the extinction between fields, in mag per mag.
     cell : float
         Of what stars in one cell of sky share.
-    star : float
-        Of a star's own deviation.
+    star, star_trend : float
+        Of a star's own deviation at colour 0.5, and the slope of its logarithm on colour.
     scale, floor : float
         A detection's noise is hypot(scale times its catalogued error, floor).
     """
@@ -130,6 +130,7 @@ class Spread:
     slope: float = 0.0
     cell: float = 0.0
     star: float = 0.065
+    star_trend: float = 0.3
     scale: float = 1.5
     floor: float = 0.008
     drift_days: float = 1500.0
@@ -137,6 +138,10 @@ class Spread:
     def noise_mag(self, sample: Sample) -> np.ndarray:
         """Return the standard deviation of each detection's noise, shape (n,)."""
         return np.hypot(self.scale * sample.error_mag, self.floor)
+
+    def star_mag(self, sample: Sample) -> np.ndarray:
+        """Return the standard deviation of each star's own deviation, shape (s,)."""
+        return self.star * np.exp(self.star_trend * (sample.colour0 - 0.5))
 
     def ccd_covariance(self, sample: Sample) -> np.ndarray:
         """Return the covariance of one CCD's offsets between visits, shape (v, v)."""
@@ -183,7 +188,7 @@ def draw(sample: Sample, spread: Spread, seed: int) -> Drawn:
     pixel = spread.pixel * rng.standard_normal(ccds * BINS[0] * BINS[1])
     slope = spread.slope * rng.standard_normal(sample.fields)
     cell = spread.cell * rng.standard_normal(int(sample.cell.max()) + 1)
-    star = spread.star * rng.standard_normal(sample.stars)
+    star = spread.star_mag(sample) * rng.standard_normal(sample.stars)
     by_field = slope[sample.field[sample.visit]] * sample.extinction[sample.star]
     return Drawn(
         visit=visit[sample.visit],
@@ -203,18 +208,32 @@ def contaminate(sample: Sample, drawn: Drawn, share: float, seed: int, sign: flo
     sign multiplies all of them.
     """
     rng = np.random.default_rng([seed, 20132])
-    one = rng.uniform(size=len(sample)) < share / 2
-    all_ = rng.uniform(size=sample.stars) < share / 2
-    noise = drawn.noise + sign * one * rng.laplace(0, 0.3, len(sample))
-    star = drawn.star + (sign * all_ * rng.laplace(0, 0.2, sample.stars))[sample.star]
-    return replace(drawn, noise=noise, star=star)
+    one, whole = rng.laplace(0, 0.3, len(sample)), rng.laplace(0, 0.2, sample.stars)
+    return _spoil(sample, drawn, share, (sign * one, sign * whole), rng)
 
 
-def blend(sample: Sample, drawn: Drawn, share: float, seed: int) -> Drawn:
-    """Return the draw with a share of blends, which are too bright in all detections."""
+def blend(sample: Sample, drawn: Drawn, share: float, seed: int, of_stars: float = 0.5) -> Drawn:
+    """Return the draw with outliers that are too bright, in `share` of all detections.
+
+    A part of them are stars that are so in all their detections: blends.
+    """
     rng = np.random.default_rng([seed, 20133])
-    bright = (rng.uniform(size=sample.stars) < share) * rng.exponential(0.3, sample.stars)
-    return replace(drawn, star=drawn.star + bright[sample.star])
+    one, whole = rng.exponential(0.3, len(sample)), rng.exponential(0.3, sample.stars)
+    return _spoil(sample, drawn, share, (one, whole), rng, of_stars)
+
+
+def _spoil(
+    sample: Sample,
+    drawn: Drawn,
+    share: float,
+    off: tuple[np.ndarray, np.ndarray],
+    rng: np.random.Generator,
+    of_stars: float = 0.5,
+) -> Drawn:
+    one = rng.uniform(size=len(sample)) < share * (1 - of_stars)
+    whole = rng.uniform(size=sample.stars) < share * of_stars
+    star = drawn.star + (whole * off[1])[sample.star]
+    return replace(drawn, noise=drawn.noise + one * off[0], star=star)
 
 
 def catalogued_error(mag: np.ndarray, rng: np.random.Generator) -> np.ndarray:

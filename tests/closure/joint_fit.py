@@ -91,11 +91,11 @@ class Answer:
         return np.sqrt(self.fit.estimate.noise.variance(sample.error_mag))
 
     @property
-    def level_mag(self) -> float:
-        """Constant and mean correction: the level of the calibrated magnitudes."""
+    def correction_mag(self) -> np.ndarray:
+        """Constant and corrections of the detections of the solve, shape (n,)."""
         constant = self.fit.design.term("constant")
         free = float(self.fit.estimate.parameters[constant.columns][0])
-        return free + self._results.gauged.constant_mag + float(np.mean(self.own.total))
+        return free + self._results.gauged.constant_mag + self.own.total
 
     @property
     def sd(self) -> dict[str, tuple[float, float]]:

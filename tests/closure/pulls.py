@@ -59,8 +59,7 @@ def judge(name: str, pulls: np.ndarray, unit: np.ndarray) -> list[Figure]:
     parts += [np.abs(pulls) <= stats.norm.ppf(0.5 + cover / 2) for cover in COVERAGES.values()]
     sums = np.stack([np.bincount(unit, part.astype(float)) for part in parts])
     units = sums.shape[1]
-    chosen = np.random.default_rng(1).multinomial(units, np.full(units, 1 / units), DRAWS)
-    number, *others = sums @ chosen.T
+    number, *others = sums @ _resampled(units).T
     drawn = [np.sqrt(others[0] / number), *(other / number for other in others[1:])]
     found = [np.sqrt(np.mean(parts[1])), *(np.mean(part) for part in parts[2:])]
     wanted = [1.0, *COVERAGES.values()]
@@ -76,6 +75,19 @@ def judge(name: str, pulls: np.ndarray, unit: np.ndarray) -> list[Figure]:
             names, found, wanted, errors.tolist(), [0.05, 0.02, 0.02], strict=True
         )
     ]
+
+
+def error_of_mean(values: np.ndarray, unit: np.ndarray) -> float:
+    """Return the standard error of a mean, by bootstrap over units."""
+    unit = np.unique(unit, return_inverse=True)[1]
+    sums = np.stack([np.bincount(unit), np.bincount(unit, values)])
+    number, total = sums @ _resampled(sums.shape[1]).T
+    return float(np.std(total / number))
+
+
+def _resampled(units: int) -> np.ndarray:
+    """Return how often each unit is drawn, shape (DRAWS, units)."""
+    return np.random.default_rng(1).multinomial(units, np.full(units, 1 / units), DRAWS)
 
 
 def by_tenths(name: str, pulls: np.ndarray, unit: np.ndarray, value: np.ndarray) -> list[Figure]:

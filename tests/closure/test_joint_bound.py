@@ -35,7 +35,8 @@ def test_the_predictor_is_the_conditional_mean_given_the_covariance_of_all_detec
     extinction, field = sample.extinction[sample.star], sample.field[sample.visit]
     cell = sample.cell[sample.star]
     whole = sum(covariance.values()) + np.diag(SPREAD.noise_mag(sample) ** 2)
-    whole += SPREAD.star**2 * (sample.star[:, None] == sample.star)
+    star = SPREAD.star_mag(sample)[sample.star]
+    whole += star**2 * (sample.star[:, None] == sample.star)
     whole += SPREAD.slope**2 * np.outer(extinction, extinction) * (field[:, None] == field)
     whole += SPREAD.cell**2 * (cell[:, None] == cell)
     constant, weighted = np.linalg.solve(
@@ -74,6 +75,7 @@ def test_the_draws_have_the_standard_deviations_asked_for():
         values = [rms(getattr(draw, name)[first]) ** 2 for draw in many]
         uncertain = np.std(values) / np.sqrt(len(many) - 1)
         assert np.mean(values) == pytest.approx(wanted[name] ** 2, abs=4 * uncertain), name
-    assert rms(np.concatenate([d.star[stars] for d in many])) == pytest.approx(0.065, rel=0.02)
+    own = np.concatenate([d.star[stars] for d in many]) / np.tile(spread.star_mag(sample), 10)
+    assert rms(own) == pytest.approx(1.0, rel=0.02)
     scaled = np.concatenate([d.noise for d in many]) / np.tile(spread.noise_mag(sample), 10)
     assert rms(scaled) == pytest.approx(1.0, rel=0.02)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,6 +24,8 @@ RESERVED = 0.1
 #: Fields of the simulated survey and detectors that are used: with one seed, to be quick, and
 #: otherwise; with outliers half the camera will do.
 FIELDS, CCDS, CCDS_OUTLIERS = (12, 36), (16, 32), 16
+#: Fields and detectors of a sample that has many fields, but is quickly solved.
+WIDE = 60, 4
 #: Whether there is more than one seed.
 MORE = len(closure_seeds()) > 1
 #: Draws of fewer than this know little of the scatter between draws.
@@ -40,8 +42,9 @@ class Pool:
         default_factory=lambda: {n: [] for n in LEVELS}
     )
     stars: list[dict[str, np.ndarray]] = field(default_factory=list)
+    shift: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    star_mag: float = 0.0
     sd: list[dict[str, tuple[float, float]]] = field(default_factory=list)
-    bias: list[float] = field(default_factory=list)
 
     def ratio(self, level: str) -> tuple[float, float]:
         """Return rms errors of the joint solution and of the bound, in mmag."""
@@ -76,35 +79,55 @@ class Split:
     reserved: np.ndarray
     predictor: Predictor
 
-    def draws(self) -> Iterator[tuple[int, Drawn]]:
-        """Yield seeds and draws over the whole sample."""
-        for seed in closure_seeds():
-            yield seed, drawn.draw(self.whole, SPREAD, seed)
-
 
 @pytest.fixture(scope="module")
-def split(sample) -> Split:
-    """Return the sample, a tenth of its stars reserved."""
-    kept = np.random.default_rng(20130).uniform(size=sample.stars) >= RESERVED
-    rows = kept[sample.star]
+def wide() -> Sample:
+    """Return a sample of many fields on few detectors."""
+    whole = drawn.pointings(0, WIDE[0], 2100, seed=1)
+    return whole.take(np.flatnonzero(whole.ccd < WIDE[1]))
+
+
+def split(whole: Sample) -> Split:
+    """Reserve a tenth of the stars."""
+    kept = np.random.default_rng(20130).uniform(size=whole.stars) >= RESERVED
+    rows = kept[whole.star]
     solved = np.flatnonzero(rows)
-    predictor = Predictor(sample.take(solved), SPREAD)
-    return Split(sample, solved, np.flatnonzero(~rows), predictor)
+    predictor = Predictor(whole.take(solved), SPREAD)
+    return Split(whole, solved, np.flatnonzero(~rows), predictor)
 
 
-@pytest.fixture(scope="module")
-def clean(split) -> Pool:
+def pooled(parts: Split) -> Pool:
     """Return the pool of draws from the model."""
     pool = Pool()
-    for seed, draw in split.draws():
-        truth = draw.take(split.solved)
-        answer = joint_fit.solve(split.predictor.sample, truth, SPREAD)
+    for seed in closure_seeds():
+        draw = drawn.draw(parts.whole, SPREAD, seed)
+        truth = draw.take(parts.solved)
+        answer = joint_fit.solve(parts.predictor.sample, truth, SPREAD)
         found = answer.errors(truth)
-        add_errors(pool, found, split.predictor.errors(truth))
+        add_errors(pool, found, parts.predictor.errors(truth))
         add_pulls(pool, found, answer, seed)
-        add_stars(pool, split, draw, answer, seed)
+        add_stars(pool, parts, draw, answer, seed)
         pool.sd.append(answer.sd)
+    pool.star_mag = rms(SPREAD.star_mag(parts.predictor.sample))
     return pool
+
+
+@pytest.fixture(scope="module")
+def clean(sample) -> Pool:
+    """Return the pool of draws on a run's own sample."""
+    return pooled(split(sample))
+
+
+@pytest.fixture(scope="module")
+def stars(request) -> dict[str, np.ndarray]:
+    """Return pulls of calibrated magnitudes with properties of the stars.
+
+    With one seed only, a run's own sample has too few fields to be cut into tenths.
+    """
+    pool = (
+        request.getfixturevalue("clean") if MORE else pooled(split(request.getfixturevalue("wide")))
+    )
+    return {name: np.concatenate([each[name] for each in pool.stars]) for name in pool.stars[0]}
 
 
 def add_errors(pool: Pool, found: Errors, best: Errors) -> None:
@@ -127,10 +150,10 @@ def add_pulls(pool: Pool, found: Errors, answer: joint_fit.Answer, seed: int) ->
         pool.pulls[level].append((pulled, unit[rows] + 1000 * seed))
 
 
-def add_stars(pool: Pool, split: Split, draw: Drawn, answer: joint_fit.Answer, seed: int) -> None:
+def add_stars(pool: Pool, parts: Split, draw: Drawn, answer: joint_fit.Answer, seed: int) -> None:
     """Add the pulls of calibrated magnitudes of stars that were not in the solve."""
-    judged, truth = split.whole.take(split.reserved), draw.take(split.reserved)
-    offsets, solved = answer.at(judged), draw.take(split.solved)
+    judged, truth = parts.whole.take(parts.reserved), draw.take(parts.reserved)
+    offsets, solved = answer.at(judged), draw.take(parts.solved)
     constant = np.mean(answer.own.total - solved.total)
     # delta holds the noise of the observed magnitude with the opposite sign.
     error = offsets.total - truth.total - constant - truth.noise
@@ -175,8 +198,7 @@ def test_pulls_of_offsets_are_standard_normal(clean, level, say):
 
 
 @pytest.mark.parametrize("by", ["", "E", "colour", "magnitude"])
-def test_pulls_of_calibrated_magnitudes_are_standard_normal(clean, by, say):
-    stars = {name: np.concatenate([each[name] for each in clean.stars]) for name in clean.stars[0]}
+def test_pulls_of_calibrated_magnitudes_are_standard_normal(stars, by, say):
     if by:
         name = f"pulls of magnitudes by {by}"
         figures = pulls.by_tenths(name, stars["pull"], stars["unit"], stars[by])
@@ -198,7 +220,7 @@ def report(figures: list[pulls.Figure], say: Callable[[str, str, float], None]) 
 )
 def test_standard_deviations_of_components_are_those_injected(clean, name, say):
     estimates, stated = np.array([draw[name] for draw in clean.sd]).T
-    wanted = getattr(SPREAD, name)
+    wanted = clean.star_mag if name == "star" else getattr(SPREAD, name)
     number = len(estimates)
     if number >= MANY:
         error = float(np.std(estimates, ddof=1) / np.sqrt(number))
@@ -215,13 +237,14 @@ def test_standard_deviations_of_components_are_those_injected(clean, name, say):
 
 
 @pytest.fixture(scope="module")
-def contaminated(sample) -> dict[str, Pool]:
+def contaminated(request) -> dict[str, Pool]:
     """Return the pools of draws with outliers, symmetric and one-sided."""
+    sample = request.getfixturevalue("sample" if MORE else "wide")
     half = sample.take(np.flatnonzero(sample.ccd < CCDS_OUTLIERS))
     predictor, pools = Predictor(half, SPREAD), {"symmetric": Pool(), "one-sided": Pool()}
     for seed in closure_seeds():
         draw = drawn.draw(half, SPREAD, seed)
-        best, level = predictor.errors(draw), predictor.level(draw.delta)
+        best = predictor.errors(draw)
         # Outliers of either sign shift the level by chance; with both signs that cancels.
         worse = {
             "symmetric": [drawn.contaminate(half, draw, 0.05, seed, sign) for sign in (1, -1)],
@@ -230,7 +253,9 @@ def contaminated(sample) -> dict[str, Pool]:
         for kind, many in worse.items():
             answers = [joint_fit.solve(half, each, SPREAD) for each in many]
             add_errors(pools[kind], answers[0].errors(draw), best)
-            pools[kind].bias.append(float(np.mean([each.level_mag for each in answers]) - level))
+            found = np.mean([each.correction_mag for each in answers], axis=0)
+            shift = found - predictor.correction(draw.delta)
+            pools[kind].shift.append((shift, half.field[half.visit] + 1000 * seed))
     return pools
 
 
@@ -251,26 +276,29 @@ def test_symmetric_outliers_and_variables_cost_a_fifth_at_most(contaminated, say
 @pytest.mark.parametrize(("kind", "limit"), [("symmetric", 0.2), ("one-sided", 3.0)])
 def test_outliers_shift_the_level_little(contaminated, kind, limit, say):
     """Against the level of the best predictor on the same draws without outliers."""
-    shifts = 1000 * np.array(contaminated[kind].bias)
-    spread = np.std(shifts, ddof=1) / np.sqrt(len(shifts)) if len(shifts) > 1 else np.nan
+    shift, unit = (np.concatenate(part) for part in zip(*contaminated[kind].shift, strict=True))
+    mean, error = 1000 * shift.mean(), 1000 * pulls.error_of_mean(shift, unit)
     say(
-        f"bias by {kind} outliers: {shifts.mean():.3f} mmag (SE {spread:.3f}), at most {limit}",
+        f"5 % outliers, {kind}: bias {mean:.3f} mmag (SE {error:.3f}), at most {limit}",
         f"bias_{kind}",
-        float(shifts.mean()),
+        float(mean),
     )
-    error, bound = contaminated[kind].ratio("total")
+    assert abs(mean) <= max(limit, 3 * error)
+
+
+def test_one_sided_outliers_cost_little_more_than_symmetric_ones(contaminated, say):
+    error, bound = contaminated["one-sided"].ratio("total")
     say(
-        f"5 % {kind}, total: rms {error:.2f} mmag, bound {bound:.2f} mmag",
-        f"ratio_{kind}",
+        f"5 % outliers, one-sided, total: rms {error:.2f} mmag, bound {bound:.2f} mmag,"
+        f" ratio {error / bound:.3f}",
+        "ratio_one_sided",
         error / bound,
     )
-    assert abs(shifts.mean()) <= limit
+    assert error <= 1.20 * bound
 
 
-def test_the_bound_is_below_what_means_reach(split, say):
-    _, draw = next(split.draws())
-    truth = draw.take(split.solved)
-    means = rms(joint_fit.sequential(split.predictor.sample, truth).total)
-    best = rms(split.predictor.errors(truth).total)
+def test_the_bound_is_below_what_means_reach(wide, say):
+    predictor, draw = Predictor(wide, SPREAD), drawn.draw(wide, SPREAD, 1)
+    means, best = rms(joint_fit.sequential(wide, draw).total), rms(predictor.errors(draw).total)
     say(f"bound {1000 * best:.2f} mmag, means {1000 * means:.2f} mmag", "share", best / means)
     assert best < means
