@@ -20,9 +20,13 @@ class PhotometrySettings(Settings):
     estimate: Switch = Field(
         default=True, description="Whether scale and floor are estimated where repeats allow it."
     )
-    scale: Real = Field(default=1.0, gt=0, description="True over catalogued error, to start from.")
+    scale: Real = Field(
+        default=1.0, gt=0, description="True over catalogued error, where it is not estimated."
+    )
     floor: Magnitude = Field(
-        default=as_written("5 mmag"), ge=0, description="Error of every magnitude, to start from."
+        default=as_written("5 mmag"),
+        ge=0,
+        description="Error of every magnitude, where it is not estimated.",
     )
 
 

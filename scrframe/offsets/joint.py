@@ -60,6 +60,8 @@ class JointSettings:
         Whether variances are estimated; without, a round solves and weighs.
     seed : int
         Of those draws.
+    scale, floor_mag : float or None
+        Photometric error to start from; by default what repeats say at first sight.
     """
 
     robust: bool = True
@@ -71,6 +73,8 @@ class JointSettings:
     exact_rounds: int = 1
     move_variances: bool = True
     seed: int = 1
+    scale: float | None = None
+    floor_mag: float | None = None
     noise: NoiseSettings = field(default_factory=NoiseSettings)
     outliers: RobustSettings = field(default_factory=RobustSettings)
 
@@ -251,6 +255,10 @@ class _Rounds:
         noise = initial_noise(
             residual, self._problem.star, self._problem.error_mag, covariates.shape
         )
+        settings = self._problem.settings
+        scale = noise.scale if settings.scale is None else settings.scale
+        floor = noise.floor_mag if settings.floor_mag is None else settings.floor_mag
+        noise = NoiseModel(scale, floor, noise.scatter)
         return Estimate(np.zeros(self._model.width), self._start_mag, noise, OutlierRates())
 
     def run(self, report: Callable[[JointRound], None]) -> JointFit:

@@ -38,6 +38,8 @@ class NoiseSettings:
     slope_prior_sd : float
         Coefficients of the scatter, but the first, are drawn to 0 as by a normal prior of
         this standard deviation: weak, but it settles covariates that do not vary.
+    hold_photometry : bool
+        Whether scale and floor stay what they are at the start.
     """
 
     steps: int = 2
@@ -47,6 +49,7 @@ class NoiseSettings:
     max_relative_error: float = 0.5
     max_correlation: float = 0.99
     slope_prior_sd: float = 1.0
+    hold_photometry: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,9 @@ def separate(
             f" {settings.min_stars} are needed"
         )
     kept = f"photometric scale and floor held at {_values(model)}: "
+    if settings.hold_photometry:
+        free[:2] = False
+        return free, (*reasons, f"{kept}so it was asked")
     if sample.repeats < settings.min_repeats:
         free[:2] = False
         reasons.append(

@@ -53,7 +53,9 @@ def joint_settings(chosen: Chosen) -> JointSettings:
         held=frozenset(level.name for level in levels if level.hold_sd),
         seed=block.seed,
         outliers=RobustSettings(span_mag=block.robust.span, min_kept=block.robust.min_kept),
-        noise=NoiseSettings(),
+        scale=None if block.photometry.estimate else block.photometry.scale,
+        floor_mag=None if block.photometry.estimate else block.photometry.floor,
+        noise=NoiseSettings(hold_photometry=not block.photometry.estimate),
     )
 
 
@@ -197,6 +199,21 @@ class JointSettler:
         fit = fit_joint(problem, self._estimate, lambda this: self._observer.message(_line(this)))
         self._estimate = fit.estimate
         self._correction = self._corrections(fit, table)
+        return fit, table
+
+    def finish(self, model_mag: FloatArray, colour0_mag: FloatArray) -> tuple[JointFit, Detections]:
+        """Fit with the final model magnitudes until all has settled, and say what is held."""
+        fit, table = self.fit(model_mag, colour0_mag)
+        for note in fit.noise_notes:
+            self._observer.message(f"  {note}")
+        for each in fit.components:
+            if each.note:
+                self._observer.message(f"  standard deviation of {each.name!r}: {each.note}")
+        if not fit.converged:
+            self._observer.warning(
+                "the standard deviations of the joint solution did not settle within"
+                f" {len(fit.rounds)} rounds; raise offsets.joint.max_rounds"
+            )
         return fit, table
 
     def findings(self) -> tuple[dict[str, Any], ...]:

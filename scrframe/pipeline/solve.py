@@ -179,7 +179,7 @@ def _solve_joint(
     provenance: Mapping[str, Any],
 ) -> Solved:
     model = fitted.model
-    fit, _ = settler.fit(model.model_mag, model.colour0_mag)
+    fit, _ = settler.finish(model.model_mag, model.colour0_mag)
     results = JointResults(fit)
     opinion = Opinion(
         sample, fitted.seen, model, fitted.plan, trend_settings(chosen), law_settings(chosen),
