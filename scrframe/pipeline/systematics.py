@@ -15,6 +15,7 @@ import numpy.typing as npt
 from scrframe.errors import CalibrationError
 from scrframe.offsets.results import JointResults
 from scrframe.pipeline.chosen import Chosen
+from scrframe.pipeline.second_opinions import SecondOpinions
 from scrframe.scr.iteration import ModelMagnitudes, Observations
 from scrframe.scr.reddening_law import LawSettings, fit_law
 from scrframe.scr.training import TrainingPlan
@@ -57,6 +58,8 @@ class Opinion:
     law : LawSettings
     used : ndarray of bool, shape (n,)
         Detections of the solve.
+    second : SecondOpinions or None
+        Other ways of dereddening, if any is to be tried.
     """
 
     sample: MatchedStars
@@ -66,6 +69,7 @@ class Opinion:
     trend: TrendSettings
     law: LawSettings
     used: npt.NDArray[np.bool_]
+    second: SecondOpinions | None = None
 
 
 def systematic_shifts(chosen: Chosen, opinion: Opinion, results: JointResults) -> Shifts:
@@ -83,6 +87,10 @@ def systematic_shifts(chosen: Chosen, opinion: Opinion, results: JointResults) -
         found["reference_region"] = np.sqrt(factor * np.sum(np.square(parts), axis=0))
     if asked.colour_model and trends.possible:
         found["colour_model"] = results.shift(trends.alone())
+    if opinion.second is not None and trends.possible:
+        for name, k_mag, extinction in opinion.second.each(asked):
+            features = opinion.second.features(k_mag, extinction)
+            found[name] = results.shift(trends.dereddened(features, extinction))
     return Shifts(found, len(results.exposures.offset_mag))
 
 
@@ -126,7 +134,6 @@ class _Trends:
         self._settings = replace(opinion.trend, shape=shape)
         self._train = opinion.plan.train
         self.possible = len(self._train) >= MIN_TRAINING
-        self._labels = opinion.model.colour0_mag[self._train]
         self._rows = opinion.seen.star[opinion.used]
 
     def _predict(self, kept: npt.NDArray[np.bool_]) -> FloatArray:
@@ -147,6 +154,21 @@ class _Trends:
         return [
             self._change(self._predict(region != number) - everyone) for number in range(REGIONS)
         ]
+
+    def dereddened(self, features: npt.NDArray[np.float32], extinction: FloatArray) -> FloatArray:
+        """Return the changes with other features and extinctions, shape (s,), of all stars.
+
+        The control stars' colours change too, and the trend with them; the law's terms in
+        the solve take up what is in proportion to the extinction everywhere.
+        """
+        opinion = self._opinion
+        own = np.asarray(opinion.sample.stars["extinction"], dtype=np.float64)
+        reddening = opinion.model.law.ratio(opinion.model.colour0_mag, own) * (extinction - own)
+        labels = opinion.model.label_mag - reddening
+        train = self._train
+        trend = Trend.on(features[train], self._settings).predict(features, labels[train])
+        everyone = self._predict(np.ones(len(train), dtype=bool))
+        return self._change(trend + reddening - everyone)
 
     def _regions(self) -> IntArray:
         """Return the part of each training star: quarters by number along the longer side."""
