@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,10 +25,13 @@ from scrframe.offsets.covariates import covariates
 from scrframe.offsets.joint import JointFit, JointProblem, JointSettings, fit_joint
 from scrframe.offsets.results import JointResults, total_error
 from scrframe.offsets.sequential import OffsetProblem, solve_sequential
-from scrframe.tables import Detections, FittedLevel, MatchedStars
+from scrframe.tables import Detections, FittedLevel, MatchedStars, OffsetTable
 
 from . import blup
 from .drawn import Drawn, Sample, Spread
+
+#: Terms of the joint solution by the level that they are compared with.
+TERMS = {"visit": ("visit",), "ccd": ("static", "drift", "jitter"), "pixel": ("pixel",)}
 
 
 @dataclass(frozen=True)
@@ -46,15 +48,31 @@ class Offsets:
 
 
 class Answer:
-    """What the joint solution says of a drawn sample."""
+    """What the joint solution says of a drawn sample; errors are worked out when asked for."""
 
     def __init__(self, problem: JointProblem, sample: Sample) -> None:
         self.sample, self._problem = sample, problem
-        started = time.perf_counter()
         self.fit: JointFit = fit_joint(problem)
-        self._results = JointResults(self.fit)
-        self._pixel = self._results.table("pixel")
-        self.seconds = time.perf_counter() - started
+
+    @cached_property
+    def _results(self) -> JointResults:
+        return JointResults(self.fit)
+
+    @cached_property
+    def _pixel(self) -> OffsetTable:
+        return self._results.table("pixel")
+
+    @cached_property
+    def terms(self) -> dict[str, np.ndarray]:
+        """Constant and offsets by level of the detections of the solve, as fitted, (n,)."""
+        model, found = self.fit.design.model, {}
+        for level, names in {"constant": ("constant",), **TERMS}.items():
+            kept = np.zeros(model.width)
+            for name in names:
+                columns = self.fit.design.term(name).columns
+                kept[columns] = self.fit.estimate.parameters[columns]
+            found[level] = model.values(kept)
+        return found
 
     def at(self, sample: Sample) -> Offsets:
         """Return offsets of detections, in the solve or not, whose exposures are in it."""
@@ -84,7 +102,8 @@ class Answer:
 
     def errors(self, truth: Drawn) -> blup.Errors:
         """Return estimated less true offsets of the detections of the solve, in gauge."""
-        return blup.errors(self.sample, truth, **self.own.offset)
+        offsets = {level: self.terms[level] for level in TERMS}
+        return blup.errors(self.sample, truth, **offsets)
 
     def noise_mag(self, sample: Sample) -> np.ndarray:
         """Return the estimated standard deviation of detections' noise, shape (n,)."""
@@ -93,9 +112,7 @@ class Answer:
     @property
     def correction_mag(self) -> np.ndarray:
         """Constant and corrections of the detections of the solve, shape (n,)."""
-        constant = self.fit.design.term("constant")
-        free = float(self.fit.estimate.parameters[constant.columns][0])
-        return free + self._results.gauged.constant_mag + self.own.total
+        return sum(self.terms.values())
 
     @property
     def sd(self) -> dict[str, tuple[float, float]]:

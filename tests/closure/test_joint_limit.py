@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from . import drawn, joint_fit, pulls
-from .blup import CORRECTIONS, Errors, Predictor
+from .blup import CORRECTIONS, Errors, Predictor, in_gauge
 from .conftest import closure_seeds
 from .drawn import Drawn, Sample, Spread
 from .truth import rms
@@ -295,6 +295,15 @@ def test_one_sided_outliers_cost_little_more_than_symmetric_ones(contaminated, s
         error / bound,
     )
     assert error <= 1.20 * bound
+
+
+def test_the_products_have_the_gauge_of_the_method(wide):
+    spread = Spread()
+    answer = joint_fit.solve(wide, drawn.draw(wide, spread, 1), spread)
+    expected = in_gauge(wide, *(answer.terms[level] for level in CORRECTIONS))
+    for level in CORRECTIONS:
+        found = answer.own.offset[level]
+        np.testing.assert_allclose(found, getattr(expected, level), atol=1e-9, err_msg=level)
 
 
 def test_the_bound_is_below_what_means_reach(wide, say):
