@@ -94,7 +94,7 @@ def write(
     pieces: list[bytes | memoryview] = []
     for hdu in file.hdus:
         if hdu.index == 0:
-            pieces.append(_primary(hdu, detections, columns, note))
+            pieces.append(_primary(hdu, detections, columns, corrections.system, note))
             pieces.append(_data(file, hdu))
         elif hdu.index in chosen:
             pieces += _extended(file, hdu, columns, *place)
@@ -255,7 +255,9 @@ def _meaning(name: str) -> str:
     return known.get(name, "correction, to be added")
 
 
-def _primary(hdu: Hdu, detections: Detections, columns: Iterable[str], note: str) -> bytes:
+def _primary(
+    hdu: Hdu, detections: Detections, columns: Iterable[str], system: str, note: str
+) -> bytes:
     """Return the primary header with the provenance of the correction."""
     cards = [card for _, card in _kept(hdu)]
     cards += _cards("SCRVERS", __version__, "version of scrframe")
@@ -264,6 +266,7 @@ def _primary(hdu: Hdu, detections: Detections, columns: Iterable[str], note: str
     if len(used) == 1:
         cards += _cards("SCRVISIT", used[0], "key of the visit")
     cards += _cards("SCRVISN", len(used), "number of visits in this file")
+    cards += _cards("SCRMSYS", system, "system of MAG_CAL")
     if note:
         cards += _cards("SCRNOTE", note)
     for line in [*_history(columns), *([note] if note else [])]:

@@ -63,8 +63,18 @@ def closing_lines(summary: Mapping[str, Any], out: Path) -> list[str]:
     skipped = summary["skipped_catalogues"]
     if skipped:
         lines.append(f"{len(skipped)} damaged left out: {', '.join(skipped)}")
+    if "absolute" in summary:
+        lines.append(_absolute(summary["absolute"]))
     lines.append(f"products in {out}: summary.json, stars.parquet, solution/, catalogues/")
     return lines
+
+
+def _absolute(tie: Mapping[str, Any]) -> str:
+    return (
+        f"magnitudes on the {tie['system']} system: u_ZP shifted by {tie['shift_mag']:+.4f} mag"
+        f" (error {tie['err_mag']:.4f}, systematic {tie['sys_mag']:.4f}) by {tie['count']} stars"
+        f" and {tie['source']}"
+    )
 
 
 def _samples(counts: Mapping[str, Any]) -> Iterator[Row]:

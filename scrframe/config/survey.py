@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, PrivateAttr, field_validator
 
+from scrframe.config.absolute import AbsoluteSettings
 from scrframe.config.base import CutText, Label, Settings, Whole, as_written
 from scrframe.config.document import escape, reads_as_text
 from scrframe.config.joint import JointSettings
@@ -138,6 +139,11 @@ class SurveyDescription(Settings):
     zero_point: tuple[CutText, ...] = Field(
         default=as_written(DEFAULT_ZERO_POINT),
         description="Cuts of the detections whose mean difference is u_ZP.",
+    )
+    absolute: AbsoluteSettings | None = Field(
+        default=None,
+        description="Ties the zero point to AB or Vega, by standards or synthetic photometry;"
+        " by default magnitudes are on the survey's own system.",
     )
     writers: tuple[WriterBlock, ...] = Field(
         default=as_written(({"kind": "fits_catalogue"},)),

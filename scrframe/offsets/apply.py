@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +47,7 @@ def apply_solution(solution: Solution, detections: Detections) -> Corrections:
     flags = corrections.flags
     flags[unknown_visits(solution, detections)] |= FLAG_BITS["unknown_visit"]
     flags[~np.isfinite(detections["mag"])] |= FLAG_BITS["no_magnitude"]
-    return corrections
+    return replace(corrections, system=solution.system)
 
 
 def _sum_of_levels(solution: Solution, detections: Detections) -> Corrections:

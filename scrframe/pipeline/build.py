@@ -39,6 +39,8 @@ class SampleBuilder:
     space : Workspace
     monitor : StepMonitor
     observer : Observer
+    keep_spectra : bool
+        Whether the observed spectra of the sample's stars are kept after `build`.
 
     Attributes
     ----------
@@ -48,6 +50,8 @@ class SampleBuilder:
         The same for the Control Sample.
     first : FirstPass
         Set by `build`.
+    spectra : Spectra or None
+        Set by `build` if they are to be kept.
     """
 
     def __init__(
@@ -58,7 +62,11 @@ class SampleBuilder:
         space: Workspace,
         monitor: StepMonitor,
         observer: Observer,
+        *,
+        keep_spectra: bool = False,
     ) -> None:
+        self._keep_spectra = keep_spectra
+        self.spectra: Spectra | None = None
         self._chosen, self._inputs, self._executor = chosen, inputs, executor
         self._space, self._monitor, self._observer = space, monitor, observer
         self._cuts = chosen.cuts()
@@ -159,6 +167,8 @@ class SampleBuilder:
         extinctions = ColumnTable(matched.arrow.select(["extinction", "extinction_err"]))
         kept = join(kept, extinctions, first)
         spectra = spectra.take(find_rows(sources, spectra.source_id))
+        if self._keep_spectra:
+            self.spectra = spectra
         k_mag = self._chosen.curve.curve(survey.extinction.curve.settings, spectra.wavelength_nm)
         features = intrinsic_features(
             spectra.flux, k_mag, kept["extinction"], survey.colour_model.standardise

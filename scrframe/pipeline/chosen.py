@@ -9,6 +9,7 @@ from typing import Any
 
 from scrframe.config import SurveyDescription
 from scrframe.errors import DataError, PluginError
+from scrframe.pipeline.absolute import absolute_files
 from scrframe.pipeline.correct import ChosenWriter
 from scrframe.pipeline.selection import loosen
 from scrframe.plugin import (
@@ -198,6 +199,7 @@ class Inputs:
     features: tuple[Part, ...]
     extinctions: tuple[Part, ...]
     corrections: tuple[Part, ...] = ()
+    absolute: tuple[Part, ...] = ()
 
     def all(self) -> tuple[Part, ...]:
         """Return all parts."""
@@ -207,6 +209,7 @@ class Inputs:
             *self.features,
             *self.extinctions,
             *self.corrections,
+            *self.absolute,
         )
 
 
@@ -216,7 +219,8 @@ def find_inputs(chosen: Chosen, root: Path) -> Inputs:
     Raises
     ------
     DataError
-        If the root or any input is missing, or what is supplied for a correction is unusable.
+        If the root or any input is missing, or what is supplied for a correction or the
+        absolute tie is unusable.
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such data root; give one with --data or SCRFRAME_DATA")
@@ -229,6 +233,16 @@ def find_inputs(chosen: Chosen, root: Path) -> Inputs:
         _parts(chosen.reference.feature_parts, reference, root),
         _parts(chosen.extinctions.parts, survey.extinction.values.settings, root),
         _correction_parts(chosen.corrections(root)),
+        _absolute_parts(survey, root),
+    )
+
+
+def _absolute_parts(survey: SurveyDescription, root: Path) -> tuple[Part, ...]:
+    """Return the files of the absolute tie, once read to see that they can be used."""
+    if survey.absolute is None:
+        return ()
+    return tuple(
+        file_part(path, f"absolute:{path}") for path in absolute_files(survey.absolute, root)
     )
 
 

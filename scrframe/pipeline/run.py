@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from scrframe import __version__
 from scrframe.config import SurveyDescription, resolve_data_root
+from scrframe.config.absolute import AbsoluteSettings
 from scrframe.errors import ScrframeError
 from scrframe.offsets.apply import apply_solution
+from scrframe.pipeline.absolute import absolute_tie, check_passband
 from scrframe.pipeline.build import SampleBuilder
 from scrframe.pipeline.chosen import (
     Chosen,
@@ -38,11 +42,17 @@ from scrframe.pipeline.provenance import input_hashes, versions, work_key
 from scrframe.pipeline.sample_survey import data_note, ensure_sample, note_for
 from scrframe.pipeline.solution_files import write_solution, write_visit_covariance
 from scrframe.pipeline.solve import Solved, fit_model, solve
-from scrframe.pipeline.star_catalogue import star_catalogue, write_star_catalogue
+from scrframe.pipeline.star_catalogue import (
+    STAR_CATALOGUE,
+    star_catalogue,
+    write_star_catalogue,
+)
 from scrframe.pipeline.summary import Story, summarise
 from scrframe.pipeline.workspace import RUN_MARK, Workspace, write_json, write_text
 from scrframe.plugin import Diagnostic, Registry, load_registry
-from scrframe.tables import Solution
+from scrframe.scr.iteration import ModelMagnitudes
+from scrframe.tables import MatchedStars, Solution
+from scrframe.tables.absolute import OWN_SYSTEM, AbsoluteTie
 
 
 @dataclass(frozen=True)
@@ -153,6 +163,7 @@ class _Calibration:
         self._chosen, self._inputs, self._space = chosen, inputs, space
         self._story, self._observer, self._workers = story, observer, workers
         self._monitor = story.monitor
+        self._tie: AbsoluteTie | None = None
 
     def run(self) -> Run:
         with open_executor(self._workers) as executor:
@@ -171,10 +182,14 @@ class _Calibration:
 
     def _solve(self, executor: Executor) -> Solution:
         story, chosen = self._story, self._chosen
+        absolute = chosen.survey.absolute
         builder = SampleBuilder(
-            chosen, self._inputs, executor, self._space, self._monitor, self._observer
-        )
+            chosen, self._inputs, executor, self._space, self._monitor, self._observer,
+            keep_spectra=absolute is not None and absolute.kind == "passband",
+        )  # fmt: skip
         sample = builder.build()
+        if absolute is not None and builder.spectra is not None:
+            check_passband(absolute, self._inputs.root, builder.spectra.wavelength_nm)
         story.take_sample(builder, sample)
         self._tell("sample", sample)
         with self._monitor.step("colour model and law"):
@@ -185,19 +200,40 @@ class _Calibration:
         with self._monitor.step("solve offsets"):
             visits = builder.first.visits
             solved = solve(chosen, sample, fitted, visits, self._provenance())
-        solution = solved.solution
-        self._tell("solution", solution)
+        if absolute is not None:
+            with self._monitor.step("absolute tie"):
+                solved, model = self._tied(absolute, builder, sample, solved, model)
+        self._tell("solution", solved.solution)
         with self._monitor.step("write products"):
-            corrections = apply_solution(solution, sample.detections)
-            stars = star_table(sample, model, corrections, solved.columns)
+            stars = _star_table(sample, solved, model)
             write_stars(self._space.run / "stars.parquet", stars, self._stamp())
-            catalogue = star_catalogue(stars)
             write_star_catalogue(
-                self._space.run / "star_catalogue.parquet", catalogue, self._stamp()
+                self._space.run / STAR_CATALOGUE, star_catalogue(stars), self._stamp()
             )
             self._write_solution(solved)
             story.take_solution(solved, stars, self._diagnostics(stars))
-        return solution
+        return solved.solution
+
+    def _tied(
+        self,
+        settings: AbsoluteSettings,
+        builder: SampleBuilder,
+        sample: MatchedStars,
+        solved: Solved,
+        model: ModelMagnitudes,
+    ) -> tuple[Solved, ModelMagnitudes]:
+        """Move the zero point, and with it the model magnitudes, onto a true system."""
+        stars = star_catalogue(_star_table(sample, solved, model))
+        self._tie = absolute_tie(settings, self._inputs.root, stars, builder.spectra)
+        solution = replace(
+            solved.solution,
+            zero_point_mag=solved.solution.zero_point_mag + self._tie.shift_mag,
+            absolute=self._tie.to_json(),
+            provenance={**solved.solution.provenance, "magnitude_system": self._tie.system},
+        )
+        # Residuals are of one gauge: what moves the calibrated moves the model magnitudes.
+        moved = replace(model, model_mag=model.model_mag + self._tie.shift_mag)
+        return replace(solved, solution=solution), moved
 
     def _correct(self, executor: Executor, solution: Solution) -> list[PartCorrected]:
         chosen, survey = self._chosen, self._chosen.survey
@@ -246,6 +282,7 @@ class _Calibration:
         return {
             "survey": survey.name,
             "band": survey.band,
+            "magnitude_system": OWN_SYSTEM,
             "data_root": self._story.root_label,
             "data_note": self._story.note,
             "versions": versions(),
@@ -260,7 +297,14 @@ class _Calibration:
             "survey": self._chosen.survey.name,
             "data_root": self._story.root_label,
             "data_note": self._story.note,
+            "magnitude_system": OWN_SYSTEM,
+            **(self._tie.metadata() if self._tie is not None else {}),
         }
 
     def _tell(self, step: str, result: Any) -> None:
         self._chosen.registry.step_done(step, result)
+
+
+def _star_table(sample: MatchedStars, solved: Solved, model: ModelMagnitudes) -> pa.Table:
+    corrections = apply_solution(solved.solution, sample.detections)
+    return star_table(sample, model, corrections, solved.columns)

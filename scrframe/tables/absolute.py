@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 System = Literal["AB", "Vega"]
 SYSTEMS: tuple[System, ...] = ("AB", "Vega")
+#: What products say of their magnitudes where nothing ties them to a true system.
+OWN_SYSTEM = "survey's own"
 
 
 @dataclass(frozen=True)

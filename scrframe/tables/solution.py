@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from scrframe.tables.absolute import OWN_SYSTEM
 from scrframe.tables.exposures import LEVELS as EXPOSURE_LEVELS
 from scrframe.tables.exposures import ExposureTable
 from scrframe.tables.law import ReddeningLaw
@@ -127,6 +128,11 @@ class Solution:
     photometry: PhotometricError | None = None
     absolute: Mapping[str, Any] | None = None
 
+    @property
+    def system(self) -> str:
+        """Return the system of the corrected magnitudes, as products call it."""
+        return OWN_SYSTEM if self.absolute is None else str(self.absolute["system"])
+
 
 @dataclass(frozen=True)
 class Corrections:
@@ -146,6 +152,8 @@ class Corrections:
         sequential.
     level : ndarray of int16, shape (n,), or None
         Index in `CORRECTION_LEVELS`; None in mode sequential.
+    system : str
+        System of the corrected magnitudes.
     """
 
     by_level: Mapping[str, npt.NDArray[np.float64]]
@@ -153,6 +161,7 @@ class Corrections:
     flags: npt.NDArray[np.int32]
     errors: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
     level: npt.NDArray[np.int16] | None = None
+    system: str = OWN_SYSTEM
 
     def columns(self) -> dict[str, npt.NDArray[Any]]:
         """Return columns ``offset_<level>``, ``offset_total``, errors and the level."""

@@ -244,6 +244,7 @@ def test_provenance_in_the_primary_header(source: Path, run: Run) -> None:
     header = fits.getheader(written)
     assert header["SCRVISIT"] == "field_55925.12346"
     assert header["SCRNOTE"] == note
+    assert header["SCRMSYS"] == "survey's own"
     assert header["SCRVERS"] == fits_catalogue.__version__
     assert note in str(header["HISTORY"])
     assert header["OBJECT"] == "field"
