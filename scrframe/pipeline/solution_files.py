@@ -103,7 +103,7 @@ def read_solution(folder: Path, registry: Registry) -> Solution:
 
 
 #: Labels of columns of a design that are no columns of detections: meaning and unit.
-_OF_BINS: dict[str, tuple[str, u.UnitBase | None]] = {
+LABELS: dict[str, tuple[str, u.UnitBase | None]] = {
     "x_bin": ("bin along the first axis, from 0", None),
     "y_bin": ("bin along the second axis, from 0", None),
     "x_low_pix": ("lower edge of the bin, first axis", u.pix),
@@ -128,7 +128,7 @@ def _offset_table(level: SolvedLevel, settings: Mapping[str, Any]) -> Table:
     table = Table({name: _plain_column(labels.column(name)) for name in labels.column_names})
     for name in table.colnames:
         known = BY_NAME[name].doc if name in BY_NAME else ""
-        meaning, unit = _OF_BINS.get(name, ("", None))
+        meaning, unit = LABELS.get(name, ("", None))
         table[name].description = known or meaning
         table[name].unit = unit
     table["offset"] = offsets.offset_mag * u.mag
@@ -136,7 +136,7 @@ def _offset_table(level: SolvedLevel, settings: Mapping[str, Any]) -> Table:
     table["scatter"] = offsets.scatter_mag * u.mag
     table["n_detections"] = offsets.count
     table["offset"].description = "correction, to be added to observed magnitudes"
-    table["offset_err"].description = "error of the mean"
+    table["offset_err"].description = "standard error of the offset"
     table["scatter"].description = "standard deviation within the group"
     table["n_detections"].description = "detections of the Calibration Sample"
     table.meta = {

@@ -9,7 +9,7 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType
@@ -23,12 +23,14 @@ import yaml
 from astropy.io import fits
 from astropy.table import Table
 
+import scrframe
 from scrframe.cli.closing import closing_rows
 from scrframe.config import survey_schema
 from scrframe.pipeline.products import law_summary
+from scrframe.pipeline.solution_files import LABELS
 from scrframe.plugin import Registry, hookspecs, load_registry
 from scrframe.plugin.registry import HOOKS, Provider
-from scrframe.tables import FLAG_BITS, OrderScore, ReddeningLaw
+from scrframe.tables import CORRECTION_LEVELS, FLAG_BITS, OrderScore, ReddeningLaw
 
 DOCS = Path(__file__).parents[2] / "docs"
 HOOKS_PAGE = DOCS / "reference" / "hooks.md"
@@ -151,29 +153,69 @@ def empty_registry() -> Registry:
     return Registry(manager)
 
 
+MODES = ("sequential", "joint")
+#: Levels that a survey of two fields solves in seconds in either mode, one of each kind of part.
+LEVELS = """offsets.levels=[
+    {name: visit, kind: group, by: [visit], sd: 60 mmag},
+    {name: ccd_static, kind: group, by: [ccd], mode: joint},
+    {name: ccd, kind: group, by: [visit, ccd]},
+    {name: pixel, kind: bin, by: [ccd], size: 512 pix, sd: 10 mmag},
+    {name: field_slope, kind: slope, of: [extinction], by: [field], mode: joint}]"""
+
+
+@pytest.fixture(scope="module")
+def runs(tiny_survey, tmp_path_factory) -> Callable[[str], scrframe.Run]:
+    """Return a function from a mode to a finished run of the tiny survey in that mode."""
+    done: dict[str, scrframe.Run] = {}
+
+    def find(mode: str) -> scrframe.Run:
+        if mode not in done:
+            changes = (*tiny_survey.changes, f"offsets.mode={mode}", LEVELS)
+            survey = scrframe.load_survey(tiny_survey.description, overrides=changes)
+            out = tmp_path_factory.mktemp("runs") / mode
+            done[mode] = scrframe.calibrate(survey, data=tiny_survey.data, out=out, workers=1)
+        return done[mode]
+
+    return find
+
+
+@pytest.fixture(params=MODES)
+def run(request, runs) -> scrframe.Run:
+    """Return a finished run in each mode."""
+    return runs(request.param)
+
+
+def mode_of(run: scrframe.Run) -> str:
+    return run.summary["offsets"]["mode"]
+
+
 class TestProducts:
-    """docs/reference/products.md against the files of a run."""
+    """docs/reference/products.md against the files of a run in each mode."""
 
     text = MappingProxyType(sections(PRODUCTS_PAGE))
 
-    def rows(self, title: str) -> list[dict[str, str]]:
-        return table(self.text[title])
+    def rows(self, title: str, mode: str = "") -> list[dict[str, str]]:
+        """Return the rows of a table, without those of the other mode if one is given."""
+        rows = table(self.text[title])
+        assert {row.get("mode", "") for row in rows} <= {"", *MODES}
+        return [row for row in rows if not mode or row.get("mode", "") in ("", mode)]
 
-    def test_whole_directory(self, tiny_run):
+    def test_whole_directory(self, run):
         documented = {row["path"].rstrip("/") for row in self.rows("Products of a run")}
-        assert {path.name for path in tiny_run.path.iterdir()} == documented
+        assert {path.name for path in run.path.iterdir()} == documented
 
-    def test_stars(self, tiny_run):
-        schema = pq.read_schema(tiny_run.path / "stars.parquet")
+    @pytest.mark.parametrize("name", ["stars.parquet", "star_catalogue.parquet"])
+    def test_stars(self, run, name):
+        schema = pq.read_schema(run.path / name)
         assert list(parquet_columns(schema)) == [
-            (row["column"], row["unit"], row["type"]) for row in self.rows("stars.parquet")
+            (row["column"], row["unit"], row["type"]) for row in self.rows(name, mode_of(run))
         ]
-        for key in ("scrframe_version", "survey", "data_root", "data_note"):
+        for key in ("scrframe_version", "survey", "data_root", "data_note", "magnitude_system"):
             assert key.encode() in schema.metadata
             assert f"`{key}`" in self.text["stars.parquet"]
 
-    def test_order_and_identities_of_stars(self, tiny_run):
-        table = pq.read_table(tiny_run.path / "stars.parquet")
+    def test_order_and_identities_of_stars(self, run):
+        table = pq.read_table(run.path / "stars.parquet")
         keys = list(
             zip(*(table[name].to_pylist() for name in ("visit", "ccd", "row")), strict=True)
         )
@@ -183,11 +225,32 @@ class TestProducts:
         cal = stars["mag_obs"] + stars["offset_total"]
         assert np.array_equal(stars["mag_cal"], cal, equal_nan=True)
         levels = sum(stars[f"offset_{name}"] for name in ("visit", "ccd", "pixel"))
-        total = levels + tiny_run.summary["offsets"]["u_ZP_mag"]
+        total = levels + run.summary["offsets"]["u_ZP_mag"]
         np.testing.assert_allclose(stars["offset_total"], total, rtol=0, atol=1e-12)
 
-    def test_missing_offsets_are_flagged(self, tiny_run):
-        table = pq.read_table(tiny_run.path / "stars.parquet")
+    def test_joint_stars(self, runs):
+        table = pq.read_table(runs("joint").path / "stars.parquet")
+        stars = {name: table[name].to_numpy() for name in table.column_names}
+        assert np.isfinite(stars["mag_cal"]).all()
+        assert np.array_equal(np.isnan(stars["weight"]), ~stars["in_solve"])
+        assert np.array_equal(np.isnan(stars["star_dev"]), ~stars["in_solve"])
+        assert stars["reserved"].sum() > 0 and not (stars["reserved"] & stars["in_solve"]).any()
+        low = stars["flags"] & FLAG_BITS["low_weight"] > 0
+        assert np.array_equal(low, stars["weight"] < 0.5) and low.any()
+        noise = runs("joint").summary["offsets"]["joint"]["photometry"]
+        variance = (noise["scale"] * stars["mag_err"]) ** 2 + noise["floor_mag"] ** 2
+        np.testing.assert_allclose(
+            stars["mag_cal_err"] ** 2, stars["offset_total_err"] ** 2 + variance, rtol=1e-12
+        )
+
+    def test_levels_of_corrections(self):
+        rows = self.rows("Levels of corrections")
+        assert [(int(row["value"]), row["level"]) for row in rows] == list(
+            enumerate(CORRECTION_LEVELS)
+        )
+
+    def test_missing_offsets_are_flagged(self, runs):
+        table = pq.read_table(runs("sequential").path / "stars.parquet")
         flags = table["flags"].to_numpy()
         missing = 0
         for name in ("visit", "ccd", "pixel"):
@@ -200,32 +263,65 @@ class TestProducts:
     def test_flags(self):
         assert {row["name"]: int(row["bit"]) for row in self.rows("Flags")} == FLAG_BITS
 
-    def test_files_of_the_solution(self, tiny_run):
-        written = {path.name for path in (tiny_run.path / "solution").iterdir()}
-        assert written == {title for title in self.text if "." in title and title in written}
-        titles = {title for title in self.text if title.endswith((".ecsv", ".yaml"))}
-        assert titles <= written
+    def test_files_of_the_solution(self, run):
+        written = {path.name for path in (run.path / "solution").iterdir()}
+        ours = {"exposures.ecsv", "visit_covariance.fits", "design_report.json"}
+        suffixes = (".ecsv", ".yaml", ".json", ".fits")
+        titles = {title for title in self.text if title.endswith(suffixes)} - {"summary.json"}
+        others = {"offsets_ccd_static.ecsv", "offsets_field_slope.ecsv"}
+        assert written - others == (titles if mode_of(run) == "joint" else titles - ours)
 
     @pytest.mark.parametrize("level", ["visit", "ccd", "pixel"])
-    def test_offsets(self, tiny_run, level):
+    def test_offsets(self, run, level):
         name = f"offsets_{level}.ecsv"
-        offsets = Table.read(tiny_run.path / "solution" / name)
+        offsets = Table.read(run.path / "solution" / name)
         assert ecsv_columns(offsets) == [
             (row["column"], row["unit"], row["type"]) for row in self.rows(name)
         ]
-        assert set(offsets.meta) == {
-            "level",
-            "kind",
-            "parent",
-            "settings",
-            "state",
-            "data_note",
-        }
+        said = {"level", "kind", "parent", "settings", "state", "applied", "data_note"}
+        assert set(offsets.meta) == said
+        joint = mode_of(run) == "joint"
+        assert offsets.meta["applied"] is (level == "pixel" or not joint)
         few = offsets["n_detections"] < 3  # the tiny survey's min_stars
-        assert np.array_equal(np.isnan(offsets["offset"]), few)
+        assert np.array_equal(np.isnan(offsets["offset"]), few & (not joint))
 
-    def test_law(self, tiny_run):
-        law = Table.read(tiny_run.path / "solution" / "reddening_law.ecsv")
+    def test_labels_of_all_kinds_of_levels(self):
+        known = {
+            (row["column"], row["unit"])
+            for title in ("offsets_pixel.ecsv", "Labels of other levels")
+            for row in table(self.text[title])
+        }
+        units = {name: "" if unit is None else str(unit) for name, (_, unit) in LABELS.items()}
+        assert set(units.items()) <= known
+
+    def test_exposures(self, runs):
+        found = Table.read(runs("joint").path / "solution" / "exposures.ecsv")
+        assert ecsv_columns(found) == [
+            (row["column"], row["unit"], row["type"]) for row in self.rows("exposures.ecsv")
+        ]
+        assert len(found) == 4 * 32 and set(found["level"]) <= set(CORRECTION_LEVELS)
+
+    def test_covariance_of_visits(self, runs):
+        with fits.open(runs("joint").path / "solution" / "visit_covariance.fits") as hdus:
+            hdus.verify("exception")
+            covariance, visits = hdus[0].data, hdus["VISITS"].data["visit"]
+            assert hdus[0].header["BUNIT"] == "mag2"
+        offsets = Table.read(runs("joint").path / "solution" / "offsets_visit.ecsv")
+        assert list(visits) == list(offsets["visit"])
+        np.testing.assert_allclose(np.diag(covariance), offsets["offset_err"] ** 2, rtol=1e-9)
+
+    def test_design_report(self, runs):
+        report = json.loads((runs("joint").path / "solution" / "design_report.json").read_text())
+        documented = [row["key"] for row in self.rows("design_report.json")]
+        found = {key.replace("terms[]", "terms") for key in paths(report, [])}
+        assert found == {key.replace("terms[]", "terms") for key in documented}
+        kinds = next(row for row in self.rows("design_report.json") if row["key"].endswith("kind"))
+        assert {f"`{one['kind']}`" for one in report["findings"]} <= set(
+            re.findall("`[a-z ]+`", "`" + kinds["meaning"] + "`")
+        )
+
+    def test_law(self, run):
+        law = Table.read(run.path / "solution" / "reddening_law.ecsv")
         assert ecsv_columns(law) == [
             (row["column"], row["unit"], row["type"]) for row in self.rows("reddening_law.ecsv")
         ]
@@ -240,28 +336,31 @@ class TestProducts:
         found = set(paths(summary, [key.split(".") for key in documented]))
         assert found == {key for key in documented if key.startswith("reddening_law.")}
 
-    def test_provenance(self, tiny_run):
-        provenance = json.loads((tiny_run.path / "solution" / "provenance.json").read_text())
+    def test_provenance(self, run):
+        provenance = json.loads((run.path / "solution" / "provenance.json").read_text())
         assert list(provenance) == [row["key"] for row in self.rows("provenance.json")]
+        joint = mode_of(run) == "joint"
+        assert [provenance[key] is not None for key in ("exposures", "photometry")] == [joint] * 2
 
-    def test_nothing_is_a_pickle(self, tiny_run):
-        for path in (tiny_run.path / "solution").iterdir():
-            path.read_text(encoding="utf-8")
+    def test_nothing_is_a_pickle(self, run):
+        for path in (run.path / "solution").iterdir():
+            if path.suffix != ".fits":
+                path.read_text(encoding="utf-8")
 
-    def test_description_is_one(self, tiny_run):
-        from scrframe import load_survey
+    def test_description_is_one(self, run):
+        path = run.path / "solution" / "description.yaml"
+        assert scrframe.load_survey(path).name == run.summary["survey"]
 
-        path = tiny_run.path / "solution" / "description.yaml"
-        assert load_survey(path).name == tiny_run.summary["survey"]
-
-    def test_catalogues(self, tiny_run, tiny_survey):
+    def test_catalogues(self, run, tiny_survey):
         inputs = sorted((tiny_survey.data / "catalogues").iterdir())
-        written = sorted((tiny_run.path / "catalogues").iterdir())
+        written = sorted((run.path / "catalogues").iterdir())
         assert [path.name for path in inputs] == [path.name for path in written]
         documented = [
-            (row["column"], row["unit"], f"1{row['format']}") for row in self.rows("catalogues/")
+            (row["column"], row["unit"], f"1{row['format']}")
+            for row in self.rows("catalogues/", mode_of(run))
         ]
         with fits.open(inputs[0]) as before, fits.open(written[0]) as after:
+            after.verify("exception")
             assert len(before) == len(after) == 33
             for old, new in zip(before[1:], after[1:], strict=True):
                 width = len(old.columns)
@@ -269,19 +368,23 @@ class TestProducts:
                 assert added == documented
                 assert new.columns.names[:width] == old.columns.names
                 assert len(new.data) == len(old.data)
-            for keyword in ("SCRVISIT", "SCRVERS", "SCRNOTE"):
+            for keyword in ("SCRVISIT", "SCRVERS", "SCRNOTE", "SCRMSYS"):
                 assert f"`{keyword}`" in self.text["catalogues/"]
                 assert any(card.startswith(keyword[:7]) for card in after[0].header)
 
-    def test_summary(self, tiny_run):
-        summary = json.loads((tiny_run.path / "summary.json").read_text())
-        documented = [row["key"] for row in self.rows("summary.json")]
+    def test_summary(self, run):
+        summary = json.loads((run.path / "summary.json").read_text())
+        documented = [row["key"] for row in self.rows("summary.json", mode_of(run))]
         found = dict.fromkeys(paths(summary, [key.split(".") for key in documented]))
-        # Nothing was skipped and no visit was unknown in this run.
-        empty = {"skipped_catalogues.<catalogue>", "catalogues[].unknown_visits[]"}
-        assert of_any_law(set(documented) - empty) == of_any_law(
-            set(found) - {"skipped_catalogues", "catalogues[].unknown_visits"}
-        )
+        # Nothing was skipped, held or tied, and no visit was unknown in these runs.
+        empty = {
+            "skipped_catalogues.<catalogue>",
+            "absolute.<figure>",
+            "catalogues[].unknown_visits[]",
+            "offsets.joint.photometry.notes[]",
+        }
+        bare = {re.sub(r"(\[\]|\.<\w+>)$", "", key) for key in empty}
+        assert of_any_law(set(documented) - empty) == of_any_law(set(found) - bare)
         spread = summary["diagnostics"]["spread"]["before"]
         assert all(f"`{key}`" in self.text["summary.json"] for key in spread)
 
