@@ -62,6 +62,9 @@ class SystematicSettings(Settings):
     """What mag_cal_sys counts; each is what a second opinion would shift."""
 
     law: Switch = Field(default=True, description="Another order of the reddening law.")
+    law_regions: Switch = Field(
+        default=True, description="A law that has not seen one eighth of the sky, each in turn."
+    )
     reference_region: Switch = Field(
         default=True, description="Training without one quarter of the control stars' sky."
     )

@@ -85,6 +85,11 @@ class JointResults:
         self.exposures = self._exposure_offsets()
 
     @property
+    def terms(self) -> tuple[Term, ...]:
+        """The terms of the model."""
+        return self._fit.design.model.terms
+
+    @property
     def gauged(self) -> Gauged:
         """The offsets in the gauge."""
         return self._gauged
@@ -160,18 +165,33 @@ class JointResults:
             ).astype(np.int64),
         )
 
-    def shift(self, delta_mag: FloatArray) -> FloatArray:
+    def shift(self, delta_mag: FloatArray, held: tuple[str, ...] = ()) -> FloatArray:
         """Return by how much exposures' offsets move if the differences do, shape (x,).
 
         Parameters
         ----------
         delta_mag : ndarray, shape (n,)
             Change of the model magnitudes.
+        held : tuple of str
+            Terms that stay what they are, instead of taking up what they can of the change.
         """
         fit = self._fit
-        right = weighted(fit.design.model, fit.weights, delta_mag)
-        moved = fit.factor.solve(right)
+        moved = fit.factor.solve(weighted(fit.design.model, fit.weights, delta_mag))
+        if held:
+            moved -= self._taken_up(moved, held)
         return np.asarray(self._rows.exposures @ moved - self._rows.mean @ moved)
+
+    def _taken_up(self, moved: FloatArray, held: tuple[str, ...]) -> FloatArray:
+        """Return the part of a solution that goes with what some terms have taken up.
+
+        With u the solution and L the held columns: C_L (C_LL)^-1 u_L.
+        """
+        terms = [self._fit.design.term(name) for name in held]
+        columns = np.concatenate([np.arange(term.first, term.last) for term in terms])
+        unit = np.zeros((len(moved), len(columns)))
+        unit[columns, np.arange(len(columns))] = 1.0
+        response = self._fit.factor.solve(unit)
+        return np.asarray(response @ np.linalg.solve(response[columns], moved[columns]))
 
     def table(self, name: str) -> OffsetTable:
         """Return the offsets of one term.

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scrframe.errors import CalibrationError
+from scrframe.offsets.design import CONSTANT
 from scrframe.offsets.results import JointResults
 from scrframe.pipeline.chosen import Chosen
 from scrframe.pipeline.second_opinions import SecondOpinions
@@ -26,6 +27,8 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 #: Parts into which the control stars' sky is divided, each left out in turn.
 REGIONS = 4
+#: Parts into which the whole sky is divided for the law.
+LAW_REGIONS = 8
 #: Fewer training stars do not carry a trend.
 MIN_TRAINING = 200
 
@@ -79,6 +82,15 @@ def systematic_shifts(chosen: Chosen, opinion: Opinion, results: JointResults) -
     if asked.law:
         changes = law_changes(opinion)
         found["law"] = _largest([results.shift(change) for change in changes], results)
+    if asked.law_regions:
+        held = tuple(
+            term.name
+            for term in results.terms
+            if term.role == "nuisance" and term.precision is None and term.name != CONSTANT
+        )
+        parts = [results.shift(change, held) for change in law_by_region(opinion)]
+        factor = (LAW_REGIONS - 1) / LAW_REGIONS
+        found["law_regions"] = np.sqrt(factor * np.sum(np.square(parts), axis=0))
     trends = _Trends(opinion)
     if asked.reference_region and trends.possible:
         parts = [results.shift(change) for change in trends.without_regions()]
@@ -123,6 +135,48 @@ def law_changes(opinion: Opinion) -> list[FloatArray]:
             continue  # an order that these data do not determine is no opinion
         changes.append(alternative.ratio(colour0, extinction) * extinction - present)
     return changes
+
+
+def law_by_region(opinion: Opinion) -> list[FloatArray]:
+    """Return changes of the model magnitudes with laws that have not seen a part of the sky.
+
+    Fields are independent in the solve; a law that varies over more than a field leaves its
+    mean less certain than that, which leaving out whole regions shows.
+    """
+    used, seen, law = opinion.used, opinion.seen, opinion.model.law
+    colour0 = opinion.model.colour0_mag[seen.star][used]
+    extinction = seen.extinction[used]
+    excess = (seen.mag - seen.reference_mag)[used] - colour0
+    stars = opinion.sample.stars
+    region = sky_regions(stars["ref_ra"], stars["ref_dec"], LAW_REGIONS)[seen.star][used]
+    settings = replace(
+        opinion.law, order=law.order, extinction_order=law.extinction_order, field_slopes=False
+    )
+    present = law.ratio(colour0, extinction) * extinction
+    changes = []
+    for number in range(LAW_REGIONS):
+        kept = region != number
+        try:
+            other = fit_law(
+                colour0[kept], extinction[kept], excess[kept], seen.visit[used][kept], settings
+            )
+        except CalibrationError:
+            continue
+        changes.append(other.ratio(colour0, extinction) * extinction - present)
+    if not changes:
+        return [np.zeros(int(used.sum()))]
+    # What the estimators have in common (weights, clipping) is no effect of the region.
+    middle = np.mean(changes, axis=0)
+    return [change - middle for change in changes]
+
+
+def sky_regions(ra_deg: FloatArray, dec_deg: FloatArray, number: int) -> IntArray:
+    """Return the region of each star, shape (s,): equal numbers along the longer side."""
+    ra = (ra_deg - ra_deg[0] + 180) % 360 - 180
+    east = ra * np.cos(np.deg2rad(dec_deg.mean()))
+    along = east if np.ptp(east) >= np.ptp(dec_deg) else dec_deg
+    rank = np.argsort(np.argsort(along, kind="stable"), kind="stable")
+    return np.asarray(rank * number // max(len(along), 1))
 
 
 class _Trends:
@@ -171,15 +225,9 @@ class _Trends:
         return self._change(trend + reddening - everyone)
 
     def _regions(self) -> IntArray:
-        """Return the part of each training star: quarters by number along the longer side."""
+        """Return the part of each training star."""
         stars = self._opinion.sample.stars
-        ra, dec = stars["ref_ra"][self._train], stars["ref_dec"][self._train]
-        east = np.rad2deg(np.unwrap(np.deg2rad(ra - ra[0]), period=2 * np.pi)) * np.cos(
-            np.deg2rad(dec.mean())
-        )
-        along = east if np.ptp(east) >= np.ptp(dec) else dec
-        rank = np.argsort(np.argsort(along, kind="stable"), kind="stable")
-        return rank * REGIONS // len(along)
+        return sky_regions(stars["ref_ra"][self._train], stars["ref_dec"][self._train], REGIONS)
 
     def _change(self, colour_mag: FloatArray) -> FloatArray:
         """Return the change of model magnitudes, shape (used,), for one of colours (s,)."""
