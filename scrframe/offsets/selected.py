@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import sparse
 
 from scrframe.offsets.model import FloatArray, IntArray
 from scrframe.offsets.panels import BLOCK, Panels
@@ -21,6 +21,8 @@ from scrframe.offsets.panels import BLOCK, Panels
 BATCH = 2048
 #: How much wider than its panels, on average, a batch may get, and in all, in blocks.
 WIDENING, SLACK = 1.3, 1e4
+#: Multiplications up to which a library of linear algebra stays with one thread.
+ONE_THREAD = 2**18
 
 
 def panel_factors(panels: Panels, lower: sparse.csc_array) -> list[FloatArray]:
@@ -69,9 +71,10 @@ def eliminate_border(
                 work[at[:, None], np.searchsorted(blocks, theirs)] -= update
         handed[panel] = []
         flat = _flat(work)
-        out.append(_forward(factor[:own], flat[:own]))
+        out.append(_product(_inverse(factor[:own]), flat[:own]))
         if panels.parent[panel] >= 0:
-            update = factor[own:] @ out[-1] - flat[own:]
+            update = _product(factor[own:], out[-1])
+            update -= flat[own:]
             handed[panels.parent[panel]].append((panel, _in_blocks(update)))
     return out
 
@@ -285,12 +288,38 @@ def _down(
 ) -> tuple[FloatArray, FloatArray]:
     """Return a panel's rows of the inverse from those below it."""
     own = factor.shape[1]
-    head, tail = factor[:own], factor[own:]
-    border = -_backward(head, tail.T @ mixed + w_corner)
-    below = -_backward(head, tail.T @ square + w @ mixed.T)
-    unit = _forward(head, np.eye(own))
-    diagonal = _backward(head, unit - tail.T @ below.T - w @ border.T)
+    inverse, tail = _inverse(factor[:own]), factor[own:].T
+    border = -_product(inverse.T, _product(tail, mixed) + w_corner)
+    below = -_product(inverse.T, _product(tail, square) + _product(w, mixed.T))
+    rest = _product(tail, below.T) + _product(w, border.T)
+    diagonal = _product(inverse.T, inverse - rest)
     return np.concatenate([0.5 * (diagonal + diagonal.T), below], axis=1), border
+
+
+def _inverse(lower: FloatArray) -> FloatArray:
+    """Invert a small lower triangle."""
+    return np.tril(np.linalg.inv(lower))
+
+
+def _product(left: FloatArray, right: FloatArray) -> FloatArray:
+    """Multiply small matrices in parts for which no library starts threads.
+
+    Waking threads for thousands of small products, and waiting for them, costs many times
+    the products themselves, most of all where other processes use the cores as well.
+    """
+    rows, inner, columns = *left.shape, right.shape[1]
+    if rows * inner * columns <= ONE_THREAD:
+        return np.asarray(left @ right)
+    out = np.zeros((rows, columns))
+    if columns >= inner:
+        step = max(ONE_THREAD // (rows * inner), 1)
+        for low in range(0, columns, step):
+            np.matmul(left, right[:, low : low + step], out=out[:, low : low + step])
+    else:
+        step = max(ONE_THREAD // (rows * columns), 1)
+        for low in range(0, inner, step):
+            out += left[:, low : low + step] @ right[low : low + step]
+    return out
 
 
 def _in_blocks(rows: FloatArray) -> FloatArray:
@@ -300,17 +329,3 @@ def _in_blocks(rows: FloatArray) -> FloatArray:
 
 def _flat(rows: FloatArray) -> FloatArray:
     return rows.reshape(len(rows), rows.shape[1] * BLOCK)
-
-
-def _forward(lower: FloatArray, right: FloatArray) -> FloatArray:
-    if right.size == 0:
-        return np.zeros(right.shape)
-    return np.asarray(linalg.solve_triangular(lower, right, lower=True, check_finite=False))
-
-
-def _backward(lower: FloatArray, right: FloatArray) -> FloatArray:
-    if right.size == 0:
-        return np.zeros(right.shape)
-    return np.asarray(
-        linalg.solve_triangular(lower, right, lower=True, trans="T", check_finite=False)
-    )
