@@ -102,6 +102,7 @@ def _of_exposures(
     )
     flags = np.zeros(len(detections), dtype=np.int32)
     flags[level_code > CORRECTION_LEVELS.index("ccd")] |= FLAG_BITS["fallback"]
+    flags[~known] |= FLAG_BITS["few_stars_ccd"]
     return Corrections(
         by_level,
         offset + solution.zero_point_mag,
