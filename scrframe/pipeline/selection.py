@@ -33,6 +33,14 @@ def depends_on_magnitude(cut: Cut) -> bool:
     return any(name in SHIFTS for name in cut.names)
 
 
+def _places(margin_mag: float) -> tuple[float, float, float]:
+    """Return by how much magnitudes are shifted: to both ends of the margin, and not at all.
+
+    The ends alone would miss windows and gaps that are narrower than the margin.
+    """
+    return -margin_mag, 0.0, margin_mag
+
+
 def _shifted(table: ColumnTable, names: Sequence[str], by_mag: float) -> ColumnTable:
     moved = {name: SHIFTS[name](table[name], by_mag) for name in names if name in SHIFTS}
     return ColumnTable(table.arrow.select(list(names))).with_columns(moved)
@@ -50,10 +58,10 @@ class LooseCut(Cut):
     margin_mag: float = 0.0
 
     def evaluate(self, table: ColumnTable) -> BoolArray:
-        """Return which rows pass at either end of the margin, shape (n,)."""
-        ends = (-self.margin_mag, self.margin_mag)
-        passed = [Cut.evaluate(self, _shifted(table, self.names, end)) for end in ends]
-        return np.asarray(passed[0] | passed[1])
+        """Return which rows pass as they are or at either end of the margin, shape (n,)."""
+        places = _places(self.margin_mag)
+        passed = [Cut.evaluate(self, _shifted(table, self.names, by_mag)) for by_mag in places]
+        return np.asarray(np.any(passed, axis=0))
 
 
 def loosen(cut: Cut, margin_mag: float) -> Cut:
@@ -89,8 +97,8 @@ def predicted_inside(
     ).with_columns(replaced)
     inside = np.ones(len(table), dtype=bool)
     for cut in looking:
-        for end in (-margin_mag, margin_mag):
-            inside &= cut.evaluate(_shifted(kept, cut.names, end))
+        for by_mag in _places(margin_mag):
+            inside &= cut.evaluate(_shifted(kept, cut.names, by_mag))
     return inside
 
 
