@@ -60,6 +60,14 @@ class ExtinctionSettings(Settings):
 
     values: ExtinctionBlock
     curve: CurveBlock
+    second_values: ExtinctionBlock | None = Field(
+        default=None,
+        description="Another extinction catalogue: what it would shift goes into mag_cal_sys of"
+        " mode joint.",
+    )
+    second_curve: CurveBlock | None = Field(
+        default=None, description="Another extinction curve, to the same end."
+    )
 
 
 class SelectionSettings(Settings):

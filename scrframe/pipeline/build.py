@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Executor
 
 import numpy as np
+import numpy.typing as npt
 
 from scrframe.pipeline.chosen import Chosen, Inputs
 from scrframe.pipeline.detections import FirstPass, first_pass
@@ -23,9 +24,12 @@ from scrframe.pipeline.sample import (
     note_first_pass,
     sort_detections,
 )
+from scrframe.pipeline.second_opinions import SecondOpinions
 from scrframe.pipeline.workspace import Workspace
 from scrframe.scr.spectra import intrinsic_features
 from scrframe.tables import ColumnTable, Detections, MatchedStars, ReferenceStars, Spectra
+
+FloatArray = npt.NDArray[np.float64]
 
 
 class SampleBuilder:
@@ -92,6 +96,41 @@ class SampleBuilder:
             matched, spectra = self._spectra(matched, stars)
         with self._monitor.step("intrinsic features"):
             return self._sample(sort_detections(matched), stars, spectra)
+
+    def second_opinions(self, sample: MatchedStars) -> SecondOpinions | None:
+        """Return other ways of dereddening the sample, if its spectra were kept."""
+        survey, spectra = self._chosen.survey, self.spectra
+        if spectra is None:
+            return None
+        curve, second = self._chosen.curve, self._chosen.second_curve
+        block = survey.extinction.second_curve
+        grid = spectra.wavelength_nm
+        return SecondOpinions(
+            flux=spectra.flux,
+            k_mag=curve.curve(survey.extinction.curve.settings, grid),
+            standardise=survey.colour_model.standardise,
+            extinction=np.asarray(sample.stars["extinction"], dtype=np.float64),
+            second_extinction=self._second_extinctions(sample),
+            second_k_mag=None
+            if second is None or block is None
+            else second.curve(block.settings, grid),
+        )
+
+    def _second_extinctions(self, sample: MatchedStars) -> FloatArray | None:
+        """Return E of the second catalogue by star, the run's own where it has none."""
+        catalogue = self._chosen.second_extinctions
+        block = self._chosen.survey.extinction.second_values
+        if catalogue is None or block is None:
+            return None
+        sources = sample.stars["source_id"]
+        found = all_extinctions(
+            self._executor, self._space, catalogue, block.settings,
+            self._inputs.second_extinctions, sources, self._observer,
+        )  # fmt: skip
+        row = find_rows(sources, found["source_id"])
+        second = found["extinction"][np.maximum(row, 0)]
+        own = np.asarray(sample.stars["extinction"], dtype=np.float64)
+        return np.where((row >= 0) & np.isfinite(second), second, own)
 
     def _first_pass(self) -> None:
         survey = self._chosen.survey

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,8 @@ class Chosen:
     backend: ColourModel
     levels: tuple[OffsetLevel, ...]
     writers: tuple[ChosenWriter, ...]
+    second_extinctions: ExtinctionCatalogue | None = None
+    second_curve: ExtinctionCurve | None = None
 
     @property
     def own_columns(self) -> tuple[Column, ...]:
@@ -171,6 +173,7 @@ def choose(survey: SurveyDescription, registry: Registry) -> Chosen:
             f"reference catalogue {reference.name!r} provides {reference.provides}; colours are"
             " learnt from spectra only: choose another reference.kind"
         )
+    extinction = survey.extinction
     return Chosen(
         survey=survey,
         registry=registry,
@@ -186,6 +189,12 @@ def choose(survey: SurveyDescription, registry: Registry) -> Chosen:
             ChosenWriter(registry.get(Writer, block.kind), block.settings)
             for block in survey.writers
         ),
+        second_extinctions=None
+        if extinction.second_values is None
+        else registry.get(ExtinctionCatalogue, extinction.second_values.kind),
+        second_curve=None
+        if extinction.second_curve is None
+        else registry.get(ExtinctionCurve, extinction.second_curve.kind),
     )
 
 
@@ -200,6 +209,7 @@ class Inputs:
     extinctions: tuple[Part, ...]
     corrections: tuple[Part, ...] = ()
     absolute: tuple[Part, ...] = ()
+    second_extinctions: tuple[Part, ...] = ()
 
     def all(self) -> tuple[Part, ...]:
         """Return all parts."""
@@ -210,6 +220,7 @@ class Inputs:
             *self.extinctions,
             *self.corrections,
             *self.absolute,
+            *self.second_extinctions,
         )
 
 
@@ -234,7 +245,17 @@ def find_inputs(chosen: Chosen, root: Path) -> Inputs:
         _parts(chosen.extinctions.parts, survey.extinction.values.settings, root),
         _correction_parts(chosen.corrections(root)),
         _absolute_parts(survey, root),
+        _second_parts(chosen, root),
     )
+
+
+def _second_parts(chosen: Chosen, root: Path) -> tuple[Part, ...]:
+    """Return the files of the second extinction catalogue, under keys of their own."""
+    block = chosen.survey.extinction.second_values
+    if chosen.second_extinctions is None or block is None:
+        return ()
+    found = _parts(chosen.second_extinctions.parts, block.settings, root)
+    return tuple(replace(part, key=f"second:{part.key}") for part in found)
 
 
 def _absolute_parts(survey: SurveyDescription, root: Path) -> tuple[Part, ...]:

@@ -148,6 +148,16 @@ def calibrate(
             raise
 
 
+def _needs_spectra(survey: SurveyDescription) -> bool:
+    """Return whether observed spectra are looked at once there are features."""
+    tie, extinction = survey.absolute, survey.extinction
+    if tie is not None and tie.kind == "passband":
+        return True
+    second = extinction.second_values is not None or extinction.second_curve is not None
+    asked = survey.offsets.joint.systematics.extinction or second
+    return survey.offsets.mode == "joint" and asked
+
+
 class _Calibration:
     """One run; each method is a step, told to observers when it is done."""
 
@@ -185,7 +195,7 @@ class _Calibration:
         absolute = chosen.survey.absolute
         builder = SampleBuilder(
             chosen, self._inputs, executor, self._space, self._monitor, self._observer,
-            keep_spectra=absolute is not None and absolute.kind == "passband",
+            keep_spectra=_needs_spectra(chosen.survey),
         )  # fmt: skip
         sample = builder.build()
         if absolute is not None and builder.spectra is not None:
@@ -199,7 +209,8 @@ class _Calibration:
         self._tell("model", model)
         with self._monitor.step("solve offsets"):
             visits = builder.first.visits
-            solved = solve(chosen, sample, fitted, visits, self._provenance())
+            second = builder.second_opinions(sample)
+            solved = solve(chosen, sample, fitted, visits, self._provenance(), second)
         if absolute is not None:
             with self._monitor.step("absolute tie"):
                 solved, model = self._tied(absolute, builder, sample, solved, model)

@@ -25,6 +25,7 @@ from scrframe.pipeline.joint_solution import (
 from scrframe.pipeline.model import Trainer, observations, run_model
 from scrframe.pipeline.observer import Observer
 from scrframe.pipeline.sample import derive_for
+from scrframe.pipeline.second_opinions import SecondOpinions
 from scrframe.pipeline.systematics import Opinion, systematic_shifts
 from scrframe.scr.iteration import IterationSettings, ModelMagnitudes, Observations
 from scrframe.scr.reddening_law import LawSettings
@@ -136,8 +137,20 @@ def solve(
     fitted: FittedModel,
     visits: Sequence[VisitSeen],
     provenance: Mapping[str, Any],
+    second: SecondOpinions | None = None,
 ) -> Solved:
     """Solve the offsets of all levels and the zero point u_ZP.
+
+    Parameters
+    ----------
+    chosen : Chosen
+    sample : MatchedStars
+    fitted : FittedModel
+    visits : sequence of VisitSeen
+        All that were read.
+    provenance : mapping
+    second : SecondOpinions, optional
+        Other ways of dereddening, whose effect counts as systematic error in mode joint.
 
     Raises
     ------
@@ -146,7 +159,7 @@ def solve(
     """
     if fitted.settler is None:
         return _solve_sequential(chosen, sample, fitted.model, visits, provenance)
-    return _solve_joint(chosen, sample, fitted, fitted.settler, visits, provenance)
+    return _solve_joint(chosen, sample, fitted, fitted.settler, visits, provenance, second)
 
 
 def _solve_sequential(
@@ -177,13 +190,14 @@ def _solve_joint(
     settler: JointSettler,
     visits: Sequence[VisitSeen],
     provenance: Mapping[str, Any],
+    second: SecondOpinions | None,
 ) -> Solved:
     model = fitted.model
     fit, _ = settler.finish(model.model_mag, model.colour0_mag)
     results = JointResults(fit)
     opinion = Opinion(
         sample, fitted.seen, model, fitted.plan, trend_settings(chosen), law_settings(chosen),
-        settler.used,
+        settler.used, second,
     )  # fmt: skip
     shifts = systematic_shifts(chosen, opinion, results)
     exposures = with_systematics(exposure_table(fit, results, settler.levels, visits), fit, shifts)

@@ -15,6 +15,7 @@ from scrframe.pipeline.detections import PartRead
 from scrframe.pipeline.monitor import StepMonitor
 from scrframe.pipeline.products import law_summary, level_statistics
 from scrframe.pipeline.provenance import versions
+from scrframe.pipeline.reserved import judged_by_reserved
 from scrframe.pipeline.solve import Solved
 from scrframe.scr.iteration import ModelMagnitudes
 from scrframe.scr.training import TrainingPlan
@@ -85,7 +86,7 @@ class Story:
             "system": solution.system,
             "absolute": solution.absolute,
             "uncorrected_fraction": float(1 - corrected.mean()),
-            "joint": dict(solved.record),
+            "joint": _joint(solved, stars),
             "diagnostics": dict(diagnostics),
             "law": law_summary(
                 self.model,
@@ -93,6 +94,13 @@ class Story:
                 stars.column("extinction").to_numpy(),
             ),
         }
+
+
+def _joint(solved: Solved, stars: pa.Table) -> dict[str, Any]:
+    """Return what there is to say of the joint solution; nothing of mode sequential."""
+    if not solved.record:
+        return {}
+    return {**solved.record, "judged_by": judged_by_reserved(stars)}
 
 
 def summarise(story: Story) -> dict[str, Any]:

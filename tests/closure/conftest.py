@@ -18,6 +18,13 @@ CLEAN = (
     "simulation.variables=0",
     "simulation.defective_column=false",
 )
+#: The paper's ways, where a description does not ask for them.
+PAPER = (
+    "offsets.mode=sequential",
+    "reddening.order=2",
+    "reddening.extinction_order=0",
+    "reddening.field_slopes=false",
+)
 Close = Callable[..., tuple[Path, Path]]
 
 
@@ -32,7 +39,7 @@ def close(tmp_path_factory: pytest.TempPathFactory) -> Close:
 
     def run(seed: int, *changes: str) -> tuple[Path, Path]:
         folder = tmp_path_factory.mktemp("closure")
-        overrides = [*CLEAN, f"simulation.seed={seed}", *changes]
+        overrides = [*PAPER, *CLEAN, f"simulation.seed={seed}", *changes]
         survey = scrframe.load_survey(DESCRIPTION, overrides=overrides)
         tree = scrframe.simulate_survey(survey, folder / "tree")
         return scrframe.calibrate(survey, data=tree, out=folder / "run").path, tree
