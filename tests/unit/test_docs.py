@@ -6,11 +6,13 @@ import importlib.util
 import inspect
 import json
 import re
+import shlex
 import sys
 import types
 import typing
 from collections.abc import Callable, Iterator
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,13 +21,16 @@ import numpy as np
 import pluggy
 import pyarrow.parquet as pq
 import pytest
+import typer
 import yaml
 from astropy.io import fits
 from astropy.table import Table
 
 import scrframe
+from scrframe.cli.app import app
 from scrframe.cli.closing import closing_rows
 from scrframe.config import survey_schema
+from scrframe.errors import ConfigError
 from scrframe.pipeline.products import law_summary
 from scrframe.pipeline.solution_files import LABELS
 from scrframe.plugin import Registry, hookspecs, load_registry
@@ -524,6 +529,58 @@ def test_code_on_other_pages_runs(page, tmp_path, monkeypatch):
     assert found
     for block in found:
         exec(compile(block, page.name, "exec"), {"__name__": "example"})
+
+
+SHIPPED = DOCS.parent / "surveys" / "vphas_u.yaml"
+
+
+def yaml_blocks() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the pieces of descriptions on all pages; an indented one changes that before it."""
+    for page in PAGES:
+        whole: dict[str, Any] = {}
+        for text in re.findall(r"^```yaml\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.M):
+            piece = yaml.safe_load(text)
+            if text.startswith(" "):
+                ((key, before),) = whole.items()
+                piece = {key: {**before, **piece}}
+            whole = piece
+            yield page.name, whole
+
+
+@pytest.mark.parametrize(
+    ("page", "piece"), list(yaml_blocks()), ids=lambda value: value if type(value) is str else ""
+)
+def test_pieces_of_descriptions_are_valid(page, piece, tmp_path):
+    description = {**yaml.safe_load(SHIPPED.read_text(encoding="utf-8")), **piece}
+    if page == "write-a-plugin.md":  # its loader is that of the page's own plugin
+        assert description["loader"]["kind"] in (DOCS / "how-to" / page).read_text("utf-8")
+        description["loader"] = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))["loader"]
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(description), encoding="utf-8")
+    survey = scrframe.load_survey(path)
+    assert all(getattr(survey, key) is not None for key in piece)
+
+
+def command_lines() -> Iterator[str]:
+    for page in [*PAGES, DOCS.parent / "README.md"]:
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        yield from re.findall(r"^ *\$ (scrframe .*)$", text, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", sorted(set(command_lines())))
+def test_command_lines_are_understood(line):
+    words = shlex.split(line.replace("<data root>", "DIR"), comments=True)[1:]
+    command: Any = typer.main.get_command(app)
+    context = command.make_context("scrframe", list(words))
+    while hasattr(command, "resolve_command"):
+        name, command, words = command.resolve_command(context, words)
+        context = command.make_context(name, list(words), parent=context)
+    changes = [word for before, word in pairwise(words) if before == "--set"]
+    if "offsets.min_star=30" in changes:
+        with pytest.raises(ConfigError, match=r"did you mean \"min_stars\""):
+            scrframe.load_survey(SHIPPED, overrides=changes)
+    else:
+        scrframe.load_survey(SHIPPED, overrides=changes)
 
 
 def test_readme_shows_what_a_run_prints(tiny_run):
