@@ -205,9 +205,10 @@ class JointResults:
         error = np.sqrt(self.variances()[term.columns])
         scatter, count = self._scatter(term)
         if term in self._movable:
+            # Of several maps each leaves its own mean to the exposures.
             ccd = self._ccd_of(term)
-            value -= self._gauged.map_shift_mag[ccd]
-            rows, solved = self._map_means()
+            rows, solved = self._map_means(term)
+            value -= (rows @ fit.estimate.parameters)[ccd]
             own = np.sum(rows * solved.T, axis=1)
             error = error**2 - 2 * solved[term.columns][np.arange(term.width), ccd] + own[ccd]
             error = np.sqrt(np.maximum(error, 0))
@@ -223,8 +224,8 @@ class JointResults:
                     break
         return OffsetTable(value, error, scatter, count)
 
-    def _map_means(self) -> tuple[FloatArray, FloatArray]:
-        """Return the mean map of each detector as rows, shape (c, p), and C times them."""
+    def _map_means(self, term: Term) -> tuple[FloatArray, FloatArray]:
+        """Return the mean of a map over each detector as rows, shape (c, p), and C times them."""
         model = self._fit.design.model
         weight = self._used.astype(float)
         ccd = self._ccd[model.exposure]
@@ -233,10 +234,7 @@ class JointResults:
         means = sparse.csr_array((weight / mass[ccd], (ccd, index)), shape=(len(mass), len(ccd)))
         rows = np.zeros((len(mass), model.width))
         rows[:, model.by_exposure.shape[1] :] = (means @ model.by_detection).toarray()
-        kept = np.zeros(model.width, dtype=bool)
-        for term in self._movable:
-            kept[term.columns] = True
-        rows[:, ~kept] = 0.0
+        rows[:, : term.first] = rows[:, term.last :] = 0.0
         return rows, self._fit.factor.solve(rows.T.copy())
 
     def _scatter(self, term: Term) -> tuple[FloatArray, IntArray]:
