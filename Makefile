@@ -3,7 +3,7 @@
 
 PYTHON  ?=
 ARGS    ?=
-SEEDS   ?= 4
+SEEDS   ?= 10
 VENV    := .venv
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
@@ -13,7 +13,8 @@ INPUTS  := constraints.txt pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-peer setup-docs calibrate test closure lint docs benchmark pins clean
+.PHONY: help setup setup-peer setup-docs calibrate test closure lint docs benchmark \
+        benchmark-joint pins clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +42,9 @@ docs: setup-docs  ## Build the documentation into docs/_build
 benchmark: setup-peer  ## Run beside another script (PEER=path)
 	@test -n "$(PEER)" || { echo "name the script to compare with: make benchmark PEER=path" >&2; exit 2; }
 	$(BIN)/python scripts/benchmark.py --peer "$(PEER)" $(ARGS)
+
+benchmark-joint: setup  ## Time the joint solution on drawn surveys (ARGS="--detections 3e6 30e6")
+	$(BIN)/python scripts/benchmark_joint.py $(ARGS)
 
 pins: setup  ## Resolve constraints.txt anew (UPGRADE=1: newest versions)
 	$(PIP) $$($(NEEDS) pins)

@@ -102,7 +102,7 @@ def write_stars(path: Path, table: pa.Table, meta: Mapping[str, str]) -> None:
 
 
 def level_statistics(solution: Solution) -> dict[str, dict[str, float]]:
-    """Return mean, standard deviation and counts of each level's offsets."""
+    """Return mean, standard deviation and counts of each correction's offsets."""
     return {
         level.fitted.name: {
             "mean_mag": _safe(np.mean, level.offsets.offset_mag),
@@ -112,6 +112,7 @@ def level_statistics(solution: Solution) -> dict[str, dict[str, float]]:
             "median_err_mag": _safe(np.median, level.offsets.err_mag),
         }
         for level in solution.levels
+        if level.fitted.role == "correction"
     }
 
 

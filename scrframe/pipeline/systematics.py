@@ -6,7 +6,7 @@ becomes one of the offsets.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,6 +29,8 @@ IntArray = npt.NDArray[np.int64]
 REGIONS = 4
 #: Parts into which the whole sky is divided for the law.
 LAW_REGIONS = 8
+#: Step of the numerical derivative by E.
+STEP_E = 0.01
 #: Fewer training stars do not carry a trend.
 MIN_TRAINING = 200
 
@@ -103,6 +105,8 @@ def systematic_shifts(chosen: Chosen, opinion: Opinion, results: JointResults) -
         for name, k_mag, extinction in opinion.second.each(asked):
             features = opinion.second.features(k_mag, extinction)
             found[name] = results.shift(trends.dereddened(features, extinction))
+        if asked.extinction:
+            found["extinction_noise"] = results.shift(trends.noisy_extinctions())
     return Shifts(found, len(results.exposures.offset_mag))
 
 
@@ -191,10 +195,7 @@ class _Trends:
         self._rows = opinion.seen.star[opinion.used]
 
     def _predict(self, kept: npt.NDArray[np.bool_]) -> FloatArray:
-        features, labels = self._opinion.sample.features, self._opinion.model.label_mag
-        train = self._train[kept]
-        trend = Trend.on(features[train], self._settings)
-        return trend.predict(features, labels[train])
+        return self._train_on(kept)(self._opinion.sample.features)
 
     def alone(self) -> FloatArray:
         """Return the change of model magnitudes by the trend alone."""
@@ -223,6 +224,39 @@ class _Trends:
         trend = Trend.on(features[train], self._settings).predict(features, labels[train])
         everyone = self._predict(np.ones(len(train), dtype=bool))
         return self._change(trend + reddening - everyone)
+
+    def noisy_extinctions(self) -> FloatArray:
+        """Return what errors of the extinction do to model magnitudes, given the extinction.
+
+        An extinction above the mean of its visit is above it in part by its error: of the
+        difference, the share that errors have in the variance. The model magnitude follows
+        by d(u_mod)/dE, which dereddening makes much smaller than R; seen as a slope on E,
+        it would move the offsets of reddened visits.
+        """
+        opinion, second = self._opinion, self._opinion.second
+        assert second is not None
+        own, error = second.extinction, opinion.sample.stars["extinction_err"]
+        everyone = np.ones(len(self._train), dtype=bool)
+        coefficients = self._train_on(everyone)
+        moved = coefficients(second.features(second.k_mag, own + STEP_E))
+        response = (moved - coefficients(opinion.sample.features)) / STEP_E
+        response += opinion.model.law.ratio(opinion.model.colour0_mag, own)
+        visit = opinion.seen.visit[opinion.used]
+        value, noise = own[self._rows], np.asarray(error, dtype=np.float64)[self._rows] ** 2
+        count = np.maximum(np.bincount(visit), 1)
+        mean = (np.bincount(visit, value) / count)[visit]
+        spread = (np.bincount(visit, (value - mean) ** 2) / count)[visit]
+        share = np.clip((np.bincount(visit, noise) / count)[visit] / spread, 0, 1)
+        return np.asarray(response[self._rows] * share * (value - mean))
+
+    def _train_on(
+        self, kept: npt.NDArray[np.bool_]
+    ) -> Callable[[npt.NDArray[np.float32]], FloatArray]:
+        """Return the trend trained on some of the training stars, as a function of features."""
+        train = self._train[kept]
+        trend = Trend.on(self._opinion.sample.features[train], self._settings)
+        labels = self._opinion.model.label_mag[train]
+        return lambda features: trend.predict(features, labels)
 
     def _regions(self) -> IntArray:
         """Return the part of each training star."""
