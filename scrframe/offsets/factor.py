@@ -15,6 +15,7 @@ from scipy import linalg, sparse
 from scipy.sparse import linalg as sparse_linalg
 
 from scrframe.errors import CalibrationError
+from scrframe.offsets.batches import subtract_squares
 from scrframe.offsets.model import FloatArray, IntArray, MixedModel
 from scrframe.offsets.panels import BLOCK, plan_panels
 from scrframe.offsets.selected import (
@@ -22,7 +23,6 @@ from scrframe.offsets.selected import (
     eliminate_border,
     panel_factors,
     select_inverse,
-    subtract_squares,
 )
 
 BoolArray = npt.NDArray[np.bool_]

@@ -8,19 +8,15 @@ elimination tree down, without the others (Takahashi, Fagan & Chen 1973; Erisman
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
+from scrframe.offsets.batches import columns_of, flat, in_blocks, times_corner
 from scrframe.offsets.model import FloatArray, IntArray
 from scrframe.offsets.panels import BLOCK, Panels
 
-#: Rows of W multiplied at once.
-BATCH = 2048
-#: How much wider than its panels, on average, a batch may get, and in all, in blocks.
-WIDENING, SLACK = 1.3, 1e4
 #: Multiplications up to which a library of linear algebra stays with one thread.
 ONE_THREAD = 2**18
 
@@ -70,12 +66,12 @@ def eliminate_border(
             else:
                 work[at[:, None], np.searchsorted(blocks, theirs)] -= update
         handed[panel] = []
-        flat = _flat(work)
-        out.append(_product(_inverse(factor[:own]), flat[:own]))
+        rows_flat = flat(work)
+        out.append(_product(_inverse(factor[:own]), rows_flat[:own]))
         if panels.parent[panel] >= 0:
             update = _product(factor[own:], out[-1])
-            update -= flat[own:]
-            handed[panels.parent[panel]].append((panel, _in_blocks(update)))
+            update -= rows_flat[own:]
+            handed[panels.parent[panel]].append((panel, in_blocks(update)))
     return out
 
 
@@ -86,68 +82,6 @@ def _place_rows(
     row = np.repeat(np.arange(count), np.diff(border.indptr[first : first + count + 1]))
     column = border.indices[entries]
     work[row, np.searchsorted(blocks, column // BLOCK), column % BLOCK] = border.data[entries]
-
-
-def batches(panels: Panels, blocks: int) -> Iterator[tuple[list[int], IntArray]]:
-    """Yield panels of similar border together, with the union of their blocks.
-
-    Products by panel would be small; products over all columns are mostly zeros. Panels that
-    reach more than half of the blocks are taken over all.
-
-    Parameters
-    ----------
-    panels : Panels
-    blocks : int
-        Number of blocks of the border.
-    """
-    sizes = [len(border) for border in panels.border]
-    wide = [panel for panel, size in enumerate(sizes) if 2 * size > blocks]
-    narrow = [panel for panel, size in enumerate(sizes) if 0 < 2 * size <= blocks]
-    narrow.sort(key=lambda panel: (sizes[panel].bit_length(), panels.border[panel].tolist()))
-    width = np.diff(panels.bounds)
-    everything = np.arange(blocks)
-    some: list[int] = []
-    union = np.zeros(0, dtype=np.int64)
-    rows = area = 0
-    for panel in [*narrow, *wide]:
-        border = panels.border[panel] if 2 * sizes[panel] <= blocks else everything
-        wider = np.union1d(union, border)
-        more = rows + width[panel], area + width[panel] * len(border)
-        if some and (more[0] > BATCH or len(wider) * more[0] > WIDENING * more[1] + SLACK):
-            yield some, union
-            some, wider, more = [], border, (width[panel], width[panel] * len(border))
-        some.append(panel)
-        union, (rows, area) = wider, more
-    if some:
-        yield some, union
-
-
-def columns_of(blocks: IntArray) -> IntArray:
-    """Return the columns of the border in some blocks."""
-    return np.asarray((blocks[:, None] * BLOCK + np.arange(BLOCK)).ravel())
-
-
-def _stack(panels: Panels, parts: list[FloatArray], some: list[int], union: IntArray) -> FloatArray:
-    """Return the rows of W of some panels over the union of their blocks."""
-    ends = np.cumsum([0, *(len(parts[panel]) for panel in some)])
-    out = np.zeros((ends[-1], len(union), BLOCK))
-    for start, panel in zip(ends, some, strict=False):
-        at = np.searchsorted(union, panels.border[panel])
-        part = parts[panel]
-        out[start : start + len(part), at] = _in_blocks(part)
-    return _flat(out)
-
-
-def subtract_squares(panels: Panels, parts: list[FloatArray], corner: FloatArray) -> None:
-    """Subtract W^T W from the dense block in place; its width is whole blocks."""
-    for some, union in batches(panels, len(corner) // BLOCK):
-        rows = _stack(panels, parts, some, union)
-        square = rows.T @ rows
-        if square.shape == corner.shape:
-            corner -= square
-        else:
-            columns = columns_of(union)
-            corner[columns[:, None], columns] -= square
 
 
 @dataclass(frozen=True)
@@ -230,7 +164,7 @@ def select_inverse(
         S^-1.
     """
     count = len(panels)
-    mixed = _times_corner(panels, blocks, corner)
+    mixed = times_corner(panels, blocks, corner)
     local: list[FloatArray] = [np.zeros((0, 0))] * count
     above: dict[int, tuple[FloatArray, FloatArray]] = {}
     left = np.bincount(panels.parent[panels.parent >= 0], minlength=count)
@@ -253,22 +187,6 @@ def select_inverse(
     return SelectedInverse(panels, local, mixed, corner)
 
 
-def _times_corner(panels: Panels, parts: list[FloatArray], corner: FloatArray) -> list[FloatArray]:
-    """Return W S^-1 by panel, on its own blocks of the border."""
-    out = [np.zeros(part.shape) for part in parts]
-    for some, union in batches(panels, len(corner) // BLOCK):
-        columns = columns_of(union)
-        inner = corner if len(columns) == len(corner) else corner[columns[:, None], columns]
-        rows = _in_blocks(_stack(panels, parts, some, union) @ inner)
-        start = 0
-        for panel in some:
-            end = start + len(parts[panel])
-            at = np.searchsorted(union, panels.border[panel])
-            _in_blocks(out[panel])[:] = rows[start:end, at]
-            start = end
-    return out
-
-
 def _from_parent(
     panels: Panels, panel: int, above: dict[int, tuple[FloatArray, FloatArray]]
 ) -> tuple[FloatArray, FloatArray]:
@@ -279,8 +197,8 @@ def _from_parent(
     square, mixed = above[parent]
     at = np.searchsorted(panels.rows(parent), panels.below[panel])
     blocks = np.searchsorted(panels.border[parent], panels.border[panel])
-    split = _in_blocks(mixed)
-    return square[at[:, None], at], _flat(split[at[:, None], blocks])
+    split = in_blocks(mixed)
+    return square[at[:, None], at], flat(split[at[:, None], blocks])
 
 
 def _down(
@@ -320,12 +238,3 @@ def _product(left: FloatArray, right: FloatArray) -> FloatArray:
         for low in range(0, inner, step):
             out += left[:, low : low + step] @ right[low : low + step]
     return out
-
-
-def _in_blocks(rows: FloatArray) -> FloatArray:
-    """View rows over columns of the border as rows over its blocks."""
-    return rows.reshape(len(rows), rows.shape[1] // BLOCK, BLOCK)
-
-
-def _flat(rows: FloatArray) -> FloatArray:
-    return rows.reshape(len(rows), rows.shape[1] * BLOCK)

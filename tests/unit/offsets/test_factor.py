@@ -7,8 +7,8 @@ import pytest
 from scipy import sparse
 
 from scrframe.errors import CalibrationError
+from scrframe.offsets import batches, panels, selected
 from scrframe.offsets import factor as factor_module
-from scrframe.offsets import panels, selected
 from scrframe.offsets.factor import Factor, choose_dense
 from scrframe.offsets.model import MixedModel, Term, Weights
 from scrframe.offsets.normal import normal_matrix, prior_matrix
@@ -166,10 +166,10 @@ def test_no_width_of_panels_blocks_or_batches_changes_the_result(monkeypatch, pa
     model = survey_model(5, detections=600)
     matrix = system(model)
     monkeypatch.setattr(panels, "PANEL", panel)
-    for module in (panels, selected, factor_module):
+    for module in (panels, batches, selected, factor_module):
         monkeypatch.setattr(module, "BLOCK", block)
-    monkeypatch.setattr(selected, "BATCH", batch)
-    monkeypatch.setattr(selected, "SLACK", 0.0)
+    monkeypatch.setattr(batches, "BATCH", batch)
+    monkeypatch.setattr(batches, "SLACK", 0.0)
     factor = Factor(matrix, dense_mask(model, BORDERS["usual"]))
     inverse = np.linalg.inv(matrix.toarray())
     np.testing.assert_allclose(factor.diagonal(), np.diag(inverse), rtol=RTOL)
