@@ -34,6 +34,13 @@ DESCRIPTION = ROOT / "surveys" / "vphas_u.yaml"
 #: Seconds between two looks at the memory.
 INTERVAL = 0.1
 KEYS = ["file", "ccd", "row"]
+#: The paper's ways, which the other script goes too.
+PAPER = (
+    "offsets.mode=sequential",
+    "reddening.order=2",
+    "reddening.extinction_order=0",
+    "reddening.field_slopes=false",
+)
 
 
 def measure(command: list[str], log: Path) -> tuple[float, float]:
@@ -117,6 +124,7 @@ def main() -> None:
     parser.add_argument("--fields", type=int, default=40)
     parser.add_argument("--density", type=float, default=1990.0)
     parser.add_argument("--control-fields", type=int, default=6)
+    parser.add_argument("--joint", action="store_true", help="run scrframe in mode joint")
     parser.add_argument("--keep", type=Path, help="keep the simulated survey and runs here")
     arguments = parser.parse_args()
     fluxes, errors = operator_rates()
@@ -137,6 +145,8 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
         scrframe.simulate_survey(scrframe.load_survey(DESCRIPTION, overrides=changes), tree)
     ours = [os.fspath(Path(sys.executable).parent / "scrframe"), "calibrate"]
     ours += [os.fspath(DESCRIPTION), "--data", os.fspath(tree), "--out", os.fspath(out), "--quiet"]
+    if not arguments.joint:
+        ours += [word for change in PAPER for word in ("--set", change)]
     theirs = [sys.executable, os.fspath(arguments.peer.resolve()), os.fspath(tree)]
     measured: dict[str, list[tuple[float, float]]] = {"scrframe": [], "peer": []}
     for number in range(arguments.runs):
