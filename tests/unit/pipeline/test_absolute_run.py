@@ -18,11 +18,15 @@ from scrframe.pipeline import Observer, validate
 
 SHIFT = 0.7
 ERROR = 0.02
-JOINT = (
-    "offsets.mode=joint", "offsets.max_rounds=1", "offsets.joint.max_rounds=3",
+LEVELS = (
     "offsets.levels=[{name: visit, kind: group, by: [visit], sd: 60 mmag},"
-    " {name: ccd, kind: group, by: [visit, ccd], sd: 20 mmag}]",
-)  # fmt: skip
+    " {name: ccd, kind: group, by: [visit, ccd], sd: 20 mmag}]"
+)
+#: Few rounds: what is tied need not be the best.
+MODES = {
+    "sequential": ("offsets.mode=sequential", "offsets.max_rounds=2", LEVELS),
+    "joint": ("offsets.mode=joint", "offsets.max_rounds=1", "offsets.joint.max_rounds=3", LEVELS),
+}
 #: Of the mean of independent stars and the shared errors of four visits together.
 SIGMAS = 4
 
@@ -56,15 +60,13 @@ def standards(truth, tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module", params=["sequential", "joint"])
-def pair(request, tiny_survey, tiny_run, standards, tmp_path_factory):
+@pytest.fixture(scope="module", params=MODES)
+def pair(request, tiny_survey, standards, tmp_path_factory):
     """Return a tied run and the same without the tie."""
     out = tmp_path_factory.mktemp("absolute")
-    changes = JOINT if request.param == "joint" else ()
+    changes = MODES[request.param]
     more = {"data": tiny_survey.data, "workers": 1}
     tied = scrframe.calibrate(load(tiny_survey, standards, *changes), out=out / "tied", **more)
-    if request.param == "sequential":
-        return tied, tiny_run
     return tied, scrframe.calibrate(load(tiny_survey, None, *changes), out=out / "own", **more)
 
 
@@ -95,9 +97,6 @@ def test_only_the_zero_point_moves_and_residuals_stay(pair):
     for name in after:
         if name in ("mag_cal", "mag_model", "delta", "offset_total"):
             np.testing.assert_allclose(after[name], before[name] + shift, atol=1e-12)
-        elif after[name].dtype == float:
-            # Some sums of the joint solution are not in the same order in every run.
-            np.testing.assert_allclose(after[name], before[name], atol=1e-12)
         else:
             np.testing.assert_array_equal(after[name], before[name])
     moved = tied.solution.zero_point_mag - own.solution.zero_point_mag
