@@ -168,6 +168,10 @@ LEVELS = """offsets.levels=[
     {name: field_slope, kind: slope, of: [extinction], by: [field], mode: joint}]"""
 
 
+#: Of an order that need not be searched.
+FIELD_SLOPES = ("reddening.order=2", "reddening.extinction_order=0", "reddening.field_slopes=true")
+
+
 @pytest.fixture(scope="module")
 def runs(tiny_survey, tmp_path_factory) -> Callable[[str], scrframe.Run]:
     """Return a function from a mode to a finished run of the tiny survey in that mode."""
@@ -175,7 +179,7 @@ def runs(tiny_survey, tmp_path_factory) -> Callable[[str], scrframe.Run]:
 
     def find(mode: str) -> scrframe.Run:
         if mode not in done:
-            changes = (*tiny_survey.changes, f"offsets.mode={mode}", LEVELS)
+            changes = (*tiny_survey.changes, *FIELD_SLOPES, f"offsets.mode={mode}", LEVELS)
             survey = scrframe.load_survey(tiny_survey.description, overrides=changes)
             out = tmp_path_factory.mktemp("runs") / mode
             done[mode] = scrframe.calibrate(survey, data=tiny_survey.data, out=out, workers=1)
@@ -331,6 +335,13 @@ class TestProducts:
             (row["column"], row["unit"], row["type"]) for row in self.rows("reddening_law.ecsv")
         ]
         assert set(law.meta) == {"law", "covariance", "dM_mag", "scores", "data_note"}
+
+    def test_slopes_of_the_law(self, run):
+        slopes = Table.read(run.path / "solution" / "reddening_slopes.ecsv")
+        assert ecsv_columns(slopes) == [
+            (row["column"], row["unit"], row["type"]) for row in self.rows("reddening_slopes.ecsv")
+        ]
+        assert set(slopes.meta) == {"sd_mag", "data_note"}
 
     def test_law_in_the_summary(self):
         terms, score = ((2, 0), (1, 0), (0, 0), (0, 1)), OrderScore(2, 1, 0.06, 0.0, 0.0, True)
@@ -583,9 +594,15 @@ def test_command_lines_are_understood(line):
         scrframe.load_survey(SHIPPED, overrides=changes)
 
 
-def test_readme_shows_what_a_run_prints(tiny_run):
+def test_readme_shows_what_a_run_prints(runs):
+    """With the rows of the shipped description's levels, which are others than the tiny ones."""
     readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
-    figures = [row[0] for row in closing_rows(tiny_run.summary)]
+    offsets = scrframe.load_survey(SHIPPED).offsets
+    summary = runs(offsets.mode).summary
+    own, chosen = r"sd of \w+ offsets", r"[ab]\d of R"  # the law's terms depend on the data
+    figures = [row[0] for row in closing_rows(summary) if not re.match(f"{own}|{chosen}", row[0])]
+    figures += [f"sd of {level.name} offsets" for level in offsets.active_levels()]
     shown = [figure.partition(" = ")[0] for figure in figures]
-    assert all(figure in readme for figure in shown)
-    assert tiny_run.summary["data_note"] in readme
+    assert [figure for figure in shown if figure not in readme] == []
+    assert len(set(re.findall(own, readme))) == len(offsets.active_levels())
+    assert summary["data_note"] in readme
