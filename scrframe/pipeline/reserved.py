@@ -46,7 +46,7 @@ def _figures(stars: pa.Table, chosen: npt.NDArray[np.bool_]) -> dict[str, Any]:
         "median_mag": _median(residual),
         "mad_sigma_mag": MAD_TO_SIGMA * _median(np.abs(residual - _median(residual))),
         "pairs": len(first),
-        "repeats_mag": MAD_TO_SIGMA * _median(np.abs(difference)) / np.sqrt(2),
+        "repeats_mag": MAD_TO_SIGMA * _median(np.abs(difference)) / 2**0.5,
         "repeats_pull": float(np.sqrt(_median(pull**2) / MEDIAN_CHI2)),
     }
 
