@@ -47,7 +47,12 @@ def extra_data() -> Callable[[str], Path]:
 
 
 #: What lets a survey of two fields calibrate, in seconds.
-TINY = ("offsets.min_stars=3", "colour_model.random_forest.trees=20")
+TINY = (
+    "offsets.min_stars=3",
+    "offsets.levels.pixel.size=1025 pix",
+    "offsets.joint.max_rounds=4",
+    "colour_model.random_forest.trees=20",
+)
 
 
 @dataclass(frozen=True)

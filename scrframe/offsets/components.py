@@ -17,6 +17,8 @@ LOWEST_SD_MAG = 1e-5
 #: Spread of the weak prior on the logarithm of a variance about its start: a factor e on
 #: the standard deviation. It decides only where the data do not.
 PRIOR_SPREAD = 2.0
+#: Terms of so few columns always have exact traces: draws of them would scatter too much.
+NARROW = 128
 #: Largest change of the logarithm of a variance in one step.
 LONGEST_STEP = 1.5
 
@@ -41,6 +43,30 @@ def exact_trace(inverse: Inverse) -> Trace:
     def trace(term: Term) -> float:
         assert term.precision is not None
         return inverse.trace(term.precision, term.columns)
+
+    return trace
+
+
+def narrow_trace(solve: Solve, width: int, otherwise: Trace) -> Trace:
+    """Return exact traces for terms of few columns, by solving for each of their columns.
+
+    Parameters
+    ----------
+    solve : callable
+    width : int
+        Number of parameters.
+    otherwise : callable
+        Traces of wider terms.
+    """
+
+    def trace(term: Term) -> float:
+        if term.width > NARROW:
+            return otherwise(term)
+        assert term.precision is not None
+        unit = np.zeros((width, term.width))
+        unit[np.arange(term.first, term.last), np.arange(term.width)] = 1.0
+        block = solve(unit)[term.columns]
+        return float(np.sum(term.precision.toarray() * block))
 
     return trace
 

@@ -13,11 +13,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy import sparse
 
+from scrframe.errors import CalibrationError
 from scrframe.offsets.components import (
     Component,
     StepBounds,
+    Trace,
     drawn_trace,
     exact_trace,
+    narrow_trace,
     random_terms,
     update_components,
 )
@@ -203,8 +206,19 @@ def fit_joint(
     CalibrationError
         If the system is singular, or hardly any detection keeps its weight.
     """
+    _require_finite(problem)
     design = build_design(problem.levels, problem.table, problem.star, len(problem.covariates))
     return fit_design(design, problem, start, report)
+
+
+def _require_finite(problem: JointProblem) -> None:
+    for values, what in ((problem.delta_mag, "difference"), (problem.error_mag, "error")):
+        wrong = int((~np.isfinite(values)).sum())
+        if wrong:
+            raise CalibrationError(
+                f"{wrong} detections of the joint solution have a magnitude {what} that is not"
+                " finite; cut them in selection.calibration"
+            )
 
 
 def fit_design(
@@ -334,13 +348,16 @@ class _Rounds:
         noise_change = self._move_noise(draws)
         self._components = update_components(
             self._model, self._estimate.parameters, factor.solve,
-            exact_trace(factor) if exact else drawn_trace(draws), normal,
+            exact_trace(factor) if exact else self._quick_trace(factor, draws), normal,
             before.sd_mag, self._start_mag, settings.held, self._bounds.longest,
         )  # fmt: skip
         sd_mag = {component.name: component.sd_mag for component in self._components}
         self._bounds.note(before.sd_mag, sd_mag)
         self._estimate = replace(self._estimate, sd_mag=sd_mag)
         return max([noise_change, *_changes(self._components, before.sd_mag)])
+
+    def _quick_trace(self, factor: Factor, draws: list[FloatArray]) -> Trace:
+        return narrow_trace(factor.solve, self._model.width, drawn_trace(draws))
 
     def _move_noise(self, draws: list[FloatArray]) -> float:
         problem = self._problem
