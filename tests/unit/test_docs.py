@@ -33,7 +33,7 @@ from scrframe.config import survey_schema
 from scrframe.errors import ConfigError
 from scrframe.pipeline.products import law_summary
 from scrframe.pipeline.solution_files import LABELS
-from scrframe.plugin import Registry, hookspecs, load_registry
+from scrframe.plugin import OffsetLevel, Registry, hookspecs, load_registry
 from scrframe.plugin.registry import HOOKS, Provider
 from scrframe.tables import CORRECTION_LEVELS, FLAG_BITS, OrderScore, ReddeningLaw
 
@@ -597,12 +597,17 @@ def test_command_lines_are_understood(line):
 def test_readme_shows_what_a_run_prints(runs):
     """With the rows of the shipped description's levels, which are others than the tiny ones."""
     readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
-    offsets = scrframe.load_survey(SHIPPED).offsets
+    offsets, registry = scrframe.load_survey(SHIPPED).offsets, load_registry()
+    levels = [
+        level.name
+        for level in offsets.active_levels()
+        if registry.get(OffsetLevel, level.kind).role(level.settings) == "correction"
+    ]
     summary = runs(offsets.mode).summary
     own, chosen = r"sd of \w+ offsets", r"[ab]\d of R"  # the law's terms depend on the data
     figures = [row[0] for row in closing_rows(summary) if not re.match(f"{own}|{chosen}", row[0])]
-    figures += [f"sd of {level.name} offsets" for level in offsets.active_levels()]
+    figures += [f"sd of {name} offsets" for name in levels]
     shown = [figure.partition(" = ")[0] for figure in figures]
     assert [figure for figure in shown if figure not in readme] == []
-    assert len(set(re.findall(own, readme))) == len(offsets.active_levels())
+    assert len(set(re.findall(own, readme))) == len(levels)
     assert summary["data_note"] in readme
