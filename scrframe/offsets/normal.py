@@ -32,16 +32,16 @@ class StarOrder:
 
     Attributes
     ----------
-    detection : ndarray of int64, shape (n,), or None
+    detection : ndarray of int, shape (n,), or None
         Rows of the model in the order of their stars; None if they are in that order.
-    star : ndarray of int64, shape (s,)
+    star : ndarray of int, shape (s,)
         The stars in that order.
     first : ndarray of int64, shape (s + 1,)
         Where each star begins in `detection`.
     """
 
-    detection: IntArray | None
-    star: IntArray
+    detection: npt.NDArray[np.integer] | None
+    star: npt.NDArray[np.integer]
     first: IntArray
 
     @classmethod
@@ -62,7 +62,7 @@ class StarOrder:
         sorted_already = bool(np.all(np.diff(detection) > 0))
         return cls(None if sorted_already else detection, star, np.concatenate([[0], ends]))
 
-    def rows(self, low: int, high: int) -> IntArray | slice:
+    def rows(self, low: int, high: int) -> npt.NDArray[np.integer] | slice:
         """Return the rows of the stars `low` up to, not with, `high` of the order."""
         some = slice(int(self.first[low]), int(self.first[high]))
         return some if self.detection is None else self.detection[some]
@@ -280,11 +280,11 @@ def _ratio(above: FloatArray, below: FloatArray) -> FloatArray:
     return np.divide(above, below, out=np.zeros(len(below)), where=below > 0)
 
 
-def _grouped(group: npt.NDArray[np.integer], groups: int) -> IntArray:
+def _grouped(group: npt.NDArray[np.integer], groups: int) -> npt.NDArray[np.integer]:
     """Return rows sorted by group, in their own order within one, in linear time."""
-    rows = np.arange(len(group))
+    rows = np.arange(len(group), dtype=np.int32 if len(group) < 2**31 else np.int64)
     table = sparse.coo_array((rows, (group, rows)), shape=(groups, len(group))).tocsr()
-    return np.asarray(table.data, dtype=np.int64)
+    return np.asarray(table.data)
 
 
 def _indicator(column: npt.NDArray[np.integer], width: int) -> sparse.csr_array:
