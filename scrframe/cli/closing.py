@@ -65,7 +65,10 @@ def closing_lines(summary: Mapping[str, Any], out: Path) -> list[str]:
         lines.append(f"{len(skipped)} damaged left out: {', '.join(skipped)}")
     if "absolute" in summary:
         lines.append(_absolute(summary["absolute"]))
-    lines.append(f"products in {out}: summary.json, stars.parquet, solution/, catalogues/")
+    lines.append(
+        f"products in {out}: summary.json, stars.parquet, star_catalogue.parquet,"
+        " solution/, catalogues/"
+    )
     return lines
 
 

@@ -216,9 +216,9 @@ class JointSettler:
             )
         return fit, table
 
-    def findings(self) -> tuple[dict[str, Any], ...]:
+    def findings(self) -> dict[str, Any]:
         """Return all that the design cannot tell, as plain JSON."""
-        return () if self.report is None else tuple(map(asdict, self.report.findings))
+        return {} if self.report is None else asdict(self.report)
 
     def report_lines(self) -> list[str]:
         """Return in short what the design cannot tell."""
@@ -332,7 +332,11 @@ def report_design(problem: JointProblem) -> DegeneracyReport:
 
 def _texts(level: FittedLevel) -> list[str]:
     rows = level.labels().to_pylist()
-    return [", ".join(f"{name} {value}" for name, value in row.items()) for row in rows]
+    return [", ".join(f"{name} {_short(value)}" for name, value in row.items()) for row in rows]
+
+
+def _short(value: Any) -> str:
+    return f"{value:.7g}" if isinstance(value, float) else str(value)
 
 
 def _line(this: JointRound) -> str:

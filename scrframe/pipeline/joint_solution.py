@@ -30,6 +30,8 @@ from scrframe.tables import (
 from scrframe.tables.derived import season_of
 
 FloatArray = npt.NDArray[np.float64]
+#: Deviations of stars that are less certain than this are not given.
+LARGEST_ERROR_MAG = 1.0
 
 
 def known_visits(visits: Sequence[VisitSeen]) -> KnownVisits:
@@ -179,7 +181,10 @@ def star_columns(
     model = fit.design.model
     weight[used] = fit.robust.detection
     mean, variance = star_means(model, fit.weights, fit.residual_mag)
-    deviation[used], error[used] = mean[model.star], np.sqrt(variance)[model.star]
+    # Where hardly any weight is left, nothing is known of a star's own deviation.
+    known = variance < LARGEST_ERROR_MAG**2
+    deviation[used] = np.where(known, mean, np.nan)[model.star]
+    error[used] = np.sqrt(np.where(known, variance, np.nan))[model.star]
     return {
         "in_solve": used,
         "reserved": settler.stars.reserved[sample.star],

@@ -281,10 +281,16 @@ class _Calibration:
         settings = {block.name: block.settings.model_dump(mode="json") for block in levels}
         write_solution(folder, solved.solution, settings)
         if solved.solution.exposures is not None:
-            write_json(folder / "design_report.json", {"findings": list(solved.findings)})
+            write_json(
+                folder / "design_report.json",
+                {"data_note": self._story.note, **solved.findings},
+            )
         if solved.visit_covariance is not None:
             write_visit_covariance(
-                folder / "visit_covariance.fits", solved.covered, solved.visit_covariance
+                folder / "visit_covariance.fits",
+                solved.covered,
+                solved.visit_covariance,
+                self._story.note,
             )
         write_text(folder / "description.yaml", self._chosen.survey.as_yaml())
 

@@ -183,7 +183,10 @@ def _read_exposures(path: Path) -> ExposureTable:
 
 
 def write_visit_covariance(
-    path: Path, visits: tuple[str, ...], covariance: np.ndarray[Any, np.dtype[np.float64]]
+    path: Path,
+    visits: tuple[str, ...],
+    covariance: np.ndarray[Any, np.dtype[np.float64]],
+    note: str,
 ) -> None:
     """Write the covariance of the visits' offsets: an image in mag^2, and the visits' names."""
     from astropy.io import fits  # noqa: PLC0415 - slow to import
@@ -191,6 +194,8 @@ def write_visit_covariance(
     image = fits.PrimaryHDU(covariance)
     image.header["BUNIT"] = "mag2"
     image.header["COMMENT"] = "covariance of the visits' offsets; rows as in the table VISITS"
+    if note:
+        image.header["SCRNOTE"] = note
     names = fits.BinTableHDU(Table({"visit": np.array(visits, dtype=np.str_)}), name="VISITS")
     temporary = path.with_name(f".{path.name}.tmp")
     fits.HDUList([image, names]).writeto(temporary, overwrite=True)

@@ -69,7 +69,7 @@ class Solved:
         Of the visits' offsets, in mag^2, in the order of `covered`.
     covered : tuple of str
         Visits with calibration stars.
-    findings : tuple of mapping
+    findings : mapping
         What the design cannot tell, as plain JSON.
     """
 
@@ -78,7 +78,7 @@ class Solved:
     record: Mapping[str, Any] = field(default_factory=dict)
     visit_covariance: np.ndarray[Any, np.dtype[np.float64]] | None = None
     covered: tuple[str, ...] = ()
-    findings: tuple[Mapping[str, Any], ...] = ()
+    findings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def law_settings(chosen: Chosen) -> LawSettings:
