@@ -282,7 +282,8 @@ def _ratio(above: FloatArray, below: FloatArray) -> FloatArray:
 
 def _grouped(group: npt.NDArray[np.integer], groups: int) -> npt.NDArray[np.integer]:
     """Return rows sorted by group, in their own order within one, in linear time."""
-    rows = np.arange(len(group), dtype=np.int32 if len(group) < 2**31 else np.int64)
+    kind = np.int32 if len(group) < 2**31 else np.int64
+    rows: npt.NDArray[np.int32 | np.int64] = np.arange(len(group), dtype=kind)
     table = sparse.coo_array((rows, (group, rows)), shape=(groups, len(group))).tocsr()
     return np.asarray(table.data)
 
