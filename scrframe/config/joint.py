@@ -35,7 +35,10 @@ class RobustSettings(Settings):
 
     enabled: Switch = Field(default=True, description="Whether they do.")
     span: Magnitude = Field(
-        default=as_written("1.5 mag"), gt=0, description="Range over which outliers may lie."
+        default=as_written("0.5 mag"),
+        gt=0,
+        description="Range, to either side, over which outliers are thought to lie evenly; those"
+        " beyond have no weight either.",
     )
     min_kept: Real = Field(
         default=0.7,

@@ -47,7 +47,7 @@ class RobustSettings:
         Number of stars and detections that the default rates count as much as.
     """
 
-    span_mag: float = 1.5
+    span_mag: float = 0.5
     min_kept: float = 0.7
     rounds: int = 10
     prior_stars: float = 100.0
