@@ -14,9 +14,9 @@ from scrframe.offsets.model import FloatArray, IntArray
 from scrframe.offsets.panels import BLOCK, Panels
 
 #: Rows of W multiplied at once.
-BATCH = 2048
+BATCH = 4096
 #: How much wider than its panels, on average, a batch may get, and in all, in blocks.
-WIDENING, SLACK = 1.3, 1e4
+WIDENING, SLACK = 1.3, 3e4
 #: Share of the blocks above which panels are taken over all of them.
 WIDE = 0.7
 

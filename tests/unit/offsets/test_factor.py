@@ -161,7 +161,7 @@ def test_entries_hold_every_nonzero_of_the_matrix(solved):
 
 @pytest.mark.parametrize("panel", [1, 4, 200])
 @pytest.mark.parametrize("block", [1, 5])
-@pytest.mark.parametrize("batch", [10, 2048])
+@pytest.mark.parametrize("batch", [10, 4096])
 def test_no_width_of_panels_blocks_or_batches_changes_the_result(monkeypatch, panel, block, batch):
     model = survey_model(5, detections=600)
     matrix = system(model)
