@@ -149,7 +149,8 @@ class JointResults:
         exposures, gauged = self._fit.design.exposures, self._gauged
         covariance, cross = _visit_covariance(self._fit.factor, self._rows)
         mean = self._fit.factor.solve(self._rows.mean)
-        variance = _about_mean(self._fit.factor, self._rows.exposures, self._rows.mean, mean)
+        variance = self._exposure_variance()
+        variance += self._rows.mean @ mean - 2 * (self._rows.exposures @ mean)
         of_visit = np.diag(covariance)[exposures.visit]
         # Of an exposure and its visit, both less the mean of the survey.
         shared = cross(self._rows.exposures, exposures.visit, mean)
@@ -164,6 +165,25 @@ class JointResults:
                 self._fit.design.model.exposure[self._used], minlength=len(exposures)
             ).astype(np.int64),
         )
+
+    def _exposure_variance(self) -> FloatArray:
+        """Return the variances of the rows of exposures, shape (x,).
+
+        All exposures of a detector share its mean map, which one solve a detector covers;
+        what is left of a row are few columns.
+        """
+        rows, factor = self._rows.exposures, self._fit.factor
+        split = self._fit.design.model.by_exposure.shape[1]
+        first = np.unique(self._ccd, return_index=True)[1]
+        maps = np.asarray(rows[first].toarray())
+        maps[:, :split] = 0.0
+        solved = factor.solve(maps.T.copy())
+        short = sparse.csr_array(rows[:, :split])
+        own = sparse.csr_array((short.data, short.indices, short.indptr), shape=rows.shape)
+        index = np.arange(rows.shape[0])
+        cross = np.asarray(own @ solved)[index, self._ccd]
+        shared = np.sum(maps * solved.T, axis=1)
+        return np.asarray(factor.row_variances(own) + 2 * cross + shared[self._ccd])
 
     def shift(self, delta_mag: FloatArray, held: tuple[str, ...] = ()) -> FloatArray:
         """Return by how much exposures' offsets move if the differences do, shape (x,).
@@ -268,14 +288,6 @@ def _one_to_one(block: sparse.csr_array, key: IntArray, width: int) -> IntArray 
     if np.any(place[key] != block.indices) or len(np.unique(place)) != width:
         return None
     return place
-
-
-def _about_mean(
-    factor: Factor, rows: sparse.csr_array, mean: FloatArray, solved: FloatArray
-) -> FloatArray:
-    """Return the variances of (row - mean) u; `solved` is C mean."""
-    own = factor.row_variances(rows)
-    return np.asarray(own - 2 * (rows @ solved) + mean @ solved)
 
 
 def _visit_covariance(factor: Factor, rows: GaugeRows) -> tuple[FloatArray, _Cross]:
