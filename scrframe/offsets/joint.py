@@ -252,6 +252,7 @@ class _Rounds:
             for term in random_terms(self._model)
         }
         self._bounds = StepBounds(self._start_mag)
+        self._roots = prior_roots(self._model)
         self._estimate = start or self._first()
         self._components: tuple[Component, ...] = ()
         self._notes: tuple[str, ...] = ()
@@ -385,7 +386,7 @@ class _Rounds:
             number = max(number // 4, 1)
         for _ in range(number):
             rhs = model.adjoint(noise_draw(model, weights, random))
-            right.append(rhs + prior_draw(model, self._estimate.sd_mag, random))
+            right.append(rhs + prior_draw(model, self._estimate.sd_mag, self._roots, random))
         return list(factor.solve(np.column_stack(right)).T)
 
 
@@ -404,24 +405,38 @@ def noise_draw(model: MixedModel, weights: Weights, random: np.random.Generator)
     return np.asarray(noise + weights.detection * share[star])
 
 
+#: What multiplies standard normal values to give the precision of a term as covariance.
+Root = FloatArray | sparse.csr_array
+
+
+def prior_roots(model: MixedModel) -> dict[str, Root]:
+    """Return a root F of each random term's precision, F F^T = precision."""
+    return {
+        term.name: _root(term.precision)
+        for term in random_terms(model)
+        if term.precision is not None
+    }
+
+
 def prior_draw(
-    model: MixedModel, sd_mag: Mapping[str, float], random: np.random.Generator
+    model: MixedModel,
+    sd_mag: Mapping[str, float],
+    roots: Mapping[str, Root],
+    random: np.random.Generator,
 ) -> FloatArray:
     """Return a draw of the covariance precision / sd^2, shape (p,)."""
     draw = np.zeros(model.width)
     for term in random_terms(model):
-        assert term.precision is not None
         normal = random.standard_normal(term.width)
-        draw[term.columns] = _root_times(term.precision, normal) / sd_mag[term.name]
+        draw[term.columns] = (roots[term.name] @ normal) / sd_mag[term.name]
     return draw
 
 
-def _root_times(matrix: sparse.csr_array, values: FloatArray) -> FloatArray:
-    """Return F v with F F^T the matrix."""
+def _root(matrix: sparse.csr_array) -> Root:
     diagonal = matrix.diagonal()
     if matrix.nnz == np.count_nonzero(diagonal):
-        return np.asarray(np.sqrt(diagonal) * values)
-    return np.asarray(np.linalg.cholesky(matrix.toarray()) @ values)
+        return sparse.csr_array(sparse.diags_array(np.sqrt(diagonal)))
+    return np.linalg.cholesky(matrix.toarray())
 
 
 def _less_exposures(design: Design, values: FloatArray) -> FloatArray:

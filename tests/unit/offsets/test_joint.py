@@ -10,7 +10,7 @@ from scipy import sparse
 
 from scrframe.errors import CalibrationError
 from scrframe.offsets.components import PRIOR_SPREAD
-from scrframe.offsets.joint import fit_design, fit_joint, noise_draw, prior_draw
+from scrframe.offsets.joint import fit_design, fit_joint, noise_draw, prior_draw, prior_roots
 from scrframe.offsets.model import MixedModel, Term, Weights
 from scrframe.offsets.normal import star_solve
 
@@ -209,7 +209,8 @@ def star_solve_matrix(model, weights):
 def test_prior_draws_have_the_covariance_of_the_precision():
     model, _ = small_model()
     sd, random = {"group": 0.5, "walk": 2.0}, np.random.default_rng(4)
-    draws = np.array([prior_draw(model, sd, random) for _ in range(20_000)])
+    roots = prior_roots(model)
+    draws = np.array([prior_draw(model, sd, roots, random) for _ in range(20_000)])
     expected = np.zeros((6, 6))
     for term in model.terms[1:]:
         expected[term.columns, term.columns] = term.precision.toarray() / sd[term.name] ** 2
