@@ -7,8 +7,9 @@ stays linear in the number of detections: no matrix by detection or star is ever
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -100,9 +101,13 @@ def normal_matrix(
     part = partial(_chunk, model, order, *_factors(model, weights))
     sums: list[tuple[int, _Blocks]] = []
     with ThreadPoolExecutor(threads) as executor:
-        for some in _batched(list(order.chunks()), threads):
-            for blocks in executor.map(part, some):
-                _accumulate(sums, blocks)
+        ahead: deque[Future[_Blocks]] = deque()
+        for stars in order.chunks():
+            ahead.append(executor.submit(part, stars))
+            if len(ahead) > 2 * threads:  # no more results in memory than that
+                _accumulate(sums, ahead.popleft().result())
+        for last in ahead:
+            _accumulate(sums, last.result())
     while len(sums) > 1:
         sums[-2:] = [(0, _sum(sums[-2][1], sums[-1][1]))]
     return _assemble(model, sums[0][1]) if sums else _empty(model)
@@ -248,11 +253,6 @@ def _beside(left: sparse.csr_array, right: sparse.csr_array) -> sparse.csr_array
 
 def _empty(model: MixedModel) -> sparse.csc_array:
     return sparse.csc_array((model.width, model.width))
-
-
-def _batched(items: list[tuple[int, int]], size: int) -> Iterator[list[tuple[int, int]]]:
-    for low in range(0, len(items), size):
-        yield items[low : low + size]
 
 
 def _check(weights: Weights) -> None:
