@@ -28,7 +28,7 @@ from scrframe.offsets.design import Design, build_design
 from scrframe.offsets.factor import Factor, choose_dense
 from scrframe.offsets.model import FloatArray, IntArray, MixedModel, Weights
 from scrframe.offsets.noise import NoiseModel, NoiseSettings, initial_noise, update_noise
-from scrframe.offsets.normal import normal_matrix, prior_matrix, weighted
+from scrframe.offsets.normal import StarOrder, normal_matrix, prior_matrix, weighted
 from scrframe.offsets.robust import OutlierRates, RobustSettings, RobustWeights, mixture_weights
 from scrframe.tables import Detections, FittedLevel
 
@@ -246,6 +246,7 @@ class _Rounds:
     def __init__(self, problem: JointProblem, design: Design, start: Estimate | None) -> None:
         self._problem, self._design, self._model = problem, design, design.model
         self._dense = choose_dense(self._model)
+        self._order = StarOrder.of(self._model)
         settings = problem.settings
         self._start_mag = {
             term.name: settings.start_mag.get(term.name, DEFAULT_START_MAG)
@@ -325,7 +326,7 @@ class _Rounds:
     def _solve(self) -> tuple[sparse.csc_array, Factor]:
         """Solve with the present weights and variances."""
         weights = self._weights()
-        normal = normal_matrix(self._model, weights)
+        normal = normal_matrix(self._model, weights, self._order)
         prior = prior_matrix(self._model, self._estimate.sd_mag)
         factor = Factor(sparse.csc_array(normal + prior), self._dense)
         parameters = factor.solve(weighted(self._model, weights, self._problem.delta_mag))
