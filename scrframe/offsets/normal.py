@@ -7,11 +7,10 @@ stays linear in the number of detections: no matrix by detection or star is ever
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from itertools import pairwise
 
 import numpy as np
@@ -23,6 +22,8 @@ from scrframe.offsets.model import FloatArray, IntArray, MixedModel, Term, Weigh
 
 #: Detections that are worked on at once: few enough for the processor's cache.
 CHUNK = 300_000
+#: Chunks that one thread adds up at a time.
+GROUP = 8
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class StarOrder:
         targets = np.arange(CHUNK, int(self.first[-1]), CHUNK)
         inner = np.searchsorted(self.first, targets)
         bounds = np.unique(np.concatenate([[0], inner, [len(self.star)]]))
-        yield from pairwise(bounds.tolist())
+        yield from pairwise(bounds.tolist() if len(bounds) > 1 else [0, 0])
 
 
 def normal_matrix(
@@ -98,19 +99,11 @@ def normal_matrix(
     """
     _check(weights)
     order = StarOrder.of(model) if order is None else order
-    part = partial(_chunk, model, order, *_factors(model, weights))
-    sums: list[tuple[int, _Blocks]] = []
+    part = partial(_chunks, model, order, *_factors(model, weights))
+    chunks = list(order.chunks())
+    groups = [chunks[low : low + GROUP] for low in range(0, len(chunks), GROUP)]
     with ThreadPoolExecutor(threads) as executor:
-        ahead: deque[Future[_Blocks]] = deque()
-        for stars in order.chunks():
-            ahead.append(executor.submit(part, stars))
-            if len(ahead) > 2 * threads:  # no more results in memory than that
-                _accumulate(sums, ahead.popleft().result())
-        for last in ahead:
-            _accumulate(sums, last.result())
-    while len(sums) > 1:
-        sums[-2:] = [(0, _sum(sums[-2][1], sums[-1][1]))]
-    return _assemble(model, sums[0][1]) if sums else _empty(model)
+        return _assemble(model, _total(executor.map(part, groups)))
 
 
 def star_solve(model: MixedModel, weights: Weights, values: FloatArray) -> FloatArray:
@@ -216,13 +209,28 @@ def _chunk(
     )
 
 
-def _accumulate(sums: list[tuple[int, _Blocks]], blocks: _Blocks) -> None:
+def _chunks(
+    model: MixedModel,
+    order: StarOrder,
+    weight: FloatArray,
+    lone: FloatArray,
+    several: FloatArray,
+    chunks: list[tuple[int, int]],
+) -> _Blocks:
+    """Return the sum of `_chunk` over several."""
+    return _total(_chunk(model, order, weight, lone, several, stars) for stars in chunks)
+
+
+def _total(parts: Iterable[_Blocks]) -> _Blocks:
     """Add sums of like size to each other: the long ones are touched but few times."""
-    size = 0
-    while sums and sums[-1][0] == size:
-        blocks = _sum(sums.pop()[1], blocks)
-        size += 1
-    sums.append((size, blocks))
+    sums: list[tuple[int, _Blocks]] = []
+    for part in parts:
+        blocks, size = part, 0
+        while sums and sums[-1][0] == size:
+            blocks = _sum(sums.pop()[1], blocks)
+            size += 1
+        sums.append((size, blocks))
+    return reduce(_sum, (blocks for _, blocks in reversed(sums)))
 
 
 def _sum(first: _Blocks, second: _Blocks) -> _Blocks:
@@ -249,10 +257,6 @@ def _beside(left: sparse.csr_array, right: sparse.csr_array) -> sparse.csr_array
     wide = sparse.csr_array((left.data, left.indices, left.indptr), shape=shape)
     moved = sparse.csr_array((right.data, right.indices + left.shape[1], right.indptr), shape=shape)
     return sparse.csr_array(wide + moved)
-
-
-def _empty(model: MixedModel) -> sparse.csc_array:
-    return sparse.csc_array((model.width, model.width))
 
 
 def _check(weights: Weights) -> None:

@@ -200,3 +200,14 @@ def test_weights_that_are_no_inverse_variances_are_refused(bad):
     weights.detection[3] = bad
     with pytest.raises(CalibrationError, match=r"weights of detections: 1 are negative .* row 3"):
         normal_matrix(model, weights)
+
+
+def test_a_model_without_detections_has_an_empty_normal_matrix():
+    model = small_model(20)
+    empty = MixedModel(
+        model.terms, model.by_exposure, model.by_detection[:0], model.exposure[:0],
+        model.star[:0], 0,
+    )  # fmt: skip
+    matrix = normal_matrix(empty, Weights(np.zeros(0), np.zeros(0)))
+    assert matrix.shape == (model.width, model.width)
+    assert matrix.nnz == 0 or np.all(matrix.data == 0.0)
