@@ -22,7 +22,9 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
+from scrframe.offsets.design import Design, Exposures
 from scrframe.offsets.factor import Factor, choose_dense
+from scrframe.offsets.joint import JointProblem, JointSettings, fit_design
 from scrframe.offsets.model import MixedModel, Term, Weights
 from scrframe.offsets.normal import StarOrder, normal_matrix, prior_matrix, weighted
 
@@ -182,6 +184,7 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.start = time.perf_counter()
         self._last, self._busy = time.perf_counter(), time.process_time()
 
     def lap(self, name: str) -> None:
@@ -246,13 +249,65 @@ def run(detections: int, fields: int, seed: int) -> dict[str, object]:
     }  # fmt: skip
 
 
+def fit(detections: int, fields: int, seed: int) -> dict[str, object]:
+    """Time a whole fit: rounds of weights and variances, and the errors of all exposures."""
+    rng = np.random.default_rng(seed)
+    watch = Stopwatch()
+    model = build(draw(detections, fields, rng), fields, rng)
+    delta = drawn_differences(model, rng)
+    exposures = Exposures(
+        model.exposure,
+        np.zeros(model.by_exposure.shape[0], np.int64),
+        *np.divmod(np.arange(model.by_exposure.shape[0]), CCDS),
+        tuple(str(number) for number in range(2 * fields)),
+    )
+    settings = JointSettings(start_mag=dict.fromkeys(SD_MAG, 0.02))
+    error = np.full(len(delta), NOISE_MAG) * rng.uniform(0.5, 1.5, len(delta)).astype("f4")
+    problem = JointProblem((), None, delta, model.star, error, np.ones((model.stars, 1)), settings)
+    watch.lap("draw")
+    done = fit_design(
+        Design(model, exposures), problem, None,
+        lambda this: watch.lap(f"round, {100 * this.change:.1f} per cent"),
+    )  # fmt: skip
+    watch.lap("last weights")
+    done.factor.row_variances(total_rows(model))
+    watch.lap("errors")
+    for each in done.components:
+        print(f"  {each.name:<8}{1000 * each.sd_mag:8.3f} mmag, drawn "
+              f"{1000 * SD_MAG[each.name]:.3f}", file=sys.stderr)  # fmt: skip
+    spent = time.perf_counter() - watch.start - watch.seconds["draw"]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    return {
+        "detections": len(model.exposure), "parameters": model.width,
+        "fit_seconds": round(spent, 1), "rounds": len(done.rounds), "peak_gb": round(peak, 2),
+    }  # fmt: skip
+
+
+def drawn_differences(model: MixedModel, rng: np.random.Generator) -> np.ndarray:
+    """Draw differences from the model with the sizes in `SD_MAG`."""
+    parameters = np.zeros(model.width)
+    for term in model.terms:
+        if term.name in SD_MAG:
+            parameters[term.columns] = SD_MAG[term.name] * rng.standard_normal(term.width)
+    own = STAR_MAG * rng.standard_normal(model.stars)
+    values = model.values(parameters)
+    values += own[model.star]
+    values += NOISE_MAG * rng.standard_normal(len(values))
+    return values
+
+
 def main() -> None:
     """Run a series, each in its own process, and print the line through its times."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--detections", type=float, nargs="+", default=[30e6])
     parser.add_argument("--fields", type=int, default=FIELDS)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--fit", action="store_true", help="time a whole fit instead of a solve")
     options = parser.parse_args()
+    if options.fit:
+        for detections in options.detections:
+            print(json.dumps(fit(int(detections), options.fields, options.seed)), flush=True)
+        return
     if len(options.detections) == 1:
         print(json.dumps(run(int(options.detections[0]), options.fields, options.seed)))
         return

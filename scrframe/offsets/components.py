@@ -25,6 +25,8 @@ LONGEST_STEP = 1.5
 
 #: Returns C b, for b of shape (p,) or (p, k), with C the inverse of the system.
 Solve = Callable[[FloatArray], FloatArray]
+#: Returns a matrix times columns, both of shape (p, k).
+Product = Callable[[FloatArray], FloatArray]
 #: Returns the trace of a term's precision times its block of C.
 Trace = Callable[[Term], float]
 
@@ -116,7 +118,7 @@ def update_components(
     parameters: FloatArray,
     solve: Solve,
     trace: Trace,
-    normal: sparse.csc_array,
+    normal: Product,
     sd_mag: Mapping[str, float],
     start_mag: Mapping[str, float],
     held: frozenset[str],
@@ -138,8 +140,8 @@ def update_components(
         Solves the normal equations with the prior.
     trace : callable
         Traces of the terms' precisions times their block of the inverse.
-    normal : csc_array, shape (p, p)
-        The normal matrix without the prior.
+    normal : callable
+        Multiplies columns, shape (p, k), by the normal matrix without the prior.
     sd_mag, start_mag : mapping
         Present standard deviations, and those of the prior, by term.
     held : frozenset of str
@@ -153,7 +155,7 @@ def update_components(
     working = np.zeros((model.width, len(terms)))
     for number, term in enumerate(terms):
         working[term.columns, number] = parameters[term.columns]
-    projected = np.asarray(normal @ working)
+    projected = np.asarray(normal(working))
     information = 0.5 * (working.T @ projected - projected.T @ solve(projected))
     prior = 1 / PRIOR_SPREAD**2
     start = np.array([start_mag[term.name] ** 2 for term in terms])

@@ -24,7 +24,7 @@ from scrframe.offsets.components import (
     random_terms,
     update_components,
 )
-from scrframe.offsets.design import Design, build_design
+from scrframe.offsets.design import Design, Exposures, build_design
 from scrframe.offsets.factor import Factor, choose_dense
 from scrframe.offsets.model import FloatArray, IntArray, MixedModel, Weights
 from scrframe.offsets.noise import NoiseModel, NoiseSettings, initial_noise, update_noise
@@ -36,6 +36,8 @@ from scrframe.tables import Detections, FittedLevel
 DEFAULT_START_MAG = 0.02
 #: Number of detections from which on fewer draws will do.
 MANY = 3_000_000
+#: Of so many, the variances are found in one part of the visits first, in as many runs.
+PARTS, PART_RUNS = 8, 8
 
 
 @dataclass(frozen=True)
@@ -237,7 +239,48 @@ def fit_design(
     start, report
         As for `fit_joint`.
     """
-    return _Rounds(problem, design, start).run(report or (lambda _: None))
+    report = report or (lambda _: None)
+    if start is None and len(design.model.star) > MANY:
+        start = _start_from_part(design, problem, report)
+    return _Rounds(problem, design, start).run(report)
+
+
+def _start_from_part(
+    design: Design, problem: JointProblem, report: Callable[[JointRound], None]
+) -> Estimate:
+    """Return variances, noise and rates from some of the visits: all but the last rounds.
+
+    The visits come in runs, so that neighbours which share stars stay together.
+    """
+    model, exposures = design.model, design.exposures
+    run = exposures.visit * PART_RUNS * PARTS // max(len(exposures.visits), 1)
+    chosen = np.flatnonzero(run % PARTS == 0)
+    place = np.full(len(exposures), -1, dtype=np.int64)
+    place[chosen] = np.arange(len(chosen))
+    rows = np.flatnonzero(place[model.exposure] >= 0)
+    stars, star = np.unique(model.star[rows], return_inverse=True)
+    part = MixedModel(
+        model.terms,
+        sparse.csr_array(model.by_exposure[chosen]),
+        sparse.csr_array(model.by_detection[rows]),
+        place[model.exposure[rows]],
+        star.astype(np.int64),
+        len(stars),
+    )
+    first = np.unique(part.exposure, return_index=True)[1]
+    some = Exposures(
+        part.exposure, first, exposures.visit[chosen], exposures.ccd[chosen], exposures.visits
+    )
+    smaller = replace(
+        problem,
+        delta_mag=problem.delta_mag[rows],
+        star=part.star,
+        error_mag=problem.error_mag[rows],
+        covariates=problem.covariates[stars],
+        settings=replace(problem.settings, exact_rounds=0),
+    )
+    estimate = _Rounds(smaller, Design(part, some), None).run(report).estimate
+    return replace(estimate, parameters=np.zeros(0))
 
 
 class _Rounds:
@@ -259,10 +302,11 @@ class _Rounds:
         self._notes: tuple[str, ...] = ()
         self._noise_errors = np.zeros(0)
         self._robust: RobustWeights
-        self._factor: Factor
-        self._residual = problem.delta_mag - self._model.values(self._estimate.parameters)
-        if start is None:
+        self._factor: Factor | None = None
+        if self._fresh():
             self._residual = _less_exposures(design, problem.delta_mag)
+        else:
+            self._residual = problem.delta_mag - self._model.values(self._estimate.parameters)
         self._reweigh()
 
     def _first(self) -> Estimate:
@@ -275,7 +319,11 @@ class _Rounds:
         scale = noise.scale if settings.scale is None else settings.scale
         floor = noise.floor_mag if settings.floor_mag is None else settings.floor_mag
         noise = NoiseModel(scale, floor, noise.scatter)
-        return Estimate(np.zeros(self._model.width), self._start_mag, noise, OutlierRates())
+        return Estimate(np.zeros(0), self._start_mag, noise, OutlierRates())
+
+    def _fresh(self) -> bool:
+        """Return whether no parameters are known yet."""
+        return len(self._estimate.parameters) == 0
 
     def run(self, report: Callable[[JointRound], None]) -> JointFit:
         """Go round until nothing moves."""
@@ -289,11 +337,13 @@ class _Rounds:
             if this.change < settings.tolerance and number > 0:
                 converged = True
                 break
-        for _ in range(settings.exact_rounds):
+        for _ in range(settings.exact_rounds if len(self._model.star) <= MANY else 0):
             rounds.append(self._round(exact=True))
             report(rounds[-1])
         # Within an outer iteration the last round's solution is as good as the next.
-        factor = self._solve()[1] if settings.exact_rounds else self._factor
+        factor = self._factor
+        if factor is None or settings.exact_rounds:
+            factor = self._solve()[1]
         return JointFit(
             self._design, self._estimate, self._components, self._notes, self._noise_errors,
             self._robust, self._weights(), factor, self._residual, tuple(rounds), converged,
@@ -324,33 +374,37 @@ class _Rounds:
         self._estimate = replace(self._estimate, rates=self._robust.rates)
 
     def _solve(self) -> tuple[sparse.csc_array, Factor]:
-        """Solve with the present weights and variances."""
+        """Solve with the present weights and variances; return the system and its factor."""
+        self._factor = None  # the last round's, which takes as much memory as the next
         weights = self._weights()
         normal = normal_matrix(self._model, weights, self._order)
-        prior = prior_matrix(self._model, self._estimate.sd_mag)
-        factor = Factor(sparse.csc_array(normal + prior), self._dense)
+        matrix = sparse.csc_array(normal + prior_matrix(self._model, self._estimate.sd_mag))
+        del normal
+        factor = Factor(matrix, self._dense)
         parameters = factor.solve(weighted(self._model, weights, self._problem.delta_mag))
         self._estimate = replace(self._estimate, parameters=parameters)
         self._factor = factor
         self._residual = self._problem.delta_mag - self._model.values(parameters)
-        return normal, factor
+        return matrix, factor
 
     def _round(self, *, exact: bool = False) -> JointRound:
         sums, moves = self._residual, self._problem.settings.move_variances
-        normal, factor = self._solve()
+        matrix, factor = self._solve()
         moved = float(np.std(self._residual - sums))
-        changes = [self._move_variances(normal, factor, exact)] if moves else []
+        changes = [self._move_variances(matrix, factor, exact)] if moves else []
         self._reweigh()
         return JointRound(max(changes, default=0.0), moved, self._robust.kept)
 
-    def _move_variances(self, normal: sparse.csc_array, factor: Factor, exact: bool) -> float:
+    def _move_variances(self, matrix: sparse.csc_array, factor: Factor, exact: bool) -> float:
         """Move noise and terms' standard deviations; return the largest relative change."""
         before, settings = self._estimate, self._problem.settings
+        prior = prior_matrix(self._model, before.sd_mag)
         draws = self._draws(factor)
         noise_change = self._move_noise(draws)
         self._components = update_components(
             self._model, self._estimate.parameters, factor.solve,
-            exact_trace(factor) if exact else self._quick_trace(factor, draws), normal,
+            exact_trace(factor) if exact else self._quick_trace(factor, draws),
+            lambda columns: matrix @ columns - prior @ columns,
             before.sd_mag, self._start_mag, settings.held, self._bounds.longest,
         )  # fmt: skip
         sd_mag = {component.name: component.sd_mag for component in self._components}

@@ -41,7 +41,7 @@ DESCRIPTIONS = {
     "misspelt column": ("mag < 21.5", "magg < 21.5", ":", 'did you mean "mag"?'),
     "no expression": ("mag < 21.5", "mag < < 21.5", ":", "mag < < 21.5"),
     "call of a function": ("mag < 21.5", "print(mag) < 21.5", ":", "print"),
-    "broken YAML": ("[visit]}", "[visit}", ":", ""),
+    "broken YAML": ("[visit, ccd]}", "[visit, ccd}", ":", ""),
 }
 
 
@@ -289,7 +289,9 @@ class TestRuns:
         assert "too few to train" in line or "stars to train" in line
 
     def test_too_few_stars_for_an_offset(self, refuse, tree):
-        assert "min_stars" in refuse(tree, "--set", "offsets.min_stars=100000")
+        options = ("offsets.mode=sequential", "offsets.min_stars=100000")
+        words = [word for option in options for word in ("--set", option)]
+        assert "min_stars" in refuse(tree, *words)
 
     def test_results_of_others_are_spared(self, refuse, tree):
         Path("mine").mkdir()

@@ -63,7 +63,7 @@ def step_from(case, weights, sd, *, held=frozenset(), longest=None, start=None):
     factor = Factor(sparse.csc_array(normal + prior_matrix(model, sd)))
     parameters = factor.solve(weighted(model, weights, case.problem.delta_mag))
     components = update_components(
-        model, parameters, factor.solve, exact_trace(factor), normal, sd,
+        model, parameters, factor.solve, exact_trace(factor), lambda columns: normal @ columns, sd,
         start or sd, held, longest or dict.fromkeys(sd, 100.0),
     )  # fmt: skip
     return {each.name: each for each in components}
