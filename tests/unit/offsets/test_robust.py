@@ -167,7 +167,8 @@ def test_one_set_aside_wrongly_gets_its_weight_back():
     residual[7] = 0.5
     found = weights_of(residual, np.zeros(40, dtype=int))
     assert found.detection[7] < 1e-6
-    assert np.delete(found.detection, 7).min() > 0.8
+    # The worst of 39 normal ones is some 3 sd off: still rather good than bad.
+    assert np.delete(found.detection, 7).min() > 0.5
 
 
 # --- many stars ----------------------------------------------------------------------------
