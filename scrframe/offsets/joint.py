@@ -26,7 +26,7 @@ from scrframe.offsets.components import (
 )
 from scrframe.offsets.design import Design, Exposures, build_design
 from scrframe.offsets.factor import Factor, choose_dense
-from scrframe.offsets.model import FloatArray, IntArray, MixedModel, Weights
+from scrframe.offsets.model import FloatArray, IntArray, MixedModel, Term, Weights
 from scrframe.offsets.noise import NoiseModel, NoiseSettings, initial_noise, update_noise
 from scrframe.offsets.normal import StarOrder, normal_matrix, prior_matrix, weighted
 from scrframe.offsets.robust import OutlierRates, RobustSettings, RobustWeights, mixture_weights
@@ -213,6 +213,40 @@ def fit_joint(
     return fit_design(design, problem, start, report)
 
 
+def _with_data(model: MixedModel) -> MixedModel:
+    """Return a model without the independent columns that no detection has."""
+    split = model.by_exposure.shape[1]
+    used = np.concatenate(
+        [np.diff(model.by_exposure.tocsc().indptr), np.diff(model.by_detection.tocsc().indptr)]
+    )
+    kept = used > 0
+    terms: list[Term] = []
+    for term in model.terms:
+        if term.precision is None or not _is_diagonal(term.precision):
+            kept[term.columns] = True
+        here = np.flatnonzero(kept[term.columns])
+        precision = None if term.precision is None else term.precision[here][:, here]
+        first = terms[-1].last if terms else 0
+        terms.append(
+            replace(
+                term,
+                first=first,
+                last=first + len(here),
+                precision=None if precision is None else sparse.csr_array(precision),
+            )
+        )
+    return replace(
+        model,
+        terms=tuple(terms),
+        by_exposure=sparse.csr_array(model.by_exposure[:, np.flatnonzero(kept[:split])]),
+        by_detection=sparse.csr_array(model.by_detection[:, np.flatnonzero(kept[split:])]),
+    )
+
+
+def _is_diagonal(matrix: sparse.csr_array) -> bool:
+    return bool(matrix.nnz == np.count_nonzero(matrix.diagonal()))
+
+
 def _require_finite(problem: JointProblem) -> None:
     for values, what in ((problem.delta_mag, "difference"), (problem.error_mag, "error")):
         wrong = int((~np.isfinite(values)).sum())
@@ -259,13 +293,15 @@ def _start_from_part(
     place[chosen] = np.arange(len(chosen))
     rows = np.flatnonzero(place[model.exposure] >= 0)
     stars, star = np.unique(model.star[rows], return_inverse=True)
-    part = MixedModel(
-        model.terms,
-        sparse.csr_array(model.by_exposure[chosen]),
-        sparse.csr_array(model.by_detection[rows]),
-        place[model.exposure[rows]],
-        star.astype(np.int64),
-        len(stars),
+    part = _with_data(
+        MixedModel(
+            model.terms,
+            sparse.csr_array(model.by_exposure[chosen]),
+            sparse.csr_array(model.by_detection[rows]),
+            place[model.exposure[rows]],
+            star.astype(np.int64),
+            len(stars),
+        )
     )
     first = np.unique(part.exposure, return_index=True)[1]
     some = Exposures(
@@ -488,9 +524,8 @@ def prior_draw(
 
 
 def _root(matrix: sparse.csr_array) -> Root:
-    diagonal = matrix.diagonal()
-    if matrix.nnz == np.count_nonzero(diagonal):
-        return sparse.csr_array(sparse.diags_array(np.sqrt(diagonal)))
+    if _is_diagonal(matrix):
+        return sparse.csr_array(sparse.diags_array(np.sqrt(matrix.diagonal())))
     return np.linalg.cholesky(matrix.toarray())
 
 

@@ -127,6 +127,10 @@ class Answer:
         found["floor"] = (noise.floor_mag, float(errors[1]))
         return found
 
+    def shift(self, delta_mag: np.ndarray) -> np.ndarray:
+        """Return by how much exposures move if the differences of the solve do, shape (x,)."""
+        return self._results.shift(delta_mag)
+
     def _exposure(self, sample: Sample) -> np.ndarray:
         exposures = self.fit.design.exposures
         # Keys of visits ascend with their numbers; CCDs are numbered from 1 in tables.

@@ -1,0 +1,74 @@
+"""Errors that the model shares: what mag_cal_sys states covers them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from . import drawn, joint_fit
+from .conftest import closure_seeds
+from .drawn import Sample, Spread
+
+SPREAD = Spread(slope=0.02)
+FIELDS, DENSITY, CCDS = 24, 2100, 4
+
+
+def patterns(sample: Sample) -> list[np.ndarray]:
+    """Return changes of the model magnitude by star, in mag: what second opinions shift.
+
+    A law that bends more with the colour, extinctions with another scale (of which
+    dereddening leaves a tenth), and a colour model that is off by colour.
+    """
+    extinction, colour = sample.extinction, sample.colour0 - sample.colour0.mean()
+    return [
+        0.05 * extinction * (colour**2 - np.mean(colour**2)),
+        0.1 * 0.05 * extinction * (1 + 2 * colour),
+        0.03 * np.tanh(3 * colour),
+    ]
+
+
+@pytest.fixture(scope="module")
+def pulls() -> tuple[np.ndarray, np.ndarray]:
+    """Return pulls over the error alone, and over its quadratic sum with sys, of all draws."""
+    whole = drawn.pointings(0, FIELDS, DENSITY, seed=1)
+    sample = whole.take(np.flatnonzero(whole.ccd < CCDS))
+    # Fields of other populations and extinctions, or a common error would be no error.
+    sample = replace(sample, colour0=sample.colour0 + by_field(sample, 0.15, 1))
+    sample = replace(sample, extinction=sample.extinction * (1 + by_field(sample, 0.4, 2)))
+    alone, both = [], []
+    for seed in closure_seeds():
+        truth = drawn.draw(sample, SPREAD, seed)
+        signs = np.random.default_rng(seed).choice([-1.0, 1.0], 3)
+        changes = patterns(sample)
+        wrong = sum(sign * change for sign, change in zip(signs, changes, strict=True))
+        moved = replace(truth, nuisance=truth.nuisance + wrong[sample.star])
+        answer = joint_fit.solve(sample, moved, SPREAD)
+        error = answer.errors(truth).total
+        stated = answer.own.error["total"]
+        of = answer.fit.design.exposures.of_detection
+        shifts = [answer.shift(change[sample.star])[of] for change in changes]
+        alone.append(error / stated)
+        both.append(error / np.sqrt(stated**2 + np.sum(np.square(shifts), axis=0)))
+    return np.concatenate(alone), np.concatenate(both)
+
+
+def by_field(sample: Sample, sd: float, seed: int) -> np.ndarray:
+    """Return a random number by star, the same for all stars of a field."""
+    field = np.zeros(sample.stars, dtype=int)
+    field[sample.star] = sample.field[sample.visit]
+    return np.clip(np.random.default_rng(seed).normal(0, sd, field.max() + 1), -0.8, 0.8)[field]
+
+
+def test_what_is_shared_is_covered(pulls, record_property, capsys):
+    alone, both = (float(np.sqrt(np.mean(each**2))) for each in pulls)
+    record_property("pull", both)
+    with capsys.disabled():
+        print(
+            f"\n  systematics injected: sd of pulls {alone:.3f} over the error alone,"
+            f" {both:.3f} over both, at most 1.05, {len(closure_seeds())} seed(s)"
+        )
+    # Something was injected that the error alone does not cover.
+    assert alone > 1.1
+    assert both <= 1.05
