@@ -25,8 +25,6 @@ LONGEST_STEP = 1.5
 
 #: Returns C b, for b of shape (p,) or (p, k), with C the inverse of the system.
 Solve = Callable[[FloatArray], FloatArray]
-#: Returns a matrix times columns, both of shape (p, k).
-Product = Callable[[FloatArray], FloatArray]
 #: Returns the trace of a term's precision times its block of C.
 Trace = Callable[[Term], float]
 
@@ -113,12 +111,21 @@ def random_terms(model: MixedModel) -> tuple[Term, ...]:
     return tuple(term for term in model.terms if term.precision is not None)
 
 
+def working_variates(model: MixedModel, parameters: FloatArray) -> FloatArray:
+    """Return the parameters of each random term in a column of its own, shape (p, k)."""
+    terms = random_terms(model)
+    working = np.zeros((model.width, len(terms)))
+    for number, term in enumerate(terms):
+        working[term.columns, number] = parameters[term.columns]
+    return working
+
+
 def update_components(
     model: MixedModel,
     parameters: FloatArray,
     solve: Solve,
     trace: Trace,
-    normal: Product,
+    projected: FloatArray,
     sd_mag: Mapping[str, float],
     start_mag: Mapping[str, float],
     held: frozenset[str],
@@ -140,8 +147,8 @@ def update_components(
         Solves the normal equations with the prior.
     trace : callable
         Traces of the terms' precisions times their block of the inverse.
-    normal : callable
-        Multiplies columns, shape (p, k), by the normal matrix without the prior.
+    projected : ndarray, shape (p, k)
+        The normal matrix without the prior times `working_variates`.
     sd_mag, start_mag : mapping
         Present standard deviations, and those of the prior, by term.
     held : frozenset of str
@@ -152,10 +159,7 @@ def update_components(
     terms = random_terms(model)
     variance = np.array([sd_mag[term.name] ** 2 for term in terms])
     score = np.array([_score(term, parameters, trace(term), sd_mag[term.name]) for term in terms])
-    working = np.zeros((model.width, len(terms)))
-    for number, term in enumerate(terms):
-        working[term.columns, number] = parameters[term.columns]
-    projected = np.asarray(normal(working))
+    working = working_variates(model, parameters)
     information = 0.5 * (working.T @ projected - projected.T @ solve(projected))
     prior = 1 / PRIOR_SPREAD**2
     start = np.array([start_mag[term.name] ** 2 for term in terms])

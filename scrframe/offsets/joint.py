@@ -23,6 +23,7 @@ from scrframe.offsets.components import (
     narrow_trace,
     random_terms,
     update_components,
+    working_variates,
 )
 from scrframe.offsets.design import Design, Exposures, build_design
 from scrframe.offsets.factor import Factor, choose_dense
@@ -38,6 +39,9 @@ DEFAULT_START_MAG = 0.02
 MANY = 3_000_000
 #: Of so many, the variances are found in one part of the visits first, in as many runs.
 PARTS, PART_RUNS = 8, 8
+#: A change of a standard deviation that no longer matters to the offsets of so many: they
+#: depend on it in second order.
+ENOUGH = 0.1
 
 
 @dataclass(frozen=True)
@@ -366,19 +370,22 @@ class _Rounds:
         settings = self._problem.settings
         rounds: list[JointRound] = []
         converged = False
+        # A part of the visits has found the variances of many, but for their last digits.
+        many = len(self._model.star) > MANY
+        tolerance = max(settings.tolerance, ENOUGH if many else 0.0)
         for number in range(settings.max_rounds):
             this = self._round()
             rounds.append(this)
             report(this)
-            if this.change < settings.tolerance and number > 0:
+            if this.change < tolerance and (number > 0 or many):
                 converged = True
                 break
-        for _ in range(settings.exact_rounds if len(self._model.star) <= MANY else 0):
+        for _ in range(0 if many else settings.exact_rounds):
             rounds.append(self._round(exact=True))
             report(rounds[-1])
         # Within an outer iteration the last round's solution is as good as the next.
         factor = self._factor
-        if factor is None or settings.exact_rounds:
+        if factor is None or (settings.exact_rounds and not many):
             factor = self._solve()[1]
         return JointFit(
             self._design, self._estimate, self._components, self._notes, self._noise_errors,
@@ -426,21 +433,24 @@ class _Rounds:
     def _round(self, *, exact: bool = False) -> JointRound:
         sums, moves = self._residual, self._problem.settings.move_variances
         matrix, factor = self._solve()
+        working = working_variates(self._model, self._estimate.parameters)
+        prior = prior_matrix(self._model, self._estimate.sd_mag)
+        projected = np.asarray(matrix @ working - prior @ working)
+        del matrix  # large, and no longer needed
         moved = float(np.std(self._residual - sums))
-        changes = [self._move_variances(matrix, factor, exact)] if moves else []
+        changes = [self._move_variances(projected, factor, exact)] if moves else []
         self._reweigh()
         return JointRound(max(changes, default=0.0), moved, self._robust.kept)
 
-    def _move_variances(self, matrix: sparse.csc_array, factor: Factor, exact: bool) -> float:
+    def _move_variances(self, projected: FloatArray, factor: Factor, exact: bool) -> float:
         """Move noise and terms' standard deviations; return the largest relative change."""
         before, settings = self._estimate, self._problem.settings
-        prior = prior_matrix(self._model, before.sd_mag)
         draws = self._draws(factor)
         noise_change = self._move_noise(draws)
         self._components = update_components(
             self._model, self._estimate.parameters, factor.solve,
             exact_trace(factor) if exact else self._quick_trace(factor, draws),
-            lambda columns: matrix @ columns - prior @ columns,
+            projected,
             before.sd_mag, self._start_mag, settings.held, self._bounds.longest,
         )  # fmt: skip
         sd_mag = {component.name: component.sd_mag for component in self._components}

@@ -19,6 +19,7 @@ from scrframe.offsets.components import (
     exact_trace,
     random_terms,
     update_components,
+    working_variates,
 )
 from scrframe.offsets.factor import Factor
 from scrframe.offsets.joint import fit_joint
@@ -63,7 +64,8 @@ def step_from(case, weights, sd, *, held=frozenset(), longest=None, start=None):
     factor = Factor(sparse.csc_array(normal + prior_matrix(model, sd)))
     parameters = factor.solve(weighted(model, weights, case.problem.delta_mag))
     components = update_components(
-        model, parameters, factor.solve, exact_trace(factor), lambda columns: normal @ columns, sd,
+        model, parameters, factor.solve, exact_trace(factor),
+        normal @ working_variates(model, parameters), sd,
         start or sd, held, longest or dict.fromkeys(sd, 100.0),
     )  # fmt: skip
     return {each.name: each for each in components}
