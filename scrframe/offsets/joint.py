@@ -27,6 +27,7 @@ from scrframe.offsets.components import (
 )
 from scrframe.offsets.design import Design, Exposures, build_design
 from scrframe.offsets.factor import Factor, choose_dense
+from scrframe.offsets.medians import group_medians
 from scrframe.offsets.model import FloatArray, IntArray, MixedModel, Term, Weights
 from scrframe.offsets.noise import NoiseModel, NoiseSettings, initial_noise, update_noise
 from scrframe.offsets.normal import StarOrder, normal_matrix, prior_matrix, weighted
@@ -541,11 +542,9 @@ def _root(matrix: sparse.csr_array) -> Root:
 
 def _less_exposures(design: Design, values: FloatArray) -> FloatArray:
     """Return values less the median of their exposure: residuals before any solve."""
-    exposure = design.exposures.of_detection
-    order = np.lexsort((values, exposure))
-    count = np.bincount(exposure)
-    middle = np.cumsum(count) - count + (count - 1) // 2
-    return np.asarray(values - values[order][middle][exposure])
+    exposure, model = design.exposures.of_detection, design.model
+    medians = group_medians(values, exposure, model.by_exposure.shape[0])
+    return np.asarray(values - medians[exposure])
 
 
 def _changes(components: tuple[Component, ...], before: Mapping[str, float]) -> list[float]:
