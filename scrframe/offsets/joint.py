@@ -161,19 +161,31 @@ class JointRound:
 class JointFit:
     """The fitted model: what errors, products and further right-hand sides come from.
 
+    Parameters, residuals, weights, prior and factor are of one solve, the last:
+    ``factor.solve(weighted(model, weights, delta_mag))`` gives the parameters again. The
+    variances, noise and rates of `estimate` are one move further where no solve follows the
+    last move: with `JointSettings.exact_rounds` of 0, and for millions of detections.
+
     Attributes
     ----------
     design : Design
     estimate : Estimate
+        What is known best, and where a further fit starts from.
     components : tuple of Component
+        Standard deviations of the terms in `estimate`, with their errors.
     noise_notes : tuple of str
         What of the noise could not be estimated, and why.
-    noise_errors : ndarray
-        Standard errors of scale, floor and the coefficients of the scatter.
+    noise_errors : ndarray, shape (2 + t,)
+        Standard errors of, in this order, the scale, the floor in mag and the coefficients
+        of the scatter by covariate; NaN where held, and empty if no variance was moved.
     robust : RobustWeights
+        Of the solve.
     weights : Weights
+        Of the solve: robust weights over the variances of noise and stars.
+    prior_sd_mag : mapping of str to float
+        Standard deviation by random term, of the solve.
     factor : Factor
-        Of the normal matrix with the prior, at `weights`.
+        Of the normal matrix at `weights` with the prior at `prior_sd_mag`.
     residual_mag : ndarray, shape (n,)
         Differences less all terms; the star's own deviation is in it.
     rounds : tuple of JointRound
@@ -187,6 +199,7 @@ class JointFit:
     noise_errors: FloatArray
     robust: RobustWeights
     weights: Weights
+    prior_sd_mag: Mapping[str, float]
     factor: Factor
     residual_mag: FloatArray
     rounds: tuple[JointRound, ...]
@@ -324,6 +337,16 @@ def _start_from_part(
     return replace(estimate, parameters=np.zeros(0))
 
 
+@dataclass(frozen=True)
+class _Solve:
+    """What the last solve was made with."""
+
+    factor: Factor
+    weights: Weights
+    robust: RobustWeights
+    sd_mag: Mapping[str, float]
+
+
 class _Rounds:
     """The state that moves from round to round."""
 
@@ -343,7 +366,7 @@ class _Rounds:
         self._notes: tuple[str, ...] = ()
         self._noise_errors = np.zeros(0)
         self._robust: RobustWeights
-        self._factor: Factor | None = None
+        self._last: _Solve | None = None
         if self._fresh():
             self._residual = _less_exposures(design, problem.delta_mag)
         else:
@@ -385,12 +408,13 @@ class _Rounds:
             rounds.append(self._round(exact=True))
             report(rounds[-1])
         # Within an outer iteration the last round's solution is as good as the next.
-        factor = self._factor
-        if factor is None or (settings.exact_rounds and not many):
-            factor = self._solve()[1]
+        last = self._last
+        if last is None or (settings.exact_rounds and not many):
+            last = self._solve()[1]
         return JointFit(
             self._design, self._estimate, self._components, self._notes, self._noise_errors,
-            self._robust, self._weights(), factor, self._residual, tuple(rounds), converged,
+            last.robust, last.weights, last.sd_mag, last.factor, self._residual,
+            tuple(rounds), converged,
         )  # fmt: skip
 
     def _weights(self) -> Weights:
@@ -417,36 +441,36 @@ class _Rounds:
         )
         self._estimate = replace(self._estimate, rates=self._robust.rates)
 
-    def _solve(self) -> tuple[sparse.csc_array, Factor]:
-        """Solve with the present weights and variances; return the system and its factor."""
-        self._factor = None  # the last round's, which takes as much memory as the next
-        weights = self._weights()
+    def _solve(self) -> tuple[sparse.csc_array, _Solve]:
+        """Solve with the present weights and variances; return the system and its solution."""
+        self._last = None  # its factor takes as much memory as the next
+        weights, sd_mag = self._weights(), self._estimate.sd_mag
         normal = normal_matrix(self._model, weights, self._order)
-        matrix = sparse.csc_array(normal + prior_matrix(self._model, self._estimate.sd_mag))
+        matrix = sparse.csc_array(normal + prior_matrix(self._model, sd_mag))
         del normal
         factor = Factor(matrix, self._dense)
         parameters = factor.solve(weighted(self._model, weights, self._problem.delta_mag))
         self._estimate = replace(self._estimate, parameters=parameters)
-        self._factor = factor
         self._residual = self._problem.delta_mag - self._model.values(parameters)
-        return matrix, factor
+        self._last = _Solve(factor, weights, self._robust, sd_mag)
+        return matrix, self._last
 
     def _round(self, *, exact: bool = False) -> JointRound:
         sums, moves = self._residual, self._problem.settings.move_variances
-        matrix, factor = self._solve()
+        matrix, last = self._solve()
         working = working_variates(self._model, self._estimate.parameters)
         prior = prior_matrix(self._model, self._estimate.sd_mag)
         projected = np.asarray(matrix @ working - prior @ working)
         del matrix  # large, and no longer needed
         moved = float(np.std(self._residual - sums))
-        changes = [self._move_variances(projected, factor, exact)] if moves else []
+        changes = [self._move_variances(projected, last, exact)] if moves else []
         self._reweigh()
         return JointRound(max(changes, default=0.0), moved, self._robust.kept)
 
-    def _move_variances(self, projected: FloatArray, factor: Factor, exact: bool) -> float:
+    def _move_variances(self, projected: FloatArray, last: _Solve, exact: bool) -> float:
         """Move noise and terms' standard deviations; return the largest relative change."""
         before, settings = self._estimate, self._problem.settings
-        draws = self._draws(factor)
+        factor, draws = last.factor, self._draws(last)
         noise_change = self._move_noise(draws)
         self._components = update_components(
             self._model, self._estimate.parameters, factor.solve,
@@ -478,18 +502,18 @@ class _Rounds:
         self._estimate = replace(self._estimate, noise=update.model)
         return update.change
 
-    def _draws(self, factor: Factor) -> list[FloatArray]:
+    def _draws(self, last: _Solve) -> list[FloatArray]:
         """Return draws of the parameters from their posterior about its mean."""
         random = np.random.default_rng(self._problem.settings.seed)
-        weights, model = self._weights(), self._model
+        model = self._model
         right = []
         number = self._problem.settings.draws
         if len(model.star) > MANY:
             number = max(number // 4, 1)
         for _ in range(number):
-            rhs = model.adjoint(noise_draw(model, weights, random))
-            right.append(rhs + prior_draw(model, self._estimate.sd_mag, self._roots, random))
-        return list(factor.solve(np.column_stack(right)).T)
+            rhs = model.adjoint(noise_draw(model, last.weights, random))
+            right.append(rhs + prior_draw(model, last.sd_mag, self._roots, random))
+        return list(last.factor.solve(np.column_stack(right)).T)
 
 
 def noise_draw(model: MixedModel, weights: Weights, random: np.random.Generator) -> FloatArray:

@@ -12,7 +12,7 @@ from scrframe.errors import CalibrationError
 from scrframe.offsets.components import PRIOR_SPREAD
 from scrframe.offsets.joint import fit_design, fit_joint, noise_draw, prior_draw, prior_roots
 from scrframe.offsets.model import MixedModel, Term, Weights
-from scrframe.offsets.normal import star_solve
+from scrframe.offsets.normal import normal_matrix, prior_matrix, star_solve, weighted
 
 sys.path.insert(0, str(Path(__file__).parent))
 from joint_cases import (
@@ -59,6 +59,30 @@ def test_parameters_are_the_best_linear_unbiased_predictor(case, fit):
     np.testing.assert_allclose(fit.estimate.parameters, expected, atol=SOLVED_MAG)
     residual = case.problem.delta_mag - case.model.values(expected)
     np.testing.assert_allclose(fit.residual_mag, residual, atol=SOLVED_MAG)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"max_rounds": 3, "exact_rounds": 0}, {"max_rounds": 0, "exact_rounds": 0}],
+    ids=["with a last solve", "without", "no round at all"],
+)
+def test_factor_weights_prior_and_parameters_are_of_one_solve(case, spoilt, settings):
+    """Variances and rates are far from settled after three rounds, and outliers lose weight."""
+    problem, model = case.using(spoilt[0], **settings), case.model
+    fit = fit_joint(problem)
+    again = fit.factor.solve(weighted(model, fit.weights, problem.delta_mag))
+    np.testing.assert_allclose(fit.estimate.parameters, again, atol=SOLVED_MAG)
+    residual = problem.delta_mag - model.values(again)
+    np.testing.assert_allclose(fit.residual_mag, residual, atol=SOLVED_MAG)
+    system = normal_matrix(model, fit.weights) + prior_matrix(model, fit.prior_sd_mag)
+    unit = np.eye(model.width)
+    np.testing.assert_allclose(system @ fit.factor.solve(unit), unit, atol=1e-9)
+    used = fit.robust.detection > 0
+    variance = fit.robust.detection[used] / fit.weights.detection[used]
+    # scale^2 error^2 + floor^2, of whatever scale and floor the solve had.
+    line = np.column_stack([problem.error_mag[used] ** 2, np.ones(used.sum())])
+    found = line @ np.linalg.lstsq(line, variance, rcond=None)[0]
+    np.testing.assert_allclose(variance, found, rtol=1e-9)
 
 
 def test_the_factor_is_that_of_the_error_covariance(case, fit):
