@@ -1,0 +1,1 @@
+"""The arithmetic of comparing colour models: folds, scores, differences, honesty, results."""
