@@ -30,6 +30,7 @@ ROOMS: dict[str, set[str]] = {
     "spectra": {"tables", "errors"},
     "builtin": {"plugin", "tables", "units", "errors", "spectra"},
     "simulate": {"config", "plugin", "tables", "units", "errors", "spectra"},
+    "report": {"compare", "tables", "errors"},
     "cli": {"pipeline", "config", "plugin", "errors"},
 }
 #: The only room that may import every other.

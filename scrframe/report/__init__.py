@@ -1,0 +1,1 @@
+"""Figures and self-contained pages; load it late, for it loads matplotlib."""

@@ -1,0 +1,94 @@
+"""A figure with all that goes with it: caption, text alternative and the numbers it shows."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from astropy.table import Table
+from matplotlib.figure import Figure
+
+from scrframe.report.files import write_bytes, write_ecsv
+from scrframe.report.style import house_style
+
+#: Largest SVG that a page holds, in bytes; beyond it the PNG is used if that is smaller.
+SVG_LIMIT = 150_000
+#: What would otherwise put the time of the run into a file.
+UNDATED = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None},
+    "svg": {"Date": None},
+}
+
+
+@dataclass(frozen=True)
+class FigureProduct:
+    """One figure as a product.
+
+    Attributes
+    ----------
+    name : str
+        Stem of its files and its anchor on a page: lower case, digits, "-" and "_".
+    title, caption : str
+        The caption says what is drawn, with units, and how to read it.
+    alt : str
+        What a reader who cannot see the figure needs to know: what it shows, and the main
+        numbers.
+    figure : Figure
+        Drawn within `house_style`.
+    data : Table
+        The numbers that are drawn, with units and descriptions of columns.
+
+    Raises
+    ------
+    ValueError
+        If the name is no plain file name, or a text is missing.
+    """
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    figure: Figure
+    data: Table
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", self.name):
+            raise ValueError(f"figure name {self.name!r} is no plain file name")
+        if not (self.title and self.caption and self.alt):
+            raise ValueError(f"figure {self.name} lacks its title, caption or text alternative")
+        # The layout is found once, not again for every format.
+        with house_style():
+            self.figure.draw_without_rendering()
+        self.figure.set_layout_engine("none")
+
+    def rendered(self, file_format: str) -> bytes:
+        """Return the figure as a "png", "pdf" or "svg" file; the same bytes each time."""
+        stream = io.BytesIO()
+        with house_style():
+            self.figure.savefig(stream, format=file_format, metadata=UNDATED[file_format])
+        return stream.getvalue()
+
+    def embedded(self) -> str:
+        """Return the figure as a data URI: SVG, or PNG if that is much smaller."""
+        content, kind = self.rendered("svg"), "svg+xml"
+        if len(content) > SVG_LIMIT:
+            png = self.rendered("png")
+            content, kind = (png, "png") if len(png) < len(content) else (content, kind)
+        return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+    def size_px(self) -> tuple[int, int]:
+        """Return width and height in CSS pixels, for a page to keep room before it loads."""
+        width, height = self.figure.get_size_inches()
+        return round(96 * width), round(96 * height)
+
+    def save(self, folder: Path) -> list[Path]:
+        """Write name.png, name.pdf and name.ecsv into an existing folder; return the paths."""
+        paths = [folder / f"{self.name}.{kind}" for kind in ("png", "pdf", "ecsv")]
+        write_bytes(self.rendered("png"), paths[0])
+        write_bytes(self.rendered("pdf"), paths[1])
+        write_ecsv(self.data, paths[2])
+        return paths
