@@ -8,6 +8,7 @@ from pydantic import Field
 
 from scrframe.config.base import Real, Switch, Whole, as_written
 from scrframe.config.blocks import Context, FlatBlock, PluginBlock
+from scrframe.config.search import SearchSettings
 from scrframe.plugin import (
     ColourModel,
     Correction,
@@ -119,6 +120,9 @@ class ColourModelBlock(PluginBlock):
     )
     standardise: Literal["per_star", "per_wavelength", "none"] = Field(
         default="per_star", description="Over what the mean and sd of spectra are taken."
+    )
+    search: SearchSettings | None = Field(
+        default=None, description="A search for the backend's settings; by default none."
     )
 
 

@@ -205,7 +205,7 @@ class _Calibration:
         with self._monitor.step("colour model and law"):
             fitted = fit_model(chosen, sample, self._workers, self._observer)
         model = fitted.model
-        story.model, story.plan = model, fitted.plan
+        story.model, story.plan, story.search = model, fitted.plan, fitted.search
         self._tell("model", model)
         with self._monitor.step("solve offsets"):
             visits = builder.first.visits
@@ -305,6 +305,7 @@ class _Calibration:
             "versions": versions(),
             "description_sha256": survey.digest(),
             "seed": survey.colour_model.seed,
+            **({"search": self._story.search["chosen"]} if self._story.search else {}),
             "application": application_record(self._chosen),
         }
 

@@ -25,8 +25,10 @@ from scrframe.pipeline.joint_solution import (
 from scrframe.pipeline.model import Trainer, observations, run_model
 from scrframe.pipeline.observer import Observer
 from scrframe.pipeline.sample import derive_for
+from scrframe.pipeline.search import tune
 from scrframe.pipeline.second_opinions import SecondOpinions
 from scrframe.pipeline.systematics import Opinion, systematic_shifts
+from scrframe.plugin import PluginConfig
 from scrframe.scr.iteration import IterationSettings, ModelMagnitudes, Observations
 from scrframe.scr.reddening_law import LawSettings
 from scrframe.scr.training import TrainingPlan, plan_training
@@ -46,12 +48,18 @@ class FittedModel:
     seen : Observations
     settler : JointSettler or None
         In mode joint: knows who takes part, and where the solution stands.
+    settings : PluginConfig or None
+        Those of the backend, as described or as found by the search.
+    search : mapping
+        What the search for settings found, as plain JSON; empty without one.
     """
 
     model: ModelMagnitudes
     plan: TrainingPlan
     seen: Observations
     settler: JointSettler | None = None
+    settings: PluginConfig | None = None
+    search: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -118,17 +126,17 @@ def fit_model(
         )
     control = np.unique(sample.star[seen.teaching])
     plan = plan_training(control, block.test_fraction, block.folds, block.cross_fit, block.seed)
-    trainer = Trainer(chosen.backend, block.settings, block.seed, workers)
     settings = IterationSettings(
         law_settings(chosen),
         chosen.survey.offsets.max_rounds,
         chosen.survey.offsets.tolerance,
         block.regrow_rounds,
     )
-    model = run_model(
-        sample, plan, trainer, settings, trend_settings(chosen), observer, seen, settler
-    )
-    return FittedModel(model, plan, seen, settler)
+    trend = trend_settings(chosen)
+    found, search = tune(chosen, sample.features, seen, plan, settings, trend, workers, observer)
+    trainer = Trainer(chosen.backend, found, block.seed, workers)
+    model = run_model(sample, plan, trainer, settings, trend, observer, seen, settler)
+    return FittedModel(model, plan, seen, settler, found, search)
 
 
 def solve(
@@ -200,7 +208,7 @@ def _solve_joint(
         settler.used, second,
     )  # fmt: skip
     shifts = systematic_shifts(chosen, opinion, results)
-    exposures = with_systematics(exposure_table(fit, results, settler.levels, visits), fit, shifts)
+    exposures = with_systematics(exposure_table(fit, results, settler, visits), fit, shifts)
     levels = solved_levels(chosen, results, settler.levels, fit)
     noise = fit.estimate.noise
     solution = Solution(

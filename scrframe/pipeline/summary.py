@@ -49,6 +49,7 @@ class Story:
     counts: dict[str, Any] = field(default_factory=dict)
     model: ModelMagnitudes | None = None
     plan: TrainingPlan | None = None
+    search: Mapping[str, Any] = field(default_factory=dict)
     solution: dict[str, Any] = field(default_factory=dict)
     corrected: list[PartCorrected] = field(default_factory=list)
 
@@ -122,6 +123,7 @@ def summarise(story: Story) -> dict[str, Any]:
             "test": asdict(story.model.test),
             "rounds": [asdict(this) for this in story.model.rounds],
             "converged": story.model.converged,
+            **({"search": dict(story.search)} if story.search else {}),
         },
         "reddening_law": solution["law"],
         "offsets": {
