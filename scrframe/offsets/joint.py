@@ -8,7 +8,7 @@ restricted maximum likelihood.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -25,185 +25,41 @@ from scrframe.offsets.components import (
     update_components,
     working_variates,
 )
-from scrframe.offsets.design import Design, Exposures, build_design
+from scrframe.offsets.design import Design, build_design
+from scrframe.offsets.draws import noise_draw, prior_draw, prior_roots
 from scrframe.offsets.factor import Factor, choose_dense
+from scrframe.offsets.joint_problem import (
+    Estimate,
+    JointFit,
+    JointProblem,
+    JointRound,
+    JointSettings,
+)
 from scrframe.offsets.medians import group_medians
-from scrframe.offsets.model import FloatArray, IntArray, MixedModel, Term, Weights
-from scrframe.offsets.noise import NoiseModel, NoiseSettings, initial_noise, update_noise
+from scrframe.offsets.model import FloatArray, Weights
+from scrframe.offsets.noise import NoiseModel, initial_noise, update_noise
 from scrframe.offsets.normal import StarOrder, normal_matrix, prior_matrix, weighted
-from scrframe.offsets.robust import OutlierRates, RobustSettings, RobustWeights, mixture_weights
-from scrframe.tables import Detections, FittedLevel
+from scrframe.offsets.part import part_of
+from scrframe.offsets.robust import OutlierRates, RobustWeights, mixture_weights
+
+__all__ = [
+    "Estimate",
+    "JointFit",
+    "JointProblem",
+    "JointRound",
+    "JointSettings",
+    "fit_design",
+    "fit_joint",
+]
 
 #: Standard deviation of a term before anything is known of it, in mag.
 DEFAULT_START_MAG = 0.02
-#: Number of detections from which on fewer draws will do.
+#: Number of detections beyond which fewer draws will do, and the variances are found in a
+#: part of the visits first.
 MANY = 3_000_000
-#: Of so many, the variances are found in one part of the visits first, in as many runs.
-PARTS, PART_RUNS = 8, 8
 #: A change of a standard deviation that no longer matters to the offsets of so many: they
 #: depend on it in second order.
 ENOUGH = 0.1
-
-
-@dataclass(frozen=True)
-class JointSettings:
-    """How the joint solver goes about it.
-
-    Attributes
-    ----------
-    robust : bool
-        Whether outliers and variables lose weight.
-    max_rounds : int
-    tolerance : float
-        Largest relative change of a standard deviation when all have settled.
-    start_mag : mapping of str to float
-        Standard deviation by term to start from, and held to where data say little.
-    held : frozenset of str
-        Terms whose standard deviation stays.
-    draws : int
-        Draws from the posterior, for the traces of the variances' equations and for what
-        the fitted parameters take from the noise; a quarter of them for millions of
-        detections, whose traces are sums of many terms.
-    exact_rounds : int
-        Rounds with exact traces after all has settled.
-    move_variances : bool
-        Whether variances are estimated; without, a round solves and weighs.
-    seed : int
-        Of those draws.
-    scale, floor_mag : float or None
-        Photometric error to start from; by default what repeats say at first sight.
-    """
-
-    robust: bool = True
-    max_rounds: int = 20
-    tolerance: float = 0.01
-    start_mag: Mapping[str, float] = field(default_factory=dict)
-    held: frozenset[str] = frozenset()
-    draws: int = 8
-    exact_rounds: int = 1
-    move_variances: bool = True
-    seed: int = 1
-    scale: float | None = None
-    floor_mag: float | None = None
-    noise: NoiseSettings = field(default_factory=NoiseSettings)
-    outliers: RobustSettings = field(default_factory=RobustSettings)
-
-
-@dataclass(frozen=True)
-class JointProblem:
-    """What the joint solver is given.
-
-    Attributes
-    ----------
-    levels : tuple of FittedLevel
-        Corrections and nuisance terms.
-    table : Detections
-        n rows, with every column that a level reads.
-    delta_mag : ndarray, shape (n,)
-        Model less observed magnitude.
-    star : ndarray of int64, shape (n,)
-        Star of each detection, from 0 to s - 1.
-    error_mag : ndarray, shape (n,)
-        Photometric error as catalogued, best as a function of the predicted magnitude.
-    covariates : ndarray, shape (s, t)
-        What the logarithm of the stars' scatter is linear in; the first is 1.
-    settings : JointSettings
-    """
-
-    levels: tuple[FittedLevel, ...]
-    table: Detections
-    delta_mag: FloatArray
-    star: IntArray
-    error_mag: FloatArray
-    covariates: FloatArray
-    settings: JointSettings
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """The unknowns of the model, as far as they are known.
-
-    Attributes
-    ----------
-    parameters : ndarray, shape (p,)
-    sd_mag : mapping of str to float
-        Standard deviation by random term.
-    noise : NoiseModel
-    rates : OutlierRates
-    """
-
-    parameters: FloatArray
-    sd_mag: Mapping[str, float]
-    noise: NoiseModel
-    rates: OutlierRates
-
-
-@dataclass(frozen=True)
-class JointRound:
-    """One round, for the record.
-
-    Attributes
-    ----------
-    change : float
-        Largest relative change of a standard deviation.
-    moved_mag : float
-        Rms change of the sum of all terms over detections.
-    kept : float
-        Mean weight of the detections.
-    """
-
-    change: float
-    moved_mag: float
-    kept: float
-
-
-@dataclass(frozen=True)
-class JointFit:
-    """The fitted model: what errors, products and further right-hand sides come from.
-
-    Parameters, residuals, weights, prior and factor are of one solve, the last:
-    ``factor.solve(weighted(model, weights, delta_mag))`` gives the parameters again. The
-    variances, noise and rates of `estimate` are one move further where no solve follows the
-    last move: with `JointSettings.exact_rounds` of 0, and for millions of detections.
-
-    Attributes
-    ----------
-    design : Design
-    estimate : Estimate
-        What is known best, and where a further fit starts from.
-    components : tuple of Component
-        Standard deviations of the terms in `estimate`, with their errors.
-    noise_notes : tuple of str
-        What of the noise could not be estimated, and why.
-    noise_errors : ndarray, shape (2 + t,)
-        Standard errors of, in this order, the scale, the floor in mag and the coefficients
-        of the scatter by covariate; NaN where held, and empty if no variance was moved.
-    robust : RobustWeights
-        Of the solve.
-    weights : Weights
-        Of the solve: robust weights over the variances of noise and stars.
-    prior_sd_mag : mapping of str to float
-        Standard deviation by random term, of the solve.
-    factor : Factor
-        Of the normal matrix at `weights` with the prior at `prior_sd_mag`.
-    residual_mag : ndarray, shape (n,)
-        Differences less all terms; the star's own deviation is in it.
-    rounds : tuple of JointRound
-    converged : bool
-    """
-
-    design: Design
-    estimate: Estimate
-    components: tuple[Component, ...]
-    noise_notes: tuple[str, ...]
-    noise_errors: FloatArray
-    robust: RobustWeights
-    weights: Weights
-    prior_sd_mag: Mapping[str, float]
-    factor: Factor
-    residual_mag: FloatArray
-    rounds: tuple[JointRound, ...]
-    converged: bool
 
 
 def fit_joint(
@@ -224,55 +80,11 @@ def fit_joint(
     Raises
     ------
     CalibrationError
-        If the system is singular, or hardly any detection keeps its weight.
+        If the system is singular, a difference or an error is not finite, or hardly any
+        detection keeps its weight.
     """
-    _require_finite(problem)
     design = build_design(problem.levels, problem.table, problem.star, len(problem.covariates))
     return fit_design(design, problem, start, report)
-
-
-def _with_data(model: MixedModel) -> MixedModel:
-    """Return a model without the independent columns that no detection has."""
-    split = model.by_exposure.shape[1]
-    used = np.concatenate(
-        [np.diff(model.by_exposure.tocsc().indptr), np.diff(model.by_detection.tocsc().indptr)]
-    )
-    kept = used > 0
-    terms: list[Term] = []
-    for term in model.terms:
-        if term.precision is None or not _is_diagonal(term.precision):
-            kept[term.columns] = True
-        here = np.flatnonzero(kept[term.columns])
-        precision = None if term.precision is None else term.precision[here][:, here]
-        first = terms[-1].last if terms else 0
-        terms.append(
-            replace(
-                term,
-                first=first,
-                last=first + len(here),
-                precision=None if precision is None else sparse.csr_array(precision),
-            )
-        )
-    return replace(
-        model,
-        terms=tuple(terms),
-        by_exposure=sparse.csr_array(model.by_exposure[:, np.flatnonzero(kept[:split])]),
-        by_detection=sparse.csr_array(model.by_detection[:, np.flatnonzero(kept[split:])]),
-    )
-
-
-def _is_diagonal(matrix: sparse.csr_array) -> bool:
-    return bool(matrix.nnz == np.count_nonzero(matrix.diagonal()))
-
-
-def _require_finite(problem: JointProblem) -> None:
-    for values, what in ((problem.delta_mag, "difference"), (problem.error_mag, "error")):
-        wrong = int((~np.isfinite(values)).sum())
-        if wrong:
-            raise CalibrationError(
-                f"{wrong} detections of the joint solution have a magnitude {what} that is not"
-                " finite; cut them in selection.calibration"
-            )
 
 
 def fit_design(
@@ -290,51 +102,29 @@ def fit_design(
         Its levels and table are not looked at.
     start, report
         As for `fit_joint`.
+
+    Raises
+    ------
+    CalibrationError
+        As `fit_joint` does.
     """
+    _require_finite(problem)
     report = report or (lambda _: None)
     if start is None and len(design.model.star) > MANY:
-        start = _start_from_part(design, problem, report)
+        part, smaller = part_of(design, problem)
+        found = _Rounds(smaller, part, None).run(report).estimate
+        start = replace(found, parameters=np.zeros(0))
     return _Rounds(problem, design, start).run(report)
 
 
-def _start_from_part(
-    design: Design, problem: JointProblem, report: Callable[[JointRound], None]
-) -> Estimate:
-    """Return variances, noise and rates from some of the visits: all but the last rounds.
-
-    The visits come in runs, so that neighbours which share stars stay together.
-    """
-    model, exposures = design.model, design.exposures
-    run = exposures.visit * PART_RUNS * PARTS // max(len(exposures.visits), 1)
-    chosen = np.flatnonzero(run % PARTS == 0)
-    place = np.full(len(exposures), -1, dtype=np.int64)
-    place[chosen] = np.arange(len(chosen))
-    rows = np.flatnonzero(place[model.exposure] >= 0)
-    stars, star = np.unique(model.star[rows], return_inverse=True)
-    part = _with_data(
-        MixedModel(
-            model.terms,
-            sparse.csr_array(model.by_exposure[chosen]),
-            sparse.csr_array(model.by_detection[rows]),
-            place[model.exposure[rows]],
-            star.astype(np.int64),
-            len(stars),
-        )
-    )
-    first = np.unique(part.exposure, return_index=True)[1]
-    some = Exposures(
-        part.exposure, first, exposures.visit[chosen], exposures.ccd[chosen], exposures.visits
-    )
-    smaller = replace(
-        problem,
-        delta_mag=problem.delta_mag[rows],
-        star=part.star,
-        error_mag=problem.error_mag[rows],
-        covariates=problem.covariates[stars],
-        settings=replace(problem.settings, exact_rounds=0),
-    )
-    estimate = _Rounds(smaller, Design(part, some), None).run(report).estimate
-    return replace(estimate, parameters=np.zeros(0))
+def _require_finite(problem: JointProblem) -> None:
+    for values, what in ((problem.delta_mag, "difference"), (problem.error_mag, "error")):
+        wrong = int((~np.isfinite(values)).sum())
+        if wrong:
+            raise CalibrationError(
+                f"{wrong} detections of the joint solution have a magnitude {what} that is not"
+                " finite; cut them in selection.calibration"
+            )
 
 
 @dataclass(frozen=True)
@@ -514,54 +304,6 @@ class _Rounds:
             rhs = model.adjoint(noise_draw(model, last.weights, random))
             right.append(rhs + prior_draw(model, last.sd_mag, self._roots, random))
         return list(last.factor.solve(np.column_stack(right)).T)
-
-
-def noise_draw(model: MixedModel, weights: Weights, random: np.random.Generator) -> FloatArray:
-    """Return V^-1 (s + e) for a draw of stars' deviations and noise, shape (n,).
-
-    Written so that no variance appears: that of an outlier is next to infinite.
-    """
-    star, stars = model.star, model.stars
-    root = np.sqrt(weights.detection)
-    noise = root * random.standard_normal(len(star))
-    own = np.sqrt(weights.star) * random.standard_normal(stars)
-    total = weights.star + np.bincount(star, weights.detection, minlength=stars)
-    known = total > 0
-    share = (own - np.bincount(star, noise, minlength=stars)) / np.where(known, total, 1.0)
-    return np.asarray(noise + weights.detection * share[star])
-
-
-#: What multiplies standard normal values to give the precision of a term as covariance.
-Root = FloatArray | sparse.csr_array
-
-
-def prior_roots(model: MixedModel) -> dict[str, Root]:
-    """Return a root F of each random term's precision, F F^T = precision."""
-    return {
-        term.name: _root(term.precision)
-        for term in random_terms(model)
-        if term.precision is not None
-    }
-
-
-def prior_draw(
-    model: MixedModel,
-    sd_mag: Mapping[str, float],
-    roots: Mapping[str, Root],
-    random: np.random.Generator,
-) -> FloatArray:
-    """Return a draw of the covariance precision / sd^2, shape (p,)."""
-    draw = np.zeros(model.width)
-    for term in random_terms(model):
-        normal = random.standard_normal(term.width)
-        draw[term.columns] = (roots[term.name] @ normal) / sd_mag[term.name]
-    return draw
-
-
-def _root(matrix: sparse.csr_array) -> Root:
-    if _is_diagonal(matrix):
-        return sparse.csr_array(sparse.diags_array(np.sqrt(matrix.diagonal())))
-    return np.linalg.cholesky(matrix.toarray())
 
 
 def _less_exposures(design: Design, values: FloatArray) -> FloatArray:

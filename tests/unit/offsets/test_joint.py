@@ -10,7 +10,8 @@ from scipy import sparse
 
 from scrframe.errors import CalibrationError
 from scrframe.offsets.components import PRIOR_SPREAD
-from scrframe.offsets.joint import fit_design, fit_joint, noise_draw, prior_draw, prior_roots
+from scrframe.offsets.draws import noise_draw, prior_draw, prior_roots
+from scrframe.offsets.joint import fit_design, fit_joint
 from scrframe.offsets.model import MixedModel, Term, Weights
 from scrframe.offsets.normal import normal_matrix, prior_matrix, star_solve, weighted
 
@@ -169,6 +170,16 @@ def test_rounds_are_told_as_they_come(case):
 def test_a_design_that_is_laid_out_gives_the_same_fit(case, fit):
     found = fit_design(case.design, replace(case.problem, levels=()))
     np.testing.assert_array_equal(found.estimate.parameters, fit.estimate.parameters)
+
+
+@pytest.mark.parametrize(("name", "what"), [("delta_mag", "difference"), ("error_mag", "error")])
+def test_what_is_not_finite_is_refused(case, name, what):
+    values = getattr(case.problem, name).copy()
+    values[[3, 8]] = np.nan, np.inf
+    problem = replace(case.problem, **{name: values})
+    for fit in (lambda: fit_joint(problem), lambda: fit_design(case.design, problem)):
+        with pytest.raises(CalibrationError, match=f"2 detections .* magnitude {what} that is not"):
+            fit()
 
 
 def test_held_variances_stay(case):
