@@ -26,8 +26,7 @@ class SearchSettings(Settings):
 
     over: Mapping[str, Mapping[str, Values]] = Field(
         description="Values to try, by backend and by the backend's own keys:"
-        " `{random_forest: {trees: [50, 100], min_samples_leaf: [1, 3]}}`. A backend that is"
-        " not named keeps its settings.",
+        " `{name: {key: [value, ...]}}`. A backend that is not named keeps its settings.",
     )
     candidates: Whole = Field(
         default=9,

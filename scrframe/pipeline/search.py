@@ -1,15 +1,15 @@
 """The search for a backend's settings, by successive halving on growing numbers of stars.
 
 After Karnin, Koren & Somekh (2013, ICML 28, 1238) and Jamieson & Talwalkar (2016, AISTATS
-51, 240). scikit-learn has it too (`HalvingRandomSearchCV`), still marked experimental after
-years: it may change in any release. It also thins out the stars that judge, where here only
-training stars are few and every round is judged by all stars, and it cannot keep the
-description's own settings in the race, without which nobody knows what the search gained.
-Only the draw of candidates is scikit-learn's.
+51, 240). It stands on numpy alone: machine-learning libraries are the backends' own affair,
+and what they offer of the kind is experimental, thins out the stars that judge as well as
+those that train, and does not keep the description's own settings in the race, without
+which nobody knows what a search gained.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -260,12 +260,15 @@ def _candidates(
     backend: ColourModel, config: PluginConfig, search: SearchSettings
 ) -> tuple[list[Candidate], int]:
     """Return the settings that compete, the description's first, and how many were refused."""
-    from sklearn.model_selection import ParameterGrid, ParameterSampler  # noqa: PLC0415  (slow)
-
-    over = {key: list(values) for key, values in search.over[backend.name].items()}
-    grid = ParameterGrid(over)
-    if len(grid) > search.candidates:
-        grid = ParameterSampler(over, search.candidates, random_state=search.seed)
+    over = search.over[backend.name]
+    shape = tuple(len(values) for values in over.values())
+    total, rng = math.prod(shape), np.random.default_rng([search.seed, 2])
+    drawn = rng.choice(total, min(total, search.candidates), replace=False)
+    places = np.transpose(np.unravel_index(np.sort(drawn), shape))
+    grid = [
+        {key: values[i] for (key, values), i in zip(over.items(), place, strict=True)}
+        for place in places
+    ]
     described = config.model_dump(mode="json")
     found, refused = [Candidate({}, config)], []
     for values in grid:
@@ -275,7 +278,7 @@ def _candidates(
             refused.append(str(error.errors(include_url=False)[0]["msg"]))
             continue
         if settings != config:
-            found.append(Candidate(dict(values), settings))
+            found.append(Candidate(values, settings))
     if len(refused) == len(grid):
         raise CalibrationError(
             f"colour_model.search.over.{backend.name}: the backend refuses every combination:"
