@@ -235,7 +235,8 @@ class _Rounds:
         """Solve with the present weights and variances; return the system and its solution."""
         self._last = None  # its factor takes as much memory as the next
         weights, sd_mag = self._weights(), self._estimate.sd_mag
-        normal = normal_matrix(self._model, weights, self._order)
+        threads = self._problem.settings.threads
+        normal = normal_matrix(self._model, weights, self._order, threads=threads)
         matrix = sparse.csc_array(normal + prior_matrix(self._model, sd_mag))
         del normal
         factor = Factor(matrix, self._dense)

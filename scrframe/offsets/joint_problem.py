@@ -41,6 +41,11 @@ class JointSettings:
         Of those draws.
     scale, floor_mag : float or None
         Photometric error to start from; by default what repeats say at first sight.
+    noise : NoiseSettings
+    outliers : RobustSettings
+    threads : int
+        Parts of the survey whose normal equations are summed at the same time; the result
+        is the same to the bit for any number.
     """
 
     robust: bool = True
@@ -56,6 +61,7 @@ class JointSettings:
     floor_mag: float | None = None
     noise: NoiseSettings = field(default_factory=NoiseSettings)
     outliers: RobustSettings = field(default_factory=RobustSettings)
+    threads: int = 2
 
 
 @dataclass(frozen=True)

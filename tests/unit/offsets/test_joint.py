@@ -160,6 +160,22 @@ def test_the_same_seed_gives_the_same_bits_and_another_nearly_the_same(case, fit
         assert abs(other.estimate.sd_mag[each.name] - each.sd_mag) < 0.2 * each.err_mag
 
 
+def test_any_number_of_threads_gives_the_same_bits(case, monkeypatch):
+    """The normal equations are summed in many pieces, by the number of threads asked for."""
+    monkeypatch.setattr("scrframe.offsets.normal.CHUNK", 100)
+    asked = []
+
+    def noted(*given, threads):
+        asked.append(threads)
+        return normal_matrix(*given, threads=threads)
+
+    monkeypatch.setattr("scrframe.offsets.joint.normal_matrix", noted)
+    one, three = (fit_joint(case.using(threads=number)) for number in (1, 3))
+    assert set(asked) == {1, 3}
+    np.testing.assert_array_equal(one.estimate.parameters, three.estimate.parameters)
+    assert one.components == three.components
+
+
 def test_rounds_are_told_as_they_come(case):
     told = []
     fit = fit_joint(case.problem, report=told.append)
