@@ -1,6 +1,7 @@
 """Robust weights: exact posteriors, what is off loses its weight, what is clean keeps it."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -165,10 +166,12 @@ def test_one_set_aside_wrongly_gets_its_weight_back():
     rng = np.random.default_rng(3)
     residual = rng.normal(0, 0.02, 40)
     residual[7] = 0.5
-    found = weights_of(residual, np.zeros(40, dtype=int))
+    # Bad ones are anywhere within 1.5 mag: of those, few are as near as the worst of the 39
+    # normal ones, 3.5 sd off.
+    wide = replace(FIXED, span_mag=1.5)
+    found = weights_of(residual, np.zeros(40, dtype=int), settings=wide)
     assert found.detection[7] < 1e-6
-    # The worst of 39 normal ones is some 3 sd off: still rather good than bad.
-    assert np.delete(found.detection, 7).min() > 0.5
+    assert np.delete(found.detection, 7).min() > 0.8
 
 
 # --- many stars ----------------------------------------------------------------------------
