@@ -68,6 +68,34 @@ class Design:
         """Return a term by its name."""
         return next(term for term in self.model.terms if term.name == name)
 
+    def visit_columns(self, term: Term) -> IntArray | None:
+        """Return the term's column of each visit, shape (v,); None if it has none for each.
+
+        Such a term has for each visit a column of its own, with weight 1, and nothing else;
+        columns without data may stand beside them.
+        """
+        return self._columns(term, self.exposures.visit, len(self.exposures.visits))
+
+    def exposure_columns(self, term: Term) -> IntArray | None:
+        """Return the term's column of each exposure, shape (x,); None if it has none for each."""
+        number = len(self.exposures)
+        return self._columns(term, np.arange(number), number)
+
+    def _columns(self, term: Term, key: IntArray, keys: int) -> IntArray | None:
+        block = self.rows(term)
+        if block is None or np.any(np.diff(block.indptr) != 1) or np.any(block.data != 1):
+            return None
+        place = np.full(keys, -1, dtype=np.int64)
+        place[key] = block.indices
+        apart = len(np.unique(place)) == keys
+        return place if apart and np.array_equal(place[key], block.indices) else None
+
+    def rows(self, term: Term) -> sparse.csr_array | None:
+        """Return what a term says of exposures, shape (x, q); None if it varies within them."""
+        if term.last > self.model.by_exposure.shape[1]:
+            return None
+        return sparse.csr_array(self.model.by_exposure[:, term.columns])
+
 
 def build_design(
     levels: Sequence[FittedLevel], table: Detections, star: IntArray, stars: int

@@ -219,7 +219,7 @@ class JointResults:
         A term of one column a visit, or an exposure, has the offsets of the products, in the
         gauge. Others have their own share as the variances split it.
         """
-        fit, model, exposures = self._fit, self._fit.design.model, self._fit.design.exposures
+        fit = self._fit
         term = fit.design.term(name)
         value = fit.estimate.parameters[term.columns].copy()
         error = np.sqrt(self.variances()[term.columns])
@@ -233,12 +233,11 @@ class JointResults:
             error = error**2 - 2 * solved[term.columns][np.arange(term.width), ccd] + own[ccd]
             error = np.sqrt(np.maximum(error, 0))
         elif term in self._shared:
-            block = model.by_exposure[:, term.columns]
-            for key, offset, err in (
-                (exposures.visit, self.exposures.visit_mag, self.exposures.visit_err_mag),
-                (np.arange(len(exposures)), self.exposures.ccd_mag, self.exposures.ccd_err_mag),
+            found = self.exposures
+            for place, offset, err in (
+                (fit.design.visit_columns(term), found.visit_mag, found.visit_err_mag),
+                (fit.design.exposure_columns(term), found.ccd_mag, found.ccd_err_mag),
             ):
-                place = _one_to_one(sparse.csr_array(block), key, len(offset))
                 if place is not None:
                     value[place], error[place] = offset, err
                     break
@@ -277,17 +276,6 @@ class JointResults:
             scatter = np.sqrt(np.maximum(squares, 0) * count / (count - 1))
         scatter[count < 2] = np.nan
         return scatter, count.astype(np.int64)
-
-
-def _one_to_one(block: sparse.csr_array, key: IntArray, width: int) -> IntArray | None:
-    """Return the column of each key if columns and keys are the same groups, else None."""
-    if block.shape[1] != width or np.any(np.diff(block.indptr) != 1) or np.any(block.data != 1):
-        return None
-    place = np.full(width, -1, dtype=np.int64)
-    place[key] = block.indices
-    if np.any(place[key] != block.indices) or len(np.unique(place)) != width:
-        return None
-    return place
 
 
 def _visit_covariance(factor: Factor, rows: GaugeRows) -> tuple[FloatArray, _Cross]:

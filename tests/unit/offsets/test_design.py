@@ -123,3 +123,26 @@ def test_a_survey_without_maps_has_no_columns_by_detection(case):
     order = [row["visit"] for row in levels[0].labels().to_pylist()]
     assert order == names
     np.testing.assert_array_equal(model.values(parameters), expected)
+
+
+def test_terms_with_a_column_for_each_visit_or_exposure_are_known_by_their_columns(case):
+    """Not by their number: one visit fewer has columns that no row points at."""
+    problem = case.problem
+    gone = problem.table["visit"] == problem.table["visit"][0]
+    table, star = problem.table.filter(~gone), problem.star[~gone]
+    design = build_design(problem.levels, table, star, case.model.stars)
+    labels = {level.name: level.labels().to_pylist() for level in problem.levels}
+    found = {
+        name: [None if columns is None else [labels[name][column] for column in columns]
+               for columns in (design.visit_columns(term), design.exposure_columns(term))]
+        for name in (*SHARED, *OWN) for term in [design.term(name)]
+    }  # fmt: skip
+    exposures = design.exposures
+    visits = [{"visit": name} for name in exposures.visits]
+    both = [
+        {"visit": exposures.visits[visit], "ccd": ccd}
+        for visit, ccd in zip(exposures.visit, exposures.ccd, strict=True)
+    ]
+    assert found.pop("visit") == [visits, None]
+    assert found.pop("jitter") == [None, both]
+    assert set(map(tuple, found.values())) == {(None, None)}
