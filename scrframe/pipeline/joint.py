@@ -234,6 +234,15 @@ class JointSettler:
         """The levels as prepared."""
         return self._levels
 
+    @property
+    def needs(self) -> dict[str, tuple[str, ...]]:
+        """The columns that each level reads, by its name."""
+        blocks = self._chosen.survey.offsets.active_levels()
+        return {
+            block.name: descriptor.needs(block.settings)
+            for descriptor, block in zip(self._chosen.levels, blocks, strict=True)
+        }
+
     def _visit_medians(self, delta: FloatArray) -> FloatArray:
         medians = [np.median(delta[self._codes == code]) for code in range(len(self._visit_mag))]
         return np.asarray(medians)[self._codes]
@@ -277,15 +286,8 @@ class JointSettler:
                 "star_dec": sample.of_star("ref_dec"),
             }
         )
-        return derive(table, "detection", self._needed())
-
-    def _needed(self) -> set[str]:
-        blocks = self._chosen.survey.offsets.active_levels()
-        return {
-            name
-            for descriptor, block in zip(self._chosen.levels, blocks, strict=True)
-            for name in descriptor.needs(block.settings)
-        }
+        needed = {name for columns in self.needs.values() for name in columns}
+        return derive(table, "detection", needed)
 
     def _problem(
         self, table: Detections, delta: FloatArray, error: FloatArray, colour0_mag: FloatArray

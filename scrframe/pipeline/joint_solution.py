@@ -9,18 +9,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scrframe.offsets.fallback import CcdParts, SolvedExposures, complete_exposures
+from scrframe.offsets.fallback import SolvedExposures, complete_exposures
 from scrframe.offsets.joint import JointFit
 from scrframe.offsets.kin import KnownVisits
-from scrframe.offsets.model import IntArray
 from scrframe.offsets.normal import star_means
 from scrframe.offsets.results import JointResults
+from scrframe.pipeline.ccd_parts import ccd_parts, visit_spread
 from scrframe.pipeline.chosen import Chosen
 from scrframe.pipeline.detections import VisitSeen
 from scrframe.pipeline.joint import JointSettler
 from scrframe.pipeline.systematics import Shifts
 from scrframe.tables import (
-    Detections,
     ExposureTable,
     FittedLevel,
     MatchedStars,
@@ -49,7 +48,7 @@ def known_visits(visits: Sequence[VisitSeen]) -> KnownVisits:
 def exposure_table(
     fit: JointFit,
     results: JointResults,
-    levels: Sequence[FittedLevel],
+    settler: JointSettler,
     visits: Sequence[VisitSeen],
 ) -> ExposureTable:
     """Return the offsets of all known visits on all known detectors."""
@@ -59,7 +58,6 @@ def exposure_table(
     visit = np.array([row[name] for name in exposures.visits], dtype=np.int64)
     visit_mag, visit_err = (np.full(len(known.name), np.nan) for _ in range(2))
     visit_mag[visit], visit_err[visit] = solved.visit_mag, solved.visit_err_mag
-    ccds = _ccd_parts(fit, results, levels, visits)
     return complete_exposures(
         known,
         visit_mag,
@@ -71,72 +69,9 @@ def exposure_table(
             solved.err_mag,
             solved.count,
         ),
-        ccds,
-        _sd_of_visits(fit),
+        ccd_parts(fit, results, settler.levels, settler.needs, visits),
+        visit_spread(fit),
     )
-
-
-def _sd_of_visits(fit: JointFit) -> float:
-    """Return the spread of exposures' terms with as few columns as there are visits."""
-    number = len(fit.design.exposures.visits)
-    terms = [term for term in fit.design.model.terms if term.role == "correction"]
-    found = [fit.estimate.sd_mag[term.name] for term in terms if term.width == number]
-    return max(found, default=0.0)
-
-
-def _ccd_parts(
-    fit: JointFit,
-    results: JointResults,
-    levels: Sequence[FittedLevel],
-    visits: Sequence[VisitSeen],
-) -> CcdParts:
-    """Return what each detector adds to each visit, from the terms that it has in any visit."""
-    design = fit.design
-    ccd = np.unique([number for visit in visits for number in visit.ccds])
-    grid = _grid(visits, ccd)
-    total, squares = np.zeros(len(grid)), np.zeros(len(grid))
-    jitter = 0.0
-    variance = results.variances()
-    split = design.model.by_exposure.shape[1]
-    exposures = len(design.exposures)
-    for level in levels:
-        term = design.term(level.name)
-        if term.role != "correction" or term.last > split:
-            continue
-        if term.width == len(design.exposures.visits):
-            continue  # the visit's own part
-        if term.width == exposures:
-            jitter = float(np.hypot(jitter, fit.estimate.sd_mag[level.name]))
-            continue
-        weights = level.design(grid).weights
-        total += weights @ fit.estimate.parameters[term.columns]
-        squares += abs(weights) @ variance[term.columns]
-    shape = len(visits), len(ccd)
-    parts = total.reshape(shape) + _map_shift(results, design.exposures.ccd, ccd)
-    parts -= parts.mean(axis=1, keepdims=True)
-    return CcdParts(ccd, parts, np.sqrt(squares.reshape(shape)), jitter)
-
-
-def _map_shift(results: JointResults, solved: IntArray, ccd: IntArray) -> FloatArray:
-    """Return the mean of the maps by detector, shape (c,); 0 where none is solved."""
-    shift = np.zeros(len(ccd))
-    shift[np.searchsorted(ccd, np.unique(solved))] = results.gauged.map_shift_mag
-    return shift
-
-
-def _grid(visits: Sequence[VisitSeen], ccd: IntArray) -> Detections:
-    """Return one made-up detection in each detector of each visit."""
-    count = len(visits) * len(ccd)
-    each = {
-        "visit": np.repeat([visit.key for visit in visits], len(ccd)),
-        "field": np.repeat([visit.field for visit in visits], len(ccd)),
-        "mjd": np.repeat([visit.mjd for visit in visits], len(ccd)),
-        "ccd": np.tile(ccd, len(visits)),
-    }
-    blank = {name: np.zeros(count) for name in ("ra", "dec", "x", "y", "mag", "mag_err")}
-    labels = {name: np.repeat("-", count) for name in ("band", "file")}
-    numbers = {name: np.zeros(count, dtype=np.int64) for name in ("extension", "row")}
-    return Detections.from_columns({**each, **labels, **numbers, **blank})
 
 
 def with_systematics(table: ExposureTable, fit: JointFit, shifts: Shifts) -> ExposureTable:
