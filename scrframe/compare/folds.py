@@ -7,8 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from scrframe.compare.cells import part
+from scrframe.errors import CalibrationError
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+
+#: Sky cells of a fold, where stars suffice: enough cells for a bootstrap, each wide enough that
+#: most of its stars are far from a training star.
+CELLS_PER_FOLD = 10
+#: Stars a cell should hold.
+STARS_PER_CELL = 20
 
 
 @dataclass(frozen=True)
@@ -35,7 +44,9 @@ def random_folds(stars: int, folds: int, seed: int) -> IntArray:
     CalibrationError
         If there are fewer than two folds, or fewer stars than folds.
     """
-    raise NotImplementedError
+    _check(stars, folds)
+    order = np.random.default_rng(seed).permutation(stars)
+    return np.asarray(order % folds, dtype=np.int64)
 
 
 def blocked_folds(ra_deg: FloatArray, dec_deg: FloatArray, folds: int, seed: int) -> Blocks:
@@ -54,4 +65,24 @@ def blocked_folds(ra_deg: FloatArray, dec_deg: FloatArray, folds: int, seed: int
     CalibrationError
         If there are fewer than two folds, or fewer stars than folds.
     """
-    raise NotImplementedError
+    _check(len(ra_deg), folds)
+    per_fold = np.clip(len(ra_deg) // (folds * STARS_PER_CELL), 1, CELLS_PER_FOLD)
+    cells = folds * int(per_fold)
+    block = part(_directions(ra_deg, dec_deg), cells)
+    return Blocks(block, random_folds(cells, folds, seed)[block])
+
+
+def _directions(ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray:
+    """Return unit vectors, shape (n, 3): no seam at 0 h, no crowding at the poles."""
+    ra, dec = np.radians(ra_deg), np.radians(dec_deg)
+    return np.column_stack([np.cos(ra) * np.cos(dec), np.sin(ra) * np.cos(dec), np.sin(dec)])
+
+
+def _check(stars: int, folds: int) -> None:
+    if folds < 2:
+        raise CalibrationError(f"{folds} folds hold nothing out; ask for 2 or more")
+    if stars < folds:
+        raise CalibrationError(
+            f"{stars} control stars cannot be in {folds} folds; ask for fewer folds, or loosen "
+            "the cuts of the control stars"
+        )

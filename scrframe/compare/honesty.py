@@ -1,7 +1,8 @@
 """What a colour model may not do; each check returns a sentence that names the fault, or None.
 
 A backend must give one finite number a row, forget a training when it begins the next, hold out
-a row's own label where it says so, and do the same twice.
+a row's own label where it says so, and do the same twice. Noise that the checks add to labels is
+independent of all else, so an honest backend fails by chance once in millions of checks.
 """
 
 from __future__ import annotations
@@ -14,6 +15,15 @@ import numpy.typing as npt
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 Features: TypeAlias = npt.NDArray[np.floating]
+
+#: Standard deviations beyond which a response is no chance.
+SURE = 5.0
+#: Share of rows whose labels carry the canary, and its size in standard deviations of labels.
+CANARY_SHARE, CANARY_SIZE = 0.25, 3.0
+#: Change of features, in their standard deviations, that makes rows new to a backend.
+FRESH = 1e-3
+#: Independent sets of signs added to labels, so that a small response shows.
+SIGN_SETS = 20
 
 
 class LinearRows(Protocol):
@@ -42,31 +52,112 @@ Fit: TypeAlias = Callable[[Features, FloatArray], Model]
 
 def check_output(predicted: Any, rows: int) -> str | None:
     """Say what is wrong with predictions: not numbers, of a wrong shape, not finite, constant."""
-    raise NotImplementedError
+    values = np.asarray(predicted)
+    if values.dtype.kind not in "fiu":
+        return f"predicts no numbers (dtype {values.dtype})"
+    if values.shape != (rows,):
+        return f"predicts an array of shape {values.shape} for {rows} stars; expected ({rows},)"
+    bad = int(np.count_nonzero(~np.isfinite(values)))
+    if bad:
+        return f"predicts values that are not finite for {bad} of {rows} stars"
+    if rows > 1 and np.all(values == values[0]):
+        return f"predicts the same value, {values[0]:.4g}, for all {rows} stars"
+    return None
 
 
 def check_memory(fit: Fit, features: Features, colour: FloatArray, seed: int) -> str | None:
     """Say whether a backend remembers rows from one training to the next.
 
-    Two trainings; see the module's notes on the canary.
+    Some rows get noise on their labels in a first training and are left out of a second, whose
+    predictions of these rows must not follow the noise. The features are changed a little, so
+    that no row is known from a training before the check.
+
+    Parameters
+    ----------
+    fit : callable (features, colour) -> Model
+    features : ndarray, shape (n, m)
+    colour : ndarray, shape (n,)
+        Some hundred rows suffice; the response that shows falls with their root.
+    seed : int
     """
-    raise NotImplementedError
+    rng = np.random.default_rng(seed)
+    shift = FRESH * features.std(axis=0) * rng.standard_normal(features.shape)
+    fresh = (features + shift).astype(features.dtype)
+    chosen = np.zeros(len(colour), dtype=bool)
+    chosen[rng.permutation(len(colour))[: max(2, int(CANARY_SHARE * len(colour)))]] = True
+    noise = rng.standard_normal(np.count_nonzero(chosen))
+    marked = colour.copy()
+    marked[chosen] += CANARY_SIZE * colour.std() * noise
+    fit(fresh, marked)
+    predicted = fit(fresh[~chosen], colour[~chosen]).predict(fresh[chosen])
+    fault = check_output(predicted, len(noise))
+    if fault is not None:
+        return fault
+    left = predicted - colour[chosen]
+    left = left - left.mean()
+    # With the residuals as they are, the sum is normal whatever their distribution.
+    size = float(np.linalg.norm(left))
+    sigma = float(noise @ left) / size if size > 0 else 0.0
+    if sigma <= SURE:
+        return None
+    return (
+        "remembers rows from one training to the next: predictions of stars that were left out "
+        f"follow noise on their labels in an earlier training ({sigma:.0f} sigma)"
+    )
 
 
 def check_held_out(model: Model, features: Features, colour: FloatArray, seed: int) -> str | None:
     """Say whether the held-out predictions of training rows know these rows' own labels.
 
+    Random signs are added to all labels; a held-out prediction may follow those of other rows,
+    never its own.
+
     Parameters
     ----------
     model : Model
         Trained on `features` and `colour`. One that has no smoother is not at fault.
+    features : ndarray, shape (n, m)
+    colour : ndarray, shape (n,)
+    seed : int
     """
-    raise NotImplementedError
+    smoother = model.smoother(features)
+    if smoother is None:
+        return None
+    before = smoother.held_out(colour)
+    fault = check_output(before, len(colour))
+    if fault is not None:
+        return f"{fault}, of training stars held out"
+    rng = np.random.default_rng(seed)
+    step = float(colour.std())
+    own = square = 0.0
+    for _ in range(SIGN_SETS):
+        sign = rng.choice([-1.0, 1.0], size=len(colour))
+        change = (smoother.held_out(colour + step * sign) - before) / step
+        own += float(sign @ change)
+        square += float(change @ change)
+    # Twice, for the responses of two rows to each other may be the same number.
+    sigma = own / np.sqrt(2 * square) if square > 0 else 0.0
+    if sigma <= SURE:
+        return None
+    return (
+        "held-out predictions of training stars know these stars' own labels: they follow "
+        f"changes of them by {own / (SIGN_SETS * len(colour)):.2g} of the change "
+        f"({sigma:.0f} sigma)"
+    )
 
 
 def check_repeatable(fit: Fit, features: Features, colour: FloatArray) -> str | None:
     """Say whether two trainings on the same rows predict other bits."""
-    raise NotImplementedError
+    first, second = (np.asarray(fit(features, colour).predict(features)) for _ in range(2))
+    if first.dtype == second.dtype and first.tobytes() == second.tobytes():
+        return None
+    if first.shape != second.shape:
+        return "predicts arrays of other shapes when trained twice with the same seed"
+    most = float(np.max(np.abs(first - second)))
+    return (
+        "does not repeat itself: trained twice with the same seed, predictions differ by up to "
+        f"{most:.2g} mag"
+    )
 
 
 def check_skill(residual: FloatArray, observed: FloatArray) -> str | None:
@@ -76,5 +167,12 @@ def check_skill(residual: FloatArray, observed: FloatArray) -> str | None:
     ----------
     residual : ndarray, shape (n,) or (seeds, n)
         Held-out predictions less `observed`, shape (n,).
+    observed : ndarray, shape (n,)
     """
-    raise NotImplementedError
+    rms, spread = float(np.sqrt(np.mean(residual**2))), float(observed.std())
+    if rms < spread:
+        return None
+    return (
+        f"predicts no better than the mean colour: rms residual {rms:.3f} mag, standard "
+        f"deviation of the colours {spread:.3f} mag"
+    )

@@ -40,11 +40,17 @@ def from_plain(kind: Any, value: Any) -> Any:
         type, of which dataclasses may be nested to any depth.
     value : plain JSON value
     """
-    origin, inner = get_origin(kind), get_args(kind)
     if is_dataclass(kind) and isinstance(kind, type):
         kinds = _kinds(kind)
         known = {field.name for field in fields(kind)} & set(value)
         return kind(**{name: from_plain(kinds[name], value[name]) for name in sorted(known)})
+    if kind is float:
+        return math.nan if value is None else float(value)
+    return _from_generic(kind, value)
+
+
+def _from_generic(kind: Any, value: Any) -> Any:
+    origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         (sole,) = (one for one in inner if one is not NoneType)
         return None if value is None else from_plain(sole, value)
@@ -54,8 +60,6 @@ def from_plain(kind: Any, value: Any) -> Any:
         return {key: from_plain(inner[1], item) for key, item in value.items()}
     if origin is np.ndarray:
         return _array(kind, value)
-    if kind is float:
-        return math.nan if value is None else float(value)
     return value
 
 

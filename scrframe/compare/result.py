@@ -183,9 +183,9 @@ class Comparison:
         A figure that a backend lacks is NaN, a count 0, a text empty. `rank` is the number of
         the backend's group in the ranking, from 1; 0 for a backend with a fault.
         """
-        found = [{"rank": self._rank(one.name), **one.row()} for one in self.backends]
+        found: list[Row] = [{"rank": self._rank(one.name), **one.row()} for one in self.backends]
         kinds = {key: type(value) for row in found for key, value in row.items()}
-        empty = {str: "", int: 0, float: float("nan")}
+        empty: dict[type, str | int | float] = {str: "", int: 0, float: float("nan")}
         return [{key: row.get(key, empty[kind]) for key, kind in kinds.items()} for row in found]
 
     def _rank(self, name: str) -> int:

@@ -96,12 +96,14 @@ class Trend:
     def rms_mag(self) -> float:
         """Root mean square of the bin means less what their errors alone give, >= 0."""
         excess = self.mean_mag**2 - self.err_mag**2
+        excess = excess[np.isfinite(excess)]
         return float(np.sqrt(max(0.0, excess.mean()))) if excess.size else float("nan")
 
     @property
     def largest_sigma(self) -> float:
         """Largest mean over its error; of 12 bins without a trend, above 2.9 in 1 of 20."""
         sigma = np.abs(self.mean_mag) / self.err_mag
+        sigma = sigma[np.isfinite(sigma)]
         return float(sigma.max()) if sigma.size else float("nan")
 
 
@@ -126,5 +128,56 @@ def binned(
     block : ndarray of int64, shape (n,), or None
         Sky cell of each star. Errors then follow from the scatter between cells, since
         residuals of neighbours are alike; without it, from the scatter between stars.
+
+    Returns
+    -------
+    Trend
+        Without bins where no star is left; the error of a bin of one star is NaN.
     """
-    raise NotImplementedError
+    residual, value = _star_means(residual_mag), _star_means(value)
+    good = np.isfinite(residual) & np.isfinite(value)
+    residual, value = residual[good], value[good]
+    if not residual.size:
+        none = np.empty(0)
+        return Trend(variable, none, none, none, np.empty(0, dtype=np.int64))
+    edges = np.unique(np.quantile(value, np.arange(1, bins) / bins))
+    _, index = np.unique(np.searchsorted(edges, value, side="left"), return_inverse=True)
+    count = np.bincount(index)
+    mean = np.bincount(index, residual) / count
+    centre = np.array([np.median(value[index == one]) for one in range(len(count))])
+    left = residual - mean[index]
+    if block is None:
+        err = _scatter_error(left, index, np.arange(len(left)), count)
+    else:
+        err = _scatter_error(left, index, np.asarray(block)[good], count)
+    return Trend(variable, centre, mean, err, count.astype(np.int64))
+
+
+def _star_means(values: FloatArray) -> FloatArray:
+    """Return the mean over seeds, shape (n,), of shape (n,) or (seeds, n)."""
+    return np.asarray(np.atleast_2d(values).mean(axis=0), dtype=np.float64)
+
+
+def _scatter_error(
+    left: FloatArray, index: IntArray, group: IntArray, count: npt.NDArray[np.int_]
+) -> FloatArray:
+    """Return the errors of bin means from the scatter between groups, shape (bins,).
+
+    The linear form of a bootstrap of whole groups, exact without draws (Cameron & Miller 2015,
+    Sect. II). A bin that lies in one group has no such scatter: its error is that of
+    independent stars.
+
+    Parameters
+    ----------
+    left : ndarray, shape (n,)
+        Residuals less the mean of their bin.
+    index, group : ndarray, shape (n,)
+    count : ndarray, shape (bins,)
+    """
+    both, place = np.unique(np.column_stack([index, group]), axis=0, return_inverse=True)
+    sums = np.bincount(place.ravel(), left)
+    groups = np.bincount(both[:, 0])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        grouped = np.bincount(both[:, 0], sums**2) * groups / (groups - 1)
+        single = np.bincount(index, left**2) * count / (count - 1)
+    return np.asarray(np.sqrt(np.where(groups > 1, grouped, single)) / count)

@@ -27,6 +27,7 @@ ROOMS: dict[str, set[str]] = {
     "config": {"plugin", "tables", "units", "errors"},
     "scr": {"tables", "errors"},
     "offsets": {"tables", "errors"},
+    "compare": {"tables", "errors"},
     "spectra": {"tables", "errors"},
     "builtin": {"plugin", "tables", "units", "errors", "spectra"},
     "simulate": {"config", "plugin", "tables", "units", "errors", "spectra"},
@@ -36,10 +37,10 @@ ROOMS: dict[str, set[str]] = {
 #: The only room that may import every other.
 KNOWS_ALL = "pipeline"
 #: The method is arithmetic: these and Python's own library.
-METHOD = ("scr", "offsets")
+METHOD = ("scr", "offsets", "compare")
 METHOD_LIBRARIES = {"numpy", "scipy"}
 #: Rooms that must work for any survey, telescope and backend.
-GENERAL = ("scr", "offsets", "config", "tables", "pipeline")
+GENERAL = ("scr", "offsets", "compare", "config", "tables", "pipeline")
 #: Surveys, telescopes, cameras, pipelines and backends. Gaia stands in the vocabulary of
 #: columns, and its spectra in what simulated data say of themselves.
 NAMES = {
