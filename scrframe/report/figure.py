@@ -31,7 +31,7 @@ class FigureProduct:
     Attributes
     ----------
     name : str
-        Stem of its files and its anchor on a page: lower case, digits, "-" and "_".
+        Stem of its files, and on a page the end of its anchor: lower case, digits, "-" and "_".
     title, caption : str
         The caption says what is drawn, with units, and how to read it.
     alt : str

@@ -184,7 +184,7 @@ def render(page: Page) -> str:
         If two sections or figures share an anchor.
     """
     anchors = [section.anchor for section in page.sections]
-    anchors += [figure.name for figure in page.figures()]
+    anchors += [f"figure-{figure.name}" for figure in page.figures()]
     twice = sorted({anchor for anchor in anchors if anchors.count(anchor) > 1})
     if twice:
         raise ValueError(f"page {page.title!r} has anchors twice: {', '.join(twice)}")
