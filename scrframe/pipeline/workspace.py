@@ -44,8 +44,16 @@ class Workspace:
     made: tuple[Path, ...] = ()
 
     @classmethod
-    def open(cls, out: Path, key: str) -> Workspace:
+    def open(cls, out: Path, key: str, mark: str = RUN_MARK) -> Workspace:
         """Open a workspace; the work of another description or other data is dropped.
+
+        Parameters
+        ----------
+        out : Path
+        key : str
+            What identifies the work.
+        mark : str
+            A directory that holds this file may be replaced.
 
         Raises
         ------
@@ -53,19 +61,19 @@ class Workspace:
             If `out` is something that a run must not replace, or another run works there.
         """
         out = out.absolute()
-        if out.exists() and not _replaceable(out):
+        if out.exists() and not _replaceable(out, mark):
             raise ConfigError(
                 f"{out}: exists and is no earlier run; choose another --out or remove it"
             )
         space = cls(out, partial_run(out), missing_folders(out.parent))
         space._refuse_company()
-        mark = space.root / "key"
-        if space.root.exists() and (not mark.exists() or mark.read_text() != key):
+        known = space.root / "key"
+        if space.root.exists() and (not known.exists() or known.read_text() != key):
             shutil.rmtree(space.root)
         with writable(out):
             space.run.mkdir(parents=True, exist_ok=True)
             (space.root / "work").mkdir(exist_ok=True)
-            write_text(mark, key)
+            write_text(known, key)
             write_text(space.root / OWNER, str(os.getpid()))
         return space
 
@@ -133,8 +141,8 @@ def partial_run(out: Path) -> Path:
     return out.parent / f".{out.name}.partial"
 
 
-def _replaceable(out: Path) -> bool:
-    return out.is_dir() and ((out / RUN_MARK).exists() or not any(out.iterdir()))
+def _replaceable(out: Path, mark: str) -> bool:
+    return out.is_dir() and ((out / mark).exists() or not any(out.iterdir()))
 
 
 def write_text(path: Path, text: str) -> None:

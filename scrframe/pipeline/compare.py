@@ -1,0 +1,436 @@
+"""The comparison of colour models: one sample, one set of labels and folds, every backend."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from scrframe.compare.folds import Blocks, blocked_folds, random_folds
+from scrframe.compare.result import BackendResult, Comparison, Costs
+from scrframe.config import SurveyDescription, resolve_data_root
+from scrframe.errors import CalibrationError, ConfigError, ScrframeError
+from scrframe.pipeline.build import SampleBuilder
+from scrframe.pipeline.chosen import Chosen, Inputs, choose, find_inputs
+from scrframe.pipeline.compare_backend import Folds, Judged, Lesson, judge, one_line, trainings
+from scrframe.pipeline.compare_files import (
+    COMPARISON,
+    costs_of,
+    keep_judged,
+    kept_judged,
+    write_comparison,
+    write_costs,
+)
+from scrframe.pipeline.compare_offsets import (
+    LevelErrors,
+    differences,
+    errors_by_pairs,
+    errors_by_truth,
+    offset_finder,
+)
+from scrframe.pipeline.compare_scores import (
+    ControlStars,
+    against,
+    all_seeds,
+    control_columns,
+    figures,
+    first_errors,
+    offset_errors,
+    ranked,
+)
+from scrframe.pipeline.compare_truth import find_pairs, true_offsets
+from scrframe.pipeline.executor import open_executor
+from scrframe.pipeline.monitor import StepMonitor
+from scrframe.pipeline.observer import Observer
+from scrframe.pipeline.provenance import versions, work_key
+from scrframe.pipeline.run import default_workers
+from scrframe.pipeline.sample_survey import data_note, ensure_sample, note_for
+from scrframe.pipeline.search import search_folds, search_settings
+from scrframe.pipeline.solve import FittedModel, fit_model, trend_settings
+from scrframe.pipeline.summary import Story
+from scrframe.pipeline.workspace import Workspace, write_text
+from scrframe.plugin import ColourModel, PluginConfig, Registry, load_registry
+from scrframe.report.compare_data import ResidualTable
+from scrframe.report.compare_page import write_comparison_page
+from scrframe.tables import MatchedStars
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Seeds of random folds, at most: they only show what fields alike would; blocked folds judge.
+RANDOM_SEEDS = 1
+
+
+@dataclass(frozen=True)
+class ComparisonRun:
+    """A finished comparison.
+
+    Attributes
+    ----------
+    path : Path
+        Its directory.
+    comparison : Comparison
+        The content of ``comparison.json``.
+    costs : tuple of Costs
+        Of the backends without fault.
+    """
+
+    path: Path
+    comparison: Comparison
+    costs: tuple[Costs, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Who is compared, and how often.
+
+    Attributes
+    ----------
+    backends : tuple of ColourModel
+        The description's own first.
+    folds, seeds : int
+    """
+
+    backends: tuple[ColourModel, ...]
+    folds: int
+    seeds: int
+
+
+def default_out(survey: SurveyDescription) -> Path:
+    """Return where a comparison goes if nothing else is said."""
+    return Path("runs") / f"{survey.name}_comparison"
+
+
+def compare_backends(
+    survey: SurveyDescription,
+    *,
+    data: str | Path | None = None,
+    backends: Sequence[str] | None = None,
+    folds: int = 5,
+    seeds: int = 3,
+    out: str | Path | None = None,
+    workers: int | None = None,
+    observer: Observer | None = None,
+    registry: Registry | None = None,
+) -> ComparisonRun:
+    """Compare colour models on the same stars, labels, features and folds.
+
+    The sample is built and fitted once, with the description's own colour model; its labels
+    then train every backend. A backend that fails or cheats is named, and stops no other.
+
+    Parameters
+    ----------
+    survey : SurveyDescription
+        From `scrframe.load_survey`; its ``colour_model.kind`` is the reference.
+    data : path, optional
+        Data root; by default the description's. ``sample`` is the built-in sample survey.
+    backends : sequence of str, optional
+        Colour models besides the reference; by default all that are installed.
+    folds, seeds : int
+        Number of folds, and of their assignments to sky cells.
+    out : path, optional
+        By default ``runs/<survey>_comparison``. An earlier comparison is replaced.
+    workers : int, optional
+        Number of processes and threads; by default as many as there are processors.
+    observer : Observer, optional
+        Is told of progress.
+    registry : Registry, optional
+        Plugins; by default all that are installed.
+
+    Returns
+    -------
+    ComparisonRun
+
+    Raises
+    ------
+    ConfigError
+        If folds or seeds are too few, or no backend is named.
+    PluginError
+        If a backend that is named is not installed.
+    ScrframeError
+        If the description or the data do not allow it, or every backend fails. Nothing is
+        left behind; only an interrupted comparison leaves the backends that are done, beside
+        its output, and goes on from them.
+    """
+    observer, registry = observer or Observer(), registry or load_registry()
+    if data is not None:
+        survey = survey.with_data_root(str(data))
+    chosen = choose(survey, registry)
+    plan = _plan(chosen, backends, folds, seeds)
+    workers, monitor = workers or default_workers(), StepMonitor()
+    for broken in registry.broken:
+        observer.warning(f"plugin {broken.provider.plugin!r} is broken: {broken.reason}")
+    path = resolve_data_root(survey).path
+    label = "sample" if path is None else str(path)
+    note = note_for(survey.band) if path is None else data_note(path)
+    observer.message(Story(survey, label, note, monitor).headline())
+    root = ensure_sample(chosen, observer) if path is None else path
+    inputs = find_inputs(chosen, root)
+    target = Path(out) if out is not None else default_out(survey)
+    space = Workspace.open(target, work_key(survey.digest(), inputs.all()), COMPARISON)
+    try:
+        with open_executor(workers) as executor:
+            return _Comparing(chosen, plan, inputs, space, observer, workers, note).run(
+                executor, monitor
+            )
+    except ScrframeError as error:
+        space.discard()
+        raise type(error)(f"{error} (in the step: {monitor.current})") from None
+    except Exception:
+        space.discard()
+        raise
+
+
+def _plan(chosen: Chosen, names: Sequence[str] | None, folds: int, seeds: int) -> Plan:
+    if folds < 2 or seeds < 1:
+        raise ConfigError("a comparison needs 2 folds or more, and 1 seed or more")
+    if names is not None and not names:
+        raise ConfigError("--backends names no colour model")
+    registry, own = chosen.registry, chosen.backend.name
+    wanted = registry.names(ColourModel) if names is None else names
+    # The reference takes part in any case: the others are measured against it.
+    order = dict.fromkeys([own, *wanted])
+    return Plan(tuple(registry.get(ColourModel, name) for name in order), folds, seeds)
+
+
+class _Comparing:
+    """One comparison; each method is a step."""
+
+    def __init__(
+        self,
+        chosen: Chosen,
+        plan: Plan,
+        inputs: Inputs,
+        space: Workspace,
+        observer: Observer,
+        workers: int,
+        note: str,
+    ) -> None:
+        self._chosen, self._plan, self._inputs, self._space = chosen, plan, inputs, space
+        self._observer, self._workers, self._note = observer, workers, note
+        self._searched: dict[str, dict[str, Any]] = {}
+        self._settings: dict[str, PluginConfig] = {}
+
+    def run(self, executor: Executor, monitor: StepMonitor) -> ComparisonRun:
+        chosen = self._chosen
+        sample = SampleBuilder(
+            chosen, self._inputs, executor, self._space, monitor, self._observer
+        ).build()
+        with monitor.step("colour model and law"):
+            fitted = _fitted(chosen, sample, self._workers, self._observer)
+        lesson, stars = self._lesson(sample, fitted)
+        with monitor.step("compare backends"):
+            judged = self._judge_all(lesson)
+        good = {name: each for name, each in judged.items() if each.fault is None}
+        if not good:
+            faults = "; ".join(f"{name}: {each.fault}" for name, each in judged.items())
+            raise CalibrationError(f"no colour model can be used: {faults}")
+        with monitor.step("offsets"):
+            errors = self._offset_errors(sample, fitted, good)
+        with monitor.step("figures"):
+            comparison = self._summed_up(judged, good, lesson, stars, errors)
+        with monitor.step("write products"):
+            costs = self._write(comparison, good, lesson, stars)
+        self._space.finish()
+        return ComparisonRun(self._space.out, comparison, costs)
+
+    def _lesson(self, sample: MatchedStars, fitted: FittedModel) -> tuple[Lesson, ControlStars]:
+        """Return what all backends learn from, with folds from the seed alone."""
+        label, seed = fitted.model.label_mag, self._chosen.survey.colour_model.seed
+        control = np.flatnonzero(np.isfinite(label))
+        columns = control_columns(sample, control)
+        number, seeds = self._plan.folds, range(self._plan.seeds)
+        blocks: list[Blocks] = [
+            blocked_folds(columns["ra"], columns["dec"], number, seed + k) for k in seeds
+        ]
+        random = [
+            Folds("random", k, random_folds(len(control), number, seed + k))
+            for k in seeds[:RANDOM_SEEDS]
+        ]
+        blocked = [Folds("blocked", k, each.fold) for k, each in enumerate(blocks)]
+        lesson = Lesson(
+            sample.features, control, label[control], (*random, *blocked),
+            trend_settings(self._chosen), seed, self._workers,
+        )  # fmt: skip
+        return lesson, ControlStars(columns, blocks[0].block)
+
+    def _judge_all(self, lesson: Lesson) -> dict[str, Judged]:
+        found = {}
+        total = trainings(lesson) * len(self._plan.backends)
+        with self._observer.step("Comparing colour models", total) as done:
+            for backend in self._plan.backends:
+                found[backend.name] = self._judged(backend, lesson, done)
+        return found
+
+    def _judged(self, backend: ColourModel, lesson: Lesson, done: Any) -> Judged:
+        """Put one backend to the test, or take up what was found before an interruption."""
+        try:
+            settings = self._settings_of(backend, lesson)
+        except (ScrframeError, ValidationError) as error:
+            done(trainings(lesson))
+            return self._told(backend.name, Judged(fault=f"settings: {one_line(error)}"))
+        self._settings[backend.name] = settings
+        path = self._space.target("backends", self._key(backend, settings))
+        judged = kept_judged(path)
+        if judged is None:
+            judged = judge(backend, settings, lesson, done)
+            keep_judged(path, judged)
+        else:
+            done(trainings(lesson))
+        return self._told(backend.name, judged)
+
+    def _told(self, name: str, judged: Judged) -> Judged:
+        if judged.fault is None:
+            self._observer.message(f"  {name}: done")
+        else:
+            self._observer.warning(f"{name}: {judged.fault}")
+        return judged
+
+    def _settings_of(self, backend: ColourModel, lesson: Lesson) -> PluginConfig:
+        """Return the description's settings of a backend, or those that a search finds."""
+        block = self._chosen.survey.colour_model
+        settings = block.plugins.get(backend.name) or backend.config()
+        if block.search is None:
+            return settings
+        settings, record = search_settings(
+            backend, settings, block.search, lesson.features[lesson.control],
+            lesson.colour_mag, search_folds(len(lesson.control), block.search),
+            lesson.seed, self._workers, lesson.trend,
+        )  # fmt: skip
+        if record:
+            self._searched[backend.name] = record
+        return settings
+
+    def _key(self, backend: ColourModel, settings: PluginConfig) -> str:
+        provider = self._chosen.registry.provider(ColourModel, backend.name)
+        content = [
+            backend.name, backend.version, provider.distribution, provider.module,
+            settings.model_dump(mode="json"), self._plan.folds, self._plan.seeds,
+        ]  # fmt: skip
+        return json.dumps(content, sort_keys=True)
+
+    def _offset_errors(
+        self, sample: MatchedStars, fitted: FittedModel, good: Mapping[str, Judged]
+    ) -> dict[str, dict[str, LevelErrors]]:
+        """Return errors of the offsets by backend and level."""
+        finder = offset_finder(self._chosen, sample, fitted)
+        truth = true_offsets(self._inputs.root, sample.detections)
+        pairs = find_pairs(sample, finder.held_out)
+        self._has_truth = truth is not None
+        found: dict[str, dict[str, LevelErrors]] = {}
+        with self._observer.step("Offsets of each colour model", len(good)) as done:
+            for name, judged in good.items():
+                assert judged.colour_mag is not None
+                delta = differences(self._chosen, fitted, judged.colour_mag)
+                parameters = finder.parameters(delta)
+                by_truth = {} if truth is None else errors_by_truth(finder, parameters, truth)
+                by_pairs = errors_by_pairs(
+                    finder.everywhere(parameters), sample.detections["mag"], pairs
+                )
+                found[name] = by_truth | by_pairs
+                done(1)
+        return found
+
+    def _summed_up(
+        self,
+        judged: Mapping[str, Judged],
+        good: Mapping[str, Judged],
+        lesson: Lesson,
+        stars: ControlStars,
+        errors: Mapping[str, Mapping[str, LevelErrors]],
+    ) -> Comparison:
+        survey, reference = self._chosen.survey, self._chosen.backend.name
+        results = []
+        for backend in self._plan.backends:
+            name, this = backend.name, judged[backend.name]
+            settings = self._settings.get(name)
+            result = BackendResult(
+                name, backend.summary, backend.version,
+                {} if settings is None else settings.model_dump(mode="json"),
+                self._searched.get(name), this.fault, this.notes,
+            )  # fmt: skip
+            if name in good:
+                result = replace(
+                    result,
+                    folds=figures(this, lesson, stars),
+                    offsets=offset_errors(errors[name]),
+                )
+            if name in good and reference in good and name != reference:
+                result = replace(
+                    result,
+                    against_reference=against(
+                        this, good[reference], lesson, stars,
+                        (errors[name], errors[reference]), lesson.seed,
+                    ),
+                )  # fmt: skip
+            results.append(result)
+        groups, pairs = ranked(good, lesson, stars, lesson.seed)
+        return Comparison(
+            survey.name, survey.band, reference, tuple(range(self._plan.seeds)),
+            self._plan.folds, len(lesson.control), self._has_truth, self._note,
+            tuple(results), groups, pairs,
+        )  # fmt: skip
+
+    def _write(
+        self,
+        comparison: Comparison,
+        good: Mapping[str, Judged],
+        lesson: Lesson,
+        stars: ControlStars,
+    ) -> tuple[Costs, ...]:
+        folder, survey = self._space.run, self._chosen.survey
+        found = [costs_of(name, each) for name, each in good.items()]
+        costs = tuple(each for each in found if each is not None)
+        residuals = residual_tables(good, lesson, stars, comparison.reference)
+        write_costs(folder, costs, self._workers)
+        write_comparison_page(folder, comparison, costs, residuals)
+        write_text(folder / "description.yaml", survey.as_yaml())
+        provenance = {
+            "versions": versions(),
+            "description_sha256": survey.digest(),
+            "seed": survey.colour_model.seed,
+        }
+        write_comparison(folder, comparison, provenance)
+        return costs
+
+
+def residual_tables(
+    good: Mapping[str, Judged], lesson: Lesson, stars: ControlStars, reference: str
+) -> dict[str, ResidualTable]:
+    """Return the control stars as each backend predicts them, by the first blocked folds."""
+    middle = good[reference] if reference in good else next(iter(good.values()))
+    colour = all_seeds(middle, "blocked")[0]
+    columns = stars.columns
+    return {
+        name: ResidualTable(
+            lesson.colour_mag,
+            all_seeds(each, "blocked")[0],
+            first_errors(each, lesson, stars, "blocked"),
+            columns["reference_mag"],
+            columns["extinction"],
+            colour,
+            columns["ra"],
+            columns["dec"],
+        )
+        for name, each in good.items()
+    }
+
+
+def _fitted(chosen: Chosen, sample: MatchedStars, workers: int, observer: Observer) -> FittedModel:
+    """Fit with the description's own backend, whose failure leaves no labels to compare on."""
+    try:
+        return fit_model(chosen, sample, workers, observer)
+    except ScrframeError:
+        raise
+    except Exception as error:  # foreign code may fail in any way
+        raise CalibrationError(
+            f"the description's own colour model {chosen.backend.name!r} fails"
+            f" ({one_line(error)}), and without it there are no colours to compare on;"
+            " choose another colour_model.kind"
+        ) from None

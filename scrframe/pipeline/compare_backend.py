@@ -1,0 +1,330 @@
+"""One colour-model backend put to the test; what it does wrong is named, and stops nothing else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scrframe.compare.honesty import (
+    check_held_out,
+    check_memory,
+    check_output,
+    check_repeatable,
+    check_skill,
+)
+from scrframe.pipeline.compare_costs import peak_memory, pickled_mb, prediction_rate
+from scrframe.plugin import ColourModel, FittedColourModel, PluginConfig
+from scrframe.scr.training import Linear
+from scrframe.scr.trend import Trend, TrendSettings
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+Features = npt.NDArray[np.float32]
+
+#: Stars on which a backend's honesty is judged: enough to see it, few enough to be quick.
+HONESTY_STARS = 1500
+
+
+class FaultError(Exception):
+    """A backend did what it must not; the message says what."""
+
+
+@dataclass(frozen=True)
+class Folds:
+    """One assignment of the control stars to folds.
+
+    Attributes
+    ----------
+    kind : {"random", "blocked"}
+    seed : int
+        Number of the seed, from 0.
+    fold : ndarray of int64, shape (n,)
+    """
+
+    kind: str
+    seed: int
+    fold: IntArray
+
+    @property
+    def number(self) -> int:
+        """Return the number of folds."""
+        return int(self.fold.max()) + 1
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What every backend learns from and is judged by, the same for all.
+
+    Attributes
+    ----------
+    features : ndarray of float32, shape (s, m)
+        Of all stars.
+    control : ndarray of int64, shape (n,)
+        Rows of the control stars.
+    colour_mag : ndarray, shape (n,)
+        Their observed intrinsic colours.
+    folds : tuple of Folds
+        The first are random, and serve the control stars' predictions for the offsets.
+    trend : TrendSettings
+    seed, threads : int
+    """
+
+    features: Features
+    control: IntArray
+    colour_mag: FloatArray
+    folds: tuple[Folds, ...]
+    trend: TrendSettings
+    seed: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What one backend predicted, or what is wrong with it.
+
+    Attributes
+    ----------
+    fault : str or None
+        In one sentence.
+    notes : tuple of str
+    held_out : mapping of (str, int) to ndarray, shape (n,)
+        Predictions of the control stars by models that have not seen them, by kind and seed
+        of the folds.
+    err_mag : ndarray, shape (n,), or None
+        The backend's own errors of the first blocked predictions.
+    colour_mag : ndarray, shape (s,), or None
+        Predictions of all stars; of the control stars by the first random folds.
+    costs : mapping of str to float or None
+        ``fit_s``, ``predictions_per_s``, ``peak_memory_mb`` and ``size_mb``.
+    """
+
+    fault: str | None = None
+    notes: tuple[str, ...] = ()
+    held_out: Mapping[tuple[str, int], FloatArray] = field(default_factory=dict)
+    err_mag: FloatArray | None = None
+    colour_mag: FloatArray | None = None
+    costs: Mapping[str, float | None] = field(default_factory=dict)
+
+
+class Pupil:
+    """A backend with fixed settings that is given copies only, and whose answers are checked.
+
+    Parameters
+    ----------
+    backend : ColourModel
+    settings : PluginConfig
+    lesson : Lesson
+    seed : int
+        Added to the lesson's.
+    """
+
+    def __init__(
+        self, backend: ColourModel, settings: PluginConfig, lesson: Lesson, seed: int = 0
+    ) -> None:
+        self._backend, self._settings = backend, settings
+        self._seed, self._threads = lesson.seed + seed, lesson.threads
+
+    def train(self, features: Features, colour_mag: FloatArray) -> FittedColourModel:
+        """Train on features (t, m) and colours (t,)."""
+        return self._backend.fit(
+            np.array(features), np.array(colour_mag), None, self._settings.model_copy(),
+            seed=self._seed, threads=self._threads,
+        )  # fmt: skip
+
+    def __call__(self, features: Features, colour_mag: FloatArray) -> PlainModel:
+        """Train, and return a model that predicts plain arrays."""
+        return PlainModel(self.train(features, colour_mag))
+
+
+@dataclass(frozen=True)
+class PlainModel:
+    """A trained model as `scrframe.compare.honesty` takes it."""
+
+    model: FittedColourModel
+
+    def predict(self, features: Features) -> FloatArray:
+        """Predict the colours of features (k, m), shape (k,)."""
+        return np.asarray(self.model.predict(np.array(features)).colour_mag)
+
+    def smoother(self, features: Features) -> Linear | None:
+        """Return the model as linear in its training colours, where it is."""
+        return self.model.smoother(np.array(features))
+
+
+def judge(
+    backend: ColourModel, settings: PluginConfig, lesson: Lesson, done: Callable[[int], None]
+) -> Judged:
+    """Put one backend to the test; whatever goes wrong in it becomes its fault.
+
+    Parameters
+    ----------
+    backend : ColourModel
+    settings : PluginConfig
+    lesson : Lesson
+    done : callable
+        Told 1 after each training; `trainings` says how many there are.
+    """
+    told = 0
+
+    def tell(units: int) -> None:
+        nonlocal told
+        told += units
+        done(units)
+
+    try:
+        return _judged(backend, settings, lesson, tell)
+    except FaultError as fault:
+        return Judged(fault=str(fault))
+    except (Exception, SystemExit) as error:  # foreign code may fail in any way
+        return Judged(fault=one_line(error))
+    finally:
+        done(trainings(lesson) - told)
+
+
+def trainings(lesson: Lesson) -> int:
+    """Return the units of work of one backend."""
+    return 2 + sum(folds.number for folds in lesson.folds)
+
+
+def one_line(error: BaseException) -> str:
+    """Return the first line of an error's message, with its type unless it is the program's own."""
+    lines = str(error).strip().splitlines()
+    first = lines[0].strip() if lines else ""
+    kind = type(error).__name__
+    if type(error).__module__.startswith("scrframe."):
+        return first or kind
+    return f"{kind}: {first}" if first else kind
+
+
+def _judged(
+    backend: ColourModel, settings: PluginConfig, lesson: Lesson, done: Callable[[int], None]
+) -> Judged:
+    _require(_dishonesty(Pupil(backend, settings, lesson), lesson))
+    done(1)
+    held_out: dict[tuple[str, int], FloatArray] = {}
+    err_mag = None
+    for folds in lesson.folds:
+        pupil = Pupil(backend, settings, lesson, folds.seed)
+        predicted, errors = held_out_colours(pupil, lesson, folds, done)
+        _require(check_skill(predicted - lesson.colour_mag, lesson.colour_mag))
+        held_out[folds.kind, folds.seed] = predicted
+        if folds.kind == "blocked" and err_mag is None:
+            err_mag = errors
+    final = _final(Pupil(backend, settings, lesson), lesson)
+    done(1)
+    colour = np.array(final.colour_mag)
+    colour[lesson.control] = next(iter(held_out.values()))
+    return replace(final, held_out=held_out, err_mag=err_mag, colour_mag=colour)
+
+
+def _require(fault: str | None) -> None:
+    if fault is not None:
+        raise FaultError(fault)
+
+
+def _dishonesty(pupil: Pupil, lesson: Lesson) -> str | None:
+    """Return what a backend may not do and does, on some of the control stars."""
+    random = np.random.default_rng([lesson.seed, 20441])
+    number = min(HONESTY_STARS, len(lesson.control))
+    some = np.sort(random.choice(len(lesson.control), number, replace=False))
+    features, colour = lesson.features[lesson.control[some]], lesson.colour_mag[some]
+    model = pupil(features, colour)
+    return (
+        check_output(model.predict(features), number)
+        or check_repeatable(pupil, features, colour)
+        or check_memory(pupil, features, colour, lesson.seed)
+        or check_held_out(model, features, colour, lesson.seed)
+    )
+
+
+def held_out_colours(
+    pupil: Pupil, lesson: Lesson, folds: Folds, done: Callable[[int], None]
+) -> tuple[FloatArray, FloatArray | None]:
+    """Return predictions of the control stars, fold by fold, and the backend's own errors."""
+    features = lesson.features[lesson.control]
+    predicted = np.full(len(features), np.nan)
+    errors: FloatArray | None = np.full(len(features), np.nan)
+    for number in range(folds.number):
+        inside = folds.fold == number
+        trend, rest = detrended(features, lesson.colour_mag, ~inside, lesson.trend)
+        model = pupil.train(features[~inside], rest)
+        found = model.predict(np.array(features[inside]))
+        colour = np.asarray(found.colour_mag)
+        _require(check_output(colour, int(inside.sum())))
+        predicted[inside] = trend[inside] + colour
+        if found.err_mag is None or np.shape(found.err_mag) != colour.shape:
+            errors = None
+        if errors is not None:
+            errors[inside] = found.err_mag
+        done(1)
+    return predicted, errors
+
+
+def detrended(
+    features: Features,
+    colour_mag: FloatArray,
+    train: npt.NDArray[np.bool_],
+    settings: TrendSettings,
+) -> tuple[FloatArray, FloatArray]:
+    """Return the trend of all rows, fitted to the training rows, and what it leaves of those."""
+    if settings.shape == "none":
+        return np.zeros(len(features)), colour_mag[train]
+    trend = Trend.on(features[train], settings).predict(features, colour_mag[train])
+    return trend, colour_mag[train] - trend[train]
+
+
+def _final(pupil: Pupil, lesson: Lesson) -> Judged:
+    """Train on all control stars, predict all stars, and say what it costs."""
+    features = lesson.features[lesson.control]
+    teaching = np.zeros(len(lesson.features), dtype=bool)
+    teaching[lesson.control] = True
+    colours = np.full(len(lesson.features), np.nan)
+    colours[lesson.control] = lesson.colour_mag
+    trend, rest = detrended(lesson.features, colours, teaching, lesson.trend)
+    with peak_memory() as peak:
+        start = time.perf_counter()
+        model = pupil.train(features, rest)
+        trained = time.perf_counter()
+        colour = np.asarray(model.predict(np.array(lesson.features)).colour_mag)
+        predicted = time.perf_counter()
+    _require(check_output(colour, len(lesson.features)))
+    rate = prediction_rate(model, lesson.features, predicted - trained)
+    size = pickled_mb(model)
+    notes = () if size is not None else ("the trained model cannot be pickled",)
+    costs = {
+        "fit_s": trained - start,
+        "predictions_per_s": rate,
+        "peak_memory_mb": peak.above_start_mb,
+        "size_mb": size,
+    }
+    return Judged(notes=notes, colour_mag=trend + colour, costs=costs)
+
+
+def to_record(judged: Judged) -> dict[str, Any]:
+    """Return all but the arrays of stars as plain JSON."""
+    return {
+        "fault": judged.fault,
+        "notes": list(judged.notes),
+        "held_out": [list(key) for key in judged.held_out],
+        "costs": dict(judged.costs),
+    }
+
+
+def from_record(
+    record: Mapping[str, Any], control: Mapping[str, FloatArray], every: FloatArray | None
+) -> Judged:
+    """Return what `to_record` and its arrays were made of."""
+    keys: Sequence[tuple[str, int]] = [(kind, seed) for kind, seed in record["held_out"]]
+    return Judged(
+        fault=record["fault"],
+        notes=tuple(record["notes"]),
+        held_out={(kind, seed): control[f"{kind}_{seed}"] for kind, seed in keys},
+        err_mag=control.get("err"),
+        colour_mag=every,
+        costs=record["costs"],
+    )
