@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,14 +16,14 @@ from scrframe.offsets.degeneracy import (
     report_degeneracies,
     require_solvable,
 )
-from scrframe.offsets.design import build_design
+from scrframe.offsets.design import Design, build_design
 from scrframe.offsets.joint import (
     Estimate,
     JointFit,
     JointProblem,
     JointRound,
     JointSettings,
-    fit_joint,
+    fit_design,
 )
 from scrframe.offsets.noise import NoiseSettings
 from scrframe.offsets.robust import RobustSettings
@@ -189,14 +190,13 @@ class JointSettler:
         if not self._levels:
             self._levels = prepare_levels(self._chosen, replace(self._sample, detections=table))
         problem = self._problem(table, delta, error, colour0_mag)
-        if self.report is None:
-            self.report = report_design(problem)
-            require_solvable(self.report)
-            for line in self.report_lines():
-                self._observer.message(line)
         if settings is not None:
             problem = replace(problem, settings=settings)
-        fit = fit_joint(problem, self._estimate, lambda this: self._observer.message(_line(this)))
+        design = build_design(problem.levels, problem.table, problem.star, len(problem.covariates))
+        self._report(design)
+        fit = fit_design(
+            design, problem, self._estimate, lambda this: self._observer.message(_line(this))
+        )
         self._estimate = fit.estimate
         self._correction = self._corrections(fit, table)
         return fit, table
@@ -242,6 +242,15 @@ class JointSettler:
             block.name: descriptor.needs(block.settings)
             for descriptor, block in zip(self._chosen.levels, blocks, strict=True)
         }
+
+    def _report(self, design: Design) -> None:
+        """Say once what a design cannot tell, and stop where nothing could be solved."""
+        if self.report is not None:
+            return
+        self.report = report_design(design, self._levels)
+        require_solvable(self.report)
+        for line in self.report_lines():
+            self._observer.message(line)
 
     def _visit_medians(self, delta: FloatArray) -> FloatArray:
         medians = [np.median(delta[self._codes == code]) for code in range(len(self._visit_mag))]
@@ -324,10 +333,9 @@ class JointSettler:
         return total
 
 
-def report_design(problem: JointProblem) -> DegeneracyReport:
-    """Return what the design of a problem cannot tell."""
-    design = build_design(problem.levels, problem.table, problem.star, len(problem.covariates))
-    labels = {level.name: _texts(level) for level in problem.levels}
+def report_design(design: Design, levels: Sequence[FittedLevel]) -> DegeneracyReport:
+    """Return what a design cannot tell; findings name columns by the labels of their levels."""
+    labels = {level.name: _texts(level) for level in levels}
     exposures = design.exposures
     return report_degeneracies(design.model, labels, exposures.visit, exposures.visits)
 
