@@ -24,7 +24,8 @@ from scipy import sparse
 
 from scrframe.offsets.design import Design, Exposures
 from scrframe.offsets.factor import Factor, choose_dense
-from scrframe.offsets.joint import JointProblem, JointSettings, fit_design
+from scrframe.offsets.joint import fit_design
+from scrframe.offsets.joint_problem import JointProblem, JointSettings
 from scrframe.offsets.model import MixedModel, Term, Weights
 from scrframe.offsets.normal import StarOrder, normal_matrix, prior_matrix, weighted
 

@@ -1,33 +1,14 @@
-"""The joint solver: all levels, star deviations and noise in one mixed model.
-
-Rounds of three steps until nothing moves: solve the system with the present weights; from
-the residuals find which stars and detections are no normal ones; move the variances by
-restricted maximum likelihood.
-"""
+"""The joint solver: all levels, star deviations and noise in one mixed model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
-from scipy import sparse
 
 from scrframe.errors import CalibrationError
-from scrframe.offsets.components import (
-    Component,
-    StepBounds,
-    Trace,
-    drawn_trace,
-    exact_trace,
-    narrow_trace,
-    random_terms,
-    update_components,
-    working_variates,
-)
 from scrframe.offsets.design import Design, build_design
-from scrframe.offsets.draws import noise_draw, prior_draw, prior_roots
-from scrframe.offsets.factor import Factor, choose_dense
 from scrframe.offsets.joint_problem import (
     Estimate,
     JointFit,
@@ -35,12 +16,8 @@ from scrframe.offsets.joint_problem import (
     JointRound,
     JointSettings,
 )
-from scrframe.offsets.medians import group_medians
-from scrframe.offsets.model import FloatArray, Weights
-from scrframe.offsets.noise import NoiseModel, initial_noise, update_noise
-from scrframe.offsets.normal import StarOrder, normal_matrix, prior_matrix, weighted
 from scrframe.offsets.part import part_of
-from scrframe.offsets.robust import OutlierRates, RobustWeights, mixture_weights
+from scrframe.offsets.rounds import Rounds
 
 __all__ = [
     "Estimate",
@@ -52,14 +29,9 @@ __all__ = [
     "fit_joint",
 ]
 
-#: Standard deviation of a term before anything is known of it, in mag.
-DEFAULT_START_MAG = 0.02
-#: Number of detections beyond which fewer draws will do, and the variances are found in a
-#: part of the visits first.
+#: Number of detections beyond which the variances are found in a part of the visits first,
+#: and fewer draws will do.
 MANY = 3_000_000
-#: A change of a standard deviation that no longer matters to the offsets of so many: they
-#: depend on it in second order.
-ENOUGH = 0.1
 
 
 def fit_joint(
@@ -110,11 +82,12 @@ def fit_design(
     """
     _require_finite(problem)
     report = report or (lambda _: None)
-    if start is None and len(design.model.star) > MANY:
+    many = len(design.model.star) > MANY
+    if start is None and many:
         part, smaller = part_of(design, problem)
-        found = _Rounds(smaller, part, None).run(report).estimate
-        start = replace(found, parameters=np.zeros(0))
-    return _Rounds(problem, design, start).run(report)
+        found = Rounds(smaller, part, None, many=len(part.model.star) > MANY).run(report)
+        start = replace(found.estimate, parameters=np.zeros(0))
+    return Rounds(problem, design, start, many=many).run(report)
 
 
 def _require_finite(problem: JointProblem) -> None:
@@ -125,204 +98,3 @@ def _require_finite(problem: JointProblem) -> None:
                 f"{wrong} detections of the joint solution have a magnitude {what} that is not"
                 " finite; cut them in selection.calibration"
             )
-
-
-@dataclass(frozen=True)
-class _Solve:
-    """What the last solve was made with."""
-
-    factor: Factor
-    weights: Weights
-    robust: RobustWeights
-    sd_mag: Mapping[str, float]
-
-
-class _Rounds:
-    """The state that moves from round to round."""
-
-    def __init__(self, problem: JointProblem, design: Design, start: Estimate | None) -> None:
-        self._problem, self._design, self._model = problem, design, design.model
-        self._dense = choose_dense(self._model)
-        self._order = StarOrder.of(self._model)
-        settings = problem.settings
-        self._start_mag = {
-            term.name: settings.start_mag.get(term.name, DEFAULT_START_MAG)
-            for term in random_terms(self._model)
-        }
-        self._bounds = StepBounds(self._start_mag)
-        self._roots = prior_roots(self._model)
-        self._estimate = start or self._first()
-        self._components: tuple[Component, ...] = ()
-        self._notes: tuple[str, ...] = ()
-        self._noise_errors = np.zeros(0)
-        self._robust: RobustWeights
-        self._last: _Solve | None = None
-        if self._fresh():
-            self._residual = _less_exposures(design, problem.delta_mag)
-        else:
-            self._residual = problem.delta_mag - self._model.values(self._estimate.parameters)
-        self._reweigh()
-
-    def _first(self) -> Estimate:
-        residual = _less_exposures(self._design, self._problem.delta_mag)
-        covariates = self._problem.covariates
-        noise = initial_noise(
-            residual, self._problem.star, self._problem.error_mag, covariates.shape
-        )
-        settings = self._problem.settings
-        scale = noise.scale if settings.scale is None else settings.scale
-        floor = noise.floor_mag if settings.floor_mag is None else settings.floor_mag
-        noise = NoiseModel(scale, floor, noise.scatter)
-        return Estimate(np.zeros(0), self._start_mag, noise, OutlierRates())
-
-    def _fresh(self) -> bool:
-        """Return whether no parameters are known yet."""
-        return len(self._estimate.parameters) == 0
-
-    def run(self, report: Callable[[JointRound], None]) -> JointFit:
-        """Go round until nothing moves."""
-        settings = self._problem.settings
-        rounds: list[JointRound] = []
-        converged = False
-        # A part of the visits has found the variances of many, but for their last digits.
-        many = len(self._model.star) > MANY
-        tolerance = max(settings.tolerance, ENOUGH if many else 0.0)
-        for number in range(settings.max_rounds):
-            this = self._round()
-            rounds.append(this)
-            report(this)
-            if this.change < tolerance and (number > 0 or many):
-                converged = True
-                break
-        for _ in range(0 if many else settings.exact_rounds):
-            rounds.append(self._round(exact=True))
-            report(rounds[-1])
-        # Within an outer iteration the last round's solution is as good as the next.
-        last = self._last
-        if last is None or (settings.exact_rounds and not many):
-            last = self._solve()[1]
-        return JointFit(
-            self._design, self._estimate, self._components, self._notes, self._noise_errors,
-            last.robust, last.weights, last.sd_mag, last.factor, self._residual,
-            tuple(rounds), converged,
-        )  # fmt: skip
-
-    def _weights(self) -> Weights:
-        noise, problem = self._estimate.noise, self._problem
-        return Weights(
-            self._robust.detection / noise.variance(problem.error_mag),
-            self._robust.star / noise.star_variance(problem.covariates),
-        )
-
-    def _reweigh(self) -> None:
-        """Find outliers among the residuals."""
-        noise, problem, rates = self._estimate.noise, self._problem, self._estimate.rates
-        if not problem.settings.robust:
-            ones = np.ones(len(problem.star)), np.ones(self._model.stars)
-            self._robust = RobustWeights(ones[0], ones[1], ones[1], rates, 1.0)
-            return
-        self._robust = mixture_weights(
-            self._residual,
-            problem.star,
-            noise.variance(problem.error_mag),
-            noise.star_variance(problem.covariates),
-            rates,
-            problem.settings.outliers,
-        )
-        self._estimate = replace(self._estimate, rates=self._robust.rates)
-
-    def _solve(self) -> tuple[sparse.csc_array, _Solve]:
-        """Solve with the present weights and variances; return the system and its solution."""
-        self._last = None  # its factor takes as much memory as the next
-        weights, sd_mag = self._weights(), self._estimate.sd_mag
-        threads = self._problem.settings.threads
-        normal = normal_matrix(self._model, weights, self._order, threads=threads)
-        matrix = sparse.csc_array(normal + prior_matrix(self._model, sd_mag))
-        del normal
-        factor = Factor(matrix, self._dense)
-        parameters = factor.solve(weighted(self._model, weights, self._problem.delta_mag))
-        self._estimate = replace(self._estimate, parameters=parameters)
-        self._residual = self._problem.delta_mag - self._model.values(parameters)
-        self._last = _Solve(factor, weights, self._robust, sd_mag)
-        return matrix, self._last
-
-    def _round(self, *, exact: bool = False) -> JointRound:
-        sums, moves = self._residual, self._problem.settings.move_variances
-        matrix, last = self._solve()
-        working = working_variates(self._model, self._estimate.parameters)
-        prior = prior_matrix(self._model, self._estimate.sd_mag)
-        projected = np.asarray(matrix @ working - prior @ working)
-        del matrix  # large, and no longer needed
-        moved = float(np.std(self._residual - sums))
-        changes = [self._move_variances(projected, last, exact)] if moves else []
-        self._reweigh()
-        return JointRound(max(changes, default=0.0), moved, self._robust.kept)
-
-    def _move_variances(self, projected: FloatArray, last: _Solve, exact: bool) -> float:
-        """Move noise and terms' standard deviations; return the largest relative change."""
-        before, settings = self._estimate, self._problem.settings
-        factor, draws = last.factor, self._draws(last)
-        noise_change = self._move_noise(draws)
-        self._components = update_components(
-            self._model, self._estimate.parameters, factor.solve,
-            exact_trace(factor) if exact else self._quick_trace(factor, draws),
-            projected,
-            before.sd_mag, self._start_mag, settings.held, self._bounds.longest,
-        )  # fmt: skip
-        sd_mag = {component.name: component.sd_mag for component in self._components}
-        self._bounds.note(before.sd_mag, sd_mag)
-        self._estimate = replace(self._estimate, sd_mag=sd_mag)
-        return max([noise_change, *_changes(self._components, before.sd_mag)])
-
-    def _quick_trace(self, factor: Factor, draws: list[FloatArray]) -> Trace:
-        return narrow_trace(factor.solve, self._model.width, drawn_trace(draws))
-
-    def _move_noise(self, draws: list[FloatArray]) -> float:
-        problem = self._problem
-        update = update_noise(
-            self._residual,
-            problem.star,
-            problem.error_mag,
-            problem.covariates,
-            self._robust.clean,
-            (self._model.values(draw) for draw in draws),
-            self._estimate.noise,
-            problem.settings.noise,
-        )
-        self._notes, self._noise_errors = update.held, update.errors
-        self._estimate = replace(self._estimate, noise=update.model)
-        return update.change
-
-    def _draws(self, last: _Solve) -> list[FloatArray]:
-        """Return draws of the parameters from their posterior about its mean."""
-        random = np.random.default_rng(self._problem.settings.seed)
-        model = self._model
-        right = []
-        number = self._problem.settings.draws
-        if len(model.star) > MANY:
-            number = max(number // 4, 1)
-        for _ in range(number):
-            rhs = model.adjoint(noise_draw(model, last.weights, random))
-            right.append(rhs + prior_draw(model, last.sd_mag, self._roots, random))
-        return list(last.factor.solve(np.column_stack(right)).T)
-
-
-def _less_exposures(design: Design, values: FloatArray) -> FloatArray:
-    """Return values less the median of their exposure: residuals before any solve."""
-    exposure, model = design.exposures.of_detection, design.model
-    medians = group_medians(values, exposure, model.by_exposure.shape[0])
-    return np.asarray(values - medians[exposure])
-
-
-def _changes(components: tuple[Component, ...], before: Mapping[str, float]) -> list[float]:
-    """Return relative changes of the standard deviations that matter.
-
-    Below half a millimagnitude changes count absolutely; those within a fifth of the
-    standard error, and those of what the data do not determine, do not count.
-    """
-    moved = [(this, abs(this.sd_mag - before[this.name])) for this in components]
-    return [
-        change / max(this.sd_mag, 5e-4)
-        for this, change in moved
-        if not this.note and change > 0.2 * this.err_mag
-    ]

@@ -22,7 +22,8 @@ from scrframe.builtin.levels import (
     prepare_slope,
 )
 from scrframe.offsets.covariates import covariates
-from scrframe.offsets.joint import JointFit, JointProblem, JointSettings, fit_joint
+from scrframe.offsets.joint import fit_joint
+from scrframe.offsets.joint_problem import JointFit, JointProblem, JointSettings
 from scrframe.offsets.results import JointResults, total_error
 from scrframe.offsets.sequential import OffsetProblem, solve_sequential
 from scrframe.tables import Detections, FittedLevel, MatchedStars, OffsetTable

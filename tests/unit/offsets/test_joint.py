@@ -169,7 +169,7 @@ def test_any_number_of_threads_gives_the_same_bits(case, monkeypatch):
         asked.append(threads)
         return normal_matrix(*given, threads=threads)
 
-    monkeypatch.setattr("scrframe.offsets.joint.normal_matrix", noted)
+    monkeypatch.setattr("scrframe.offsets.rounds.normal_matrix", noted)
     one, three = (fit_joint(case.using(threads=number)) for number in (1, 3))
     assert set(asked) == {1, 3}
     np.testing.assert_array_equal(one.estimate.parameters, three.estimate.parameters)

@@ -13,6 +13,7 @@ from scrframe.offsets.design import build_design
 from scrframe.offsets.joint import JointProblem, JointSettings, fit_design, fit_joint
 from scrframe.offsets.model import MixedModel, Term
 from scrframe.offsets.part import PART_RUNS, PARTS, in_part, part_of, with_data
+from scrframe.offsets.rounds import ENOUGH
 from scrframe.tables import Detections
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -110,7 +111,7 @@ def test_offsets_are_those_of_a_fit_of_all(normal, told_and_found):
     moved = (found.estimate.parameters - normal.estimate.parameters) / error
     assert np.any(moved != 0)
     for term in normal.design.model.terms:
-        assert np.sqrt(np.mean(moved[term.columns] ** 2)) < joint.ENOUGH
+        assert np.sqrt(np.mean(moved[term.columns] ** 2)) < ENOUGH
 
 
 def test_a_fit_that_starts_from_another_takes_no_part(problem, normal, monkeypatch):
