@@ -11,7 +11,7 @@ from scrframe.compare.paired import Difference
 from scrframe.compare.result import Comparison, Costs
 from scrframe.report.compare_data import MMAG, judged, listed, main_kind, styles, table_of
 from scrframe.report.figure import FigureProduct
-from scrframe.report.panels import panel_grid, shared_limit
+from scrframe.report.panels import few_log_ticks, panel_grid, shared_limit
 from scrframe.report.style import COLOURS, RULE, house_style, new_figure
 
 #: Colour and marker of each verdict; "not told apart" is hollow.
@@ -28,7 +28,7 @@ def figure_name(figure: str) -> str:
     kind, _, rest = figure.partition("_")
     if kind == "offset":
         return level_name(rest) + ("" if rest in {"repeats", "overlaps"} else " offsets")
-    statistic = {"sd": "sd", "mad": "1.4826 MAD"}.get(rest, rest)
+    statistic = {"sd": "sd", "mad": "MAD"}.get(rest, rest)
     return f"{statistic}, {kind} folds"
 
 
@@ -144,7 +144,7 @@ def cost_figure(comparison: Comparison, costs: Sequence[Costs]) -> FigureProduct
         panels[0].set_ylabel(f"sd in {kind} folds (mmag)")
         spreads = [figures.dispersion.sd_mag for _, figures, _ in points]
         if max(spreads) > 4 * min(spreads):
-            panels[0].set_yscale("log")
+            few_log_ticks(panels[0], "y")
         handles = panels[0].get_legend_handles_labels()
         figure.legend(*handles, loc="outside lower center", ncols=3)
     rows = [

@@ -27,7 +27,7 @@ __all__ = ["ResidualTable", "predicted_figure", "scatter_figure", "sky_figure"]
 
 FloatArray = npt.NDArray[np.float64]
 #: Cells along each axis of predicted against observed.
-CELLS = 56
+CELLS = 72
 #: Share of stars beyond the axes at either end of predicted against observed.
 TAIL = 0.0005
 #: Bins of like numbers of stars, and the fewest stars in one.
@@ -52,7 +52,7 @@ def predicted_figure(
     }
     scores = {name: disperse(one.predicted_mag, one.observed_mag) for name, one in tables.items()}
     with house_style():
-        figure, panels = panel_grid(len(tables), 1.55)
+        figure, panels = panel_grid(len(tables), 1.75)
         norm = LogNorm(1, max(2.0, *(count.max() for count in counts.values())))
         for axes, (name, count) in zip(panels, counts.items(), strict=True):
             mesh = axes.pcolormesh(
@@ -66,7 +66,7 @@ def predicted_figure(
             note(axes, [*lines, f"$r^2$ {score.r2:.3f}"])
         figure.supxlabel("observed colour (mag)", fontsize=7.5)
         figure.supylabel("predicted colour (mag)", fontsize=7.5)
-        figure.colorbar(mesh, ax=panels, location="bottom", label="stars in a cell", aspect=40)
+        figure.colorbar(mesh, ax=panels, location="top", label="stars in a cell", aspect=40)
     shown = {name: int(count.sum()) for name, count in counts.items()}
     beyond = max(len(one.observed_mag) - shown[name] for name, one in tables.items())
     middle = (edges[:-1] + edges[1:]) / 2
@@ -197,7 +197,7 @@ def sky_figure(
         figure.supxlabel("right ascension (deg)", fontsize=7.5)
         figure.supylabel("declination (deg)", fontsize=7.5)
         label = "mean residual (mmag)"
-        figure.colorbar(mesh, ax=panels, location="bottom", label=label, aspect=40, extend="both")
+        figure.colorbar(mesh, ax=panels, location="top", label=label, aspect=40, extend="both")
     typical = MMAG * float(np.median(errors))
     rms = {
         name: MMAG * float(np.sqrt(np.mean(part["mean_mag"] ** 2))) for name, part in parts.items()

@@ -30,12 +30,12 @@ def ranking_table(comparison: Comparison) -> PageTable | None:
         for kind in _kinds(comparison):
             score = one.folds[kind].dispersion if kind in one.folds else ABSENT
             row[f"sd, {kind}"] = mmag(score.sd_mag)
+            if kind == _kinds(comparison)[0]:
+                row |= _difference(one, comparison.reference, f"{kind}_sd")
             row[f"MAD, {kind}"] = mmag(score.mad_mag)
             if kind == _kinds(comparison)[0]:
                 row["bias"] = mmag(score.bias_mag, signed=True)
                 row["r2"] = number(score.r2, 4)
-        key = f"{_kinds(comparison)[0]}_sd"
-        row |= _difference(one, comparison.reference, key)
         rows.append(row)
     kinds = " and ".join(_kinds(comparison))
     caption = (
@@ -54,7 +54,7 @@ def _kinds(comparison: Comparison) -> list[str]:
 
 
 def _difference(one: BackendResult, reference: str, key: str) -> dict[str, Cell | str]:
-    heading = f"sd less {reference}'s [95 %]"
+    heading = "less reference [95 %]"
     gap = one.against_reference.get(key)
     if gap is None:
         said = "reference" if one.name == reference else NONE
@@ -62,9 +62,9 @@ def _difference(one: BackendResult, reference: str, key: str) -> dict[str, Cell 
     return {heading: _interval(gap), "verdict": Cell(gap.verdict, KINDS[gap.verdict])}
 
 
-def _interval(gap: Difference) -> Cell:
+def _interval(gap: Difference, marked: bool = False) -> Cell:
     value, low, high = (mmag(one, signed=True).text for one in (gap.value, gap.low, gap.high))
-    return Cell(f"{value} [{low}, {high}]", "number")
+    return Cell(f"{value} [{low}, {high}]", KINDS[gap.verdict] if marked else "number")
 
 
 def mmag(value_mag: float, signed: bool = False) -> Cell:
@@ -88,18 +88,16 @@ def difference_table(comparison: Comparison) -> PageTable | None:
     keys = list(dict.fromkeys(key for one in results for key in one.against_reference))
     rows: list[dict[str, Cell | str]] = []
     for key in keys:
+        row: dict[str, Cell | str] = {"figure": figure_name(key)}
         for one in results:
             gap = one.against_reference.get(key)
-            if gap is not None:
-                rows.append(
-                    {
-                        "figure": figure_name(key),
-                        "backend": one.name,
-                        "difference [95 %]": _interval(gap),
-                        "verdict": Cell(gap.verdict, KINDS[gap.verdict]),
-                    }
-                )
-    caption = f"Differences against {comparison.reference} in mmag; below zero is better."
+            row[one.name] = Cell(NONE, "neutral") if gap is None else _interval(gap, marked=True)
+        rows.append(row)
+    caption = (
+        f"Differences against {comparison.reference} in mmag with 95 per cent intervals; below"
+        " zero is better. A tick marks what is better, a cross what is worse, neither what is not"
+        " told apart."
+    )
     return PageTable.from_rows(caption, rows) if rows else None
 
 

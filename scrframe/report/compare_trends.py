@@ -22,7 +22,7 @@ from scrframe.report.compare_data import (
     with_stars,
 )
 from scrframe.report.figure import FigureProduct
-from scrframe.report.panels import note, panel_grid, shared_limit
+from scrframe.report.panels import few_log_ticks, note, panel_grid, shared_limit
 from scrframe.report.style import FAINT, RULE, house_style, new_figure
 
 #: Bins of stated error, and the fewest stars in one.
@@ -62,10 +62,11 @@ def _trend_figure(comparison: Comparison, variable: str) -> FigureProduct:
                 zorder=3,
             )
             axes.set_title(name, fontweight="bold")
-            note(axes, [f"rms {MMAG * trend.rms_mag:.1f} mmag, {trend.largest_sigma:.1f} sigma"])
+            sigma = f"{trend.largest_sigma:.1f} \N{GREEK SMALL LETTER SIGMA}"
+            note(axes, [f"rms {MMAG * trend.rms_mag:.1f} mmag, {sigma}"])
             axes.set_ylim(-limit, limit)
             if variable == "xp_snr":
-                axes.set_xscale("log")
+                few_log_ticks(axes, "x")
             if variable == "ra":
                 axes.xaxis.set_inverted(True)
         figure.supxlabel(f"{label} ({unit})" if unit else label, fontsize=7.5)
@@ -168,11 +169,8 @@ def reliability_figure(
                 ls=looks[name].line,
                 label=name,
             )
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter("{x:g}")
-            axis.set_minor_formatter("{x:g}")
+        few_log_ticks(axes, "x")
+        few_log_ticks(axes, "y")
         axes.set_xlabel("error given (mmag)")
         axes.set_ylabel("68.3 per cent of residuals\nlie within (mmag)")
         axes.legend(loc="upper left")

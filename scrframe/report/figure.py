@@ -61,9 +61,11 @@ class FigureProduct:
         if not (self.title and self.caption and self.alt):
             raise ValueError(f"figure {self.name} lacks its title, caption or text alternative")
         # The layout is found once, not again for every format.
-        with house_style():
-            self.figure.draw_without_rendering()
-        self.figure.set_layout_engine("none")
+        engine = self.figure.get_layout_engine()
+        if engine is not None:
+            with house_style():
+                engine.execute(self.figure)
+            self.figure.set_layout_engine("none")
 
     def rendered(self, file_format: str) -> bytes:
         """Return the figure as a "png", "pdf" or "svg" file; the same bytes each time."""

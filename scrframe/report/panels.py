@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from scrframe.report.style import new_figure
 
@@ -58,6 +60,15 @@ def shared_limit(series: Iterable[npt.ArrayLike], most: float = 4.0) -> float:
     largest = [float(one[np.isfinite(one)].max()) for one in arrays if np.isfinite(one).any()]
     largest = [value for value in largest if value > 0]
     return min(max(largest), most * float(np.median(largest))) if largest else 1.0
+
+
+def few_log_ticks(axes: Axes, which: Literal["x", "y"]) -> None:
+    """Make an axis logarithmic, with plain numbers at 1, 2 and 5 of each decade."""
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(NullLocator())
 
 
 def note(axes: Axes, lines: Sequence[str], corner: str = "upper left") -> None:

@@ -60,7 +60,7 @@ SETTINGS: Mapping[Any, Any] = {
     "ytick.minor.size": 1.5,
     "axes.formatter.useoffset": False,
     "image.cmap": AMOUNT_MAP,
-    "pdf.fonttype": 42,  # journals ask for TrueType
+    "axes.titlepad": 3.0,
     "svg.hashsalt": "scrframe",  # names within a file follow from its content
 }
 
