@@ -42,12 +42,16 @@ ENOUGH = 0.1
 
 @dataclass(frozen=True)
 class _Solve:
-    """What the last solve was made with."""
+    """What the last solve was made with: its weights are made again, to hold less."""
 
     factor: Factor
-    weights: Weights
     robust: RobustWeights
+    noise: NoiseModel
     sd_mag: Mapping[str, float]
+
+    def weights(self, problem: JointProblem) -> Weights:
+        """Return its weights, the same to the bit."""
+        return _weights(self.robust, self.noise, problem)
 
 
 class Rounds:
@@ -128,16 +132,9 @@ class Rounds:
             last = self._solve()[1]
         return JointFit(
             self._design, self._estimate, self._components, self._notes, self._noise_errors,
-            last.robust, last.weights, last.sd_mag, last.factor, self._residual,
+            last.robust, last.weights(self._problem), last.sd_mag, last.factor, self._residual,
             tuple(rounds), converged,
         )  # fmt: skip
-
-    def _weights(self) -> Weights:
-        noise, problem = self._estimate.noise, self._problem
-        return Weights(
-            self._robust.detection / noise.variance(problem.error_mag),
-            self._robust.star / noise.star_variance(problem.covariates),
-        )
 
     def _reweigh(self) -> None:
         """Find outliers among the residuals."""
@@ -159,16 +156,17 @@ class Rounds:
     def _solve(self) -> tuple[sparse.csc_array, _Solve]:
         """Solve with the present weights and variances; return the system and its solution."""
         self._last = None  # its factor takes as much memory as the next
-        weights, sd_mag = self._weights(), self._estimate.sd_mag
-        threads = self._problem.settings.threads
+        problem, sd_mag = self._problem, self._estimate.sd_mag
+        weights = _weights(self._robust, self._estimate.noise, problem)
+        threads = problem.settings.threads
         normal = normal_matrix(self._model, weights, self._order, threads=threads)
         matrix = sparse.csc_array(normal + prior_matrix(self._model, sd_mag))
         del normal
         factor = Factor(matrix, self._dense)
-        parameters = factor.solve(weighted(self._model, weights, self._problem.delta_mag))
+        parameters = factor.solve(weighted(self._model, weights, problem.delta_mag))
         self._estimate = replace(self._estimate, parameters=parameters)
-        self._residual = self._problem.delta_mag - self._model.values(parameters)
-        self._last = _Solve(factor, weights, self._robust, sd_mag)
+        self._residual = problem.delta_mag - self._model.values(parameters)
+        self._last = _Solve(factor, self._robust, self._estimate.noise, sd_mag)
         return matrix, self._last
 
     def _round(self, *, exact: bool = False) -> JointRound:
@@ -221,15 +219,22 @@ class Rounds:
     def _draws(self, last: _Solve) -> list[FloatArray]:
         """Return draws of the parameters from their posterior about its mean."""
         random = np.random.default_rng(self._problem.settings.seed)
-        model = self._model
+        weights, model = last.weights(self._problem), self._model
         right = []
         number = self._problem.settings.draws
         if self._many:
             number = max(number // 4, 1)
         for _ in range(number):
-            rhs = model.adjoint(noise_draw(model, last.weights, random))
+            rhs = model.adjoint(noise_draw(model, weights, random))
             right.append(rhs + prior_draw(model, last.sd_mag, self._roots, random))
         return list(last.factor.solve(np.column_stack(right)).T)
+
+
+def _weights(robust: RobustWeights, noise: NoiseModel, problem: JointProblem) -> Weights:
+    return Weights(
+        robust.detection / noise.variance(problem.error_mag),
+        robust.star / noise.star_variance(problem.covariates),
+    )
 
 
 def _less_exposures(design: Design, values: FloatArray) -> FloatArray:
