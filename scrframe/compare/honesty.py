@@ -96,8 +96,8 @@ def check_memory(fit: Fit, features: Features, colour: FloatArray, seed: int) ->
     left = predicted - colour[chosen]
     left = left - left.mean()
     # With the residuals as they are, the sum is normal whatever their distribution.
-    size = float(np.linalg.norm(left))
-    sigma = float(noise @ left) / size if size > 0 else 0.0
+    size = float(np.sqrt(np.sum(left**2)))
+    sigma = float(np.sum(noise * left)) / size if size > 0 else 0.0
     if sigma <= SURE:
         return None
     return (
@@ -133,8 +133,8 @@ def check_held_out(model: Model, features: Features, colour: FloatArray, seed: i
     for _ in range(SIGN_SETS):
         sign = rng.choice([-1.0, 1.0], size=len(colour))
         change = (smoother.held_out(colour + step * sign) - before) / step
-        own += float(sign @ change)
-        square += float(change @ change)
+        own += float(np.sum(sign * change))
+        square += float(np.sum(change**2))
     # Twice, for the responses of two rows to each other may be the same number.
     sigma = own / np.sqrt(2 * square) if square > 0 else 0.0
     if sigma <= SURE:

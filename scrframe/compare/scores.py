@@ -174,10 +174,11 @@ def _scatter_error(
     index, group : ndarray, shape (n,)
     count : ndarray, shape (bins,)
     """
-    both, place = np.unique(np.column_stack([index, group]), axis=0, return_inverse=True)
-    sums = np.bincount(place.ravel(), left)
-    groups = np.bincount(both[:, 0])
+    names, group = np.unique(group, return_inverse=True)
+    both, place = np.unique(index * len(names) + group, return_inverse=True)
+    of_bin = both // len(names)
+    sums, groups = np.bincount(place, left), np.bincount(of_bin)
     with np.errstate(divide="ignore", invalid="ignore"):
-        grouped = np.bincount(both[:, 0], sums**2) * groups / (groups - 1)
+        grouped = np.bincount(of_bin, sums**2) * groups / (groups - 1)
         single = np.bincount(index, left**2) * count / (count - 1)
     return np.asarray(np.sqrt(np.where(groups > 1, grouped, single)) / count)
