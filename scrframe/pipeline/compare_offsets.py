@@ -16,7 +16,7 @@ from scrframe.offsets.normal import weighted
 from scrframe.offsets.sequential import OffsetProblem, solve_sequential
 from scrframe.pipeline.chosen import Chosen
 from scrframe.pipeline.compare_truth import Pairs, TrueOffsets
-from scrframe.pipeline.joint import prepare_levels
+from scrframe.pipeline.joint_setup import prepare_levels
 from scrframe.pipeline.selection import reserved_stars
 from scrframe.pipeline.solve import FittedModel, law_settings
 from scrframe.scr.iteration import model_magnitudes

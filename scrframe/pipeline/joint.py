@@ -1,9 +1,8 @@
-"""The joint solution within the iteration: who takes part, and what each round starts from."""
+"""The joint solution within the iteration: what each round starts from, and who takes part."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -11,27 +10,20 @@ import numpy.typing as npt
 
 from scrframe.errors import CalibrationError
 from scrframe.offsets.covariates import covariates
-from scrframe.offsets.degeneracy import (
-    DegeneracyReport,
-    report_degeneracies,
-    require_solvable,
-)
+from scrframe.offsets.degeneracy import DegeneracyReport, require_solvable
 from scrframe.offsets.design import Design, build_design
-from scrframe.offsets.joint import (
-    Estimate,
-    JointFit,
-    JointProblem,
-    JointRound,
-    JointSettings,
-    fit_design,
-)
-from scrframe.offsets.noise import NoiseSettings
-from scrframe.offsets.robust import RobustSettings
+from scrframe.offsets.joint import Estimate, JointFit, JointProblem, JointSettings, fit_design
 from scrframe.pipeline.chosen import Chosen
-from scrframe.pipeline.domain import outside_domain
+from scrframe.pipeline.joint_report import describe_report, describe_round, report_design
+from scrframe.pipeline.joint_setup import (
+    StarsJudged,
+    joint_settings,
+    level_needs,
+    prepare_levels,
+)
 from scrframe.pipeline.observer import Observer
 from scrframe.pipeline.sample import derive_for
-from scrframe.pipeline.selection import predicted_errors, predicted_inside, reserved_stars
+from scrframe.pipeline.selection import predicted_errors, predicted_inside
 from scrframe.scr.iteration import Settled
 from scrframe.tables import Detections, FittedLevel, MatchedStars
 from scrframe.tables.derived import derive
@@ -40,67 +32,6 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 #: Rounds of weights and variances within the iteration with the colour model.
 ROUNDS = (4, 2)
-
-
-def joint_settings(chosen: Chosen) -> JointSettings:
-    """Return the description's settings as the solver's."""
-    block = chosen.survey.offsets.joint
-    levels = chosen.survey.offsets.active_levels()
-    return JointSettings(
-        robust=block.robust.enabled,
-        max_rounds=block.max_rounds,
-        tolerance=block.settled,
-        start_mag={level.name: level.sd for level in levels},
-        held=frozenset(level.name for level in levels if level.hold_sd),
-        seed=block.seed,
-        outliers=RobustSettings(span_mag=block.robust.span, min_kept=block.robust.min_kept),
-        scale=None if block.photometry.estimate else block.photometry.scale,
-        floor_mag=None if block.photometry.estimate else block.photometry.floor,
-        noise=NoiseSettings(hold_photometry=not block.photometry.estimate),
-    )
-
-
-@dataclass(frozen=True)
-class StarsJudged:
-    """Who of the stars may take part.
-
-    Attributes
-    ----------
-    reserved : ndarray of bool, shape (s,)
-        Neither train nor solve; they judge the result.
-    outside : ndarray of int32, shape (s,)
-        Flags of stars unlike any training star; 0 for those inside.
-    """
-
-    reserved: BoolArray
-    outside: npt.NDArray[np.int32]
-
-    @property
-    def eligible(self) -> BoolArray:
-        """Return who may take part, shape (s,)."""
-        return np.asarray(~self.reserved & (self.outside == 0))
-
-
-def judge_stars(chosen: Chosen, sample: MatchedStars) -> StarsJudged:
-    """Reserve stars, and find those that the control stars do not represent."""
-    block = chosen.survey.offsets.joint
-    reserved = reserved_stars(sample.stars["source_id"], block.reserved, block.seed)
-    outside = np.zeros(len(sample.stars), dtype=np.int32)
-    if block.domain.enabled:
-        outside = outside_domain(sample, reserved, block.domain.quantile, block.seed)
-    return StarsJudged(reserved, outside)
-
-
-def prepare_levels(chosen: Chosen, matched: MatchedStars) -> tuple[FittedLevel, ...]:
-    """Return the levels of the description's mode, prepared on a sample."""
-    blocks = chosen.survey.offsets.active_levels()
-    levels = tuple(
-        descriptor.prepare(block.name, matched, block.settings)
-        for descriptor, block in zip(chosen.levels, blocks, strict=True)
-    )
-    for level, block in zip(levels, blocks, strict=True):
-        level.parent = block.parent
-    return levels
 
 
 class JointSettler:
@@ -122,6 +53,8 @@ class JointSettler:
         Detections that take part in the next solve; at first by observed magnitudes.
     report : DegeneracyReport or None
         What the design cannot tell, once it is known.
+    needs : mapping of str to tuple of str
+        Columns that each level reads, by its name.
     """
 
     def __init__(
@@ -139,6 +72,7 @@ class JointSettler:
         self._estimate: Estimate | None = None
         self._calls = 0
         self.report: DegeneracyReport | None = None
+        self.needs = level_needs(chosen)
         self._visit_mag = np.zeros(int(self._codes.max()) + 1)
         self._correction = np.zeros(len(sample.detections))
         observed = {name: sample.detections[name] for name in ("mag", "mag_err")} | {
@@ -195,7 +129,10 @@ class JointSettler:
         design = build_design(problem.levels, problem.table, problem.star, len(problem.covariates))
         self._report(design)
         fit = fit_design(
-            design, problem, self._estimate, lambda this: self._observer.message(_line(this))
+            design,
+            problem,
+            self._estimate,
+            lambda this: self._observer.message(describe_round(this)),
         )
         self._estimate = fit.estimate
         self._correction = self._corrections(fit, table)
@@ -220,28 +157,10 @@ class JointSettler:
         """Return all that the design cannot tell, as plain JSON."""
         return {} if self.report is None else asdict(self.report)
 
-    def report_lines(self) -> list[str]:
-        """Return in short what the design cannot tell."""
-        assert self.report is not None
-        kinds = [finding.kind for finding in self.report.findings]
-        counted = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
-        if not counted:
-            return []
-        return [f"  what the design cannot tell: {counted} (all in solution/design_report.json)"]
-
     @property
     def levels(self) -> tuple[FittedLevel, ...]:
         """The levels as prepared."""
         return self._levels
-
-    @property
-    def needs(self) -> dict[str, tuple[str, ...]]:
-        """The columns that each level reads, by its name."""
-        blocks = self._chosen.survey.offsets.active_levels()
-        return {
-            block.name: descriptor.needs(block.settings)
-            for descriptor, block in zip(self._chosen.levels, blocks, strict=True)
-        }
 
     def _report(self, design: Design) -> None:
         """Say once what a design cannot tell, and stop where nothing could be solved."""
@@ -249,7 +168,8 @@ class JointSettler:
             return
         self.report = report_design(design, self._levels)
         require_solvable(self.report)
-        for line in self.report_lines():
+        line = describe_report(self.report)
+        if line:
             self._observer.message(line)
 
     def _visit_medians(self, delta: FloatArray) -> FloatArray:
@@ -331,26 +251,3 @@ class JointSettler:
                 columns = fit.design.term(level.name).columns
                 total += level.design(table).weights @ parameters[columns]
         return total
-
-
-def report_design(design: Design, levels: Sequence[FittedLevel]) -> DegeneracyReport:
-    """Return what a design cannot tell; findings name columns by the labels of their levels."""
-    labels = {level.name: _texts(level) for level in levels}
-    exposures = design.exposures
-    return report_degeneracies(design.model, labels, exposures.visit, exposures.visits)
-
-
-def _texts(level: FittedLevel) -> list[str]:
-    rows = level.labels().to_pylist()
-    return [", ".join(f"{name} {_short(value)}" for name, value in row.items()) for row in rows]
-
-
-def _short(value: Any) -> str:
-    return f"{value:.7g}" if isinstance(value, float) else str(value)
-
-
-def _line(this: JointRound) -> str:
-    return (
-        f"    all levels: moved by {1000 * this.moved_mag:.2f} mmag (rms), standard deviations"
-        f" by at most {100 * this.change:.1f} per cent, {100 * this.kept:.1f} per cent kept"
-    )

@@ -14,7 +14,8 @@ from scrframe.offsets.results import JointResults
 from scrframe.offsets.sequential import OffsetProblem, solve_sequential
 from scrframe.pipeline.chosen import Chosen
 from scrframe.pipeline.detections import VisitSeen
-from scrframe.pipeline.joint import JointSettler, judge_stars, prepare_levels
+from scrframe.pipeline.joint import JointSettler
+from scrframe.pipeline.joint_setup import judge_stars, prepare_levels
 from scrframe.pipeline.joint_solution import (
     exposure_table,
     joint_record,
