@@ -13,6 +13,7 @@ from scrframe.offsets.covariates import covariates
 from scrframe.offsets.degeneracy import DegeneracyReport, require_solvable
 from scrframe.offsets.design import Design, build_design
 from scrframe.offsets.joint import Estimate, JointFit, JointProblem, JointSettings, fit_design
+from scrframe.offsets.medians import group_medians
 from scrframe.pipeline.chosen import Chosen
 from scrframe.pipeline.joint_report import describe_report, describe_round, report_design
 from scrframe.pipeline.joint_setup import (
@@ -117,7 +118,8 @@ class JointSettler:
         """
         delta = model_mag - self._sample.detections["mag"]
         if self._estimate is None:
-            self._correction = self._visit_medians(delta)
+            medians = group_medians(delta, self._codes, len(self._visit_mag))
+            self._correction = medians[self._codes]
         predicted = model_mag - self._correction
         error = self._select(predicted)
         table = self._table(colour0_mag, predicted)
@@ -171,10 +173,6 @@ class JointSettler:
         line = describe_report(self.report)
         if line:
             self._observer.message(line)
-
-    def _visit_medians(self, delta: FloatArray) -> FloatArray:
-        medians = [np.median(delta[self._codes == code]) for code in range(len(self._visit_mag))]
-        return np.asarray(medians)[self._codes]
 
     def _inside(self, predicted: dict[str, FloatArray], margin: float) -> BoolArray:
         sample = self._sample

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from scrframe.offsets.medians import group_medians
 from scrframe.tables import ColumnTable
 from scrframe.tables.cuts import Cut
 
@@ -127,7 +128,7 @@ def predicted_errors(
     log_error = np.log(mag_err)
     middle, level = _running_median(mag, log_error, edges)
     curve = np.interp(mag, middle, level)
-    shift = _group_medians(log_error - curve, visit)
+    shift = group_medians(log_error - curve, visit, int(visit.max()) + 1)
     return np.asarray(np.exp(np.interp(predicted_mag, middle, level) + shift[visit]))
 
 
@@ -137,13 +138,5 @@ def _running_median(
     bins = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, len(edges) - 1)
     number = np.bincount(bins, minlength=len(edges))
     good = np.flatnonzero(number >= min(20, number.max()))
-    middle, level = _group_medians(x, bins), _group_medians(y, bins)
+    middle, level = (group_medians(values, bins, len(edges)) for values in (x, y))
     return middle[good], level[good]
-
-
-def _group_medians(values: FloatArray, group: npt.NDArray[np.integer]) -> FloatArray:
-    """Return the lower median of each group; 0 for an empty one."""
-    count = np.bincount(group)
-    ordered = values[np.lexsort((values, group))]
-    place = np.cumsum(count) - count + np.maximum(count - 1, 0) // 2
-    return np.where(count > 0, ordered[np.minimum(place, len(ordered) - 1)], 0.0)
