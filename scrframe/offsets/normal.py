@@ -99,11 +99,12 @@ def normal_matrix(
     """
     _check(weights)
     order = StarOrder.of(model) if order is None else order
-    part = partial(_chunks, model, order, *_factors(model, weights))
+    full = _Full.of(model.by_detection)
+    part = partial(_chunks, model, order, full, *_factors(model, weights))
     chunks = list(order.chunks())
     groups = [chunks[low : low + GROUP] for low in range(0, len(chunks), GROUP)]
     with ThreadPoolExecutor(threads) as executor:
-        return _assemble(model, _total(executor.map(part, groups)))
+        return _assemble(model, full, _total(executor.map(part, groups)))
 
 
 def star_solve(model: MixedModel, weights: Weights, values: FloatArray) -> FloatArray:
@@ -164,8 +165,63 @@ def _prior(term: Term, sd: Mapping[str, float]) -> sparse.csr_array:
     return sparse.csr_array(term.precision / value**2)
 
 
-#: Products summed so far: exposures with exposures, with own columns, own with own.
-_Blocks = tuple[sparse.csr_array, sparse.csr_array, sparse.csr_array]
+@dataclass(frozen=True)
+class _Blocks:
+    """Products summed so far, of exposures and of the sparse and the full own columns.
+
+    Attributes
+    ----------
+    inner, mixed, outer : csr_array
+        Exposures with exposures, with own columns, own with own; full ones are left out.
+    by_full : ndarray, shape (x + b, f)
+        Exposures and own columns with the full ones.
+    """
+
+    inner: sparse.csr_array
+    mixed: sparse.csr_array
+    outer: sparse.csr_array
+    by_full: FloatArray
+
+
+@dataclass(frozen=True)
+class _Full:
+    """Own columns that every detection has, such as those of a law.
+
+    Their products with all others are sums, which need no search for places.
+
+    Attributes
+    ----------
+    entries : int
+        Entries of each row, the same for all; 0 if there are no such columns.
+    place, column : ndarray of int64, shape (f,)
+        Where they stand among the entries of each row, and in the matrix.
+    """
+
+    entries: int
+    place: IntArray
+    column: IntArray
+
+    @classmethod
+    def of(cls, design: sparse.csr_array) -> _Full:
+        """Look for them where all rows have entries alike."""
+        rows = design.shape[0]
+        count = np.diff(design.indptr)
+        entries = int(count[0]) if rows and np.all(count == count[0]) else 0
+        columns = design.indices.reshape(-1, max(entries, 1))
+        place = [at for at in range(entries) if np.all(columns[:, at] == columns[0, at])]
+        chosen = np.array(place, dtype=np.int64)
+        return cls(entries if place else 0, chosen, columns[:1, chosen].ravel().astype(np.int64))
+
+    def split(self, design: sparse.csr_array) -> tuple[sparse.csr_array, FloatArray]:
+        """Return rows without these columns, and those as a table, shape (n, f)."""
+        rows = design.shape[0]
+        if not self.entries:
+            return design, np.zeros((rows, 0))
+        others = np.delete(np.arange(self.entries), self.place)
+        data = design.data.reshape(rows, -1)
+        left = data[:, others].ravel(), design.indices.reshape(rows, -1)[:, others].ravel()
+        first = len(others) * np.arange(rows + 1, dtype=design.indptr.dtype)
+        return sparse.csr_array((*left, first), shape=design.shape), data[:, self.place]
 
 
 def _factors(model: MixedModel, weights: Weights) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -183,6 +239,7 @@ def _factors(model: MixedModel, weights: Weights) -> tuple[FloatArray, FloatArra
 def _chunk(
     model: MixedModel,
     order: StarOrder,
+    full: _Full,
     weight: FloatArray,
     lone: FloatArray,
     several: FloatArray,
@@ -192,7 +249,7 @@ def _chunk(
     low, high = stars
     rows = order.rows(low, high)
     seen = _indicator(model.exposure[rows], model.by_exposure.shape[0])
-    design = model.by_detection[rows]
+    design, dense = full.split(model.by_detection[rows])
     factor = several[order.star[low:high]]
     pairs = np.flatnonzero(factor)
     first = order.first[low : high + 1] - order.first[low]
@@ -201,24 +258,31 @@ def _chunk(
     exposure = sparse.csr_array(sparse.vstack([seen, star @ seen], format="csr"))
     own = sparse.csr_array(sparse.vstack([design, star @ design], format="csr"))
     scale = np.concatenate([lone[rows], -factor[pairs]])
-    by_exposure, scaled = exposure.T.tocsr(), _scaled(own, scale)
-    return (
+    scaled_full = scale[:, None] * np.concatenate([dense, star @ dense])
+    by_exposure, by_own, scaled = exposure.T.tocsr(), own.T.tocsr(), _scaled(own, scale)
+    by_full = np.concatenate([by_exposure @ scaled_full, by_own @ scaled_full])
+    by_full[by_exposure.shape[0] + full.column] = (
+        np.concatenate([dense, star @ dense]).T @ scaled_full
+    )
+    return _Blocks(
         sparse.csr_array(by_exposure @ _scaled(exposure, scale)),
         sparse.csr_array(by_exposure @ scaled),
-        sparse.csr_array(own.T.tocsr() @ scaled),
+        sparse.csr_array(by_own @ scaled),
+        by_full,
     )
 
 
 def _chunks(
     model: MixedModel,
     order: StarOrder,
+    full: _Full,
     weight: FloatArray,
     lone: FloatArray,
     several: FloatArray,
     chunks: list[tuple[int, int]],
 ) -> _Blocks:
     """Return the sum of `_chunk` over several."""
-    return _total(_chunk(model, order, weight, lone, several, stars) for stars in chunks)
+    return _total(_chunk(model, order, full, weight, lone, several, stars) for stars in chunks)
 
 
 def _total(parts: Iterable[_Blocks]) -> _Blocks:
@@ -234,29 +298,44 @@ def _total(parts: Iterable[_Blocks]) -> _Blocks:
 
 
 def _sum(first: _Blocks, second: _Blocks) -> _Blocks:
-    inner, mixed, outer = (
-        sparse.csr_array(one + other) for one, other in zip(first, second, strict=True)
+    return _Blocks(
+        sparse.csr_array(first.inner + second.inner),
+        sparse.csr_array(first.mixed + second.mixed),
+        sparse.csr_array(first.outer + second.outer),
+        first.by_full + second.by_full,
     )
-    return inner, mixed, outer
 
 
-def _assemble(model: MixedModel, blocks: _Blocks) -> sparse.csc_array:
+def _assemble(model: MixedModel, full: _Full, blocks: _Blocks) -> sparse.csc_array:
     """Return the whole matrix, exposures mapped to their columns."""
     onto = model.by_exposure.T.tocsr()
-    inner = sparse.csr_array(onto @ (blocks[0] @ model.by_exposure))
-    mixed = sparse.csr_array(onto @ blocks[1])
-    upper = _beside(inner, mixed)
-    lower = _beside(sparse.csr_array(mixed.T.tocsr()), blocks[2])
+    exposures = model.by_exposure.shape[0]
+    inner = sparse.csr_array(onto @ (blocks.inner @ model.by_exposure))
+    mixed = sparse.csr_array(onto @ blocks.mixed)
+    outer = blocks.outer
+    if full.entries:
+        mixed = sparse.csr_array(
+            mixed + _in_columns(onto @ blocks.by_full[:exposures], full.column, mixed)
+        )
+        own = blocks.by_full[exposures:]
+        across = own.copy()
+        across[full.column] = 0.0  # full with full stands in `own` already
+        outer = sparse.csr_array(
+            outer
+            + _in_columns(own, full.column, outer)
+            + _in_columns(across, full.column, outer).T.tocsr()
+        )
+    upper = sparse.hstack([inner, mixed], format="csr")
+    lower = sparse.hstack([mixed.T.tocsr(), outer], format="csr")
     whole = sparse.csr_array(sparse.vstack([upper, lower], format="csr"))
     return sparse.csc_array(whole.T)  # symmetric: rows are columns
 
 
-def _beside(left: sparse.csr_array, right: sparse.csr_array) -> sparse.csr_array:
-    """Return two blocks side by side, without the detour over coordinates."""
-    shape = (left.shape[0], left.shape[1] + right.shape[1])
-    wide = sparse.csr_array((left.data, left.indices, left.indptr), shape=shape)
-    moved = sparse.csr_array((right.data, right.indices + left.shape[1], right.indptr), shape=shape)
-    return sparse.csr_array(wide + moved)
+def _in_columns(table: FloatArray, columns: IntArray, like: sparse.csr_array) -> sparse.csr_array:
+    """Return a table of few columns as a matrix that has them at these places."""
+    parts = sparse.coo_array(table)
+    row, column = parts.coords
+    return sparse.csr_array((parts.data, (row, columns[column])), shape=like.shape)
 
 
 def _check(weights: Weights) -> None:
