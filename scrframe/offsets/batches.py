@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from scipy.linalg import blas
 
 from scrframe.offsets.model import FloatArray, IntArray
 from scrframe.offsets.panels import BLOCK, Panels
@@ -74,17 +75,22 @@ def stack(panels: Panels, parts: list[FloatArray], some: list[int], union: IntAr
 
 
 def subtract_squares(panels: Panels, parts: list[FloatArray], corner: FloatArray) -> None:
-    """Subtract W^T W from the dense block in place; its width is whole blocks."""
+    """Subtract W^T W from the lower triangle of the dense block, in place.
+
+    The block's width is whole blocks, its rows are contiguous; what stands above its diagonal
+    is of no use afterwards.
+    """
     for some, union in batches(panels, len(corner) // BLOCK):
         rows = stack(panels, parts, some, union)
-        square = rows.T @ rows
-        if square.shape == corner.shape:
-            corner -= square
+        if rows.shape[1] == len(corner):
+            # Columns first: the upper triangle of the transposed is the lower one.
+            blas.dsyrk(-1.0, rows.T, beta=1.0, c=corner.T, overwrite_c=1)
         else:
+            square = blas.dsyrk(1.0, rows.T).T
             step = square.reshape(len(union), BLOCK, len(union), BLOCK)
             for number, block in enumerate(union):
                 rows_of_block = in_blocks(corner[block * BLOCK : (block + 1) * BLOCK])
-                rows_of_block[:, union] -= step[number]
+                rows_of_block[:, union[: number + 1]] -= step[number, :, : number + 1]
 
 
 def times_corner(panels: Panels, parts: list[FloatArray], corner: FloatArray) -> list[FloatArray]:
