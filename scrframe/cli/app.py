@@ -161,6 +161,60 @@ def validate(
 
 
 @app.command()
+def compare(
+    survey: SurveyFile,
+    data: DataRoot = None,
+    backends: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...", help="Colour models besides the description's; default: all."
+        ),
+    ] = None,
+    folds: Annotated[
+        int, typer.Option(min=2, metavar="N", help="Number of folds of the control stars.")
+    ] = 5,
+    seeds: Annotated[
+        int, typer.Option(min=1, metavar="N", help="How often sky cells are dealt to folds.")
+    ] = 3,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Directory of results; default: runs/<survey>_comparison."
+        ),
+    ] = None,
+    workers: Workers = None,
+    changes: Changes = None,
+    quiet: Quiet = False,
+) -> None:
+    """Compare colour models: how well they predict, the offsets they lead to, their cost."""
+    from scrframe.cli.progress import observer_for
+    from scrframe.config import load_survey
+    from scrframe.pipeline.compare import compare_backends, default_out
+
+    screen = Screen(quiet)
+    description = load_survey(survey, overrides=changes or ())
+    target = out if out is not None else default_out(description)
+    names = None if backends is None else [name.strip() for name in backends.split(",")]
+    with _resumable(target):
+        run = compare_backends(
+            description,
+            data=data,
+            backends=names,
+            folds=folds,
+            seeds=seeds,
+            out=target,
+            workers=workers,
+            observer=observer_for(screen),
+        )
+    from scrframe.cli.closing import rendered
+    from scrframe.cli.comparing import WIDE, comparison_lines, comparison_table
+
+    screen.say(rendered(comparison_table(run), screen.is_terminal, WIDE))
+    for line in comparison_lines(run, target):
+        screen.say(line)
+
+
+@app.command()
 def schema(
     columns: Annotated[
         bool, typer.Option("--columns", help="The columns that cuts can name, instead.")

@@ -45,10 +45,10 @@ def closing_table(summary: Mapping[str, Any]) -> Table:
     return table
 
 
-def rendered(table: Table, terminal: bool) -> str:
+def rendered(table: Table, terminal: bool, plain_width: int = PLAIN_WIDTH) -> str:
     """Return a table as text, with colours if it is for a terminal."""
     page = io.StringIO()
-    width = None if terminal else PLAIN_WIDTH
+    width = None if terminal else plain_width
     console = Console(file=page, force_terminal=terminal, width=width, markup=False)
     console.print(table)
     return "\n".join(line.rstrip() for line in page.getvalue().splitlines())

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import ValidationError
 
 from scrframe.compare.folds import Blocks, blocked_folds, random_folds
@@ -35,16 +34,8 @@ from scrframe.pipeline.compare_offsets import (
     errors_by_truth,
     offset_finder,
 )
-from scrframe.pipeline.compare_scores import (
-    ControlStars,
-    against,
-    all_seeds,
-    control_columns,
-    figures,
-    first_errors,
-    offset_errors,
-    ranked,
-)
+from scrframe.pipeline.compare_results import Found, residual_tables
+from scrframe.pipeline.compare_scores import ControlStars, control_columns, ranked
 from scrframe.pipeline.compare_truth import find_pairs, true_offsets
 from scrframe.pipeline.executor import open_executor
 from scrframe.pipeline.monitor import StepMonitor
@@ -57,11 +48,17 @@ from scrframe.pipeline.solve import FittedModel, fit_model, trend_settings
 from scrframe.pipeline.summary import Story
 from scrframe.pipeline.workspace import Workspace, write_text
 from scrframe.plugin import ColourModel, PluginConfig, Registry, load_registry
-from scrframe.report.compare_data import ResidualTable
 from scrframe.report.compare_page import write_comparison_page
 from scrframe.tables import MatchedStars
 
-FloatArray = npt.NDArray[np.float64]
+__all__ = [
+    "BackendResult",
+    "Comparison",
+    "ComparisonRun",
+    "Costs",
+    "compare_backends",
+    "default_out",
+]
 
 #: Seeds of random folds, at most: they only show what fields alike would; blocked folds judge.
 RANDOM_SEEDS = 1
@@ -190,13 +187,21 @@ def compare_backends(
 def _plan(chosen: Chosen, names: Sequence[str] | None, folds: int, seeds: int) -> Plan:
     if folds < 2 or seeds < 1:
         raise ConfigError("a comparison needs 2 folds or more, and 1 seed or more")
+    names = None if names is None else [name for name in names if name]
     if names is not None and not names:
-        raise ConfigError("--backends names no colour model")
+        raise ConfigError("no colour model is named to compare; leave the names out for all")
     registry, own = chosen.registry, chosen.backend.name
     wanted = registry.names(ColourModel) if names is None else names
     # The reference takes part in any case: the others are measured against it.
     order = dict.fromkeys([own, *wanted])
     return Plan(tuple(registry.get(ColourModel, name) for name in order), folds, seeds)
+
+
+class _WithoutDetails(Observer):
+    """Passes on steps and warnings; the rounds of a fit are a calibration's affair."""
+
+    def __init__(self, observer: Observer) -> None:
+        self.warning, self.step = observer.warning, observer.step  # type: ignore[method-assign]
 
 
 class _Comparing:
@@ -214,6 +219,7 @@ class _Comparing:
     ) -> None:
         self._chosen, self._plan, self._inputs, self._space = chosen, plan, inputs, space
         self._observer, self._workers, self._note = observer, workers, note
+        self._quiet = _WithoutDetails(observer)
         self._searched: dict[str, dict[str, Any]] = {}
         self._settings: dict[str, PluginConfig] = {}
 
@@ -223,7 +229,7 @@ class _Comparing:
             chosen, self._inputs, executor, self._space, monitor, self._observer
         ).build()
         with monitor.step("colour model and law"):
-            fitted = _fitted(chosen, sample, self._workers, self._observer)
+            fitted = _fitted(chosen, sample, self._workers, self._quiet)
         lesson, stars = self._lesson(sample, fitted)
         with monitor.step("compare backends"):
             judged = self._judge_all(lesson)
@@ -234,7 +240,15 @@ class _Comparing:
         with monitor.step("offsets"):
             errors = self._offset_errors(sample, fitted, good)
         with monitor.step("figures"):
-            comparison = self._summed_up(judged, good, lesson, stars, errors)
+            told = [self._told_of(backend, judged) for backend in self._plan.backends]
+            found = Found(good, lesson, stars, errors, self._chosen.backend.name)
+            groups, pairs = ranked(good, lesson, stars, lesson.seed)
+            survey = self._chosen.survey
+            comparison = Comparison(
+                survey.name, survey.band, found.reference, tuple(range(self._plan.seeds)),
+                self._plan.folds, len(lesson.control), self._has_truth, self._note,
+                tuple(found.with_figures(each) for each in told), groups, pairs,
+            )  # fmt: skip
         with monitor.step("write products"):
             costs = self._write(comparison, good, lesson, stars)
         self._space.finish()
@@ -337,44 +351,14 @@ class _Comparing:
                 done(1)
         return found
 
-    def _summed_up(
-        self,
-        judged: Mapping[str, Judged],
-        good: Mapping[str, Judged],
-        lesson: Lesson,
-        stars: ControlStars,
-        errors: Mapping[str, Mapping[str, LevelErrors]],
-    ) -> Comparison:
-        survey, reference = self._chosen.survey, self._chosen.backend.name
-        results = []
-        for backend in self._plan.backends:
-            name, this = backend.name, judged[backend.name]
-            settings = self._settings.get(name)
-            result = BackendResult(
-                name, backend.summary, backend.version,
-                {} if settings is None else settings.model_dump(mode="json"),
-                self._searched.get(name), this.fault, this.notes,
-            )  # fmt: skip
-            if name in good:
-                result = replace(
-                    result,
-                    folds=figures(this, lesson, stars),
-                    offsets=offset_errors(errors[name]),
-                )
-            if name in good and reference in good and name != reference:
-                result = replace(
-                    result,
-                    against_reference=against(
-                        this, good[reference], lesson, stars,
-                        (errors[name], errors[reference]), lesson.seed,
-                    ),
-                )  # fmt: skip
-            results.append(result)
-        groups, pairs = ranked(good, lesson, stars, lesson.seed)
-        return Comparison(
-            survey.name, survey.band, reference, tuple(range(self._plan.seeds)),
-            self._plan.folds, len(lesson.control), self._has_truth, self._note,
-            tuple(results), groups, pairs,
+    def _told_of(self, backend: ColourModel, judged: Mapping[str, Judged]) -> BackendResult:
+        """Return what a backend is and ran with, without figures."""
+        name = backend.name
+        settings, this = self._settings.get(name), judged[name]
+        return BackendResult(
+            name, backend.summary, backend.version,
+            {} if settings is None else settings.model_dump(mode="json"),
+            self._searched.get(name), this.fault, this.notes,
         )  # fmt: skip
 
     def _write(
@@ -398,28 +382,6 @@ class _Comparing:
         }
         write_comparison(folder, comparison, provenance)
         return costs
-
-
-def residual_tables(
-    good: Mapping[str, Judged], lesson: Lesson, stars: ControlStars, reference: str
-) -> dict[str, ResidualTable]:
-    """Return the control stars as each backend predicts them, by the first blocked folds."""
-    middle = good[reference] if reference in good else next(iter(good.values()))
-    colour = all_seeds(middle, "blocked")[0]
-    columns = stars.columns
-    return {
-        name: ResidualTable(
-            lesson.colour_mag,
-            all_seeds(each, "blocked")[0],
-            first_errors(each, lesson, stars, "blocked"),
-            columns["reference_mag"],
-            columns["extinction"],
-            colour,
-            columns["ra"],
-            columns["dec"],
-        )
-        for name, each in good.items()
-    }
 
 
 def _fitted(chosen: Chosen, sample: MatchedStars, workers: int, observer: Observer) -> FittedModel:

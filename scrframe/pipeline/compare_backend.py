@@ -236,9 +236,9 @@ def _dishonesty(pupil: Pupil, lesson: Lesson) -> str | None:
     model = pupil(features, colour)
     return (
         check_output(model.predict(features), number)
-        or check_repeatable(pupil, features, colour)
         or check_memory(pupil, features, colour, lesson.seed)
         or check_held_out(model, features, colour, lesson.seed)
+        or check_repeatable(pupil, features, colour)
     )
 
 

@@ -1,0 +1,151 @@
+"""The table that ends `scrframe compare`: a row a colour model, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from scrframe.pipeline.compare import BackendResult, Comparison, ComparisonRun, Costs
+
+NONE = "-"
+#: Width of the table in a file or pipe, in characters.
+WIDE = 170
+#: Kind of folds that decides.
+MAIN = "blocked"
+#: Variables whose trends are shown.
+TRENDS = ("predicted_colour", "reference_mag", "extinction")
+TRUE_LEVELS = ("visit", "ccd", "pixel", "total")
+HELD_OUT_LEVELS = ("repeats", "overlaps")
+
+
+def comparison_table(run: ComparisonRun) -> Table:
+    """Return the table of all colour models, the best first."""
+    comparison = run.comparison
+    title = f"{comparison.survey}, {comparison.band} band: colour models on"
+    title += f" {comparison.control_stars:,} control stars; magnitudes in mmag"
+    if comparison.data_note:
+        title += f" - {comparison.data_note}"
+    table = Table(box=box.SIMPLE_HEAD, title=Text(title), title_justify="left", pad_edge=False)
+    levels = TRUE_LEVELS if comparison.truth else HELD_OUT_LEVELS
+    table.add_column("colour model")
+    table.add_column(f"against\n{comparison.reference}")
+    for head in (
+        "sd\nrandom, blocked", "MAD\nrandom, blocked", "bias with\ncolour, mag, E",
+        f"offsets:\n{', '.join(levels)}", "within\n1 sigma", "fit\ns", "stars\na second",
+        "memory\nMB", "model\nMB",
+    ):  # fmt: skip
+        table.add_column(head, justify="right")
+    costs = {each.backend: each for each in run.costs}
+    for result in _in_order(comparison):
+        table.add_row(*(Text(cell) for cell in _row(comparison, result, levels, costs)))
+    return table
+
+
+def comparison_lines(run: ComparisonRun, out: object) -> list[str]:
+    """Return the lines below the table: ranking, advice, faults, where the products are."""
+    comparison = run.comparison
+    return [
+        *_ranking(comparison),
+        *_advice(run),
+        *(f"{each.name}: {each.fault}" for each in comparison.backends if each.fault),
+        f"products in {out}: comparison.json, comparison.ecsv, costs.json, index.html, figures/",
+    ]
+
+
+def _in_order(comparison: Comparison) -> list[BackendResult]:
+    order = [name for group in comparison.ranking for name in group]
+    last = len(order)
+    return sorted(
+        comparison.backends,
+        key=lambda each: order.index(each.name) if each.name in order else last,
+    )
+
+
+def _row(
+    comparison: Comparison,
+    result: BackendResult,
+    levels: Sequence[str],
+    costs: dict[str, Costs],
+) -> Iterator[str]:
+    yield result.name
+    if result.fault:
+        yield f"fault: {result.fault}"
+        return
+    yield _verdict(comparison, result)
+    folds = result.folds
+    for name in ("sd_mag", "mad_mag"):
+        yield _joined(getattr(folds[kind].dispersion, name) for kind in ("random", MAIN))
+    trends = folds[MAIN].trends
+    yield _joined(trends[name].rms_mag if name in trends else None for name in TRENDS)
+    offsets = result.offsets
+    yield _joined(offsets[level].rms_mag if level in offsets else None for level in levels)
+    coverage = folds[MAIN].coverage
+    yield NONE if coverage is None else f"{100 * coverage.within_1:.1f}%"
+    cost = costs.get(result.name)
+    if cost is not None:
+        yield f"{cost.fit_s:.1f}"
+        yield f"{cost.predict_per_s:,.0f}"
+        yield f"{cost.peak_memory_mb:,.0f}"
+        yield _number(cost.model_mb, 1)
+
+
+def _verdict(comparison: Comparison, result: BackendResult) -> str:
+    if result.name == comparison.reference:
+        return "the reference"
+    found = result.against_reference.get(f"{MAIN}_sd")
+    if found is None:
+        return NONE
+    half = (found.high - found.low) / 2
+    return f"{found.verdict} ({1000 * found.value:+.1f} +- {1000 * half:.1f})"
+
+
+def _joined(values: Iterator[float | None]) -> str:
+    return "  ".join(_number(None if value is None else 1000 * value, 1) for value in values)
+
+
+def _number(value: float | None, decimals: int) -> str:
+    return NONE if value is None or value - value != 0 else f"{value:,.{decimals}f}"
+
+
+def _ranking(comparison: Comparison) -> Iterator[str]:
+    """Yield the ranking by the sd in blocked folds, in words."""
+    if not comparison.ranking:
+        return
+    places = [" = ".join(group) for group in comparison.ranking]
+    line = f"ranking by the sd in blocked folds, best first: {'; then '.join(places)}"
+    if any(len(group) > 1 for group in comparison.ranking):
+        line += " (= not told apart)"
+    yield line
+
+
+def _advice(run: ComparisonRun) -> Iterator[str]:
+    """Yield which colour model to use: of the best that are not told apart the fastest."""
+    comparison = run.comparison
+    if not comparison.ranking:
+        return
+    by_name = {each.name: each for each in comparison.backends}
+    best = comparison.ranking[0]
+    kept = [name for name in best if not _worse_offsets(by_name[name])] or list(best)
+    speed = {each.backend: each.predict_per_s for each in run.costs}
+    name = max(kept, key=lambda each: speed.get(each, 0.0))
+    spread = 1000 * by_name[name].folds[MAIN].dispersion.sd_mag
+    others = [each for each in best if each != name]
+    if not others:
+        yield f"use {name}: its sd in blocked folds, {spread:.1f} mmag, is the smallest"
+        return
+    told = f"not told apart from {' and '.join(others)} (sd {spread:.1f} mmag in blocked folds)"
+    if len(kept) > 1:
+        told += f", and predicts fastest, {speed.get(name, 0.0):,.0f} stars a second"
+    else:
+        told += ", and its offsets are not worse than the reference's"
+    yield f"use {name}: {told}"
+
+
+def _worse_offsets(result: BackendResult) -> bool:
+    found = result.against_reference.get("offset_total")
+    return found is not None and found.verdict == "worse"
