@@ -47,6 +47,8 @@ class JointSettler:
         Who may take part.
     observer : Observer
         Told of each round of weights and variances, and of what cannot be told apart.
+    threads : int
+        That a solve may use.
 
     Attributes
     ----------
@@ -64,10 +66,11 @@ class JointSettler:
         sample: MatchedStars,
         stars: StarsJudged,
         observer: Observer,
+        threads: int,
     ) -> None:
         self._chosen, self._sample, self._observer = chosen, sample, observer
         self.stars = stars
-        self._settings = joint_settings(chosen)
+        self._settings = joint_settings(chosen, threads)
         self._codes = np.unique(sample.detections.codes("visit")[0], return_inverse=True)[1]
         self._levels: tuple[FittedLevel, ...] = ()
         self._estimate: Estimate | None = None

@@ -18,8 +18,8 @@ from scrframe.tables import FittedLevel, MatchedStars
 BoolArray = npt.NDArray[np.bool_]
 
 
-def joint_settings(chosen: Chosen) -> JointSettings:
-    """Return the description's settings as the solver's."""
+def joint_settings(chosen: Chosen, threads: int) -> JointSettings:
+    """Return the description's settings as the solver's, which may use some threads."""
     block = chosen.survey.offsets.joint
     levels = chosen.survey.offsets.active_levels()
     return JointSettings(
@@ -33,6 +33,7 @@ def joint_settings(chosen: Chosen) -> JointSettings:
         scale=None if block.photometry.estimate else block.photometry.scale,
         floor_mag=None if block.photometry.estimate else block.photometry.floor,
         noise=NoiseSettings(hold_photometry=not block.photometry.estimate),
+        threads=max(threads, 1),
     )
 
 

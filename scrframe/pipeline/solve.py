@@ -121,7 +121,7 @@ def fit_model(
     seen, settler = observations(sample), None
     if chosen.survey.offsets.mode == "joint":
         stars = judge_stars(chosen, sample)
-        settler = JointSettler(chosen, sample, stars, observer)
+        settler = JointSettler(chosen, sample, stars, observer, workers)
         seen = replace(
             seen, used=settler.used, in_control=seen.in_control & ~stars.reserved[sample.star]
         )

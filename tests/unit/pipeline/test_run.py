@@ -16,6 +16,7 @@ import pytest
 from astropy.io import fits
 
 import scrframe
+from scrframe.offsets import joint
 from scrframe.pipeline import Observer, run
 from scrframe.plugin import hookimpl, load_registry
 from scrframe.plugin.registry import Provider
@@ -32,7 +33,16 @@ def calibrate(tiny, out, *, workers=1, changes=(), **more):
 
 
 @pytest.mark.parametrize("backend", ["random_forest", "lightgbm"])
-def test_stars_are_the_same_bits_with_one_and_two_workers(tiny_survey, tmp_path, backend):
+def test_stars_are_the_same_bits_with_one_and_two_workers(
+    tiny_survey, tmp_path, backend, monkeypatch
+):
+    threads = []
+
+    def fit_design(design, problem, *more):
+        threads.append(problem.settings.threads)
+        return joint.fit_design(design, problem, *more)
+
+    monkeypatch.setattr("scrframe.pipeline.joint.fit_design", fit_design)
     files = [
         calibrate(
             tiny_survey, tmp_path / str(workers), workers=workers,
@@ -41,6 +51,8 @@ def test_stars_are_the_same_bits_with_one_and_two_workers(tiny_survey, tmp_path,
         for workers in (1, 2)
     ]  # fmt: skip
     assert digest(files[0]) == digest(files[1])
+    # The solver has as many threads as there are workers.
+    assert threads == sorted(threads) and set(threads) == {1, 2}
 
 
 def catalogue_rows(folder: Path) -> dict[tuple[str, int, int], tuple[float, float, int]]:
