@@ -122,7 +122,8 @@ def scatter_figure(
                     label=name,
                 )
             axes.set_xlabel(label)
-            axes.set_ylim(0, None)
+            highest = max(float(part["scatter_mag"].max(initial=0)) for part in parts.values())
+            axes.set_ylim(0, 1.12 * MMAG * highest)
         panels[len(panels) // 2].set_ylabel("scatter of the residual (mmag)")
         handles = panels[0].get_legend_handles_labels()
         figure.legend(*handles, loc="outside upper center", ncols=3)
