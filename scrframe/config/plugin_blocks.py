@@ -135,7 +135,9 @@ class LevelBlock(FlatBlock):
         pattern=r"^[a-z][a-z0-9_]*$", description="Name, also of the column offset_<name>."
     )
     parent: str | None = Field(
-        default=None, description="Level on which a detection falls back, one that stands before."
+        default=None,
+        description="Level that this one refines, one that stands before; noted in the tables of"
+        " offsets, it changes no result.",
     )
     mode: Literal["joint", "sequential"] | None = Field(
         default=None, description="The only mode in which the level takes part; by default both."

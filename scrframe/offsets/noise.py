@@ -106,9 +106,8 @@ def update_noise(
     sample, model = Sample.of(data), current
     for step in range(settings.steps):
         likelihood = likelihood if step == 0 else NoiseLikelihood(data, model)
-        trace, information = likelihood.curvature()
+        score, information = likelihood.score(draws)
         free, held = separate(information, sample, model, settings)
-        score = 0.5 * (likelihood.quadratic(data.residual) + draws - trace)
         score, information = _with_prior(score, information, model, settings)
         move = scoring_step(score, information, free, model, sample.error_mag[1])
         model = moved(model, move, sample.error_mag, covariates)

@@ -112,6 +112,21 @@ class NoiseLikelihood:
                 information[i, j] += (clean * ratio**2 * squares[i]) @ squares[j]
         return self._with_scatter(first, information, squares)
 
+    def score(self, draws: FloatArray | float) -> tuple[FloatArray, FloatArray]:
+        """Return score, shape (2 + t,), and expected information, shape (2 + t, 2 + t).
+
+        The derivative of the restricted log likelihood is half of a^T V_i a - tr(P V_i), where
+        P = V^-1 - V^-1 Z C Z^T V^-1 and C is the covariance of the fitted terms' errors.
+
+        Parameters
+        ----------
+        draws : ndarray, shape (2 + t,), or float
+            The part with C, `mean_quadratic` of draws Z u, u ~ N(0, C); 0 leaves it out
+            (maximum likelihood).
+        """
+        trace, information = self.curvature()
+        return 0.5 * (self.quadratic(self._data.residual) + draws - trace), information
+
     def _photometric(self, weight: FloatArray, scaled: FloatArray) -> FloatArray:
         mixed = np.einsum("i,i,i->", weight, scaled, self._w)
         own = [np.einsum("i,i,i->", weight, part, part) for part in (scaled, self._w)]
@@ -143,31 +158,3 @@ def mean_quadratic(likelihood: NoiseLikelihood, draws: Iterable[FloatArray]) -> 
         total = total + likelihood.quadratic(draw)
         count += 1
     return total / max(count, 1)
-
-
-def noise_score(
-    data: NoiseData, leverage: Iterable[FloatArray], model: NoiseModel
-) -> tuple[FloatArray, FloatArray]:
-    """Return score and expected information of (scale^2, floor^2, scatter).
-
-    The derivative of the restricted log likelihood is half of a^T V_i a - tr(P V_i), where
-    P = V^-1 - V^-1 Z C Z^T V^-1 and C is the covariance of the fitted terms' errors; the
-    part with C is the mean quadratic form of draws Z u, u ~ N(0, C).
-
-    Parameters
-    ----------
-    data : NoiseData
-    leverage : iterable of ndarray, shape (n,)
-        Such draws; none leaves the correction out (maximum likelihood).
-    model : NoiseModel
-        Where to take the derivatives.
-
-    Returns
-    -------
-    score : ndarray, shape (2 + t,)
-    information : ndarray, shape (2 + t, 2 + t)
-    """
-    likelihood = NoiseLikelihood(data, model)
-    trace, information = likelihood.curvature()
-    forms = likelihood.quadratic(data.residual) + mean_quadratic(likelihood, leverage)
-    return 0.5 * (forms - trace), information

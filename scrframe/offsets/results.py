@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -306,13 +305,3 @@ class _Cross:
         own = np.bincount(of_row, terms, minlength=rows.shape[0])
         raw = self._raw
         return np.asarray(own - rows @ mean_solved - raw[-1, visit] + raw[-1, -1])
-
-
-def total_error(
-    results: JointResults, exposure: IntArray, map_error: Sequence[FloatArray]
-) -> FloatArray:
-    """Return the error of corrections by detection: exposures and maps in quadrature, (n,)."""
-    squares = results.exposures.err_mag[exposure] ** 2
-    for error in map_error:
-        squares = squares + error**2
-    return np.asarray(np.sqrt(squares))

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -254,8 +253,3 @@ def load_others(part: PartRead) -> ColumnTable:
     """Return the visits and places of the detections of a part that did not pass."""
     table, _ = load_arrow(part.others)
     return ColumnTable(table)
-
-
-def visit_rows(visits: Sequence[VisitSeen]) -> dict[str, list[Any]]:
-    """Return visits as columns."""
-    return {name: [getattr(visit, name) for visit in visits] for name in VisitSeen.__annotations__}

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 System = Literal["AB", "Vega"]
-SYSTEMS: tuple[System, ...] = ("AB", "Vega")
 #: What products say of their magnitudes where nothing ties them to a true system.
 OWN_SYSTEM = "survey's own"
 
@@ -64,20 +62,6 @@ class AbsoluteTie:
         data = asdict(self)
         return {key: list(value) if isinstance(value, tuple) else value
                 for key, value in data.items()}  # fmt: skip
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> AbsoluteTie:
-        """Return the tie that `to_json` wrote.
-
-        Raises
-        ------
-        KeyError, TypeError, ValueError
-            If the data are not those of a tie.
-        """
-        if data["system"] not in SYSTEMS:
-            raise ValueError(f"the magnitude system {data['system']!r} is none of AB and Vega")
-        terms = {key: tuple(map(float, data[key])) for key in ("colour_terms", "colour_term_errs")}
-        return cls(**{**data, **terms})
 
     def metadata(self) -> dict[str, str]:
         """Return what the key-value metadata of products say of the tie, as text."""

@@ -63,7 +63,7 @@ class FittedLevel(ABC):
     role : {"correction", "nuisance"}
         A nuisance term enters a solve but never a correction.
     parent : str or None
-        Name of the level on which a detection falls back.
+        Name of the level that this one refines, a note for readers of the tables.
     within_exposure : bool
         Whether detections of one detector in one visit may differ in the level's design
         (bins, maps over the detector, terms in properties of stars).

@@ -24,7 +24,7 @@ from scrframe.builtin.levels import (
 from scrframe.offsets.covariates import covariates
 from scrframe.offsets.joint import fit_joint
 from scrframe.offsets.joint_problem import JointFit, JointProblem, JointSettings
-from scrframe.offsets.results import JointResults, total_error
+from scrframe.offsets.results import JointResults
 from scrframe.offsets.sequential import OffsetProblem, solve_sequential
 from scrframe.tables import Detections, FittedLevel, MatchedStars, OffsetTable
 
@@ -92,7 +92,7 @@ class Answer:
                 "visit": exposures.visit_err_mag[visit],
                 "ccd": exposures.ccd_err_mag[of],
                 "pixel": pixel_error,
-                "total": total_error(self._results, of, [pixel_error]),
+                "total": np.hypot(exposures.err_mag[of], pixel_error),
             },
         )
 

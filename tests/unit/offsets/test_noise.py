@@ -14,7 +14,7 @@ from scrframe.offsets.noise import (
     initial_scale,
     update_noise,
 )
-from scrframe.offsets.noise_likelihood import NoiseData, noise_score
+from scrframe.offsets.noise_likelihood import NoiseData, NoiseLikelihood, mean_quadratic
 
 TRUTH = NoiseModel(1.3, 0.006, np.array([np.log(0.065), 0.15, -0.1]))
 
@@ -103,7 +103,8 @@ def test_score_is_the_derivative_of_the_restricted_likelihood():
     dense = Dense()
     residual, draws = dense.fit(THETA)
     data = NoiseData(residual, dense.star, dense.error, dense.x, np.ones(12))
-    score, _ = noise_score(data, draws, at(THETA))
+    likelihood = NoiseLikelihood(data, at(THETA))
+    score, _ = likelihood.score(mean_quadratic(likelihood, draws))
     for i in range(4):
         # Central differences err by the step squared times the third derivative.
         step = np.zeros(4)
@@ -116,7 +117,7 @@ def test_information_is_half_the_trace_of_products():
     dense = Dense()
     clean = np.linspace(0.1, 1, 12)
     data = NoiseData(dense.y, dense.star, dense.error, dense.x, clean)
-    _, information = noise_score(data, [], at(THETA))
+    _, information = NoiseLikelihood(data, at(THETA)).score(0.0)
     total, parts = dense.noise(THETA)
     weighted = np.sqrt(clean)[dense.star]
     products = [weighted[:, None] * np.linalg.solve(total, part) * weighted for part in parts]
@@ -130,9 +131,9 @@ def test_a_star_with_weight_0_is_not_there():
     residual, star, error, x = drawn(3, 2_000)
     clean = (np.arange(2_000) < 1_500).astype(float)
     kept = clean[star] > 0
-    with_it = noise_score(NoiseData(residual, star, error, x, clean), [], TRUTH)
+    with_it = NoiseLikelihood(NoiseData(residual, star, error, x, clean), TRUTH).score(0.0)
     data = NoiseData(residual[kept], star[kept], error[kept], x[:1_500], np.ones(1_500))
-    for one, other in zip(with_it, noise_score(data, [], TRUTH), strict=True):
+    for one, other in zip(with_it, NoiseLikelihood(data, TRUTH).score(0.0), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-10)
 
 

@@ -12,7 +12,7 @@ from scrframe.offsets.design import correction_values
 from scrframe.offsets.factor import Factor
 from scrframe.offsets.joint import fit_joint
 from scrframe.offsets.normal import normal_matrix, prior_matrix, weighted
-from scrframe.offsets.results import JointResults, total_error
+from scrframe.offsets.results import JointResults
 
 sys.path.insert(0, str(Path(__file__).parent))
 from joint_cases import blup, draw_case, error_covariance
@@ -253,12 +253,3 @@ def test_a_shift_with_terms_held_is_what_solving_without_them_gives(state):
     found = results.shift(change, held=("slope",))
     np.testing.assert_allclose(found, expected, atol=1e-10)
     assert np.max(np.abs(found - results.shift(change))) > 1e-4
-
-
-def test_total_errors_add_in_quadrature(state):
-    case, _, results, _ = state
-    exposure = case.design.exposures.of_detection
-    extra = np.linspace(0, 0.1, len(exposure))
-    found = total_error(results, exposure, [extra, 2 * extra])
-    squares = results.exposures.err_mag[exposure] ** 2 + 5 * extra**2
-    np.testing.assert_allclose(found, np.sqrt(squares), rtol=1e-12)

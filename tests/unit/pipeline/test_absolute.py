@@ -1,8 +1,8 @@
 """The absolute tie of a run, from files to a shift with its errors."""
 
+import json
 import re
 import textwrap
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -307,16 +307,14 @@ def test_a_unit_must_be_known(tmp_path):
         absolute_files(passband(file="band.ecsv", wavelength_unit=None), tmp_path)
 
 
-def test_a_tie_is_written_as_json_and_read_back():
+def test_a_tie_is_written_as_plain_json_with_all_it_holds():
     made = AbsoluteTie(
         0.1, 0.01, 0.02, 0.03, 50, 2, "Vega", "standards", "s.csv", (0.1, -0.2), (0.01, 0.02),
         "colour0", 1.2,
     )  # fmt: skip
-    assert AbsoluteTie.from_json(made.to_json()) == made
-    plain = replace(made, colour_terms=(), colour_term_errs=(), colour="", pivot_mag=None)
-    assert AbsoluteTie.from_json(plain.to_json()) == plain
-    with pytest.raises(ValueError, match="none of AB and Vega"):
-        AbsoluteTie.from_json({**made.to_json(), "system": "ST"})
+    again = json.loads(json.dumps(made.to_json(), allow_nan=False))
+    lists = {"colour_terms": [0.1, -0.2], "colour_term_errs": [0.01, 0.02]}
+    assert again == {**vars(made), **lists}
     assert made.metadata()["magnitude_system"] == "Vega"
     assert all(isinstance(value, str) for value in made.metadata().values())
 
