@@ -275,16 +275,26 @@ class Judging:
         edges = np.quantile(self.colour_mag, np.arange(1, COLOUR_BINS) / COLOUR_BINS)
         object.__setattr__(self, "bins", np.searchsorted(edges, self.colour_mag, side="right"))
 
-    def sums(self, error_mag: FloatArray) -> ErrorSums:
-        """Return the errors of model magnitudes, shape (n,), summed by field."""
-        count = np.bincount(self.visit)
-        mean = np.bincount(self.visit, error_mag) / count
-        mean = mean - mean.mean()  # each region has its own constant
+    def by_visit(self, value_mag: FloatArray) -> FloatArray:
+        """Return the means over visits, shape (v,), of values of shape (n,)."""
+        return np.asarray(np.bincount(self.visit, value_mag) / np.bincount(self.visit))
+
+    def sums(self, error_mag: FloatArray, zero_point_mag: FloatArray) -> ErrorSums:
+        """Return errors summed by field.
+
+        Parameters
+        ----------
+        error_mag : ndarray, shape (n,)
+            Of model magnitudes.
+        zero_point_mag : ndarray, shape (v,)
+            Errors of the visits' zero points.
+        """
+        mean = zero_point_mag - zero_point_mag.mean()  # each region has its own constant
         groups = int(self.group.max()) + 1
         zero_points = np.column_stack(
             [np.bincount(self.group, part, groups) for part in (np.ones_like(mean), mean, mean**2)]
         )
-        within = error_mag - (np.bincount(self.visit, error_mag) / count)[self.visit]
+        within = error_mag - self.by_visit(error_mag)[self.visit]
         cell = self.group[self.visit] * COLOUR_BINS + self.bins
         by_colour: list[FloatArray] = [
             np.bincount(cell, part, groups * COLOUR_BINS).reshape(groups, COLOUR_BINS).astype(float)
@@ -381,6 +391,8 @@ class Tried:
     region : Region
     error_mag : ndarray, shape (n,), or None
         Model less observed magnitude of the judging detections; None where it has a fault.
+    zero_point_mag : ndarray, shape (v,), or None
+        Zero points of the visits.
     outside : float
         Share of the calibration stars unlike any training star.
     fault : str or None
@@ -388,6 +400,7 @@ class Tried:
 
     region: Region
     error_mag: FloatArray | None = None
+    zero_point_mag: FloatArray | None = None
     outside: float = np.nan
     fault: str | None = None
 
@@ -413,16 +426,7 @@ def rank_regions(
     draws, seed : int
         Of the bootstrap over fields.
     """
-    good = [each.error_mag for each in tried if each.error_mag is not None]
-    truth = reference_mag is not None
-    if reference_mag is None:
-        reference_mag = np.mean(good, axis=0) if good else np.zeros(len(judging.visit))
-    figures = [
-        None
-        if each.error_mag is None
-        else Figures.of(judging.sums(each.error_mag - reference_mag), draws, seed)
-        for each in tried
-    ]
+    figures = _figures(tried, judging, reference_mag, draws, seed)
     described = next(
         found for each, found in zip(tried, figures, strict=True) if each.region.kind == "described"
     )
@@ -431,11 +435,36 @@ def rank_regions(
     results.sort(key=lambda each: np.inf if each.fault else each.total_mag)
     return RegionComparison(
         tuple(results),
-        "truth" if truth else "consensus",
+        "consensus" if reference_mag is None else "truth",
         len(judging.group),
         len(np.unique(judging.group)),
         backend,
     )
+
+
+def _figures(
+    tried: Sequence[Tried],
+    judging: Judging,
+    reference_mag: FloatArray | None,
+    draws: int,
+    seed: int,
+) -> list[Figures | None]:
+    errors = [each.error_mag for each in tried if each.error_mag is not None]
+    zero_points = [each.zero_point_mag for each in tried if each.zero_point_mag is not None]
+    if not errors:
+        return [None] * len(tried)
+    if reference_mag is None:
+        middle = np.mean(errors, axis=0), np.mean(zero_points, axis=0)
+    else:
+        middle = reference_mag, judging.by_visit(reference_mag)
+    return [
+        None
+        if each.error_mag is None or each.zero_point_mag is None
+        else Figures.of(
+            judging.sums(each.error_mag - middle[0], each.zero_point_mag - middle[1]), draws, seed
+        )
+        for each in tried
+    ]
 
 
 def _result(tried: Tried, found: Figures | None, described: Figures | None) -> RegionResult:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from scrframe.compare.bootstrap import drawn, statistic_of
 from scrframe.compare.paired import paired, rank
@@ -36,6 +37,17 @@ def test_intervals_hold_the_truth_as_often_as_they_say(statistic, spread):
         found = paired(first, second, group, statistic, draws=100, level=LEVEL)
         held.append(found.low <= true <= found.high)
     assert abs(np.mean(held) - LEVEL) < slack(trials)
+
+
+def test_the_interval_of_a_mean_is_that_of_students_test():
+    # The rms of numbers near 1 is their mean, to first order in their scatter.
+    first = 1 + 1e-4 * np.random.default_rng(1).standard_normal(5)
+    found = paired(first, np.ones(5), np.arange(5), "rms", draws=40_000)
+    expected = stats.ttest_1samp(first - 1, 0).confidence_interval(LEVEL)
+    half = (expected.high - expected.low) / 2
+    # Three standard errors of a standard deviation of 40,000 draws.
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=3 / np.sqrt(2 * 40_000))
+    assert (found.high + found.low) / 2 == pytest.approx(np.mean(first) - 1, abs=1e-3 * half)
 
 
 def test_intervals_that_ignore_groups_hold_the_truth_too_seldom():
@@ -144,8 +156,8 @@ def test_no_pair_of_equal_backends_is_told_apart_as_often_as_the_level_says():
     for _ in range(200):
         common = rng.normal(0, 0.05, 600)
         made = {name: common + rng.normal(0, 0.03, 600) for name in "abcd"}
-        told.append(len(rank(made, group, draws=200)[0]) > 1)
-    # A cut needs more than one pair told apart, so this errs to the safe side.
+        _, pairs = rank(made, group, draws=200)
+        told.append(any(one.verdict != "not told apart" for one in pairs.values()))
     assert np.mean(told) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
 
 
