@@ -133,6 +133,7 @@ def star_columns(
 def joint_record(fit: JointFit, settler: JointSettler, shifts: Shifts) -> dict[str, Any]:
     """Return what summary.json says of the joint solution."""
     noise, stars = fit.estimate.noise, settler.stars
+    errors = fit.noise_errors if len(fit.noise_errors) else np.full(2, np.nan)
     return {
         "converged": fit.converged,
         "detections": int(settler.used.sum()),
@@ -148,7 +149,9 @@ def joint_record(fit: JointFit, settler: JointSettler, shifts: Shifts) -> dict[s
         },
         "photometry": {
             "scale": noise.scale,
+            "scale_err": float(errors[0]),
             "floor_mag": noise.floor_mag,
+            "floor_err_mag": float(errors[1]),
             "notes": list(fit.noise_notes),
         },
         "star_scatter_mag": float(np.exp(noise.scatter[0])),
