@@ -20,6 +20,8 @@ VERDICTS = {
     "worse": (COLOURS[1], ">"),
     "not told apart": (RULE, "o"),
 }
+#: Rates are drawn in thousands a second.
+THOUSAND = 1000.0
 LEVELS = {"ccd": "CCD x visit"}
 
 
@@ -125,7 +127,9 @@ def cost_figure(comparison: Comparison, costs: Sequence[Costs]) -> FigureProduct
             look = looks[one.name]
             seeds = [MMAG * seed.sd_mag for seed in figures.by_seed]
             spread = float(np.std(seeds, ddof=1)) if len(seeds) > 1 else 0.0
-            for axes, value in zip(panels, (cost.fit_s, cost.predict_per_s), strict=True):
+            for axes, value in zip(
+                panels, (cost.fit_s, cost.predict_per_s / THOUSAND), strict=True
+            ):
                 axes.errorbar(
                     value,
                     MMAG * figures.dispersion.sd_mag,
@@ -136,8 +140,10 @@ def cost_figure(comparison: Comparison, costs: Sequence[Costs]) -> FigureProduct
                     ls="none",
                     label=one.name,
                 )
-        for axes, label in zip(panels, ("training (s)", "stars predicted a second"), strict=True):
-            axes.set_xscale("log")
+        for axes, label in zip(
+            panels, ("training (s)", "thousand stars predicted a second"), strict=True
+        ):
+            few_log_ticks(axes, "x")
             axes.set_xlabel(label)
             axes.margins(0.15)
         kind = main_kind(points[0][0])

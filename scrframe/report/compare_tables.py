@@ -54,7 +54,7 @@ def _kinds(comparison: Comparison) -> list[str]:
 
 
 def _difference(one: BackendResult, reference: str, key: str) -> dict[str, Cell | str]:
-    heading = "less reference [95 %]"
+    heading = "less reference [95\N{NO-BREAK SPACE}%]"
     gap = one.against_reference.get(key)
     if gap is None:
         said = "reference" if one.name == reference else NONE

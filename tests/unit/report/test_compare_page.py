@@ -229,7 +229,7 @@ def test_calibration_and_costs_drawn_are_those_of_their_tables(comparison, table
         (mine,) = rows_of(figure.data, cost.backend)
         spread = 1000 * mine["sd_mag"]
         assert is_drawn(lines_of(figure, 0), [cost.fit_s], [spread])
-        assert is_drawn(lines_of(figure, 1), [cost.predict_per_s], [spread])
+        assert is_drawn(lines_of(figure, 1), [cost.predict_per_s / 1000], [spread])
 
 
 def test_errors_that_hold_lie_on_the_line_and_halved_ones_above(comparison, tables):
