@@ -31,6 +31,8 @@ from scrframe.tables.derived import season_of
 FloatArray = npt.NDArray[np.float64]
 #: Deviations of stars that are less certain than this are not given.
 LARGEST_ERROR_MAG = 1.0
+#: The weight of a star, as a factor of its detections' in products, is no smaller.
+SMALLEST_STAR_WEIGHT = 1e-6
 
 
 def known_visits(visits: Sequence[VisitSeen]) -> KnownVisits:
@@ -108,13 +110,16 @@ def star_columns(
 ) -> dict[str, npt.NDArray[Any]]:
     """Return further columns of stars.parquet, shape (n,) each.
 
-    ``weight`` is the robust weight times that of the star, NaN for detections that take no
-    part; ``star_dev`` and ``star_dev_err`` are the star's own deviation from the model, in mag.
+    ``weight`` is the robust weight of the detection times that of its star, NaN for detections
+    that take no part; ``star_dev`` and ``star_dev_err`` are the star's own deviation from the
+    model, in mag.
     """
     used = settler.used
     weight, deviation, error = (np.full(len(used), np.nan) for _ in range(3))
     model = fit.design.model
-    weight[used] = fit.robust.detection
+    # A star that is no use to the offsets still has better and worse detections.
+    own = np.maximum(fit.robust.star, SMALLEST_STAR_WEIGHT)
+    weight[used] = fit.robust.detection * own[model.star]
     mean, variance = star_means(model, fit.weights, fit.residual_mag)
     # Where hardly any weight is left, nothing is known of a star's own deviation.
     known = variance < LARGEST_ERROR_MAG**2
