@@ -93,19 +93,33 @@ def subtract_squares(panels: Panels, parts: list[FloatArray], corner: FloatArray
                 rows_of_block[:, union[: number + 1]] -= step[number, :, : number + 1]
 
 
-def times_corner(panels: Panels, parts: list[FloatArray], corner: FloatArray) -> list[FloatArray]:
-    """Return W S^-1 by panel, on its own blocks of the border."""
-    out = [np.zeros(part.shape) for part in parts]
-    for some, union in batches(panels, len(corner) // BLOCK):
-        whole = len(union) * BLOCK == len(corner)
-        inner = corner if whole else flat(in_blocks(corner[columns_of(union)])[:, union])
-        rows = in_blocks(stack(panels, parts, some, union) @ inner)
-        start = 0
-        for panel in some:
-            end = start + len(parts[panel])
-            at = np.searchsorted(union, panels.border[panel])
-            in_blocks(out[panel])[:] = rows[start:end, at]
-            start = end
+def downwards(panels: Panels) -> Iterator[list[int]]:
+    """Yield runs of panels from the last to the first, of about `BATCH` rows each."""
+    run: list[int] = []
+    rows = 0
+    for panel in reversed(range(len(panels))):
+        run.append(panel)
+        rows += int(panels.bounds[panel + 1] - panels.bounds[panel])
+        if rows >= BATCH:
+            yield run
+            run, rows = [], 0
+    if run:
+        yield run
+
+
+def times_corner(
+    panels: Panels, parts: list[FloatArray], corner: FloatArray, some: list[int]
+) -> list[FloatArray]:
+    """Return W S^-1 of some panels, each on its own blocks of the border."""
+    union = np.unique(np.concatenate([panels.border[panel] for panel in some]))
+    whole = len(union) * BLOCK == len(corner)
+    inner = corner if whole else flat(in_blocks(corner[columns_of(union)])[:, union])
+    rows = in_blocks(stack(panels, parts, some, union) @ inner)
+    ends = np.cumsum([0, *(len(parts[panel]) for panel in some)])
+    out = []
+    for start, end, panel in zip(ends, ends[1:], some, strict=False):
+        at = np.searchsorted(union, panels.border[panel])
+        out.append(flat(rows[start:end, at]))
     return out
 
 

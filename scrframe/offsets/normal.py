@@ -258,12 +258,13 @@ def _chunk(
     exposure = sparse.csr_array(sparse.vstack([seen, star @ seen], format="csr"))
     own = sparse.csr_array(sparse.vstack([design, star @ design], format="csr"))
     scale = np.concatenate([lone[rows], -factor[pairs]])
-    scaled_full = scale[:, None] * np.concatenate([dense, star @ dense])
+    table = np.concatenate([dense, star @ dense])
+    scaled_full = scale[:, None] * table
     by_exposure, by_own, scaled = exposure.T.tocsr(), own.T.tocsr(), _scaled(own, scale)
     by_full = np.concatenate([by_exposure @ scaled_full, by_own @ scaled_full])
-    by_full[by_exposure.shape[0] + full.column] = (
-        np.concatenate([dense, star @ dense]).T @ scaled_full
-    )
+    # Not by a library of linear algebra, whose sums would depend on its threads.
+    within = np.einsum("ni,nj->ij", table, scaled_full)
+    by_full[by_exposure.shape[0] + full.column] = within
     return _Blocks(
         sparse.csr_array(by_exposure @ _scaled(exposure, scale)),
         sparse.csr_array(by_exposure @ scaled),
@@ -314,17 +315,12 @@ def _assemble(model: MixedModel, full: _Full, blocks: _Blocks) -> sparse.csc_arr
     mixed = sparse.csr_array(onto @ blocks.mixed)
     outer = blocks.outer
     if full.entries:
-        mixed = sparse.csr_array(
-            mixed + _in_columns(onto @ blocks.by_full[:exposures], full.column, mixed)
-        )
-        own = blocks.by_full[exposures:]
+        shared, own = onto @ blocks.by_full[:exposures], blocks.by_full[exposures:]
+        mixed = sparse.csr_array(mixed + _in_columns(shared, full.column, mixed))
         across = own.copy()
         across[full.column] = 0.0  # full with full stands in `own` already
-        outer = sparse.csr_array(
-            outer
-            + _in_columns(own, full.column, outer)
-            + _in_columns(across, full.column, outer).T.tocsr()
-        )
+        across_rows = _in_columns(across, full.column, outer).T.tocsr()
+        outer = sparse.csr_array(outer + _in_columns(own, full.column, outer) + across_rows)
     upper = sparse.hstack([inner, mixed], format="csr")
     lower = sparse.hstack([mixed.T.tocsr(), outer], format="csr")
     whole = sparse.csr_array(sparse.vstack([upper, lower], format="csr"))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from scrframe.offsets.batches import columns_of, flat, in_blocks, times_corner
+from scrframe.offsets.batches import columns_of, downwards, flat, in_blocks, times_corner
 from scrframe.offsets.model import FloatArray, IntArray
 from scrframe.offsets.panels import BLOCK, Panels
 
@@ -164,27 +164,35 @@ def select_inverse(
         S^-1.
     """
     count = len(panels)
-    mixed = times_corner(panels, blocks, corner)
+    mixed: list[FloatArray] = [np.zeros((0, 0))] * count
     local: list[FloatArray] = [np.zeros((0, 0))] * count
     above: dict[int, tuple[FloatArray, FloatArray]] = {}
     left = np.bincount(panels.parent[panels.parent >= 0], minlength=count)
-    for panel in reversed(range(count)):
-        parent = int(panels.parent[panel])
-        below = _from_parent(panels, panel, above)
-        local[panel], mixed[panel] = _down(factors[panel], blocks[panel], mixed[panel], *below)
-        blocks[panel] = np.zeros((0, 0))
-        if parent >= 0:
-            left[parent] -= 1
-            if left[parent] == 0:
-                del above[parent]
-        if left[panel]:
-            own = factors[panel].shape[1]
-            square = np.empty((len(factors[panel]), len(factors[panel])))
-            square[:own] = local[panel]
-            square[own:, :own] = local[panel][:, own:].T
-            square[own:, own:] = below[0]
-            above[panel] = square, np.concatenate([mixed[panel], below[1]])
+    for run in downwards(panels):
+        products = times_corner(panels, blocks, corner, run)
+        for panel, w_corner in zip(run, products, strict=True):
+            below = _from_parent(panels, panel, above)
+            local[panel], mixed[panel] = _down(factors[panel], blocks[panel], w_corner, *below)
+            blocks[panel] = np.zeros((0, 0))
+            parent = int(panels.parent[panel])
+            if parent >= 0:
+                left[parent] -= 1
+                if left[parent] == 0:
+                    del above[parent]
+            if left[panel]:
+                square = _square(local[panel], below[0])
+                above[panel] = square, np.concatenate([mixed[panel], below[1]])
     return SelectedInverse(panels, local, mixed, corner)
+
+
+def _square(rows: FloatArray, below: FloatArray) -> FloatArray:
+    """Return the inverse on a panel's own rows and those below it, from its own rows."""
+    own, size = rows.shape
+    square = np.empty((size, size))
+    square[:own] = rows
+    square[own:, :own] = rows[:, own:].T
+    square[own:, own:] = below
+    return square
 
 
 def _from_parent(
