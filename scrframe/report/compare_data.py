@@ -33,8 +33,8 @@ class ResidualTable:
     Attributes
     ----------
     observed_mag, predicted_mag : ndarray, shape (n,)
-        Intrinsic colour (band less reference magnitude) as labelled and as predicted; the mean
-        over seeds. Residuals are predicted less observed.
+        Intrinsic colour (band less reference magnitude) as labelled, and as predicted in the
+        folds of one seed. Residuals are predicted less observed.
     err_mag : ndarray, shape (n,)
         Error of each prediction, NaN where there is none.
     reference_mag : ndarray, shape (n,)
@@ -42,7 +42,7 @@ class ResidualTable:
     extinction : ndarray, shape (n,)
         E in mag.
     colour : ndarray, shape (n,)
-        Colour that the trend against colour is taken on, the same for all backends.
+        Predicted colour to bin by, the same for all backends: the reference backend's.
     ra, dec : ndarray, shape (n,)
         ICRS, deg.
 

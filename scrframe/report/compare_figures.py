@@ -84,7 +84,7 @@ def predicted_figure(
         "predicted_observed",
         "Predicted against observed colour",
         f"Intrinsic colour of {len(first.observed_mag):,} control stars, each predicted while it"
-        " was held out with its cell of the sky, mean over seeds. The dashed line is equality;"
+        " was held out with its cell of the sky, one seed. The dashed line is equality;"
         f" MAD is 1.4826 times the median absolute deviation. Cells are {edges[1] - edges[0]:.3f}"
         f" mag wide; at most {beyond} stars of a backend lie outside the axes.",
         f"Two-dimensional histograms of predicted against observed colour, one for each backend."
@@ -132,9 +132,9 @@ def scatter_figure(
         "scatter",
         "Where the scatter is",
         "1.4826 times the median absolute deviation of the residual in bins of like numbers of"
-        " control stars, against predicted colour, magnitude in the reference band and"
-        " extinction. What rises for faint stars is noise; what rises at the ends in colour is"
-        " want of training stars.",
+        " control stars, against the colour predicted by the reference backend, magnitude in the"
+        " reference band and extinction. What rises for faint stars is noise; what rises at the"
+        " ends in colour is want of training stars.",
         "Lines of residual scatter against predicted colour, reference magnitude and extinction,"
         f" for {listed(list(parts))}; the numbers are in the table of data.",
         figure,
