@@ -16,11 +16,14 @@ from scrframe.compare.plain import to_plain
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
+Kind = Literal["described", "part of described", "low extinction", "cap"]
 
 #: Caps that share more of their stars than this (of the stars of either) are one candidate.
 ALIKE = 0.8
 #: Bins of colour, of equal numbers of detections, over which a colour-dependent bias is taken.
 COLOUR_BINS = 12
+#: Fewest fields, and for a consensus fewest regions, that tell regions apart.
+LEAST_GROUPS = 3
 #: Draws of the bootstrap.
 DRAWS = 1000
 
@@ -72,7 +75,8 @@ def low_extinction_caps(
     """Return caps about the places of least extinction, a few of each radius.
 
     For each radius the caps about the centres of all places are ranked by the median E of
-    their stars; the first are taken, but none that holds nearly the stars of one before it.
+    their stars; the first are taken, but none that overlaps by half with one of the same radius
+    before it, or holds nearly the stars of any.
 
     Parameters
     ----------
@@ -89,20 +93,28 @@ def low_extinction_caps(
     """
     rows = [np.flatnonzero(place == code) for code in np.unique(place)]
     centres = [centre_of(ra_deg[row], dec_deg[row]) for row in rows]
-    taken: list[BoolArray] = []
     caps: list[Cap] = []
+    taken: list[BoolArray] = []
     for radius in radii_deg:
         found = [Cap(*centre, float(radius)) for centre in centres]
         inside = [cap.holds(ra_deg, dec_deg) for cap in found]
         level = [float(np.median(extinction[mask])) for mask in inside]
-        left = each
+        before = len(caps)
         for number in np.argsort(level, kind="stable"):
             mask = inside[number]
-            if left and mask.sum() >= min_stars and not any(alike(mask, one) for one in taken):
-                caps.append(found[number])
-                taken.append(mask)
-                left -= 1
+            if len(caps) - before == each:
+                break
+            near = any(overlap(mask, one) for one in taken[before:])
+            if mask.sum() < min_stars or near or any(alike(mask, one) for one in taken):
+                continue
+            caps.append(found[number])
+            taken.append(mask)
     return caps
+
+
+def overlap(first: BoolArray, second: BoolArray) -> bool:
+    """Return whether the smaller of two regions has half its stars in the other."""
+    return bool((first & second).sum() > min(first.sum(), second.sum()) / 2)
 
 
 def alike(first: BoolArray, second: BoolArray) -> bool:
@@ -128,7 +140,7 @@ class Region:
     """
 
     name: str
-    kind: Literal["described", "part of described", "cap", "low extinction"]
+    kind: Kind
     cap: Cap | None
     stars: int
     extinction_median: float
@@ -219,7 +231,8 @@ class RegionComparison:
     ----------
     results : tuple of RegionResult
     judged_by : {"truth", "consensus"}
-        What the zero points are compared with: the injected ones, or the mean of all regions'.
+        What the zero points are compared with: the injected ones, or the mean of the regions'
+        that share few stars.
     visits, groups : int
         Visits that count, and the fields that the bootstrap draws.
     backend : str
@@ -284,50 +297,79 @@ class Judging:
 
         Parameters
         ----------
-        error_mag : ndarray, shape (n,)
-            Of model magnitudes.
-        zero_point_mag : ndarray, shape (v,)
+        error_mag : ndarray, shape (r, n)
+            Of model magnitudes, by region.
+        zero_point_mag : ndarray, shape (r, v)
             Errors of the visits' zero points.
         """
-        mean = zero_point_mag - zero_point_mag.mean()  # each region has its own constant
         groups = int(self.group.max()) + 1
-        zero_points = np.column_stack(
-            [np.bincount(self.group, part, groups) for part in (np.ones_like(mean), mean, mean**2)]
-        )
-        within = error_mag - self.by_visit(error_mag)[self.visit]
+        # Each region has its own constant, which has no part in any figure.
+        mean = zero_point_mag - zero_point_mag.mean(axis=1, keepdims=True)
+        member = (self.group == np.arange(groups)[:, None]).astype(np.float64)
+        squares = np.array([(mean * one) @ mean.T for one in member])
         cell = self.group[self.visit] * COLOUR_BINS + self.bins
-        by_colour: list[FloatArray] = [
-            np.bincount(cell, part, groups * COLOUR_BINS).reshape(groups, COLOUR_BINS).astype(float)
-            for part in (np.ones_like(within), within)
+        within = [
+            np.bincount(cell, one - self.by_visit(one)[self.visit], groups * COLOUR_BINS)
+            for one in error_mag
         ]
-        return ErrorSums(np.asarray(zero_points, dtype=np.float64), *by_colour)
+        return ErrorSums(
+            visits=member.sum(axis=1),
+            first=member @ mean.T,
+            squares=squares,
+            count=np.bincount(cell, minlength=groups * COLOUR_BINS)
+            .reshape(groups, COLOUR_BINS)
+            .astype(np.float64),
+            within=np.moveaxis(np.reshape(within, (-1, groups, COLOUR_BINS)), 0, 1),
+        )
 
 
 @dataclass(frozen=True)
 class ErrorSums:
-    """Errors of one region by field.
+    """Errors of all r regions, summed by field.
 
     Attributes
     ----------
-    zero_points : ndarray, shape (g, 3)
-        Number of visits, sum and sum of squares of their errors.
-    count, within : ndarray, shape (g, bins)
-        Detections, and the sum of their errors about their visits, by bin of colour.
+    visits : ndarray, shape (g,)
+        Number of visits.
+    first : ndarray, shape (g, r)
+        Sums of the errors of zero points.
+    squares : ndarray, shape (g, r, r)
+        Sums of their products, region by region.
+    count : ndarray, shape (g, bins)
+        Detections by bin of colour.
+    within : ndarray, shape (g, r, bins)
+        Sums of their errors about the means of their visits.
     """
 
-    zero_points: FloatArray
+    visits: FloatArray
+    first: FloatArray
+    squares: FloatArray
     count: FloatArray
     within: FloatArray
 
-    def figures(self, weights: FloatArray) -> FloatArray:
-        """Return scatter, bias and total, shape (draws, 3), under weights of fields (draws, g)."""
-        visits, first, second = (weights @ self.zero_points).T
-        variance = second / visits - (first / visits) ** 2
-        count = weights @ self.count
-        mean = np.divide(weights @ self.within, count, out=np.zeros_like(count), where=count > 0)
-        square = np.sum(count * mean**2, axis=1) / count.sum(axis=1)
-        scatter, bias = np.sqrt(np.maximum(variance, 0.0)), np.sqrt(square)
-        return np.column_stack([scatter, bias, np.hypot(scatter, bias)])
+    def figures(self, weights: FloatArray, middle: FloatArray) -> FloatArray:
+        """Return scatter, bias and total of each region, shape (draws, r, 3).
+
+        Parameters
+        ----------
+        weights : ndarray, shape (draws, g)
+            Of the fields.
+        middle : ndarray, shape (draws, r)
+            Weights of the regions whose mean errors are counted from; zeros for none.
+        """
+        regions = self.first.shape[1]
+        less = np.eye(regions) - middle[:, None, :]
+        visits = weights @ self.visits
+        mean = weights @ self.first / visits[:, None]
+        square = np.tensordot(weights, self.squares, 1) / visits[:, None, None]
+        covariance = square - mean[:, :, None] * mean[:, None, :]
+        variance = np.einsum("drs,dst,drt->dr", less, covariance, less)
+        count = (weights @ self.count)[:, None, :]
+        sums = less @ np.tensordot(weights, self.within, 1)
+        by_colour = np.divide(sums, count, out=np.zeros_like(sums), where=count > 0)
+        square_bias = np.sum(count * by_colour**2, axis=2) / count.sum(axis=2)
+        scatter, bias = np.sqrt(np.maximum(variance, 0.0)), np.sqrt(square_bias)
+        return np.stack([scatter, bias, np.hypot(scatter, bias)], axis=2)
 
 
 @dataclass(frozen=True)
@@ -339,29 +381,20 @@ class Figures:
     value : ndarray, shape (3,)
     drawn : ndarray, shape (draws, 3)
     groups : int
+        Independent things that were drawn: fields, or regions if they are fewer.
     """
 
     value: FloatArray
     drawn: FloatArray
     groups: int
 
-    @classmethod
-    def of(cls, sums: ErrorSums, draws: int, seed: int) -> Figures:
-        """Draw fields; the draws depend on the seed and the number of fields alone."""
-        groups = len(sums.count)
-        weights = np.random.default_rng(seed).multinomial(
-            groups, np.full(groups, 1 / groups), size=draws
-        )
-        everything = np.ones((1, groups))
-        return cls(sums.figures(everything)[0], sums.figures(weights.astype(float)), groups)
-
     @property
     def err(self) -> FloatArray:
-        """Standard errors, shape (3,); NaN for a single field."""
+        """Standard errors, shape (3,); NaN where too little was drawn."""
         return self._err(self.drawn)
 
     def _err(self, drawn: FloatArray) -> FloatArray:
-        if self.groups < 2:
+        if self.groups < LEAST_GROUPS:
             return np.full(3, np.nan)
         # Draws of a few fields scatter too little by the share of one.
         return np.asarray(drawn.std(axis=0, ddof=1) * np.sqrt(self.groups / (self.groups - 1)))
@@ -396,6 +429,8 @@ class Tried:
     outside : float
         Share of the calibration stars unlike any training star.
     fault : str or None
+    independent : bool
+        Whether it shares few stars with those before it, so that it counts in the consensus.
     """
 
     region: Region
@@ -403,6 +438,7 @@ class Tried:
     zero_point_mag: FloatArray | None = None
     outside: float = np.nan
     fault: str | None = None
+    independent: bool = True
 
 
 def rank_regions(
@@ -421,7 +457,8 @@ def rank_regions(
         One of them the described region.
     judging : Judging
     reference_mag : ndarray, shape (n,), or None
-        The true offsets; None to compare with the mean of all regions.
+        The true offsets. None to compare with the mean of the independent regions; that this
+        is no truth counts in the errors, for which these regions are drawn as well.
     backend : str
     draws, seed : int
         Of the bootstrap over fields.
@@ -449,22 +486,29 @@ def _figures(
     draws: int,
     seed: int,
 ) -> list[Figures | None]:
-    errors = [each.error_mag for each in tried if each.error_mag is not None]
-    zero_points = [each.zero_point_mag for each in tried if each.zero_point_mag is not None]
-    if not errors:
+    """Return the figures of each region under the same draws, None where it has a fault."""
+    good = [each for each in tried if each.error_mag is not None]
+    if not good:
         return [None] * len(tried)
+    errors = np.array([each.error_mag for each in good])
+    zero_points = np.array([each.zero_point_mag for each in good])
+    if reference_mag is not None:
+        errors -= reference_mag
+        zero_points -= judging.by_visit(reference_mag)
+    sums = judging.sums(errors, zero_points)
+    fields, rng = len(sums.visits), np.random.default_rng(seed)
+    weights = rng.multinomial(fields, np.full(fields, 1 / fields), draws).astype(np.float64)
+    middle, middles, groups = np.zeros((1, len(good))), np.zeros((draws, len(good))), fields
     if reference_mag is None:
-        middle = np.mean(errors, axis=0), np.mean(zero_points, axis=0)
-    else:
-        middle = reference_mag, judging.by_visit(reference_mag)
-    return [
-        None
-        if each.error_mag is None or each.zero_point_mag is None
-        else Figures.of(
-            judging.sums(each.error_mag - middle[0], each.zero_point_mag - middle[1]), draws, seed
-        )
-        for each in tried
-    ]
+        share = np.array([each.independent for each in good], dtype=np.float64)
+        number = int(share.sum())
+        middle = (share / number)[None, :]
+        middles = rng.multinomial(number, middle[0], draws) / number
+        groups = min(fields, number)
+    value = sums.figures(np.ones((1, fields)), middle)[0]
+    drawn = sums.figures(weights, middles)
+    found = iter(Figures(value[i], drawn[:, i], groups) for i in range(len(good)))
+    return [None if each.error_mag is None else next(found) for each in tried]
 
 
 def _result(tried: Tried, found: Figures | None, described: Figures | None) -> RegionResult:

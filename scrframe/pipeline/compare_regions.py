@@ -10,10 +10,10 @@ Usage, after the sample is built and fitted as for a calibration::
     comparison.to_json()
 
 Every region goes through the same steps with the same backend and settings: its stars train
-the colour model, the law is fitted anew to the whole sample, and the visits' zero points are
-the means of model less observed magnitudes, as in mode sequential. Nothing is taken over from
-the fit with the described region but its colours, by which detections are sorted into bins,
-and the outliers, which judge no region.
+the colour model, the law is fitted anew to the whole sample, and the zero points of the visits
+are solved for in the description's mode. What is taken over from the fit with the described
+region are the selection and the outliers, which judge no region, the colours by which detections
+are sorted into bins, and in mode joint the weights and variances.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from scrframe.compare.cells import part
 from scrframe.compare.regions import (
     Cap,
     Judging,
+    Kind,
     Region,
     RegionComparison,
     Tried,
@@ -36,7 +37,9 @@ from scrframe.compare.regions import (
     rank_regions,
 )
 from scrframe.errors import CalibrationError
+from scrframe.offsets.design import correction_values
 from scrframe.pipeline.chosen import Chosen
+from scrframe.pipeline.compare_offsets import OffsetFinder, offset_finder
 from scrframe.pipeline.compare_truth import TrueOffsets
 from scrframe.pipeline.domain import outside_domain
 from scrframe.pipeline.model import Trainer
@@ -55,6 +58,8 @@ BoolArray = npt.NDArray[np.bool_]
 RADII_DEG, CAPS_PER_RADIUS = (1.0, 2.0, 4.0, 8.0), 3
 #: Parts of the described region about its centre, by share of its stars.
 PARTS = (0.5, 0.25)
+#: Share of a candidate's stars that an independent one may have in common with others.
+SHARED = 0.1
 #: Fewest training stars of a candidate, and fewest detections of a visit that judges.
 MIN_STARS, MIN_DETECTIONS = 500, 20
 #: Cells of the sky that stand for fields where catalogues name none, by stars in each.
@@ -73,10 +78,13 @@ class Candidate:
     ----------
     region : Region
     inside : ndarray of bool, shape (s,)
+    independent : bool
+        Whether it shares few stars with the candidates before it.
     """
 
     region: Region
     inside: BoolArray
+    independent: bool = True
 
 
 def compare_regions(
@@ -88,6 +96,7 @@ def compare_regions(
     observer: Observer,
     truth: TrueOffsets | None = None,
     seed: int = 1,
+    finder: OffsetFinder | None = None,
 ) -> RegionComparison:
     """Rank candidate control regions by the zero points that they lead to.
 
@@ -105,22 +114,29 @@ def compare_regions(
     observer : Observer
     truth : TrueOffsets, optional
         Injected offsets of the sample's detections. Without them zero points are compared
-        with the mean of all regions, which many overlapping candidates draw to themselves.
+        with the mean of the regions that share few stars, whose own error counts.
     seed : int
         Of the bootstrap over fields.
+    finder : OffsetFinder, optional
+        Finds the offsets of mode joint, where there is one already; making one takes a fit.
 
     Returns
     -------
     RegionComparison
         A region on which no model can be trained has a fault, and stops no other.
     """
+    if fitted.settler is None:
+        finder = None
+    elif finder is None:
+        finder = offset_finder(chosen, sample, fitted)
     used = _used(fitted)
     candidates = find_candidates(sample, fitted, used)
     rows, judging = _judging(sample, fitted, used if truth is None else used & _known(truth))
+    work = _Work(chosen, sample, fitted, finder, workers)
     tried: list[Tried] = []
     with observer.step("Comparing control regions", len(candidates)) as done:
         for each in candidates:
-            tried.append(_tried(chosen, sample, fitted, each, rows, workers))
+            tried.append(work.tried(each, rows, judging))
             if tried[-1].fault is not None:
                 observer.warning(f"control region {each.region.name}: {tried[-1].fault}")
             done(1)
@@ -138,55 +154,83 @@ def find_candidates(sample: MatchedStars, fitted: FittedModel, used: BoolArray) 
     used : ndarray of bool, shape (n,)
         Detections that may train.
     """
-    stars = len(sample.stars)
-    able = _stars_of(sample, used, stars)
-    described = _stars_of(sample, used & sample.in_control, stars)
-    ra, dec = _column(sample, "ref_ra"), _column(sample, "ref_dec")
-    extinction, colour = _column(sample, "extinction"), fitted.model.colour0_mag
-
-    def candidate(name: str, kind: str, inside: BoolArray, cap: Cap | None = None) -> Candidate:
-        median, p90 = np.quantile(extinction[inside], [0.5, 0.9])
-        low, high = np.quantile(colour[inside], [0.01, 0.99])
-        region = Region(
-            name, kind, cap, int(inside.sum()),  # type: ignore[arg-type]
-            float(median), float(p90), float(low), float(high),
-        )  # fmt: skip
-        return Candidate(region, inside)
-
-    found = [candidate("described", "described", described)]
-    for share, cap in _inner_caps(ra, dec, described):
-        inside = described & cap.holds(ra, dec)
+    sky = _Sky.of(sample, fitted)
+    able = _stars_of(sample, used)
+    described = _stars_of(sample, used & sample.in_control)
+    found = [sky.candidate("described", "described", described)]
+    for share, cap in _inner_caps(sky, described):
+        inside = described & cap.holds(sky.ra_deg, sky.dec_deg)
         if inside.sum() >= MIN_STARS:
             name = f"described, inner {cap.radius_deg:.2g} deg ({100 * share:.0f} %)"
-            found.append(candidate(name, "part of described", inside, cap))
+            found.append(sky.candidate(name, "part of described", inside, cap))
     limit = found[0].region.extinction_p90
-    found.append(
-        candidate(f"E < {limit:.2f} anywhere", "low extinction", able & (extinction < limit))
-    )
+    inside = able & (sky.extinction < limit)
+    found.append(sky.candidate(f"E < {limit:.2f} anywhere", "low extinction", inside))
     rows = np.flatnonzero(able)
     for cap in low_extinction_caps(
-        ra[rows], dec[rows], extinction[rows], _places(sample, ra, dec)[rows],
+        sky.ra_deg[rows], sky.dec_deg[rows], sky.extinction[rows], _places(sample, sky)[rows],
         RADII_DEG, CAPS_PER_RADIUS, MIN_STARS,
     ):  # fmt: skip
         name = f"{cap.radius_deg:g} deg about RA {cap.ra_deg:.1f}, Dec {cap.dec_deg:+.1f}"
-        found.append(candidate(name, "cap", able & cap.holds(ra, dec), cap))
+        found.append(sky.candidate(name, "cap", able & cap.holds(sky.ra_deg, sky.dec_deg), cap))
+    return _marked(found)
+
+
+@dataclass(frozen=True)
+class _Sky:
+    """Positions, extinctions and intrinsic colours of all stars, shape (s,)."""
+
+    ra_deg: FloatArray
+    dec_deg: FloatArray
+    extinction: FloatArray
+    colour_mag: FloatArray
+
+    @classmethod
+    def of(cls, sample: MatchedStars, fitted: FittedModel) -> _Sky:
+        ra, dec, extinction = (
+            np.asarray(sample.stars[name], dtype=np.float64)
+            for name in ("ref_ra", "ref_dec", "extinction")
+        )
+        return cls(ra, dec, extinction, fitted.model.colour0_mag)
+
+    def candidate(
+        self, name: str, kind: Kind, inside: BoolArray, cap: Cap | None = None
+    ) -> Candidate:
+        median, p90 = np.quantile(self.extinction[inside], [0.5, 0.9])
+        low, high = np.quantile(self.colour_mag[inside], [0.01, 0.99])
+        region = Region(
+            name, kind, cap, int(inside.sum()), float(median), float(p90), float(low), float(high)
+        )
+        return Candidate(region, inside)
+
+
+def _marked(candidates: list[Candidate]) -> list[Candidate]:
+    """Say of each candidate whether it shares few stars with the independent ones before."""
+    found: list[Candidate] = []
+    taken = np.zeros_like(candidates[0].inside)
+    for each in candidates:
+        fresh = bool((each.inside & taken).sum() <= SHARED * each.inside.sum())
+        taken |= each.inside & fresh
+        found.append(replace(each, independent=fresh))
     return found
 
 
-def _inner_caps(ra: FloatArray, dec: FloatArray, inside: BoolArray) -> list[tuple[float, Cap]]:
+def _inner_caps(sky: _Sky, inside: BoolArray) -> list[tuple[float, Cap]]:
     """Return caps about the middle of a region that hold given shares of its stars."""
-    centre = centre_of(ra[inside], dec[inside])
-    middle = directions(np.array([centre[0]]), np.array([centre[1]]))[0]
-    chord = np.linalg.norm(directions(ra[inside], dec[inside]) - middle, axis=1)
+    ra, dec = sky.ra_deg[inside], sky.dec_deg[inside]
+    centre = centre_of(ra, dec)
+    middle = directions(np.array([centre[0]]), np.array([centre[1]]))
+    chord = np.linalg.norm(directions(ra, dec) - middle, axis=1)
     radius = np.degrees(2 * np.arcsin(np.quantile(chord, PARTS) / 2))
     return [(share, Cap(*centre, float(size))) for share, size in zip(PARTS, radius, strict=True)]
 
 
-def _places(sample: MatchedStars, ra: FloatArray, dec: FloatArray) -> IntArray:
+def _places(sample: MatchedStars, sky: _Sky) -> IntArray:
     """Return a code of the field of each star, of a sky cell where no field is named."""
+    stars = len(sample.stars)
     if "field" not in sample.detections:
-        return part(directions(ra, dec), max(1, len(ra) // STARS_PER_CELL))
-    place = np.zeros(len(ra), dtype=np.int64)
+        return part(directions(sky.ra_deg, sky.dec_deg), max(1, stars // STARS_PER_CELL))
+    place = np.zeros(stars, dtype=np.int64)
     place[sample.star] = sample.detections.codes("field")[0]
     return place
 
@@ -220,48 +264,72 @@ def _judging(
     return rows, Judging(code.astype(np.int64), field.astype(np.int64), colour)
 
 
-def _tried(
-    chosen: Chosen,
-    sample: MatchedStars,
-    fitted: FittedModel,
-    candidate: Candidate,
-    rows: IntArray,
-    workers: int,
-) -> Tried:
-    """Train on a region; what goes wrong is its fault alone."""
-    try:
-        errors = _errors(chosen, sample, fitted, candidate.inside, workers)[rows]
-        outside = _extrapolated(chosen, sample, candidate.inside)
-    except CalibrationError as error:
-        return Tried(candidate.region, fault=str(error))
-    return Tried(candidate.region, errors, outside)
+@dataclass(frozen=True)
+class _Work:
+    """What is done for every region; `finder` is None in mode sequential."""
 
+    chosen: Chosen
+    sample: MatchedStars
+    fitted: FittedModel
+    finder: OffsetFinder | None
+    workers: int
 
-def _errors(
-    chosen: Chosen, sample: MatchedStars, fitted: FittedModel, inside: BoolArray, workers: int
-) -> FloatArray:
-    """Return model less observed magnitude of all detections, shape (n,), NaN of those not used.
+    def tried(self, candidate: Candidate, rows: IntArray, judging: Judging) -> Tried:
+        """Train on a region; what goes wrong is its fault alone."""
+        try:
+            delta = self.differences(candidate.inside)
+            outside = self.extrapolated(candidate.inside)
+        except CalibrationError as error:
+            return Tried(candidate.region, fault=str(error), independent=False)
+        zero_points = judging.by_visit(self.corrections(delta)[rows])
+        return Tried(
+            candidate.region, delta[rows], zero_points, outside,
+            independent=candidate.independent,
+        )  # fmt: skip
 
-    Raises
-    ------
-    CalibrationError
-        If no model, or no law, can be fitted.
-    """
-    block = chosen.survey.colour_model
-    rows = np.flatnonzero(_used(fitted))
-    seen = _only(fitted.seen, rows, inside)
-    control = np.unique(seen.star[seen.teaching])
-    plan = plan_training(control, 0.0, block.folds, block.cross_fit, block.seed)
-    trainer = Trainer(chosen.backend, fitted.settings or block.settings, block.seed, workers)
-    predictor = ColourPredictor(sample.features, plan, trainer, trend_settings(chosen))
-    law = replace(held_order(law_settings(chosen), fitted.model.law), max_rounds=ROUNDS)
-    settings = IterationSettings(law, ROUNDS, chosen.survey.offsets.tolerance, block.regrow_rounds)
-    model = iterate(seen, predictor, plan, settings, lambda _: None)
-    errors = np.full(len(sample.detections), np.nan)
-    errors[rows] = model.model_mag - seen.mag
-    if not np.isfinite(errors[rows]).all():
-        raise CalibrationError("the colour model predicts colours that are not finite")
-    return errors
+    def differences(self, inside: BoolArray) -> FloatArray:
+        """Return model less observed magnitude, shape (n,), NaN of what takes no part.
+
+        Raises
+        ------
+        CalibrationError
+            If no model, or no law, can be fitted.
+        """
+        chosen, fitted = self.chosen, self.fitted
+        block, trend = chosen.survey.colour_model, trend_settings(chosen)
+        rows = np.flatnonzero(_used(fitted))
+        seen = _only(fitted.seen, rows, inside)
+        control = np.unique(seen.star[seen.teaching])
+        plan = plan_training(control, 0.0, block.folds, block.cross_fit, block.seed)
+        trainer = Trainer(
+            chosen.backend, fitted.settings or block.settings, block.seed, self.workers
+        )
+        predictor = ColourPredictor(self.sample.features, plan, trainer, trend)
+        law = replace(held_order(law_settings(chosen), fitted.model.law), max_rounds=ROUNDS)
+        tolerance = chosen.survey.offsets.tolerance
+        settings = IterationSettings(law, ROUNDS, tolerance, block.regrow_rounds)
+        model = iterate(seen, predictor, plan, settings, lambda _: None)
+        if not np.isfinite(model.model_mag).all():
+            raise CalibrationError("the colour model predicts colours that are not finite")
+        delta = np.full(len(self.sample.detections), np.nan)
+        delta[rows] = model.model_mag - seen.mag
+        return delta
+
+    def corrections(self, delta_mag: FloatArray) -> FloatArray:
+        """Return values whose means over visits are the zero points, shape (n,)."""
+        if self.finder is None:
+            return delta_mag
+        finder, found = self.finder, np.full(len(delta_mag), np.nan)
+        found[finder.rows] = correction_values(finder.design, finder.parameters(delta_mag))
+        return found
+
+    def extrapolated(self, inside: BoolArray) -> float:
+        """Return the share of the sample's stars unlike any star of a region."""
+        block = self.chosen.survey.offsets.joint
+        of_region = replace(self.sample, in_control=inside[self.sample.star])
+        nobody = np.zeros(len(self.sample.stars), dtype=bool)
+        flags = outside_domain(of_region, nobody, block.domain.quantile, block.seed)
+        return float(np.mean(flags > 0))
 
 
 def _only(seen: Observations, rows: IntArray, inside: BoolArray) -> Observations:
@@ -281,15 +349,6 @@ def _only(seen: Observations, rows: IntArray, inside: BoolArray) -> Observations
     )
 
 
-def _extrapolated(chosen: Chosen, sample: MatchedStars, inside: BoolArray) -> float:
-    """Return the share of the sample's stars unlike any star of a region."""
-    block = chosen.survey.offsets.joint
-    of_region = replace(sample, in_control=inside[sample.star])
-    nobody = np.zeros(len(sample.stars), dtype=bool)
-    flags = outside_domain(of_region, nobody, block.domain.quantile, block.seed)
-    return float(np.mean(flags > 0))
-
-
 def _used(fitted: FittedModel) -> BoolArray:
     """Return which detections take part, shape (n,)."""
     return fitted.seen.used if fitted.settler is None else fitted.settler.used
@@ -299,12 +358,8 @@ def _known(truth: TrueOffsets) -> BoolArray:
     return np.asarray(np.isfinite(truth.exposure_mag + truth.map_mag))
 
 
-def _stars_of(sample: MatchedStars, detections: BoolArray, stars: int) -> BoolArray:
+def _stars_of(sample: MatchedStars, detections: BoolArray) -> BoolArray:
     """Return which stars have a detection among some, shape (s,)."""
-    found = np.zeros(stars, dtype=bool)
+    found = np.zeros(len(sample.stars), dtype=bool)
     found[sample.star[detections]] = True
     return found
-
-
-def _column(sample: MatchedStars, name: str) -> FloatArray:
-    return np.asarray(sample.stars[name], dtype=np.float64)
