@@ -105,6 +105,10 @@ class FittedForest(FittedColourModel):
         How features are rounded, if they are.
     threads : int
         Threads for predictions, which do not depend on their number.
+    name : str
+        Name of the model, for messages.
+    errors : bool
+        Whether `predict` gives errors.
     """
 
     trees: tuple[Tree, ...]
@@ -113,25 +117,39 @@ class FittedForest(FittedColourModel):
     width: int
     grid: Grid | None
     threads: int
+    name: str = "random forest"
+    errors: bool = False
 
     def predict(self, features: Features) -> ColourPrediction:
-        """Predict colours in mag of features of shape (n, m), without errors.
+        """Predict colours in mag of features of shape (n, m), with errors if asked for.
+
+        The error is the standard deviation of the training colours in the star's leaves
+        (Meinshausen 2006, JMLR 7, 983: the same weights, here for the second moment). It
+        says how far an observed colour lies from the predicted one, noise included.
 
         Raises
         ------
         CalibrationError
             If the number of features differs from the training's or a value is not finite.
         """
-        check_features("random forest", features, self.width)
+        check_features(self.name, features, self.width)
         check_finite(features)
         means = self.leaf_means(self.colour_mag)
+        # About the mean, so that squares lose no digits.
+        middle = float(self.colour_mag.mean()) if self.errors else 0.0
+        squares = self.leaf_means((self.colour_mag - middle) ** 2) if self.errors else []
         out = np.empty(len(features))
+        err = np.empty(len(features) if self.errors else 0)
 
         def fill(rows: slice) -> None:
-            out[rows] = mean_over_trees(means, self._find(features[rows]))
+            leaves = self._find(features[rows])
+            out[rows] = mean_over_trees(means, leaves)
+            if self.errors:
+                spread = mean_over_trees(squares, leaves) - (out[rows] - middle) ** 2
+                err[rows] = np.sqrt(np.maximum(spread, 0.0))
 
         for_blocks(fill, len(features), APPLY_ROWS, self.threads)
-        return ColourPrediction(out)
+        return ColourPrediction(out, err if self.errors else None)
 
     def smoother(self, features: Features) -> ForestSmoother:
         """Return predictions of these rows as a function of the training colours.
@@ -139,7 +157,7 @@ class FittedForest(FittedColourModel):
         Takes one unsigned integer per row and tree, of two bytes where no tree has more
         than 65,536 leaves: 600 MB for 3 million rows and 100 trees.
         """
-        check_features("random forest", features, self.width)
+        check_features(self.name, features, self.width)
         check_finite(features)
         kind = np.result_type(*(tree.leaves.dtype for tree in self.trees))
         leaves = np.empty((len(self.trees), len(features)), kind)
@@ -244,7 +262,8 @@ class ForestSmoother:
         expected = self.forest.colour_mag.shape
         if colour.shape != expected:
             raise CalibrationError(
-                f"the random forest was trained on colours of shape {expected}, not {colour.shape}"
+                f"the {self.forest.name} was trained on colours of shape {expected},"
+                f" not {colour.shape}"
             )
         if not np.isfinite(colour).all():
             raise CalibrationError("the training colours hold values that are not finite")

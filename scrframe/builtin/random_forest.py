@@ -1,47 +1,18 @@
-"""The `random_forest` colour model: bagged scikit-learn regression trees (paper, step i).
-
-The bags are drawn here rather than by scikit-learn's forest, so that it is known which
-star is in which bag and that weights mean the same in every version of the library.
-"""
+"""The `random_forest` colour model: bagged scikit-learn regression trees (paper, step i)."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Any, Literal
-
-import numpy as np
-import numpy.typing as npt
-from pydantic import Field
+from typing import Any
 
 from scrframe import __version__
-from scrframe.builtin.forest import Features, FittedForest, FloatArray, Grid, Tree, on_grid
-from scrframe.builtin.training import check_training
-from scrframe.plugin import ColourModel, PluginConfig, hookimpl
+from scrframe.builtin.bagging import Bag, BaggingConfig, grow_forest
+from scrframe.builtin.forest import Features, FittedForest, FloatArray
+from scrframe.plugin import ColourModel, hookimpl
 
 
-class RandomForestConfig(PluginConfig):
+class RandomForestConfig(BaggingConfig):
     """Settings of the random forest."""
-
-    trees: int = Field(100, ge=10, description="Number of trees.")
-    min_samples_leaf: int = Field(3, ge=1, description="Fewest distinct stars in a leaf.")
-    max_features: Annotated[float, Field(gt=0, le=1)] | Literal["sqrt"] = Field(
-        1 / 3,
-        description="Fraction of the features that a split may choose from, or their square root.",
-    )
-    max_depth: int | None = Field(
-        None, ge=1, description="Greatest depth of a tree; null: no limit."
-    )
-    bootstrap_fraction: float = Field(
-        1.0, gt=0, le=1, description="Size of a bag relative to the number of training stars."
-    )
-    steps: int | None = Field(
-        128,
-        ge=16,
-        description="Steps between the 1st and 99th percentiles to which each feature is"
-        " rounded, which makes training faster; null: not rounded.",
-    )
 
 
 def fit(
@@ -72,51 +43,18 @@ def fit(
     CalibrationError
         If shapes disagree, a value is not finite or there are too few stars.
     """
+    return grow_forest(
+        "random forest", _grow_tree, features, colour_mag, weights, config, seed, threads
+    )
+
+
+def _grow_tree(
+    codes: Features, colour: FloatArray, weight: FloatArray, bag: Bag, settings: dict[str, Any]
+) -> Any:
     from sklearn.tree import DecisionTreeRegressor  # noqa: PLC0415  (slow to import)
 
-    needed = 2 * config.min_samples_leaf
-    colour, weight = check_training("random forest", features, colour_mag, weights, needed)
-    grid = None if config.steps is None else Grid.of(features, config.steps)
-    codes = on_grid(features, grid)
-
-    def grow(number: int) -> Tree:
-        rng = np.random.default_rng([seed, number])
-        bag = _draw(rng, len(codes), config.bootstrap_fraction, weight)
-        splits = DecisionTreeRegressor(
-            min_samples_leaf=config.min_samples_leaf,
-            max_features=_width(config.max_features, codes.shape[1]),
-            max_depth=config.max_depth,
-            random_state=int(rng.integers(2**31 - 1)),
-        ).fit(codes, colour, sample_weight=bag * weight, check_input=False)
-        return _with_leaves(splits, codes, bag)
-
-    with ThreadPoolExecutor(threads) as pool:
-        trees = tuple(pool.map(grow, range(config.trees)))
-    return FittedForest(trees, colour, weight, codes.shape[1], grid, threads)
-
-
-def _draw(
-    rng: np.random.Generator, rows: int, fraction: float, weight: FloatArray
-) -> npt.NDArray[np.unsignedinteger[Any]]:
-    """Return how often each row is in the bag; only rows of positive weight are drawn."""
-    usable = np.flatnonzero(weight > 0)
-    size = max(1, round(fraction * len(usable)))
-    drawn = np.bincount(usable[rng.integers(0, len(usable), size)], minlength=rows)
-    return drawn.astype(np.min_scalar_type(int(drawn.max())))
-
-
-def _width(max_features: float | str, features: int) -> int:
-    wanted = math.sqrt(features) if isinstance(max_features, str) else max_features * features
-    return max(1, round(wanted))
-
-
-def _with_leaves(splits: Any, codes: Features, bag: npt.NDArray[Any]) -> Tree:
-    """Return a tree with its leaves counted and its training rows put into them."""
-    is_leaf = splits.tree_.children_left < 0
-    leaf_of_node = np.cumsum(is_leaf) - 1
-    smallest = np.min_scalar_type(int(is_leaf.sum()) - 1)
-    nodes = splits.apply(codes, check_input=False)
-    return Tree(splits, leaf_of_node, leaf_of_node[nodes].astype(smallest), bag)
+    tree = DecisionTreeRegressor(**settings)
+    return tree.fit(codes, colour, sample_weight=bag * weight, check_input=False)
 
 
 @hookimpl

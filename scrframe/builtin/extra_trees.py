@@ -1,0 +1,87 @@
+"""The `extra_trees` colour model: extremely randomised trees (Geurts et al. 2006).
+
+The threshold of each split is drawn at random. Trees are grown on bags all the same, which
+leaves each star out of a third of them: that gives predictions that did not see a star.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from scrframe import __version__
+from scrframe.builtin.bagging import Bag, BaggingConfig, grow_forest
+from scrframe.builtin.forest import Features, FittedForest, FloatArray
+from scrframe.plugin import ColourModel, hookimpl
+
+
+class ExtraTreesConfig(BaggingConfig):
+    """Settings of the extremely randomised trees."""
+
+    max_features: Annotated[float, Field(gt=0, le=1)] | Literal["sqrt"] = Field(
+        0.5,
+        description="Fraction of the features that a split may choose from, or their square root.",
+    )
+    # Thresholds are drawn, not searched for: rounding would save nothing.
+    steps: int | None = Field(
+        None,
+        ge=16,
+        description="Steps between the 1st and 99th percentiles to which each feature is"
+        " rounded; null: not rounded.",
+    )
+
+
+def fit(
+    features: Features,
+    colour_mag: FloatArray,
+    weights: FloatArray | None,
+    config: ExtraTreesConfig,
+    seed: int,
+    threads: int,
+) -> FittedForest:
+    """Train extremely randomised trees; the same for any number of threads.
+
+    Parameters
+    ----------
+    features : ndarray of float32, shape (n, m)
+        Standardised intrinsic spectra, one row a star.
+    colour_mag : ndarray of float64, shape (n,)
+        Intrinsic colours in mag.
+    weights : ndarray of float64, shape (n,), or None
+        Weights of the stars in splits and leaf means.
+    config : ExtraTreesConfig
+    seed : int
+        Not negative.
+    threads : int
+
+    Raises
+    ------
+    CalibrationError
+        If shapes disagree, a value is not finite or there are too few stars.
+    """
+    return grow_forest(
+        "extra trees", _grow_tree, features, colour_mag, weights, config, seed, threads
+    )
+
+
+def _grow_tree(
+    codes: Features, colour: FloatArray, weight: FloatArray, bag: Bag, settings: dict[str, Any]
+) -> Any:
+    from sklearn.tree import ExtraTreeRegressor  # noqa: PLC0415  (slow to import)
+
+    tree = ExtraTreeRegressor(**settings)
+    return tree.fit(codes, colour, sample_weight=bag * weight, check_input=False)
+
+
+@hookimpl
+def scrframe_colour_models() -> Iterable[ColourModel]:
+    """Yield the extremely randomised trees."""
+    yield ColourModel(
+        name="extra_trees",
+        summary="Extremely randomised regression trees (scikit-learn)",
+        version=__version__,
+        config=ExtraTreesConfig,
+        fit=fit,
+    )

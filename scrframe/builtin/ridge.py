@@ -1,0 +1,114 @@
+"""The `ridge` colour model: linear in the spectrum, the floor that others must beat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from scrframe import __version__
+from scrframe.builtin.linear import FittedLinear, Training, one_blas_thread, regress
+from scrframe.builtin.training import check_training
+from scrframe.plugin import ColourModel, PluginConfig, hookimpl
+
+FloatArray = npt.NDArray[np.float64]
+Features = npt.NDArray[np.float32]
+
+
+class RidgeConfig(PluginConfig):
+    """Settings of the ridge regression."""
+
+    penalties: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0),
+        min_length=1,
+        description="Penalties on the squares of the coefficients of standardised features;"
+        " the one with the smallest leave-one-out error is taken.",
+    )
+    errors: bool = Field(False, description="Predict an error for each star.")
+
+
+@dataclass(frozen=True)
+class Standardised:
+    """Features, each less its mean and by its deviation over the training stars.
+
+    Attributes
+    ----------
+    mean, deviation : ndarray, shape (m,)
+    """
+
+    mean: FloatArray
+    deviation: FloatArray
+
+    @classmethod
+    def on(cls, features: Features) -> Standardised:
+        """Return the functions for training features of shape (t, m)."""
+        mean = features.mean(axis=0, dtype=np.float64)
+        deviation = features.std(axis=0, dtype=np.float64)
+        return cls(mean, np.where(deviation > 0, deviation, 1.0))
+
+    def __call__(self, features: Features) -> FloatArray:
+        """Return the standardised features, shape (n, m)."""
+        return np.asarray((features - self.mean) / self.deviation)
+
+
+def fit(
+    features: Features,
+    colour_mag: FloatArray,
+    weights: FloatArray | None,
+    config: RidgeConfig,
+    seed: int,
+    threads: int,
+) -> FittedLinear:
+    """Train a ridge regression; the result does not depend on the number of threads.
+
+    Parameters
+    ----------
+    features : ndarray of float32, shape (n, m)
+        Standardised intrinsic spectra, one row a star.
+    colour_mag : ndarray of float64, shape (n,)
+        Intrinsic colours in mag.
+    weights : ndarray of float64, shape (n,), or None
+        Weights of the stars: inverse variances, up to a factor.
+    config : RidgeConfig
+    seed : int
+        Not used: nothing is drawn.
+    threads : int
+
+    Raises
+    ------
+    CalibrationError
+        If shapes disagree, a value is not finite or there are too few stars.
+    """
+    colour, weight = check_training("ridge regression", features, colour_mag, weights, 10)
+    training = Training(np.array(features, dtype=np.float32), colour, weight)
+    with one_blas_thread():
+        functions = Standardised.on(training.features[weight > 0])
+        values = functions(training.features)
+        best = regress(values, np.eye(values.shape[1]), training, config.penalties)
+    return FittedLinear(
+        "ridge regression",
+        functions,
+        best.offset,
+        best.root,
+        training,
+        best.noise_mag,
+        {"penalty": best.penalty},
+        threads,
+        config.errors,
+    )
+
+
+@hookimpl
+def scrframe_colour_models() -> Iterable[ColourModel]:
+    """Yield the ridge regression."""
+    yield ColourModel(
+        name="ridge",
+        summary="Ridge regression on the spectrum: the floor",
+        version=__version__,
+        config=RidgeConfig,
+        fit=fit,
+    )
