@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from scrframe.pipeline.monitor import StepMonitor
 from scrframe.pipeline.products import law_summary, level_statistics
 from scrframe.pipeline.provenance import versions
 from scrframe.pipeline.reserved import judged_by_reserved
+from scrframe.pipeline.selection import depends_on_magnitude
 from scrframe.pipeline.solve import Solved
 from scrframe.scr.iteration import ModelMagnitudes
 from scrframe.scr.training import TrainingPlan
@@ -64,7 +65,7 @@ class Story:
         self.counts = {
             "catalogues": len(builder.first.parts),
             "visits": len(builder.first.visits),
-            "calibration_cuts": builder.ledger.rows,
+            "calibration_cuts": with_margins(builder.ledger.rows, self.survey),
             "control_cuts": builder.control_ledger.rows,
             "calibration": {"detections": len(sample.detections), "stars": len(sample.stars)},
             "control": {
@@ -95,6 +96,17 @@ class Story:
                 stars.column("extinction").to_numpy(),
             ),
         }
+
+
+def with_margins(
+    rows: Sequence[Mapping[str, Any]], survey: SurveyDescription
+) -> list[dict[str, Any]]:
+    """Return counts at cuts, each with how far the sample reaches beyond the cut's limits."""
+    offsets = survey.offsets
+    margin = offsets.joint.margin if offsets.mode == "joint" else 0.0
+    cuts = survey.selection.calibration
+    reached = {cut.text: margin for cut in cuts if depends_on_magnitude(cut)}
+    return [{**row, "margin_mag": reached.get(row["cut"], 0.0)} for row in rows]
 
 
 def _joint(solved: Solved, stars: pa.Table) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from astropy.io import fits
 import scrframe
 from scrframe.offsets import joint
 from scrframe.pipeline import Observer, run
+from scrframe.pipeline.summary import with_margins
 from scrframe.plugin import hookimpl, load_registry
 from scrframe.plugin.registry import Provider
 from scrframe.tables import FLAG_BITS
@@ -226,6 +227,17 @@ def test_the_summary_accounts_for_the_inputs(tiny_run, tiny_survey):
     assert left == sorted(left, reverse=True)
     stars = pq.read_table(tiny_run.path / "stars.parquet")
     assert left[-1] == stars.num_rows
+
+
+def test_the_summary_says_how_far_the_sample_reaches_beyond_the_cuts(tiny_run, tiny_survey):
+    counts = tiny_run.summary["counts"]["calibration_cuts"]
+    found = {row["cut"]: row["margin_mag"] for row in counts}
+    expected = {"mag > 12": 0.3, "mag < 21.5": 0.3, "mag_err < 0.08": 0.3}
+    assert {cut: margin for cut, margin in found.items() if margin} == expected
+    assert set(found) > {*expected, "read", "matched", "xp_snr > 15"}
+    changes = [*tiny_survey.changes, "offsets.mode=sequential"]
+    survey = scrframe.load_survey(tiny_survey.description, overrides=changes)
+    assert not any(row["margin_mag"] for row in with_margins(counts, survey))
 
 
 def test_the_description_as_used_names_the_data_that_were_used(tiny_survey, tiny_run):
