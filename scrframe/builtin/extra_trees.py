@@ -62,7 +62,7 @@ def fit(
         If shapes disagree, a value is not finite or there are too few stars.
     """
     return grow_forest(
-        "extra trees", _grow_tree, features, colour_mag, weights, config, seed, threads
+        "forest of extra trees", _grow_tree, features, colour_mag, weights, config, seed, threads
     )
 
 

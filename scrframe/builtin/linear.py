@@ -98,7 +98,9 @@ class FittedLinear(FittedColourModel):
         one = 1.0 + 1.0 / self.training.weights.sum()
 
         def error(values: FloatArray) -> FloatArray:
-            return np.sqrt(one + (((values - self.offset) @ self.root) ** 2).sum(axis=1))
+            return np.asarray(
+                np.sqrt(one + (((values - self.offset) @ self.root) ** 2).sum(axis=1))
+            )
 
         return ColourPrediction(colour, self.noise_mag * self.at(features, error))
 

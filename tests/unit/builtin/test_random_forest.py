@@ -252,3 +252,31 @@ def test_every_setting_changes_the_forest(setting, trained):
     assert not np.array_equal(
         other.predict(features).colour_mag, forest.predict(features).colour_mag
     )
+
+
+def test_error_is_the_scatter_of_the_stars_in_the_leaves(trained):
+    features, colour, forest = trained
+    query, _ = stars(400, 25)
+    assert forest.predict(query).err_mag is None
+    told = fit(features, colour, None, QUICK.model_copy(update={"errors": True}), 7, 2)
+    found = told.predict(query)
+    assert np.array_equal(found.colour_mag, forest.predict(query).colour_mag)
+    codes = told.grid.round(query)
+    for row in (0, 399):
+        share = np.zeros(len(colour))  # weight of each training star in the prediction
+        for tree in told.trees:
+            mass = tree.bag * (tree.leaves == tree.find(codes)[row])
+            share += mass / mass.sum() / len(told.trees)
+        spread = np.average((colour - share @ colour) ** 2, weights=share)
+        assert found.err_mag[row] == pytest.approx(np.sqrt(spread), rel=1e-9)
+
+
+def test_error_covers_new_observations_where_there_is_only_noise():
+    features, _ = stars(2000, 26)
+    noise = np.random.default_rng(27).normal(0, 0.2, 4000)
+    config = QUICK.model_copy(update={"errors": True})
+    found = fit(features, noise[:2000], None, config, 7, 2).predict(stars(2000, 28)[0])
+    pull = (found.colour_mag - noise[2000:]) / found.err_mag
+    # Predictions scatter by a fifth of the noise, which is missing in the leaves:
+    # sqrt((1 + 0.04) / (1 - 0.04)) = 1.04. The sd of 2000 pulls is known to 1.6 per cent.
+    assert np.std(pull) == pytest.approx(1.04, abs=0.05)
