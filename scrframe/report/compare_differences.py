@@ -31,7 +31,7 @@ def figure_name(figure: str) -> str:
     if kind == "offset":
         return level_name(rest) + ("" if rest in {"repeats", "overlaps"} else " offsets")
     statistic = {"sd": "sd", "mad": "MAD"}.get(rest, rest)
-    return f"{statistic}, {kind} folds"
+    return f"{statistic}, {kind}"
 
 
 def level_name(level: str) -> str:
@@ -140,9 +140,7 @@ def cost_figure(comparison: Comparison, costs: Sequence[Costs]) -> FigureProduct
                     ls="none",
                     label=one.name,
                 )
-        for axes, label in zip(
-            panels, ("training (s)", "thousand stars predicted a second"), strict=True
-        ):
+        for axes, label in zip(panels, ("training (s)", "stars predicted (1000 / s)"), strict=True):
             few_log_ticks(axes, "x")
             axes.set_xlabel(label)
             axes.margins(0.15)

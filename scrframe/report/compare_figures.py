@@ -20,7 +20,7 @@ from scrframe.report.compare_data import (
     with_stars,
 )
 from scrframe.report.figure import FigureProduct
-from scrframe.report.panels import note, panel_grid, shared_limit
+from scrframe.report.panels import name_panel, note, panel_grid, shared_limit
 from scrframe.report.style import INK, SIGNED_MAP, house_style
 
 __all__ = ["ResidualTable", "predicted_figure", "scatter_figure", "sky_figure"]
@@ -28,7 +28,8 @@ __all__ = ["ResidualTable", "predicted_figure", "scatter_figure", "sky_figure"]
 FloatArray = npt.NDArray[np.float64]
 #: Cells along each axis of predicted against observed.
 CELLS = 72
-#: Share of stars beyond the axes at either end of predicted against observed.
+#: Share of observed colours left out at either end of predicted against observed, before
+#: the axes are widened a little.
 TAIL = 0.0005
 #: Bins of like numbers of stars, and the fewest stars in one.
 BINS, BIN_STARS = 12, 30
@@ -43,9 +44,9 @@ def predicted_figure(
     tables = with_stars(comparison, residuals)
     if not tables:
         return None
-    values = np.concatenate([[one.observed_mag, one.predicted_mag] for one in tables.values()])
-    low, high = np.nanquantile(values, [TAIL, 1 - TAIL])
-    edges = np.linspace(low - 0.03 * (high - low), high + 0.03 * (high - low), CELLS + 1)
+    # Axes follow what was observed: a backend that is far off must not shrink the others.
+    low, high = np.nanquantile(next(iter(tables.values())).observed_mag, [TAIL, 1 - TAIL])
+    edges = np.linspace(low - 0.05 * (high - low), high + 0.05 * (high - low), CELLS + 1)
     counts = {
         name: np.histogram2d(one.observed_mag, one.predicted_mag, edges)[0]
         for name, one in tables.items()
@@ -59,7 +60,7 @@ def predicted_figure(
                 edges, edges, np.where(count > 0, count, np.nan).T, norm=norm, rasterized=True
             )
             axes.plot(edges[[0, -1]], edges[[0, -1]], color=INK, lw=0.6, ls="--")
-            axes.set_title(name, fontweight="bold")
+            name_panel(axes, name)
             axes.set_aspect("equal")
             score = scores[name]
             lines = [f"sd {MMAG * score.sd_mag:.1f} mmag", f"MAD {MMAG * score.mad_mag:.1f}"]
@@ -192,7 +193,7 @@ def sky_figure(
                 rasterized=True,
             )
             axes.set_facecolor("#e6e6e6")
-            axes.set_title(name, fontweight="bold")
+            name_panel(axes, name)
             axes.set_xlim(middle + edges[0][-1], middle + edges[0][0])
             axes.set_aspect(stretch)
         figure.supxlabel("right ascension (deg)", fontsize=7.5)

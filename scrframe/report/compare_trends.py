@@ -22,7 +22,7 @@ from scrframe.report.compare_data import (
     with_stars,
 )
 from scrframe.report.figure import FigureProduct
-from scrframe.report.panels import few_log_ticks, note, panel_grid, shared_limit
+from scrframe.report.panels import few_log_ticks, name_panel, note, panel_grid, shared_limit
 from scrframe.report.style import FAINT, RULE, house_style, new_figure
 
 #: Bins of stated error, and the fewest stars in one.
@@ -61,7 +61,7 @@ def _trend_figure(comparison: Comparison, variable: str) -> FigureProduct:
                 lw=0.9,
                 zorder=3,
             )
-            axes.set_title(name, fontweight="bold")
+            name_panel(axes, name)
             sigma = f"{trend.largest_sigma:.1f} \N{GREEK SMALL LETTER SIGMA}"
             note(axes, [f"rms {MMAG * trend.rms_mag:.1f} mmag, {sigma}"])
             axes.set_ylim(-limit, limit)

@@ -15,6 +15,8 @@ from scrframe.report.style import new_figure
 
 #: What labels and a colour bar take in height, in inches.
 MARGIN_IN = 0.55
+#: Characters that fit above a panel at the usual size.
+LONG_NAME = 18
 
 
 def panel_grid(
@@ -52,14 +54,15 @@ def shared_limit(series: Iterable[npt.ArrayLike], most: float = 4.0) -> float:
     Parameters
     ----------
     series : iterable of array_like
-        Values of each series; the usual is the median over series of their largest.
+        Values of each series; the usual is the median over series of their largest, the lower
+        one of two.
     most : float
         A series that goes further leaves the axes, so that the others stay readable.
     """
     arrays = [np.abs(np.asarray(one, dtype=float)) for one in series]
     largest = [float(one[np.isfinite(one)].max()) for one in arrays if np.isfinite(one).any()]
-    largest = [value for value in largest if value > 0]
-    return min(max(largest), most * float(np.median(largest))) if largest else 1.0
+    largest = sorted(value for value in largest if value > 0)
+    return min(largest[-1], most * largest[(len(largest) - 1) // 2]) if largest else 1.0
 
 
 def few_log_ticks(axes: Axes, which: Literal["x", "y"]) -> None:
@@ -69,6 +72,11 @@ def few_log_ticks(axes: Axes, which: Literal["x", "y"]) -> None:
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_locator(NullLocator())
+
+
+def name_panel(axes: Axes, name: str) -> None:
+    """Write a name above a panel, smaller if it is long."""
+    axes.set_title(name, fontweight="bold", fontsize=min(7.5, 7.5 * LONG_NAME / len(name)))
 
 
 def note(axes: Axes, lines: Sequence[str], corner: str = "upper left") -> None:

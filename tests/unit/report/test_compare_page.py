@@ -252,6 +252,21 @@ def test_a_comparison_of_faulty_backends_only_is_still_a_page(comparison, tmp_pa
     assert read.all("img") == []
 
 
+def test_a_backend_that_is_far_off_does_not_shrink_the_others(comparison, tables):
+    two = list(tables)[:2]
+    few = replace(comparison, backends=comparison.backends[:2], ranking=(tuple(two),))
+    wild = replace(tables[two[1]], predicted_mag=40 * tables[two[1]].predicted_mag)
+    alone = predicted_figure(few, {name: tables[name] for name in two})
+    beside = predicted_figure(few, {two[0]: tables[two[0]], two[1]: wild})
+    assert alone.figure.axes[0].get_xlim() == beside.figure.axes[0].get_xlim()
+    assert len(rows_of(beside.data, two[0])) == len(rows_of(alone.data, two[0]))
+    trends = trend_figures(drawn.comparison({two[0]: tables[two[0]], two[1]: wild}))
+    low, high = trends[0].figure.axes[0].get_ylim()
+    usual = drawn.figures_of(tables[two[0]]).trends["predicted_colour"]
+    reach = 1000 * (np.abs(usual.mean_mag) + usual.err_mag).max()
+    assert reach < high == -low < 5 * reach
+
+
 def test_one_backend_alone_has_no_differences(comparison, tables):
     alone = replace(comparison, backends=comparison.backends[:1], ranking=((drawn.REFERENCE,),))
     page = comparison_page(alone, [], {})
