@@ -1,125 +1,24 @@
-"""Control regions: which patches of the sky to try, and the zero points they lead to."""
+"""Control regions, ranked by the zero points that they lead to."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
+from scrframe.compare.caps import Cap
 from scrframe.compare.paired import Difference, Verdict
 from scrframe.compare.plain import to_plain
+from scrframe.compare.region_errors import Figures, Judging
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 Kind = Literal["described", "part of described", "low extinction", "cap"]
 
-#: Caps that share more of their stars than this (of the stars of either) are one candidate.
-ALIKE = 0.8
-#: Bins of colour, of equal numbers of detections, over which a colour-dependent bias is taken.
-COLOUR_BINS = 12
-#: Fewest fields, and for a consensus fewest regions, that tell regions apart.
-LEAST_GROUPS = 3
 #: Draws of the bootstrap.
 DRAWS = 1000
-
-
-@dataclass(frozen=True)
-class Cap:
-    """A circle on the sky.
-
-    Attributes
-    ----------
-    ra_deg, dec_deg, radius_deg : float
-    """
-
-    ra_deg: float
-    dec_deg: float
-    radius_deg: float
-
-    def holds(self, ra_deg: FloatArray, dec_deg: FloatArray) -> BoolArray:
-        """Return which positions lie in it, shape (n,)."""
-        centre = directions(np.array([self.ra_deg]), np.array([self.dec_deg]))[0]
-        # The chord: cosines of small angles have no digits left.
-        chord = np.linalg.norm(directions(ra_deg, dec_deg) - centre, axis=1)
-        return np.asarray(chord <= 2 * np.sin(np.radians(self.radius_deg) / 2))
-
-
-def directions(ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray:
-    """Return unit vectors, shape (n, 3)."""
-    ra, dec = np.radians(ra_deg), np.radians(dec_deg)
-    return np.column_stack([np.cos(ra) * np.cos(dec), np.sin(ra) * np.cos(dec), np.sin(dec)])
-
-
-def centre_of(ra_deg: FloatArray, dec_deg: FloatArray) -> tuple[float, float]:
-    """Return the mean direction of positions, RA from 0 to 360 deg and Dec."""
-    x, y, z = directions(ra_deg, dec_deg).mean(axis=0)
-    return float(np.degrees(np.arctan2(y, x)) % 360), float(
-        np.degrees(np.arctan2(z, np.hypot(x, y)))
-    )
-
-
-def low_extinction_caps(
-    ra_deg: FloatArray,
-    dec_deg: FloatArray,
-    extinction: FloatArray,
-    place: IntArray,
-    radii_deg: Sequence[float],
-    each: int,
-    min_stars: int,
-) -> list[Cap]:
-    """Return caps about the places of least extinction, a few of each radius.
-
-    For each radius the caps about the centres of all places are ranked by the median E of
-    their stars; the first are taken, but none that overlaps by half with one of the same radius
-    before it, or holds nearly the stars of any.
-
-    Parameters
-    ----------
-    ra_deg, dec_deg, extinction : ndarray, shape (n,)
-        Of stars.
-    place : ndarray of int64, shape (n,)
-        Code of the field or cell of each star.
-    radii_deg : sequence of float
-        Ascending.
-    each : int
-        Most caps of one radius.
-    min_stars : int
-        Stars that a cap must hold.
-    """
-    rows = [np.flatnonzero(place == code) for code in np.unique(place)]
-    centres = [centre_of(ra_deg[row], dec_deg[row]) for row in rows]
-    caps: list[Cap] = []
-    taken: list[BoolArray] = []
-    for radius in radii_deg:
-        found = [Cap(*centre, float(radius)) for centre in centres]
-        inside = [cap.holds(ra_deg, dec_deg) for cap in found]
-        level = [float(np.median(extinction[mask])) for mask in inside]
-        before = len(caps)
-        for number in np.argsort(level, kind="stable"):
-            mask = inside[number]
-            if len(caps) - before == each:
-                break
-            near = any(overlap(mask, one) for one in taken[before:])
-            if mask.sum() < min_stars or near or any(alike(mask, one) for one in taken):
-                continue
-            caps.append(found[number])
-            taken.append(mask)
-    return caps
-
-
-def overlap(first: BoolArray, second: BoolArray) -> bool:
-    """Return whether the smaller of two regions has half its stars in the other."""
-    return bool((first & second).sum() > min(first.sum(), second.sum()) / 2)
-
-
-def alike(first: BoolArray, second: BoolArray) -> bool:
-    """Return whether two regions hold nearly the same stars."""
-    return bool((first & second).sum() > ALIKE * (first | second).sum())
 
 
 @dataclass(frozen=True)
@@ -263,156 +162,6 @@ class RegionComparison:
     def rows(self) -> list[dict[str, Any]]:
         """Return one flat row for each region, best first."""
         return [{"rank": rank, **each.row()} for rank, each in enumerate(self.results, start=1)]
-
-
-@dataclass(frozen=True)
-class Judging:
-    """Detections that judge all regions alike.
-
-    Attributes
-    ----------
-    visit : ndarray of int64, shape (n,)
-        Code of the visit, from 0 without gaps.
-    group : ndarray of int64, shape (v,)
-        Code of each visit's field, from 0 without gaps: what the bootstrap draws.
-    colour_mag : ndarray, shape (n,)
-        Intrinsic colour, the same for all regions.
-    """
-
-    visit: IntArray
-    group: IntArray
-    colour_mag: FloatArray
-    bins: IntArray = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        edges = np.quantile(self.colour_mag, np.arange(1, COLOUR_BINS) / COLOUR_BINS)
-        object.__setattr__(self, "bins", np.searchsorted(edges, self.colour_mag, side="right"))
-
-    def by_visit(self, value_mag: FloatArray) -> FloatArray:
-        """Return the means over visits, shape (v,), of values of shape (n,)."""
-        return np.asarray(np.bincount(self.visit, value_mag) / np.bincount(self.visit))
-
-    def sums(self, error_mag: FloatArray, zero_point_mag: FloatArray) -> ErrorSums:
-        """Return errors summed by field.
-
-        Parameters
-        ----------
-        error_mag : ndarray, shape (r, n)
-            Of model magnitudes, by region.
-        zero_point_mag : ndarray, shape (r, v)
-            Errors of the visits' zero points.
-        """
-        groups = int(self.group.max()) + 1
-        # Each region has its own constant, which has no part in any figure.
-        mean = zero_point_mag - zero_point_mag.mean(axis=1, keepdims=True)
-        member = (self.group == np.arange(groups)[:, None]).astype(np.float64)
-        squares = np.array([(mean * one) @ mean.T for one in member])
-        cell = self.group[self.visit] * COLOUR_BINS + self.bins
-        within = [
-            np.bincount(cell, one - self.by_visit(one)[self.visit], groups * COLOUR_BINS)
-            for one in error_mag
-        ]
-        return ErrorSums(
-            visits=member.sum(axis=1),
-            first=member @ mean.T,
-            squares=squares,
-            count=np.bincount(cell, minlength=groups * COLOUR_BINS)
-            .reshape(groups, COLOUR_BINS)
-            .astype(np.float64),
-            within=np.moveaxis(np.reshape(within, (-1, groups, COLOUR_BINS)), 0, 1),
-        )
-
-
-@dataclass(frozen=True)
-class ErrorSums:
-    """Errors of all r regions, summed by field.
-
-    Attributes
-    ----------
-    visits : ndarray, shape (g,)
-        Number of visits.
-    first : ndarray, shape (g, r)
-        Sums of the errors of zero points.
-    squares : ndarray, shape (g, r, r)
-        Sums of their products, region by region.
-    count : ndarray, shape (g, bins)
-        Detections by bin of colour.
-    within : ndarray, shape (g, r, bins)
-        Sums of their errors about the means of their visits.
-    """
-
-    visits: FloatArray
-    first: FloatArray
-    squares: FloatArray
-    count: FloatArray
-    within: FloatArray
-
-    def figures(self, weights: FloatArray, middle: FloatArray) -> FloatArray:
-        """Return scatter, bias and total of each region, shape (draws, r, 3).
-
-        Parameters
-        ----------
-        weights : ndarray, shape (draws, g)
-            Of the fields.
-        middle : ndarray, shape (draws, r)
-            Weights of the regions whose mean errors are counted from; zeros for none.
-        """
-        regions = self.first.shape[1]
-        less = np.eye(regions) - middle[:, None, :]
-        visits = weights @ self.visits
-        mean = weights @ self.first / visits[:, None]
-        square = np.tensordot(weights, self.squares, 1) / visits[:, None, None]
-        covariance = square - mean[:, :, None] * mean[:, None, :]
-        variance = np.einsum("drs,dst,drt->dr", less, covariance, less)
-        count = (weights @ self.count)[:, None, :]
-        sums = less @ np.tensordot(weights, self.within, 1)
-        by_colour = np.divide(sums, count, out=np.zeros_like(sums), where=count > 0)
-        square_bias = np.sum(count * by_colour**2, axis=2) / count.sum(axis=2)
-        scatter, bias = np.sqrt(np.maximum(variance, 0.0)), np.sqrt(square_bias)
-        return np.stack([scatter, bias, np.hypot(scatter, bias)], axis=2)
-
-
-@dataclass(frozen=True)
-class Figures:
-    """Scatter, bias and total of a region, and under the draws of the bootstrap.
-
-    Attributes
-    ----------
-    value : ndarray, shape (3,)
-    drawn : ndarray, shape (draws, 3)
-    groups : int
-        Independent things that were drawn: fields, or regions if they are fewer.
-    """
-
-    value: FloatArray
-    drawn: FloatArray
-    groups: int
-
-    @property
-    def err(self) -> FloatArray:
-        """Standard errors, shape (3,); NaN where too little was drawn."""
-        return self._err(self.drawn)
-
-    def _err(self, drawn: FloatArray) -> FloatArray:
-        if self.groups < LEAST_GROUPS:
-            return np.full(3, np.nan)
-        # Draws of a few fields scatter too little by the share of one.
-        return np.asarray(drawn.std(axis=0, ddof=1) * np.sqrt(self.groups / (self.groups - 1)))
-
-    def less(self, other: Figures, level: float = 0.95) -> tuple[Difference, ...]:
-        """Return the differences to another region's scatter, bias and total."""
-        value, err = self.value - other.value, self._err(self.drawn - other.drawn)
-        half = err * float(stats.t.ppf(0.5 + level / 2, max(self.groups - 1, 1)))
-        return tuple(
-            Difference(float(one), float(one - width), float(one + width), _verdict(one, width))
-            for one, width in zip(value, half, strict=True)
-        )
-
-
-def _verdict(value: float, half: float) -> Verdict:
-    if not abs(value) > half:
-        return "not told apart"
-    return "better" if value < 0 else "worse"
 
 
 @dataclass(frozen=True)

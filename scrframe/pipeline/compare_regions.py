@@ -23,19 +23,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from scrframe.compare.caps import Cap, centre_of, directions, low_extinction_caps
 from scrframe.compare.cells import part
-from scrframe.compare.regions import (
-    Cap,
-    Judging,
-    Kind,
-    Region,
-    RegionComparison,
-    Tried,
-    centre_of,
-    directions,
-    low_extinction_caps,
-    rank_regions,
-)
+from scrframe.compare.region_errors import Judging
+from scrframe.compare.regions import Kind, Region, RegionComparison, Tried, rank_regions
 from scrframe.errors import CalibrationError
 from scrframe.offsets.design import correction_values
 from scrframe.pipeline.chosen import Chosen

@@ -10,16 +10,9 @@ import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 
-from scrframe.compare.regions import (
-    COLOUR_BINS,
-    Cap,
-    Judging,
-    Region,
-    Tried,
-    centre_of,
-    low_extinction_caps,
-    rank_regions,
-)
+from scrframe.compare.caps import Cap, centre_of, low_extinction_caps
+from scrframe.compare.region_errors import COLOUR_BINS, Judging
+from scrframe.compare.regions import Region, Tried, rank_regions
 
 DESCRIBED = Region("described", "described", None, 1000, 0.2, 0.3, 0.0, 1.5)
 OTHER = replace(DESCRIBED, name="other", kind="cap", cap=Cap(10.0, 5.0, 1.0))
