@@ -65,6 +65,7 @@ def grow_forest(
     config: BaggingConfig,
     seed: int,
     threads: int,
+    at_once: int | None = None,
 ) -> FittedForest:
     """Grow a forest; the result does not depend on the number of threads.
 
@@ -84,6 +85,9 @@ def grow_forest(
     seed : int
         Not negative.
     threads : int
+        For predictions.
+    at_once : int, optional
+        Trees grown at once; by default as many as there are threads.
 
     Raises
     ------
@@ -106,8 +110,12 @@ def grow_forest(
         }
         return _with_leaves(grow_tree(codes, colour, weight, bag, settings), codes, bag)
 
-    with ThreadPoolExecutor(threads) as pool:
-        trees = tuple(pool.map(grow, range(config.trees)))
+    growing = threads if at_once is None else at_once
+    if growing == 1:
+        trees = tuple(map(grow, range(config.trees)))
+    else:
+        with ThreadPoolExecutor(growing) as pool:
+            trees = tuple(pool.map(grow, range(config.trees)))
     return FittedForest(
         trees, colour, weight, codes.shape[1], grid, threads, name=name, errors=config.errors
     )

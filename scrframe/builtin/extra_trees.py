@@ -7,7 +7,7 @@ leaves each star out of a third of them: that gives predictions that did not see
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from pydantic import Field
 
@@ -20,10 +20,8 @@ from scrframe.plugin import ColourModel, hookimpl
 class ExtraTreesConfig(BaggingConfig):
     """Settings of the extremely randomised trees."""
 
-    max_features: Annotated[float, Field(gt=0, le=1)] | Literal["sqrt"] = Field(
-        0.5,
-        description="Fraction of the features that a split may choose from, or their square root.",
-    )
+    # A tree that is grown at random is smoothed by larger leaves.
+    min_samples_leaf: int = Field(5, ge=1, description="Fewest distinct stars in a leaf.")
     # Thresholds are drawn, not searched for: rounding would save nothing.
     steps: int | None = Field(
         None,

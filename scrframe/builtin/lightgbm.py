@@ -30,11 +30,15 @@ ROWS_PER_THREAD = 50_000
 
 
 class LightGbmConfig(PluginConfig):
-    """Settings of the boosted trees, under LightGBM's own names where it has them."""
+    """Settings of the boosted trees, under LightGBM's own names where it has them.
 
-    num_trees: int = Field(300, ge=1, description="Rounds of boosting.")
-    learning_rate: float = Field(0.05, gt=0, le=1, description="Weight of each round.")
-    num_leaves: int = Field(63, ge=2, le=131_072, description="Most leaves in a tree.")
+    With a trend taken out first, few small trees have the dispersion of many large ones, and
+    predict several times as fast; without one, 300 trees of 63 leaves do better.
+    """
+
+    num_trees: int = Field(100, ge=1, description="Rounds of boosting.")
+    learning_rate: float = Field(0.1, gt=0, le=1, description="Weight of each round.")
+    num_leaves: int = Field(15, ge=2, le=131_072, description="Most leaves in a tree.")
     min_data_in_leaf: int = Field(10, ge=1, description="Fewest stars in a leaf.")
     feature_fraction: float = Field(
         0.3, gt=0, le=1, description="Fraction of the features that each tree sees."

@@ -98,7 +98,7 @@ def test_bad_input_gets_one_clear_line(trained):
     broken[3, 2] = np.nan
     with pytest.raises(CalibrationError, match="1 of 50 stars"):
         fit(broken, colour[:50], None, QUICK, 1, 1)
-    with pytest.raises(CalibrationError, match=r"only 4 stars .* at least 6"):
+    with pytest.raises(CalibrationError, match=r"only 4 stars .* at least 10"):
         fit(features[:4], colour[:4], None, QUICK, 1, 1)
     with pytest.raises(ValidationError):
         ExtraTreesConfig(trees=5)
