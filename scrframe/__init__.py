@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from scrframe.offsets.apply import apply_solution
     from scrframe.pipeline import Run, calibrate, simulate_survey
     from scrframe.pipeline.apply import apply
+    from scrframe.pipeline.compare import compare_backends
     from scrframe.pipeline.validate import validate
     from scrframe.plugin import hookimpl
     from scrframe.tables import Detections, Solution
@@ -25,6 +26,7 @@ __all__ = [
     "apply",
     "apply_solution",
     "calibrate",
+    "compare_backends",
     "hookimpl",
     "load_survey",
     "simulate_survey",
@@ -40,6 +42,7 @@ _HOME = {
     "apply": "scrframe.pipeline",
     "apply_solution": "scrframe.offsets.apply",
     "calibrate": "scrframe.pipeline",
+    "compare_backends": "scrframe.pipeline.compare",
     "hookimpl": "scrframe.plugin",
     "load_survey": "scrframe.config",
     "simulate_survey": "scrframe.pipeline",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 NONE = "-"
 #: Width of the table in a file or pipe, in characters.
-WIDE = 170
+WIDE = 180
 #: Kind of folds that decides.
 MAIN = "blocked"
 #: Variables whose trends are shown.
@@ -34,6 +34,7 @@ def comparison_table(run: ComparisonRun) -> Table:
     levels = TRUE_LEVELS if comparison.truth else HELD_OUT_LEVELS
     table.add_column("colour model")
     table.add_column(f"against\n{comparison.reference}")
+    table.add_column("sd differs by\n(95 per cent)", justify="right")
     for head in (
         "sd\nrandom, blocked", "MAD\nrandom, blocked", "bias with\ncolour, mag, E",
         f"offsets:\n{', '.join(levels)}", "within\n1 sigma", "fit\ns", "stars\na second",
@@ -52,7 +53,7 @@ def comparison_lines(run: ComparisonRun, out: object) -> list[str]:
     return [
         *_ranking(comparison),
         *_advice(run),
-        *(f"{each.name}: {each.fault}" for each in comparison.backends if each.fault),
+        *(f"fault of {each.name}: {each.fault}" for each in comparison.backends if each.fault),
         f"products in {out}: comparison.json, comparison.ecsv, costs.json, index.html, figures/",
     ]
 
@@ -74,9 +75,9 @@ def _row(
 ) -> Iterator[str]:
     yield result.name
     if result.fault:
-        yield f"fault: {result.fault}"
+        yield "fault, see below"
         return
-    yield _verdict(comparison, result)
+    yield from _verdict(comparison, result)
     folds = result.folds
     for name in ("sd_mag", "mad_mag"):
         yield _joined(getattr(folds[kind].dispersion, name) for kind in ("random", MAIN))
@@ -94,14 +95,15 @@ def _row(
         yield _number(cost.model_mb, 1)
 
 
-def _verdict(comparison: Comparison, result: BackendResult) -> str:
+def _verdict(comparison: Comparison, result: BackendResult) -> tuple[str, str]:
+    """Return the verdict on the sd in blocked folds, and the difference with its interval."""
     if result.name == comparison.reference:
-        return "the reference"
+        return "the reference", NONE
     found = result.against_reference.get(f"{MAIN}_sd")
     if found is None:
-        return NONE
+        return NONE, NONE
     half = (found.high - found.low) / 2
-    return f"{found.verdict} ({1000 * found.value:+.1f} +- {1000 * half:.1f})"
+    return found.verdict, f"{1000 * found.value:+.2f} +- {1000 * half:.2f}"
 
 
 def _joined(values: Iterator[float | None]) -> str:

@@ -213,3 +213,39 @@ def test_mode_sequential_is_compared_too(tiny_survey, tmp_path, mode):
     for each in run.comparison.backends:
         assert set(each.offsets) == {"visit", "ccd", "pixel", "total", "repeats"}
         assert np.isfinite([level.rms_mag for level in each.offsets.values()]).all()
+
+
+def documented(heading: str, column: str) -> list[str]:
+    page = Path(__file__).parents[3] / "docs" / "reference" / "products.md"
+    section = page.read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| `")]
+    assert f"| {column} |" in section
+    return [row.split("`")[1] for row in rows]
+
+
+def spelled(value, known, path=""):
+    """Yield each key of a document as the reference spells it."""
+    if any(key.startswith(f"{path}.<") for key in known) and path:
+        yield from (key for key in known if key.startswith(f"{path}.<"))
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from spelled(inner, known, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        yield from (
+            found for inner in value or [None] for found in spelled(inner, known, f"{path}[]")
+        )
+    else:
+        yield path
+
+
+@pytest.mark.parametrize("name", ["comparison.json", "costs.json"])
+def test_every_key_is_documented(alone, name):
+    known = documented(name, "key")
+    plain = json.loads((alone.path / name).read_text())
+    assert dict.fromkeys(spelled(plain, known)) == dict.fromkeys(known)
+
+
+def test_every_file_is_documented(alone):
+    known = {path.rstrip("/") for path in documented("Products of a comparison", "path")}
+    # The figures are the page's.
+    assert {path.name for path in alone.path.iterdir()} | {"figures"} == known
