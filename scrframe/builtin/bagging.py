@@ -46,7 +46,7 @@ class BaggingConfig(PluginConfig):
     errors: bool = Field(
         False,
         description="Predict an error for each star: the scatter of the training stars that"
-        " share its leaves. Predictions take half as long again.",
+        " share its leaves. Predictions take about a tenth longer.",
     )
 
 

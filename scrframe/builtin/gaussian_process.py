@@ -50,7 +50,7 @@ class GaussianProcessConfig(PluginConfig):
     )
     errors: bool = Field(
         False,
-        description="Predict an error for each star. Predictions take several times as long.",
+        description="Predict an error for each star. Predictions take about three times as long.",
     )
 
 
