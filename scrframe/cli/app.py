@@ -174,8 +174,8 @@ def compare(
         int, typer.Option(min=2, metavar="N", help="Number of folds of the control stars.")
     ] = 5,
     seeds: Annotated[
-        int, typer.Option(min=1, metavar="N", help="How often sky cells are dealt to folds.")
-    ] = 3,
+        int, typer.Option(min=1, metavar="N", help="How often stars are dealt to folds.")
+    ] = 2,
     out: Annotated[
         Path | None,
         typer.Option(

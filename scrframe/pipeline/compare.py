@@ -60,9 +60,6 @@ __all__ = [
     "default_out",
 ]
 
-#: Seeds of random folds, at most: they only show what fields alike would; blocked folds judge.
-RANDOM_SEEDS = 1
-
 
 @dataclass(frozen=True)
 class ComparisonRun:
@@ -110,7 +107,7 @@ def compare_backends(
     data: str | Path | None = None,
     backends: Sequence[str] | None = None,
     folds: int = 5,
-    seeds: int = 3,
+    seeds: int = 2,
     out: str | Path | None = None,
     workers: int | None = None,
     observer: Observer | None = None,
@@ -130,7 +127,7 @@ def compare_backends(
     backends : sequence of str, optional
         Colour models besides the reference; by default all that are installed.
     folds, seeds : int
-        Number of folds, and of their assignments to sky cells.
+        Number of folds, and how often stars and sky cells are dealt to them.
     out : path, optional
         By default ``runs/<survey>_comparison``. An earlier comparison is replaced.
     workers : int, optional
@@ -263,13 +260,12 @@ class _Comparing:
         blocks: list[Blocks] = [
             blocked_folds(columns["ra"], columns["dec"], number, seed + k) for k in seeds
         ]
-        random = [
-            Folds("random", k, random_folds(len(control), number, seed + k))
-            for k in seeds[:RANDOM_SEEDS]
-        ]
-        blocked = [Folds("blocked", k, each.fold) for k, each in enumerate(blocks)]
+        folds = tuple(
+            Folds(k, random_folds(len(control), number, seed + k), each.fold)
+            for k, each in enumerate(blocks)
+        )
         lesson = Lesson(
-            sample.features, control, label[control], (*random, *blocked),
+            sample.features, control, label[control], folds,
             trend_settings(self._chosen), seed, self._workers,
         )  # fmt: skip
         return lesson, ControlStars(columns, blocks[0].block)

@@ -68,9 +68,10 @@ def all_seeds(judged: Judged, kind: str) -> FloatArray:
 
 def first_errors(judged: Judged, lesson: Lesson, stars: ControlStars, kind: str) -> FloatArray:
     """Return conformal errors of the first seed's predictions, shape (n,), in mag."""
-    folds = next(folds for folds in lesson.folds if folds.kind == kind)
-    predicted = judged.held_out[kind, folds.seed]
-    return conformal_errors(predicted - lesson.colour_mag, folds.fold, stars.likeness(predicted))
+    predicted = judged.held_out[kind, 0]
+    return conformal_errors(
+        predicted - lesson.colour_mag, lesson.folds[0].of(kind), stars.likeness(predicted)
+    )
 
 
 def figures(judged: Judged, lesson: Lesson, stars: ControlStars) -> dict[str, Figures]:
