@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scrframe import __version__
 from scrframe.cli.exits import ExitCode, InputProblemsError, InterruptedRunError
 from scrframe.cli.screen import Screen
+
+if TYPE_CHECKING:
+    from scrframe.config import SurveyDescription
 
 app = typer.Typer(
     name="scrframe",
@@ -176,10 +179,17 @@ def compare(
     seeds: Annotated[
         int, typer.Option(min=1, metavar="N", help="How often stars are dealt to folds.")
     ] = 2,
+    regions: Annotated[
+        bool,
+        typer.Option(
+            "--regions", help="Rank control regions for the description's model, instead."
+        ),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Directory of results; default: runs/<survey>_comparison."
+            metavar="DIR",
+            help="Directory of results; default: runs/<survey>_comparison, or _regions.",
         ),
     ] = None,
     workers: Workers = None,
@@ -192,7 +202,12 @@ def compare(
     from scrframe.pipeline.compare import compare_backends, default_out
 
     screen = Screen(quiet)
+    if regions and backends is not None:
+        raise typer.BadParameter("--regions compares no colour models: leave out --backends")
     description = load_survey(survey, overrides=changes or ())
+    if regions:
+        _rank_regions(screen, description, data, out, workers)
+        return
     target = out if out is not None else default_out(description)
     names = None if backends is None else [name.strip() for name in backends.split(",")]
     with _resumable(target):
@@ -211,6 +226,29 @@ def compare(
 
     screen.say(rendered(comparison_table(run), screen.is_terminal, WIDE))
     for line in comparison_lines(run, target):
+        screen.say(line)
+
+
+def _rank_regions(
+    screen: Screen,
+    description: SurveyDescription,
+    data: str | None,
+    out: Path | None,
+    workers: int | None,
+) -> None:
+    """Rank control regions and show the answer."""
+    from scrframe.cli.closing import rendered
+    from scrframe.cli.progress import observer_for
+    from scrframe.cli.regions import WIDE, regions_lines, regions_table
+    from scrframe.pipeline.compare_regions_run import default_out, rank_control_regions
+
+    target = out if out is not None else default_out(description)
+    with _resumable(target):
+        run = rank_control_regions(
+            description, data=data, out=target, workers=workers, observer=observer_for(screen)
+        )
+    screen.say(rendered(regions_table(run), screen.is_terminal, WIDE))
+    for line in regions_lines(run, target):
         screen.say(line)
 
 

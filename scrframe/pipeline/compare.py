@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,9 @@ from pydantic import ValidationError
 
 from scrframe.compare.folds import Blocks, blocked_folds, random_folds
 from scrframe.compare.result import BackendResult, Comparison, Costs
-from scrframe.config import SurveyDescription, resolve_data_root
+from scrframe.config import SurveyDescription
 from scrframe.errors import CalibrationError, ConfigError, ScrframeError
-from scrframe.pipeline.build import SampleBuilder
-from scrframe.pipeline.chosen import Chosen, Inputs, choose, find_inputs
+from scrframe.pipeline.chosen import Chosen
 from scrframe.pipeline.compare_backend import Folds, Judged, Lesson, judge, one_line, trainings
 from scrframe.pipeline.compare_files import (
     COMPARISON,
@@ -36,17 +34,13 @@ from scrframe.pipeline.compare_offsets import (
 )
 from scrframe.pipeline.compare_results import Found, residual_tables
 from scrframe.pipeline.compare_scores import ControlStars, control_columns, ranked
+from scrframe.pipeline.compare_start import Stage, choose_for, stage_for
 from scrframe.pipeline.compare_truth import find_pairs, true_offsets
-from scrframe.pipeline.executor import open_executor
-from scrframe.pipeline.monitor import StepMonitor
 from scrframe.pipeline.observer import Observer
-from scrframe.pipeline.provenance import versions, work_key
-from scrframe.pipeline.run import default_workers
-from scrframe.pipeline.sample_survey import data_note, ensure_sample, note_for
+from scrframe.pipeline.provenance import versions
 from scrframe.pipeline.search import search_folds, search_settings
-from scrframe.pipeline.solve import FittedModel, fit_model, trend_settings
-from scrframe.pipeline.summary import Story
-from scrframe.pipeline.workspace import Workspace, write_text
+from scrframe.pipeline.solve import FittedModel, trend_settings
+from scrframe.pipeline.workspace import write_text
 from scrframe.plugin import ColourModel, PluginConfig, Registry, load_registry
 from scrframe.report.compare_page import write_comparison_page
 from scrframe.tables import MatchedStars
@@ -152,33 +146,13 @@ def compare_backends(
         left behind; only an interrupted comparison leaves the backends that are done, beside
         its output, and goes on from them.
     """
-    observer, registry = observer or Observer(), registry or load_registry()
-    if data is not None:
-        survey = survey.with_data_root(str(data))
-    chosen = choose(survey, registry)
+    observer = observer or Observer()
+    chosen = choose_for(survey, data, registry or load_registry(), observer)
     plan = _plan(chosen, backends, folds, seeds)
-    workers, monitor = workers or default_workers(), StepMonitor()
-    for broken in registry.broken:
-        observer.warning(f"plugin {broken.provider.plugin!r} is broken: {broken.reason}")
-    path = resolve_data_root(survey).path
-    label = "sample" if path is None else str(path)
-    note = note_for(survey.band) if path is None else data_note(path)
-    observer.message(Story(survey, label, note, monitor).headline())
-    root = ensure_sample(chosen, observer) if path is None else path
-    inputs = find_inputs(chosen, root)
     target = Path(out) if out is not None else default_out(survey)
-    space = Workspace.open(target, work_key(survey.digest(), inputs.all()), COMPARISON)
-    try:
-        with open_executor(workers) as executor:
-            return _Comparing(chosen, plan, inputs, space, observer, workers, note).run(
-                executor, monitor
-            )
-    except ScrframeError as error:
-        space.discard()
-        raise type(error)(f"{error} (in the step: {monitor.current})") from None
-    except Exception:
-        space.discard()
-        raise
+    with stage_for(chosen, target, COMPARISON, workers, observer) as stage:
+        comparison, costs = _Comparing(stage, plan).run()
+    return ComparisonRun(stage.space.out, comparison, costs)
 
 
 def _plan(chosen: Chosen, names: Sequence[str] | None, folds: int, seeds: int) -> Plan:
@@ -194,39 +168,19 @@ def _plan(chosen: Chosen, names: Sequence[str] | None, folds: int, seeds: int) -
     return Plan(tuple(registry.get(ColourModel, name) for name in order), folds, seeds)
 
 
-class _WithoutDetails(Observer):
-    """Passes on steps and warnings; the rounds of a fit are a calibration's affair."""
-
-    def __init__(self, observer: Observer) -> None:
-        self.warning, self.step = observer.warning, observer.step  # type: ignore[method-assign]
-
-
 class _Comparing:
     """One comparison; each method is a step."""
 
-    def __init__(
-        self,
-        chosen: Chosen,
-        plan: Plan,
-        inputs: Inputs,
-        space: Workspace,
-        observer: Observer,
-        workers: int,
-        note: str,
-    ) -> None:
-        self._chosen, self._plan, self._inputs, self._space = chosen, plan, inputs, space
-        self._observer, self._workers, self._note = observer, workers, note
-        self._quiet = _WithoutDetails(observer)
+    def __init__(self, stage: Stage, plan: Plan) -> None:
+        self._stage, self._plan = stage, plan
+        self._chosen, self._space = stage.chosen, stage.space
+        self._observer, self._workers = stage.observer, stage.workers
         self._searched: dict[str, dict[str, Any]] = {}
         self._settings: dict[str, PluginConfig] = {}
 
-    def run(self, executor: Executor, monitor: StepMonitor) -> ComparisonRun:
-        chosen = self._chosen
-        sample = SampleBuilder(
-            chosen, self._inputs, executor, self._space, monitor, self._observer
-        ).build()
-        with monitor.step("colour model and law"):
-            fitted = _fitted(chosen, sample, self._workers, self._quiet)
+    def run(self) -> tuple[Comparison, tuple[Costs, ...]]:
+        monitor = self._stage.monitor
+        sample, fitted = self._stage.fitted()
         lesson, stars = self._lesson(sample, fitted)
         with monitor.step("compare backends"):
             judged = self._judge_all(lesson)
@@ -243,13 +197,11 @@ class _Comparing:
             survey = self._chosen.survey
             comparison = Comparison(
                 survey.name, survey.band, found.reference, tuple(range(self._plan.seeds)),
-                self._plan.folds, len(lesson.control), self._has_truth, self._note,
+                self._plan.folds, len(lesson.control), self._has_truth, self._stage.note,
                 tuple(found.with_figures(each) for each in told), groups, pairs,
             )  # fmt: skip
         with monitor.step("write products"):
-            costs = self._write(comparison, good, lesson, stars)
-        self._space.finish()
-        return ComparisonRun(self._space.out, comparison, costs)
+            return comparison, self._write(comparison, good, lesson, stars)
 
     def _lesson(self, sample: MatchedStars, fitted: FittedModel) -> tuple[Lesson, ControlStars]:
         """Return what all backends learn from, with folds from the seed alone."""
@@ -330,7 +282,7 @@ class _Comparing:
     ) -> dict[str, dict[str, LevelErrors]]:
         """Return errors of the offsets by backend and level."""
         finder = offset_finder(self._chosen, sample, fitted)
-        truth = true_offsets(self._inputs.root, sample.detections)
+        truth = true_offsets(self._stage.inputs.root, sample.detections)
         pairs = find_pairs(sample, finder.held_out)
         self._has_truth = truth is not None
         found: dict[str, dict[str, LevelErrors]] = {}
@@ -378,17 +330,3 @@ class _Comparing:
         }
         write_comparison(folder, comparison, provenance)
         return costs
-
-
-def _fitted(chosen: Chosen, sample: MatchedStars, workers: int, observer: Observer) -> FittedModel:
-    """Fit with the description's own backend, whose failure leaves no labels to compare on."""
-    try:
-        return fit_model(chosen, sample, workers, observer)
-    except ScrframeError:
-        raise
-    except Exception as error:  # foreign code may fail in any way
-        raise CalibrationError(
-            f"the description's own colour model {chosen.backend.name!r} fails"
-            f" ({one_line(error)}), and without it there are no colours to compare on;"
-            " choose another colour_model.kind"
-        ) from None

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from astropy.table import Table
 
+from scrframe.compare.regions import RegionComparison
 from scrframe.compare.result import Comparison, Costs
 from scrframe.pipeline.compare_backend import Judged, from_record, to_record
 from scrframe.pipeline.ecsv import write_ecsv
@@ -19,23 +20,37 @@ from scrframe.pipeline.workspace import load_arrow, save_arrow, write_json
 COMPARISON = "comparison.json"
 TABLE = "comparison.ecsv"
 COSTS = "costs.json"
+#: A directory that holds this file is a comparison of control regions.
+REGIONS = "regions.json"
+REGION_TABLE = "regions.ecsv"
 
 
 def write_comparison(folder: Path, comparison: Comparison, provenance: Mapping[str, Any]) -> None:
     """Write comparison.json and comparison.ecsv, which a rerun repeats to the bit."""
     plain = {**comparison.to_json(), "provenance": dict(provenance)}
     write_json(folder / COMPARISON, plain)
-    table = Table(rows=comparison.rows())
+    about = {"reference": comparison.reference, "data_note": comparison.data_note}
+    _write_table(folder / TABLE, comparison.rows(), about)
+
+
+def write_regions(
+    folder: Path, regions: RegionComparison, note: str, provenance: Mapping[str, Any]
+) -> None:
+    """Write regions.json and regions.ecsv, which a rerun repeats to the bit."""
+    plain = {"data_note": note, **regions.to_json(), "provenance": dict(provenance)}
+    write_json(folder / REGIONS, plain)
+    about = {"judged_by": regions.judged_by, "data_note": note}
+    _write_table(folder / REGION_TABLE, regions.rows(), about)
+
+
+def _write_table(path: Path, rows: Sequence[Mapping[str, Any]], about: Mapping[str, str]) -> None:
+    """Write rows as a table whose names tell the units."""
+    table = Table(rows=list(rows))
     for name in table.colnames:
-        if name.endswith("_mag"):
-            table[name].unit = "mag"
-    table.meta = {
-        "survey": comparison.survey,
-        "band": comparison.band,
-        "reference": comparison.reference,
-        "data_note": comparison.data_note,
-    }
-    write_ecsv(table, folder / TABLE)
+        unit = next((unit for unit in ("mag", "deg") if name.endswith(f"_{unit}")), None)
+        table[name].unit = unit
+    table.meta = dict(about)
+    write_ecsv(table, path)
 
 
 def write_costs(folder: Path, costs: Sequence[Costs], threads: int) -> None:

@@ -143,3 +143,27 @@ def test_too_few_folds_or_seeds_are_wrong_usage(refused, tiny_survey, option):
 def test_no_data_root_is_refused_and_nothing_left(refused, tiny_survey):
     line = refused("compare", tiny_survey.description, "--data", "nowhere")
     assert 'data root "nowhere" does not exist' in line
+
+
+def test_regions_are_ranked_instead(scrframe_command, tiny_survey):
+    answer = scrframe_command(
+        "compare", tiny_survey.description, "--data", tiny_survey.data, "--out", "found",
+        "--regions", "--workers", "1", "--set", "colour_model.kind=ridge", *tiny_survey.options,
+    )  # fmt: skip
+    assert answer.code == 0, answer.err
+    plain = json.loads(Path("found/regions.json").read_text(encoding="utf-8"))
+    kinds = [each["region"]["kind"] for each in plain["regions"]]
+    assert kinds.count("described") == 1
+    for each in plain["regions"]:
+        assert each["region"]["name"] in answer.out
+    totals = [each["total_mag"] for each in plain["regions"] if each["fault"] is None]
+    assert totals == sorted(totals)
+    assert plain["data_note"] == "simulated u magnitudes on real Gaia XP spectra"
+    lines = answer.out.splitlines()
+    assert lines[-1] == "products in found: regions.json, regions.ecsv"
+    assert any(line.startswith(("train on ", "keep the described ")) for line in lines)
+
+
+def test_regions_and_colour_models_are_not_compared_at_once(refused, tiny_survey):
+    line = refused("compare", tiny_survey.description, "--regions", "--backends", "ridge")
+    assert "leave out --backends" in line

@@ -16,8 +16,10 @@ import scrframe
 from scrframe.compare.result import Comparison
 from scrframe.errors import CalibrationError, ConfigError, PluginError
 from scrframe.pipeline import compare as flow
+from scrframe.pipeline.chosen import choose
 from scrframe.pipeline.compare import compare_backends
 from scrframe.pipeline.observer import Observer
+from scrframe.plugin import ColourModel
 
 sys.path.insert(0, str(Path(__file__).parent))
 from comparing import FAULTS, everyone, model, registry_with
@@ -112,7 +114,7 @@ def test_products_hold_what_was_returned(alone):
 
 
 def test_the_description_s_own_model_always_takes_part_and_first(tiny_survey, together):
-    plan = flow._plan(flow.choose(_survey(tiny_survey), _registry()), ["wasteful"], 2, 1)
+    plan = flow._plan(choose(_survey(tiny_survey), _registry()), ["wasteful"], 2, 1)
     assert [each.name for each in plan.backends] == ["linear", "wasteful"]
     assert together.comparison.backends[0].name == "linear"
 
@@ -128,8 +130,8 @@ def _survey(tiny):
 
 def test_by_default_all_that_is_installed_takes_part(tiny_survey):
     registry = _registry()
-    plan = flow._plan(flow.choose(_survey(tiny_survey), registry), None, 2, 1)
-    assert {each.name for each in plan.backends} == set(registry.names(flow.ColourModel))
+    plan = flow._plan(choose(_survey(tiny_survey), registry), None, 2, 1)
+    assert {each.name for each in plan.backends} == set(registry.names(ColourModel))
 
 
 @pytest.mark.parametrize(
