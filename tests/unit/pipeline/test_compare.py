@@ -218,8 +218,9 @@ def test_mode_sequential_is_compared_too(tiny_survey, tmp_path, mode):
 
 
 def documented(heading: str, column: str) -> list[str]:
-    page = Path(__file__).parents[3] / "docs" / "reference" / "products.md"
-    section = page.read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    page = Path(__file__).parents[3] / "docs" / "reference" / "comparison.md"
+    text = "\n" + page.read_text(encoding="utf-8").replace("# Products", "## Products", 1)
+    section = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     rows = [line for line in section.splitlines() if line.startswith("| `")]
     assert f"| {column} |" in section
     return [row.split("`")[1] for row in rows]

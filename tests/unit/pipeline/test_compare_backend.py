@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from scrframe.compare.folds import random_folds
 from scrframe.pipeline.compare_backend import Folds, Lesson, judge, trainings
-from scrframe.pipeline.compare_costs import peak_memory, pickled_mb
+from scrframe.pipeline.compare_costs import INTERVAL, peak_memory, pickled_mb
 from scrframe.pipeline.compare_files import keep_judged, kept_judged
 from scrframe.plugin import ColourPrediction, FittedColourModel
 from scrframe.scr.trend import Trend, TrendSettings
@@ -171,6 +172,7 @@ class TestCosts:
     def test_memory_is_what_the_block_holds(self):
         with peak_memory() as peak:
             held = np.ones(25_000_000)  # 200 MB
+            time.sleep(10 * INTERVAL)
             del held
         assert 190 < peak.above_start_mb < 300
 
