@@ -27,7 +27,7 @@ from scrframe.offsets.factor import Factor, choose_dense
 from scrframe.offsets.joint import fit_design
 from scrframe.offsets.joint_problem import JointProblem, JointSettings
 from scrframe.offsets.model import MixedModel, Term, Weights
-from scrframe.offsets.normal import StarOrder, normal_matrix, prior_matrix, weighted
+from scrframe.offsets.normal import StarOrder, normal_system, prior_matrix, weighted
 
 FIELDS, ROWS, SPACING_DEG, DITHER_DEG = 772, 10, 0.95, 0.08
 CCDS_X, CCDS_Y, BINS_X, BINS_Y = 8, 4, 8, 16
@@ -220,10 +220,9 @@ def run(detections: int, fields: int, seed: int) -> dict[str, object]:
     dense = choose_dense(model)
     print(f"  dense {int(dense.sum())}", file=sys.stderr)
     watch.lap("choose")
-    matrix = normal_matrix(model, weights, order)
+    matrix = normal_system(model, weights, order)
     watch.lap("normal")
-    matrix = sparse.csc_array(matrix + prior_matrix(model, SD_MAG))
-    print(f"  nonzeros {matrix.nnz}", file=sys.stderr)
+    matrix = matrix.plus(prior_matrix(model, SD_MAG))
     watch.lap("prior")
     right = weighted(model, weights, delta)
     watch.lap("right side")

@@ -24,6 +24,7 @@ from scrframe.offsets.selected import (
     panel_factors,
     select_inverse,
 )
+from scrframe.offsets.system import System
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -70,7 +71,7 @@ class Factor:
 
     Parameters
     ----------
-    matrix : csc_array, shape (p, p)
+    matrix : System or csc_array, shape (p, p)
     dense : ndarray of bool, shape (p,), optional
         Columns of the dense block; none if left out.
 
@@ -80,20 +81,17 @@ class Factor:
         If the matrix is not positive definite.
     """
 
-    def __init__(self, matrix: sparse.csc_array, dense: BoolArray | None = None) -> None:
-        size = matrix.shape[0]
-        dense = np.zeros(size, dtype=bool) if dense is None else dense
-        self.size = size
+    def __init__(self, matrix: System | sparse.csc_array, dense: BoolArray | None = None) -> None:
+        system = matrix if isinstance(matrix, System) else System.of(matrix)
+        self.size = system.size
+        dense = np.zeros(self.size, dtype=bool) if dense is None else dense
+        inner, border, least = system.bordered(dense)
         self._dense = np.flatnonzero(dense)
-        local = np.flatnonzero(~dense)
-        part = sparse.csc_array(matrix[:, local])
-        inner, border = sparse.csc_array(part[local]), sparse.csr_array(part[self._dense].T)
-        del part
         self._panels = plan_panels(inner, border)
-        self._sparse = local[self._panels.order]
-        self._border = sparse.csr_array(border[self._panels.order])
-        del border
         order = self._panels.order
+        self._sparse = np.flatnonzero(~dense)[order]
+        self._border = sparse.csr_array(border[order])
+        del border
         self._local = _symmetric_factor(sparse.csc_array(inner[:, order][order]))
         self._blocks = panel_factors(self._panels, _lower(self._local))
         self._w: list[FloatArray] | None = eliminate_border(
@@ -101,7 +99,8 @@ class Factor:
         )
         width = len(self._dense)
         corner = np.zeros((-(-width // BLOCK) * BLOCK,) * 2)
-        corner[:width, :width] = matrix[:, self._dense][self._dense].toarray()
+        corner[:width, :width] = least
+        del least
         diagonal = np.diagonal(corner)[:width].copy()
         subtract_squares(self._panels, self._w, corner)
         self._corner = _cholesky(corner[:width, :width], diagonal)

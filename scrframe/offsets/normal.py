@@ -19,11 +19,12 @@ from scipy import sparse
 
 from scrframe.errors import CalibrationError
 from scrframe.offsets.model import FloatArray, IntArray, MixedModel, Term, Weights
+from scrframe.offsets.system import System
 
 #: Detections that are worked on at once: few enough for the processor's cache.
-CHUNK = 300_000
+CHUNK = 100_000
 #: Chunks that one thread adds up at a time.
-GROUP = 8
+GROUP = 16
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,10 @@ class StarOrder:
         yield from pairwise(bounds.tolist() if len(bounds) > 1 else [0, 0])
 
 
-def normal_matrix(
+def normal_system(
     model: MixedModel, weights: Weights, order: StarOrder | None = None, threads: int = 2
-) -> sparse.csc_array:
-    """Return Z^T V^-1 Z, shape (p, p), in mag^-2.
+) -> System:
+    """Return Z^T V^-1 Z, shape (p, p), in mag^-2, in blocks.
 
     Parameters
     ----------
@@ -105,6 +106,13 @@ def normal_matrix(
     groups = [chunks[low : low + GROUP] for low in range(0, len(chunks), GROUP)]
     with ThreadPoolExecutor(threads) as executor:
         return _assemble(model, full, _total(executor.map(part, groups)))
+
+
+def normal_matrix(
+    model: MixedModel, weights: Weights, order: StarOrder | None = None, threads: int = 2
+) -> sparse.csc_array:
+    """Return Z^T V^-1 Z as one matrix; all else as `normal_system`."""
+    return normal_system(model, weights, order, threads).whole()
 
 
 def star_solve(model: MixedModel, weights: Weights, values: FloatArray) -> FloatArray:
@@ -307,8 +315,8 @@ def _sum(first: _Blocks, second: _Blocks) -> _Blocks:
     )
 
 
-def _assemble(model: MixedModel, full: _Full, blocks: _Blocks) -> sparse.csc_array:
-    """Return the whole matrix, exposures mapped to their columns."""
+def _assemble(model: MixedModel, full: _Full, blocks: _Blocks) -> System:
+    """Return the whole system, exposures mapped to their columns."""
     onto = model.by_exposure.T.tocsr()
     exposures = model.by_exposure.shape[0]
     inner = sparse.csr_array(onto @ (blocks.inner @ model.by_exposure))
@@ -321,10 +329,7 @@ def _assemble(model: MixedModel, full: _Full, blocks: _Blocks) -> sparse.csc_arr
         across[full.column] = 0.0  # full with full stands in `own` already
         across_rows = _in_columns(across, full.column, outer).T.tocsr()
         outer = sparse.csr_array(outer + _in_columns(own, full.column, outer) + across_rows)
-    upper = sparse.hstack([inner, mixed], format="csr")
-    lower = sparse.hstack([mixed.T.tocsr(), outer], format="csr")
-    whole = sparse.csr_array(sparse.vstack([upper, lower], format="csr"))
-    return sparse.csc_array(whole.T)  # symmetric: rows are columns
+    return System(inner, mixed, outer)
 
 
 def _in_columns(table: FloatArray, columns: IntArray, like: sparse.csr_array) -> sparse.csr_array:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import sparse
 
 from scrframe.offsets.components import (
     Component,
@@ -30,8 +29,9 @@ from scrframe.offsets.joint_problem import Estimate, JointFit, JointProblem, Joi
 from scrframe.offsets.medians import group_medians
 from scrframe.offsets.model import FloatArray, Weights
 from scrframe.offsets.noise import NoiseModel, initial_noise, update_noise
-from scrframe.offsets.normal import StarOrder, normal_matrix, prior_matrix, weighted
+from scrframe.offsets.normal import StarOrder, normal_system, prior_matrix, weighted
 from scrframe.offsets.robust import OutlierRates, RobustWeights, mixture_weights
+from scrframe.offsets.system import System
 
 #: Standard deviation of a term before anything is known of it, in mag.
 DEFAULT_START_MAG = 0.02
@@ -153,29 +153,29 @@ class Rounds:
         )
         self._estimate = replace(self._estimate, rates=self._robust.rates)
 
-    def _solve(self) -> tuple[sparse.csc_array, _Solve]:
+    def _solve(self) -> tuple[System, _Solve]:
         """Solve with the present weights and variances; return the system and its solution."""
         self._last = None  # its factor takes as much memory as the next
         problem, sd_mag = self._problem, self._estimate.sd_mag
         weights = _weights(self._robust, self._estimate.noise, problem)
         threads = problem.settings.threads
-        normal = normal_matrix(self._model, weights, self._order, threads=threads)
-        matrix = sparse.csc_array(normal + prior_matrix(self._model, sd_mag))
+        normal = normal_system(self._model, weights, self._order, threads=threads)
+        system = normal.plus(prior_matrix(self._model, sd_mag))
         del normal
-        factor = Factor(matrix, self._dense)
+        factor = Factor(system, self._dense)
         parameters = factor.solve(weighted(self._model, weights, problem.delta_mag))
         self._estimate = replace(self._estimate, parameters=parameters)
         self._residual = problem.delta_mag - self._model.values(parameters)
         self._last = _Solve(factor, self._robust, self._estimate.noise, sd_mag)
-        return matrix, self._last
+        return system, self._last
 
     def _round(self, *, exact: bool = False) -> JointRound:
         sums, moves = self._residual, self._problem.settings.move_variances
-        matrix, last = self._solve()
+        system, last = self._solve()
         working = working_variates(self._model, self._estimate.parameters)
         prior = prior_matrix(self._model, self._estimate.sd_mag)
-        projected = np.asarray(matrix @ working - prior @ working)
-        del matrix  # large, and no longer needed
+        projected = np.asarray(system @ working - prior @ working)
+        del system  # large, and no longer needed
         moved = float(np.std(self._residual - sums))
         changes = [self._move_variances(projected, last, exact)] if moves else []
         self._reweigh()

@@ -13,7 +13,7 @@ from scrframe.offsets.components import PRIOR_SPREAD
 from scrframe.offsets.draws import noise_draw, prior_draw, prior_roots
 from scrframe.offsets.joint import fit_design, fit_joint
 from scrframe.offsets.model import MixedModel, Term, Weights
-from scrframe.offsets.normal import normal_matrix, prior_matrix, star_solve, weighted
+from scrframe.offsets.normal import normal_matrix, normal_system, prior_matrix, star_solve, weighted
 
 sys.path.insert(0, str(Path(__file__).parent))
 from joint_cases import (
@@ -167,9 +167,9 @@ def test_any_number_of_threads_gives_the_same_bits(case, monkeypatch):
 
     def noted(*given, threads):
         asked.append(threads)
-        return normal_matrix(*given, threads=threads)
+        return normal_system(*given, threads=threads)
 
-    monkeypatch.setattr("scrframe.offsets.rounds.normal_matrix", noted)
+    monkeypatch.setattr("scrframe.offsets.rounds.normal_system", noted)
     one, three = (fit_joint(case.using(threads=number)) for number in (1, 3))
     assert set(asked) == {1, 3}
     np.testing.assert_array_equal(one.estimate.parameters, three.estimate.parameters)
