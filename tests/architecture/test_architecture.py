@@ -28,19 +28,20 @@ ROOMS: dict[str, set[str]] = {
     "scr": {"tables", "errors"},
     "offsets": {"tables", "errors"},
     "compare": {"tables", "errors"},
+    "checks": {"tables", "errors"},
     "spectra": {"tables", "errors"},
     "builtin": {"plugin", "tables", "units", "errors", "spectra"},
     "simulate": {"config", "plugin", "tables", "units", "errors", "spectra"},
-    "report": {"compare", "tables", "errors"},
+    "report": {"compare", "checks", "tables", "errors"},
     "cli": {"pipeline", "config", "plugin", "errors"},
 }
 #: The only room that may import every other.
 KNOWS_ALL = "pipeline"
 #: The method is arithmetic: these and Python's own library.
-METHOD = ("scr", "offsets", "compare")
+METHOD = ("scr", "offsets", "compare", "checks")
 METHOD_LIBRARIES = {"numpy", "scipy"}
 #: Rooms that must work for any survey, telescope and backend.
-GENERAL = ("scr", "offsets", "compare", "config", "tables", "pipeline")
+GENERAL = ("scr", "offsets", "compare", "checks", "config", "tables", "pipeline")
 #: Surveys, telescopes, cameras, pipelines and backends. Gaia stands in the vocabulary of
 #: columns, and its spectra in what simulated data say of themselves.
 NAMES = {

@@ -1,0 +1,1 @@
+"""What judges a run: null tests and anomalies, arithmetic on arrays only."""
