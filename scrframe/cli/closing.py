@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scrframe.cli import paper
+from scrframe.report import paper
+from scrframe.report.merit import merit_rows
 
-Row = tuple[str, str, str]
-NONE = "-"
 #: Width of the table in a file or pipe, in characters.
 PLAIN_WIDTH = 110
-
-
-def closing_rows(summary: Mapping[str, Any]) -> list[Row]:
-    """Return (figure, this run, paper) from the content of summary.json."""
-    return [
-        *_samples(summary["counts"]),
-        *_model(summary["colour_model"]["test"]),
-        *_law(summary["reddening_law"]),
-        *_offsets(summary["offsets"]),
-        *_spread(summary["diagnostics"].get("spread", {})),
-    ]
 
 
 def closing_table(summary: Mapping[str, Any]) -> Table:
@@ -40,7 +28,7 @@ def closing_table(summary: Mapping[str, Any]) -> Table:
     table.add_column("figure of merit")
     table.add_column("this run", justify="right")
     table.add_column(paper.PAPER, justify="right")
-    for row in closing_rows(summary):
+    for row in merit_rows(summary):
         table.add_row(*(Text(cell) for cell in row))
     return table
 
@@ -78,60 +66,3 @@ def _absolute(tie: Mapping[str, Any]) -> str:
         f" (error {tie['err_mag']:.4f}, systematic {tie['sys_mag']:.4f}) by {tie['count']} stars"
         f" and {tie['source']}"
     )
-
-
-def _samples(counts: Mapping[str, Any]) -> Iterator[Row]:
-    for name, paper_stars in (
-        ("calibration", paper.CALIBRATION_STARS),
-        ("control", paper.CONTROL_STARS),
-    ):
-        sample = counts[name]
-        label = f"{name.capitalize()} Sample"
-        yield f"{label}, stars", f"{sample['stars']:,}", f"{paper_stars:,}"
-        yield f"{label}, detections", f"{sample['detections']:,}", NONE
-
-
-def _model(test: Mapping[str, Any]) -> Iterator[Row]:
-    yield "r2 on the test stars", _number(test["r2"], 3), f"{paper.R2:.2f}"
-    dispersion = _number(test["dispersion_mag"], 4)
-    yield "dispersion on the test stars (mag)", dispersion, f"{paper.DISPERSION_MAG:.3f}"
-
-
-def _law(law: Mapping[str, Any]) -> Iterator[Row]:
-    order = sum(1 for key in law if key[:1] == "a" and key[1:].isdigit())
-    for number in range(order):
-        of_paper = f"{paper.LAW[number]:.3f}" if order == len(paper.LAW) else NONE
-        yield f"a{number} of R(C0)", _number(law[f"a{number}"], 3), of_paper
-    for point in law["R"]:
-        colour0 = point["colour0_mag"]
-        label = f"R at C0 = {_number(colour0, 2)}"
-        yield label, _number(point["R"], 3), _number(paper.law_ratio(colour0), 3)
-    yield "dM (mag)", _number(law["dM_mag"], 4), f"{paper.DM_MAG:.3f}"
-
-
-def _offsets(offsets: Mapping[str, Any]) -> Iterator[Row]:
-    for name, level in offsets["levels"].items():
-        of_paper = paper.LEVEL_SD_MAG.get(name)
-        shown = NONE if of_paper is None else f"{of_paper:.3f}"
-        yield f"sd of {name} offsets (mag)", _number(level["sd_mag"], 4), shown
-    yield "u_ZP (mag)", _number(offsets["u_ZP_mag"], 4), f"{paper.U_ZP_MAG:.3f}"
-    fraction = offsets["uncorrected_fraction"]
-    label = "left uncorrected (per cent)"
-    yield label, _number(100 * fraction, 2), f"{100 * paper.UNCORRECTED_FRACTION:.1f}"
-
-
-def _spread(spread: Mapping[str, Any]) -> Iterator[Row]:
-    for when, of_paper in (("before", paper.SPREAD_BEFORE_MAG), ("after", paper.SPREAD_AFTER_MAG)):
-        if when in spread:
-            figures = spread[when]
-            label = f"spread {when}"
-            sigma = _number(figures["gaussian_sigma_mag"], 4)
-            yield f"{label}, Gaussian fit (mag)", sigma, f"{of_paper:.3f}"
-            yield f"{label}, 1.4826 MAD (mag)", _number(figures["mad_sigma_mag"], 4), NONE
-
-
-def _number(value: float | None, decimals: int) -> str:
-    if value is None or value - value != 0:
-        return NONE
-    text = f"{value:.{decimals}f}"
-    return text.removeprefix("-") if float(text) == 0 else text

@@ -33,7 +33,7 @@ ROOMS: dict[str, set[str]] = {
     "builtin": {"plugin", "tables", "units", "errors", "spectra"},
     "simulate": {"config", "plugin", "tables", "units", "errors", "spectra"},
     "report": {"compare", "checks", "tables", "errors"},
-    "cli": {"pipeline", "config", "plugin", "errors"},
+    "cli": {"pipeline", "config", "plugin", "report", "errors"},
 }
 #: The only room that may import every other.
 KNOWS_ALL = "pipeline"

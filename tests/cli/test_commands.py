@@ -17,11 +17,11 @@ import pytest
 from astropy.io import fits
 
 import scrframe
-from scrframe.cli import paper
-from scrframe.cli.closing import closing_rows
 from scrframe.cli.progress import BarObserver, LineObserver, observer_for
 from scrframe.cli.screen import Screen
 from scrframe.pipeline import Observer
+from scrframe.report import paper
+from scrframe.report.merit import merit_rows
 
 NOTE = "simulated u magnitudes on real Gaia XP spectra"
 
@@ -100,7 +100,7 @@ def test_quiet_shows_nothing(scrframe_command, tiny_survey):
 
 
 def test_closing_figures_stand_beside_the_papers(tiny_run):
-    rows = {figure: (ours, of_paper) for figure, ours, of_paper in closing_rows(tiny_run.summary)}
+    rows = {figure: (ours, of_paper) for figure, ours, of_paper in merit_rows(tiny_run.summary)}
     assert rows["r2 on the test stars"][1] == "0.98"
     assert rows["dispersion on the test stars (mag)"][1] == "0.064"
     assert rows["sd of visit offsets (mag)"][1] == "0.063"

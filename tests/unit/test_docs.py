@@ -28,13 +28,13 @@ from astropy.table import Table
 
 import scrframe
 from scrframe.cli.app import app
-from scrframe.cli.closing import closing_rows
 from scrframe.config import survey_schema
 from scrframe.errors import ConfigError
 from scrframe.pipeline.products import law_summary
 from scrframe.pipeline.solution_files import LABELS
 from scrframe.plugin import OffsetLevel, Registry, hookspecs, load_registry
 from scrframe.plugin.registry import HOOKS, Provider
+from scrframe.report.merit import merit_rows
 from scrframe.tables import CORRECTION_LEVELS, FLAG_BITS, OrderScore, ReddeningLaw
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -606,7 +606,7 @@ def test_readme_shows_what_a_run_prints(runs):
     ]
     summary = runs(offsets.mode).summary
     own, chosen = r"sd of \w+ offsets", r"[ab]\d of R"  # the law's terms depend on the data
-    figures = [row[0] for row in closing_rows(summary) if not re.match(f"{own}|{chosen}", row[0])]
+    figures = [row[0] for row in merit_rows(summary) if not re.match(f"{own}|{chosen}", row[0])]
     figures += [f"sd of {name} offsets" for name in levels]
     shown = [figure.partition(" = ")[0] for figure in figures]
     assert [figure for figure in shown if figure not in readme] == []
