@@ -14,6 +14,7 @@ from scrframe.config.absolute import AbsoluteSettings
 from scrframe.config.base import CutText, Label, Settings, Whole, as_written
 from scrframe.config.document import escape, reads_as_text
 from scrframe.config.joint import JointSettings
+from scrframe.config.montecarlo import MonteCarloSettings
 from scrframe.config.plugin_blocks import (
     ColourModelBlock,
     CurveBlock,
@@ -161,6 +162,7 @@ class SurveyDescription(Settings):
         default=as_written(({"kind": "spread"},)),
         description="Figures of merit that go into summary.json.",
     )
+    montecarlo: MonteCarloSettings = Field(default=as_written({}), validate_default=True)
     simulation: SimulationSettings = Field(default_factory=SimulationSettings)
 
     _source: Path | None = PrivateAttr(None)
