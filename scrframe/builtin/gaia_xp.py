@@ -26,6 +26,7 @@ GAIA_XP = ReferenceCatalogue(
     columns=(*REFERENCE_REQUIRED, "g_mag", "bp_mag", "rp_mag", "phot_bp_rp_excess_factor"),
     own_columns=(OUTSIDE,),
     corrections=CORRECTIONS,
+    band="G_BP",
     check=check,
     write_simulated=write_simulated,
 )

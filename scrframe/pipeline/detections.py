@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,6 +56,8 @@ class VisitSeen:
         All of them, before any cut.
     ccds : tuple of int
         Detectors that have any.
+    airmass : float
+        NaN where the catalogue does not tell it.
     """
 
     key: str
@@ -66,6 +69,7 @@ class VisitSeen:
     radius_deg: float
     detections: int
     ccds: tuple[int, ...]
+    airmass: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -155,9 +159,15 @@ def visits_of(detections: Detections) -> list[VisitSeen]:
                 radius_deg=float(np.rad2deg(reach)),
                 detections=len(rows),
                 ccds=tuple(np.unique(detections["ccd"][rows]).tolist()),
+                airmass=_mean(detections["airmass"][rows]) if "airmass" in detections else np.nan,
             )
         )
     return seen
+
+
+def _mean(values: np.ndarray[Any, Any]) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 @dataclass(frozen=True)

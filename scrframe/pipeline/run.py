@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from scrframe import __version__
@@ -48,6 +49,7 @@ from scrframe.pipeline.star_catalogue import (
     write_star_catalogue,
 )
 from scrframe.pipeline.summary import Story, summarise
+from scrframe.pipeline.visit_files import write_visits
 from scrframe.pipeline.workspace import RUN_MARK, Workspace, write_json, write_text
 from scrframe.plugin import Diagnostic, Registry, load_registry
 from scrframe.scr.iteration import ModelMagnitudes
@@ -216,7 +218,7 @@ class _Calibration:
                 solved, model = self._tied(absolute, builder, sample, solved, model)
         self._tell("solution", solved.solution)
         with self._monitor.step("write products"):
-            stars = _star_table(sample, solved, model)
+            stars = self._star_table(sample, solved, model)
             write_stars(self._space.run / "stars.parquet", stars, self._stamp())
             write_star_catalogue(
                 self._space.run / STAR_CATALOGUE, star_catalogue(stars), self._stamp()
@@ -234,7 +236,7 @@ class _Calibration:
         model: ModelMagnitudes,
     ) -> tuple[Solved, ModelMagnitudes]:
         """Move the zero point, and with it the model magnitudes, onto a true system."""
-        stars = star_catalogue(_star_table(sample, solved, model))
+        stars = star_catalogue(self._star_table(sample, solved, model))
         self._tie = absolute_tie(settings, self._inputs.root, stars, builder.spectra)
         solution = replace(
             solved.solution,
@@ -268,6 +270,12 @@ class _Calibration:
         ]
         return correct_all(executor, tasks, self._observer)
 
+    def _star_table(self, sample: MatchedStars, solved: Solved, model: ModelMagnitudes) -> pa.Table:
+        corrections = apply_solution(solved.solution, sample.detections)
+        assert self._story.plan is not None
+        in_test = np.isin(sample.star, self._story.plan.test)
+        return star_table(sample, model, corrections, {**solved.columns, "in_test": in_test})
+
     def _diagnostics(self, stars: Any) -> dict[str, Any]:
         registry = self._chosen.registry
         return {
@@ -280,6 +288,8 @@ class _Calibration:
         levels = self._chosen.survey.offsets.active_levels()
         settings = {block.name: block.settings.model_dump(mode="json") for block in levels}
         write_solution(folder, solved.solution, settings)
+        visits = [visit for part in self._story.parts for visit in part.visits]
+        write_visits(folder, visits, self._story.note)
         if solved.solution.exposures is not None:
             write_json(
                 folder / "design_report.json",
@@ -321,8 +331,3 @@ class _Calibration:
 
     def _tell(self, step: str, result: Any) -> None:
         self._chosen.registry.step_done(step, result)
-
-
-def _star_table(sample: MatchedStars, solved: Solved, model: ModelMagnitudes) -> pa.Table:
-    corrections = apply_solution(solved.solution, sample.detections)
-    return star_table(sample, model, corrections, solved.columns)

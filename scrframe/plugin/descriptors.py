@@ -184,6 +184,8 @@ class ReferenceCatalogue(Descriptor):
         Further columns that cuts may name.
     corrections : tuple of Correction
         The corrections that it understands.
+    band : str
+        Label of ``reference_mag`` on the axes of figures, such as ``G_BP``.
     write_simulated : callable (stars, root, gaia_format) -> None, optional
         Writes simulated stars in its own formats, "parquet" or "csv".
     """
@@ -198,6 +200,7 @@ class ReferenceCatalogue(Descriptor):
     columns: tuple[str, ...]
     own_columns: tuple[Column, ...] = ()
     corrections: tuple[Correction, ...] = ()
+    band: str = ""
     check: Callable[[Part, Any], None] | None = None
     write_simulated: Callable[[SimulatedStars, Path, str], None] | None = None
 

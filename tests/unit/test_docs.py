@@ -311,6 +311,13 @@ class TestProducts:
         ]
         assert len(found) == 4 * 32 and set(found["level"]) <= set(CORRECTION_LEVELS)
 
+    def test_visits(self, run):
+        found = Table.read(run.path / "solution" / "visits.ecsv")
+        assert ecsv_columns(found) == [
+            (row["column"], row["unit"], row["type"]) for row in self.rows("visits.ecsv")
+        ]
+        assert tuple(found["visit"]) == run.solution.visits
+
     def test_covariance_of_visits(self, runs):
         with fits.open(runs("joint").path / "solution" / "visit_covariance.fits") as hdus:
             hdus.verify("exception")
