@@ -22,9 +22,9 @@ from scrframe.offsets.model import FloatArray, IntArray, MixedModel, Term, Weigh
 from scrframe.offsets.system import System
 
 #: Detections that are worked on at once: few enough for the processor's cache.
-CHUNK = 100_000
+CHUNK = 50_000
 #: Chunks that one thread adds up at a time.
-GROUP = 16
+GROUP = 32
 
 
 @dataclass(frozen=True)

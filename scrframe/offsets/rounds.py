@@ -91,7 +91,6 @@ class Rounds:
             self._residual = _less_exposures(design, problem.delta_mag)
         else:
             self._residual = problem.delta_mag - self._model.values(self._estimate.parameters)
-        self._reweigh()
 
     def _first(self) -> Estimate:
         residual = _less_exposures(self._design, self._problem.delta_mag)
@@ -154,8 +153,12 @@ class Rounds:
         self._estimate = replace(self._estimate, rates=self._robust.rates)
 
     def _solve(self) -> tuple[System, _Solve]:
-        """Solve with the present weights and variances; return the system and its solution."""
-        self._last = None  # its factor takes as much memory as the next
+        """Weigh the residuals and solve with the present variances.
+
+        Returns the system and its solution.
+        """
+        self._last = None  # its factor takes as much memory as the next, or as the weighing
+        self._reweigh()
         problem, sd_mag = self._problem, self._estimate.sd_mag
         weights = _weights(self._robust, self._estimate.noise, problem)
         threads = problem.settings.threads
@@ -178,7 +181,6 @@ class Rounds:
         del system  # large, and no longer needed
         moved = float(np.std(self._residual - sums))
         changes = [self._move_variances(projected, last, exact)] if moves else []
-        self._reweigh()
         return JointRound(max(changes, default=0.0), moved, self._robust.kept)
 
     def _move_variances(self, projected: FloatArray, last: _Solve, exact: bool) -> float:
