@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,8 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scrframe import __version__
-from scrframe.cli.exits import ExitCode, InputProblemsError, InterruptedRunError
+from scrframe.cli.exits import ExitCode, InputProblemsError
+from scrframe.cli.montecarlo import montecarlo
 from scrframe.cli.screen import Screen
+from scrframe.cli.shared import (
+    Changes,
+    DataRoot,
+    FewWorkers,
+    Quiet,
+    SurveyFile,
+    Workers,
+    resumable,
+)
 
 if TYPE_CHECKING:
     from scrframe.config import SurveyDescription
@@ -43,25 +51,6 @@ class UnknownVisit(StrEnum):
 
     stop = "stop"
     flag = "flag"
-
-
-SurveyFile = Annotated[Path, typer.Argument(metavar="SURVEY.yaml", help="Survey description.")]
-DataRoot = Annotated[
-    str | None,
-    typer.Option("--data", metavar="DIR", help="Data root; `sample` is the built-in survey."),
-]
-Workers = Annotated[
-    int | None,
-    typer.Option("--workers", min=1, metavar="N", help="Processes; default: all processors."),
-]
-FewWorkers = Annotated[int, typer.Option("--workers", min=1, metavar="N", help="Processes.")]
-Changes = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY.PATH=VALUE", help="Change a key of the description; repeatable."
-    ),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but problems.")]
 
 
 def _version(asked: bool) -> None:
@@ -114,7 +103,7 @@ def calibrate(
     screen = Screen(quiet)
     description = load_survey(survey, overrides=changes or ())
     target = out if out is not None else Path("runs") / description.name
-    with _resumable(target):
+    with resumable(target):
         run = run_calibration(
             description, data=data, out=target, workers=workers, observer=observer_for(screen)
         )
@@ -123,19 +112,6 @@ def calibrate(
     screen.say(rendered(closing_table(run.summary), screen.is_terminal))
     for line in closing_lines(run.summary, target):
         screen.say(line)
-
-
-@contextmanager
-def _resumable(out: Path) -> Iterator[None]:
-    """Say after an interruption whether the run can go on."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        from scrframe.pipeline.workspace import partial_run
-
-        kept = partial_run(out.absolute()).exists()
-        how = "; the same command goes on from where it stopped" if kept else ""
-        raise InterruptedRunError(how) from None
 
 
 @app.command()
@@ -210,7 +186,7 @@ def compare(
         return
     target = out if out is not None else default_out(description)
     names = None if backends is None else [name.strip() for name in backends.split(",")]
-    with _resumable(target):
+    with resumable(target):
         run = compare_backends(
             description,
             data=data,
@@ -243,13 +219,16 @@ def _rank_regions(
     from scrframe.pipeline.compare_regions_run import default_out, rank_control_regions
 
     target = out if out is not None else default_out(description)
-    with _resumable(target):
+    with resumable(target):
         run = rank_control_regions(
             description, data=data, out=target, workers=workers, observer=observer_for(screen)
         )
     screen.say(rendered(regions_table(run), screen.is_terminal, WIDE))
     for line in regions_lines(run, target):
         screen.say(line)
+
+
+app.command()(montecarlo)
 
 
 @app.command()

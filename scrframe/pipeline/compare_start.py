@@ -1,4 +1,4 @@
-"""What every comparison begins with: inputs, a place to work, one sample and one fit."""
+"""What comparisons and Monte Carlo begin with: inputs, a place to work, one sample and one fit."""
 
 from __future__ import annotations
 
@@ -59,8 +59,20 @@ class Stage:
     workers: int
     note: str
 
-    def fitted(self) -> tuple[MatchedStars, FittedModel]:
+    def builder(self, *, keep_spectra: bool = False) -> SampleBuilder:
+        """Return what builds the sample here, and keeps its observed spectra if need be."""
+        return SampleBuilder(
+            self.chosen, self.inputs, self.executor, self.space, self.monitor, self.observer,
+            keep_spectra=keep_spectra,
+        )  # fmt: skip
+
+    def fitted(self, builder: SampleBuilder | None = None) -> tuple[MatchedStars, FittedModel]:
         """Build the sample and fit it with the description's own colour model.
+
+        Parameters
+        ----------
+        builder : SampleBuilder, optional
+            By default one that does not keep spectra.
 
         Raises
         ------
@@ -68,9 +80,7 @@ class Stage:
             If the data do not allow it, or that colour model fails.
         """
         chosen, observer = self.chosen, self.observer
-        sample = SampleBuilder(
-            chosen, self.inputs, self.executor, self.space, self.monitor, observer
-        ).build()
+        sample = (builder or self.builder()).build()
         with self.monitor.step("colour model and law"):
             try:
                 fitted = fit_model(chosen, sample, self.workers, WithoutDetails(observer))
@@ -79,7 +89,7 @@ class Stage:
             except Exception as error:  # foreign code may fail in any way
                 raise CalibrationError(
                     f"the description's own colour model {chosen.backend.name!r} fails"
-                    f" ({one_line(error)}), and without it there are no colours to compare on;"
+                    f" ({one_line(error)}), and all that follows rests on its colours;"
                     " choose another colour_model.kind"
                 ) from None
         return sample, fitted

@@ -1,0 +1,146 @@
+"""Figure 14: what errors of the input do to model magnitudes, and the page that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.table import Table
+
+from scrframe.report.figure import FigureProduct
+from scrframe.report.page import Cell, Page, PageTable, Section, number, write_page
+from scrframe.report.panels import name_panel, note, panel_grid
+from scrframe.report.style import COLOURS, INK, house_style
+
+MMAG = 1000.0
+#: What the sets of errors are called.
+TITLES = {"median": "median errors", "high": "90th percentile", "own": "each star's own"}
+
+
+def figure_montecarlo(table: Table) -> FigureProduct:
+    """Draw the differences of realisations from the model without errors, a panel a set.
+
+    Parameters
+    ----------
+    table : Table
+        Columns ``errors`` (set), ``difference`` (middle of the bin, mag) and ``count``; in its
+        ``meta`` ``bin_mag``, ``data_note`` and ``fits``, by set ``mean_mag``, ``sigma_mag``,
+        ``paper_mag`` (or None) and ``beyond`` (differences outside the bins).
+    """
+    fits: Mapping[str, Mapping[str, Any]] = table.meta["fits"]
+    names, width = np.asarray(table["errors"]), float(table.meta["bin_mag"])
+    with house_style():
+        figure, panels = panel_grid(len(fits), 1.9, columns=len(fits))
+        for axes, (name, fit), colour in zip(panels, fits.items(), COLOURS, strict=False):
+            mine = table[names == name]
+            middle = MMAG * np.asarray(mine["difference"], dtype=float)
+            count = np.asarray(mine["count"], dtype=float)
+            share = count / max(count.sum() + fit["beyond"], 1.0)
+            axes.stairs(
+                share, np.append(middle - MMAG * width / 2, middle[-1] + MMAG * width / 2),
+                fill=True, color=colour, alpha=0.45,
+            )  # fmt: skip
+            _gaussian(axes, fit, width, middle)
+            name_panel(axes, TITLES.get(name, name))
+            reach = max(4.5 * max(float(f["sigma_mag"]) for f in fits.values()), 2 * width)
+            axes.set_xlim(-MMAG * reach, MMAG * reach)
+            lines = [f"$\\sigma$ {MMAG * fit['sigma_mag']:.1f}"]
+            if fit["paper_mag"] is not None:
+                lines.append(f"paper {MMAG * fit['paper_mag']:.0f}")
+            note(axes, lines)
+        panels[0].set_ylim(bottom=0)
+        figure.supxlabel("change of the model magnitude (mmag)", fontsize=7.5)
+        panels[0].set_ylabel("share of the differences in a bin")
+    said = "; ".join(_said(name, fit) for name, fit in fits.items())
+    return FigureProduct(
+        "montecarlo",
+        "Error of model magnitudes",
+        "Model magnitudes of realisations with drawn errors less those without, of all stars and"
+        f" realisations, in bins of {MMAG * width:.0f} mmag. Curves are fitted Gaussians, with"
+        " their standard deviations in mmag and the paper's (its Fig. 14).",
+        f"Histograms of the changes of model magnitudes by set of errors: {said}.",
+        figure,
+        table,
+    )
+
+
+def _gaussian(axes: Any, fit: Mapping[str, Any], width: float, middle: Any) -> None:
+    """Draw a fitted Gaussian; none of no width."""
+    sigma = float(fit["sigma_mag"])
+    if not sigma > 0:
+        return
+    grid = np.linspace(middle[0], middle[-1], 1201) / MMAG
+    height = width / (sigma * np.sqrt(2 * np.pi))
+    curve = height * np.exp(-0.5 * ((grid - float(fit["mean_mag"])) / sigma) ** 2)
+    axes.plot(MMAG * grid, curve, color=INK, lw=0.8)
+
+
+def _said(name: str, fit: Mapping[str, Any]) -> str:
+    paper = "" if fit["paper_mag"] is None else f" (paper {MMAG * fit['paper_mag']:.0f})"
+    return f"{TITLES.get(name, name)}, sigma {MMAG * fit['sigma_mag']:.1f} mmag{paper}"
+
+
+def montecarlo_page(summary: Mapping[str, Any], table: Table) -> Page:
+    """Return the page: the answer, a table of the sets, and the figure."""
+    sets: Mapping[str, Any] = summary["sets"]
+    answer = tuple(
+        f"With {TITLES[name]}: a star's model magnitude has an error of"
+        f" {MMAG * each['model_err']['median_mag']:.1f} mmag (median; one star in ten has more than"
+        f" {MMAG * each['model_err']['percentile_90_mag']:.1f} mmag)."
+        for name, each in sets.items()
+    )
+    how = (
+        "In each realisation observed and reference magnitudes, extinctions and spectra get errors,"
+        " spectra are dereddened again, and the colour model is trained anew on them."
+        if summary["retrained"]
+        else "In each realisation reference magnitudes, extinctions and spectra get errors and"
+        " spectra are dereddened again; the colour model is trained once, without errors, so that"
+        " errors of observed magnitudes do not count."
+    )
+    held = (
+        "The reddening law, the offsets of visits and the selection of stars stand. The error of a"
+        f" single star, from {summary['realisations']} realisations, is itself uncertain by"
+        f" {100 / np.sqrt(2 * (summary['realisations'] - 1)):.0f} per cent. Not in it: what the"
+        " spectra do not tell of a star's colour, which is the scatter about the model."
+    )
+    section = Section("Result", (how, held), (_set_table(sets),), (figure_montecarlo(table),))
+    facts = {
+        "stars": f"{summary['stars']:,}",
+        "stars that train": f"{summary['training_stars']:,}",
+        "realisations of each set": str(summary["realisations"]),
+        "seed": str(summary["seed"]),
+    }
+    return Page(
+        f"{summary['survey']}, {summary['band']} band: error of model magnitudes",
+        "By how much model magnitudes change when their input changes within its errors.",
+        answer,
+        (section,),
+        warning=str(summary["data_note"]),
+        facts=facts,
+    )
+
+
+def _set_table(sets: Mapping[str, Any]) -> PageTable:
+    rows: list[dict[str, Cell | str]] = []
+    for name, each in sets.items():
+        star, change, paper = each["model_err"], each["difference"], each["paper_sigma_mag"]
+        rows.append(
+            {
+                "errors": TITLES[name],
+                "star: median": number(MMAG * star["median_mag"], 1),
+                "MAD": number(MMAG * star["mad_mag"], 1),
+                "90th percentile": number(MMAG * star["percentile_90_mag"], 1),
+                "all changes: Gaussian sigma": number(MMAG * change["gaussian_sigma_mag"], 1),
+                "MAD sigma": number(MMAG * change["mad_sigma_mag"], 1),
+                "median": number(MMAG * change["bias_mag"], 1, signed=True),
+                "paper's sigma": number(None if paper is None else MMAG * paper, 0),
+            }
+        )
+    return PageTable.from_rows("Errors of model magnitudes in mmag, by set of errors.", rows)
+
+
+def write_montecarlo_page(folder: Path, summary: Mapping[str, Any], table: Table) -> None:
+    """Write index.html and the figure beside it."""
+    write_page(montecarlo_page(summary, table), folder)
