@@ -1,0 +1,311 @@
+"""Tables of a run's page, from summary.json, null tests and anomalies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from scrframe.checks.verdict import VERDICTS, Anomaly, Check
+from scrframe.report import paper
+from scrframe.report.merit import NONE, merit_rows
+from scrframe.report.page import Cell, Kind, PageTable, number
+
+MMAG = 1000.0
+#: How verdicts are marked.
+MARKS: Mapping[str, Kind] = {"passed": "good", "failed": "bad", "not testable": "neutral"}
+#: Most anomalies of one kind that a page lists.
+SHOWN_ANOMALIES = 12
+#: Figures of merit that stand at the head of the page.
+HEADLINES = (
+    "spread before, Gaussian fit (mag)", "spread after, Gaussian fit (mag)",
+    "sd of visit offsets (mag)", "sd of ccd offsets (mag)", "sd of pixel offsets (mag)",
+    "r2 on the test stars", "dispersion on the test stars (mag)", "left uncorrected (per cent)",
+)  # fmt: skip
+Row = Mapping[str, Cell | str]
+
+
+def table_of(caption: str, rows: Sequence[Row]) -> tuple[PageTable, ...]:
+    """Return a table, none of no rows."""
+    return (PageTable.from_rows(caption, rows),) if rows else ()
+
+
+def merit_table(summary: Mapping[str, Any], headlines: bool = False) -> tuple[PageTable, ...]:
+    """Return figures of merit beside the paper's, all or those of the head of the page."""
+    rows = [
+        {"figure of merit": figure, "this run": _figure(ours), paper.PAPER: _figure(of_paper)}
+        for figure, ours, of_paper in merit_rows(summary)
+        if figure in HEADLINES or not headlines
+    ]
+    caption = "Figures of merit of this run and of the paper whose method it follows"
+    return table_of(caption, rows)
+
+
+def _figure(text: str) -> Cell:
+    shown = "\N{EN DASH}" if text == NONE else text.replace("-", "\N{MINUS SIGN}")
+    return Cell(shown, "number")
+
+
+def check_table(checks: Sequence[Check], caption: str) -> tuple[PageTable, ...]:
+    """Return null tests with number, limit, verdict and reason; failed ones first."""
+    rows = [
+        {
+            "null test": Cell(one.title),
+            "verdict": Cell(one.verdict, MARKS[one.verdict]),
+            "number": quantity(one.value, one.unit),
+            "limit": quantity(one.limit, one.unit),
+            "why": one.reason,
+        }
+        for one in by_verdict(checks)
+    ]
+    return table_of(caption, rows)
+
+
+def by_verdict(checks: Sequence[Check]) -> list[Check]:
+    """Return null tests, those that failed first."""
+    return sorted(checks, key=lambda one: VERDICTS.index(one.verdict))
+
+
+def quantity(value: float, unit: str) -> Cell:
+    """Return a number with its unit to three digits, magnitudes in mmag; a dash for none."""
+    if not np.isfinite(value):
+        return Cell("\N{EN DASH}", "number")
+    if unit == "mag":
+        value, unit = MMAG * value, "mmag"
+    text = f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return Cell(f"{text} {unit}".strip().replace("-", "\N{MINUS SIGN}", 1), "number")
+
+
+def anomaly_tables(anomalies: Sequence[Anomaly]) -> tuple[PageTable, ...]:
+    """Return the most significant anomalies, a table for each kind."""
+    found = []
+    for kind in dict.fromkeys(one.kind for one in ordered(anomalies)):
+        mine = [one for one in ordered(anomalies) if one.kind == kind]
+        shown = mine[:SHOWN_ANOMALIES]
+        caption = f"{words(kind)}: {len(mine):,} found"
+        if len(mine) > len(shown):
+            caption += f", the {len(shown)} most significant"
+        found.append(PageTable.from_rows(caption, [_anomaly(one) for one in shown]))
+    return tuple(found)
+
+
+def ordered(anomalies: Sequence[Anomaly]) -> list[Anomaly]:
+    """Return anomalies, the most significant first; those without significance last."""
+    return sorted(anomalies, key=lambda one: -abs(np.nan_to_num(one.significance, nan=0.0)))
+
+
+def words(kind: str) -> str:
+    """Return the kind of an anomaly in words."""
+    text = kind.replace("_", " ")
+    return text[:1].upper() + text[1:]
+
+
+def _anomaly(one: Anomaly) -> Row:
+    where = ", ".join(f"{key} {_plain(value)}" for key, value in one.where.items())
+    return {
+        "where": Cell(where or "the whole run"),
+        "size (mmag)": number(MMAG * one.size_mag, 1, signed=True),
+        "significance": number(one.significance, 1),
+        "what": one.text,
+    }
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, (float, np.floating)):
+        return f"{value:.5f}".rstrip("0").rstrip(".")
+    return str(value)
+
+
+def cut_tables(counts: Mapping[str, Any]) -> tuple[PageTable, ...]:
+    """Return what each cut has left of the Calibration and the Control Sample."""
+    tables: tuple[PageTable, ...] = ()
+    for name in ("calibration", "control"):
+        rows = [
+            {
+                "cut": row["cut"],
+                "detections": _count(row["detections"]),
+                "stars": _count(row["stars"]),
+                **({"margin (mag)": _margin(row)} if "margin_mag" in row else {}),
+            }
+            for row in counts[f"{name}_cuts"]
+        ]
+        tables += table_of(f"{name.capitalize()} Sample: what is left after each cut", rows)
+    return tables
+
+
+def _margin(row: Mapping[str, Any]) -> Cell:
+    return number(row["margin_mag"] or None, 2)
+
+
+def _count(value: int | None) -> Cell:
+    return number(None if value is None else float(value), 0)
+
+
+def model_table(model: Mapping[str, Any]) -> tuple[PageTable, ...]:
+    """Return what the colour model is and how well it predicts."""
+    test = model["test"]
+    rows = [
+        {"": "kind", "value": Cell(str(model["kind"]), "number")},
+        {"": "training stars", "value": _count(model["training_stars"])},
+        {"": "test stars", "value": _count(test["count"])},
+        {"": "r2 on the test stars", "value": number(test["r2"], 4)},
+        {"": "dispersion on the test stars (mmag)", "value": _mmag(test["dispersion_mag"])},
+        {"": "rounds of visit offsets", "value": _count(_rounds(model))},
+        {"": "settled", "value": _yes(model["converged"])},
+    ]
+    return table_of("Colour model", rows)
+
+
+def _rounds(model: Mapping[str, Any]) -> int:
+    return max((each["visit_round"] for each in model["rounds"]), default=0)
+
+
+def _yes(value: bool) -> Cell:
+    return Cell("yes", "good") if value else Cell("no", "bad")
+
+
+def _mmag(value: float | None, decimals: int = 1) -> Cell:
+    return number(None if value is None else MMAG * value, decimals)
+
+
+def law_tables(law: Mapping[str, Any]) -> tuple[PageTable, ...]:
+    """Return the coefficients of the law, its values, and how other orders fared."""
+    names = [key for key in law if key[:1] in "ab" and key[1:].isdigit()]
+    errors, powers = law.get("errors") or [], law.get("powers") or []
+    coefficients = [
+        {
+            "coefficient": name,
+            "of": _term(*powers[place]) if place < len(powers) else "",
+            "value": number(law[name], 4),
+            "error": number(errors[place] if place < len(errors) else None, 4),
+        }
+        for place, name in enumerate(names)
+    ]
+    points = [
+        {
+            "C0 (mag)": number(point["colour0_mag"], 3),
+            "R of this run": number(point["R"], 4),
+            "R of the paper": number(paper.law_ratio(point["colour0_mag"]), 4),
+        }
+        for point in law["R"]
+    ]
+    scores = [
+        {
+            "order in C0, E": f"{one['order']}, {one['extinction_order']}",
+            "rms held out (mmag)": _mmag(one["rms_mag"], 3),
+            "excess over its error": number(_ratio(one["excess"], one["excess_err"]), 1),
+            "chosen": Cell("chosen", "good") if one["chosen"] else Cell("", "neutral"),
+        }
+        for one in law.get("scores") or []
+    ]
+    return (
+        *table_of("Coefficients of R(C0, E) and their standard errors", coefficients),
+        *table_of("R at the 5, 25, 50, 75 and 95 percentiles of C0", points),
+        *table_of("Orders of the law that were tried, on fields held out", scores),
+    )
+
+
+def _term(power: int, extinction_power: int) -> str:
+    parts = [
+        name if n == 1 else f"{name}^{n}"
+        for name, n in (("C0", power), ("E", extinction_power))
+        if n
+    ]
+    return " ".join(parts) or "1"
+
+
+def _ratio(value: float | None, err: float | None) -> float | None:
+    return value / err if value is not None and err else None
+
+
+def level_table(offsets: Mapping[str, Any]) -> tuple[PageTable, ...]:
+    """Return mean, scatter and error of the offsets of each level."""
+    rows = [
+        {
+            "level": name,
+            "groups": _count(one["groups"]),
+            "with offset": _count(one["with_offset"]),
+            "mean (mmag)": _mmag(one["mean_mag"], 2),
+            "sd (mmag)": _mmag(one["sd_mag"], 2),
+            "sd of the paper (mmag)": _mmag(paper.LEVEL_SD_MAG.get(name), 0),
+            "median error (mmag)": _mmag(one["median_err_mag"], 2),
+        }
+        for name, one in offsets["levels"].items()
+    ]
+    return table_of("Offsets by level; corrections, to be added to observed magnitudes", rows)
+
+
+def error_tables(joint: Mapping[str, Any]) -> tuple[PageTable, ...]:
+    """Return the variances as estimated, systematics, and what reserved stars say."""
+    components = [
+        {
+            "level": name,
+            "standard deviation (mmag)": _mmag(one["sd_mag"], 2),
+            "its error (mmag)": _mmag(one["err_mag"], 2),
+            "remark": one["note"],
+        }
+        for name, one in joint["components"].items()
+    ]
+    systematics = [
+        {"cause": words(name), "rms shift of an exposure (mmag)": _mmag(value, 2)}
+        for name, value in (joint.get("systematics_rms_mag") or {}).items()
+    ]
+    judged = [
+        {
+            "stars": {"reserved": "reserved", "solved": "in the solve"}.get(name, name),
+            "detections": _count(one["detections"]),
+            "median residual (mmag)": _mmag(one["median_mag"], 2),
+            "spread (mmag)": _mmag(one["mad_sigma_mag"], 1),
+            "pairs": _count(one["pairs"]),
+            "repeats (mmag)": _mmag(one["repeats_mag"], 1),
+            "repeats over stated error": number(one["repeats_pull"], 2),
+        }
+        for name, one in (joint.get("judged_by") or {}).items()
+    ]
+    return (
+        *table_of("Scatter that each level really has, as estimated with the offsets", components),
+        *table_of("Photometry and stars", list(_photometry(joint))),
+        *table_of("Systematic effects that do not average down", systematics),
+        *table_of("Stars kept from training and solving, beside those that took part", judged),
+    )
+
+
+def _photometry(joint: Mapping[str, Any]) -> Iterator[Row]:
+    one = joint["photometry"]
+    for name, value, err in (
+        ("true over catalogued photometric error", one["scale"], one["scale_err"]),
+        ("error that every magnitude has besides (mmag)", one["floor_mag"], one["floor_err_mag"]),
+        ("scatter of stars about the model (mmag)", joint["star_scatter_mag"], None),
+    ):
+        scale = MMAG if "mmag" in name else 1.0
+        yield {
+            "": name,
+            "value": number(None if value is None else scale * value, 2),
+            "error": number(None if err is None else scale * err, 2),
+        }
+
+
+def provenance_tables(summary: Mapping[str, Any]) -> tuple[PageTable, ...]:
+    """Return where the run came from, what was left out, and all versions."""
+    rows = [
+        ("survey", summary["survey"]),
+        ("band", summary["band"]),
+        ("magnitude system", summary.get("magnitude_system", "survey's own")),
+        ("data root", summary["data_root"]),
+        ("what is to be said of the data", summary["data_note"] or "\N{EN DASH}"),
+        ("mode of solving", summary["offsets"]["mode"]),
+        ("input files", f"{len(summary['input_sha256']):,}, their SHA-256 in summary.json"),
+        ("SHA-256 of the description", summary["description_sha256"]),
+        *((f"seed, {words(name).lower()}", str(seed)) for name, seed in summary["seeds"].items()),
+    ]
+    skipped = [
+        {"catalogue": name, "left out because": why}
+        for name, why in summary["skipped_catalogues"].items()
+    ]
+    versions = [{"distribution": n, "version": v} for n, v in summary["versions"].items()]
+    return (
+        *table_of("The run", [{"": name, "value": str(value)} for name, value in rows]),
+        *table_of("Catalogues left out", skipped),
+        *table_of("Versions", versions),
+    )
