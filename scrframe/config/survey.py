@@ -12,6 +12,7 @@ from pydantic import Field, PrivateAttr, field_validator
 
 from scrframe.config.absolute import AbsoluteSettings
 from scrframe.config.base import CutText, Label, Settings, Whole, as_written
+from scrframe.config.checks import CheckSettings
 from scrframe.config.document import escape, reads_as_text
 from scrframe.config.joint import JointSettings
 from scrframe.config.montecarlo import MonteCarloSettings
@@ -26,6 +27,7 @@ from scrframe.config.plugin_blocks import (
     WriterBlock,
 )
 from scrframe.config.reddening import ReddeningSettings
+from scrframe.config.report import ReportSettings
 from scrframe.config.simulation import SimulationSettings
 from scrframe.units import InUnit
 
@@ -163,6 +165,8 @@ class SurveyDescription(Settings):
         description="Figures of merit that go into summary.json.",
     )
     montecarlo: MonteCarloSettings = Field(default=as_written({}), validate_default=True)
+    checks: CheckSettings = Field(default=as_written({}), validate_default=True)
+    report: ReportSettings = Field(default_factory=ReportSettings)
     simulation: SimulationSettings = Field(default_factory=SimulationSettings)
 
     _source: Path | None = PrivateAttr(None)

@@ -1,0 +1,178 @@
+"""The statistics behind null tests: fits whose errors hold with few, unequal groups of stars."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import optimize, stats
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+#: 1.4826 times the median absolute deviation is a normal distribution's sd.
+MAD_TO_SIGMA = 1.4826
+#: Residuals count up to this many robust standard deviations; outliers have no say beyond.
+CLIP = 3.0
+#: Ranks run from -1 to 1; sizes of trends are those over the middle nine tenths.
+GRID = np.linspace(-0.9, 0.9, 19)
+#: Above this many groups only the diagonal of their covariance is used: the spread between
+#: them rules there, and the whole matrix would cost seconds.
+WHOLE_COVARIANCE = 1500
+
+
+@dataclass(frozen=True)
+class ClusterFit:
+    """A linear fit whose covariance comes from leaving out clusters.
+
+    Attributes
+    ----------
+    coefficients : ndarray, shape (p,)
+    covariance : ndarray, shape (p, p)
+    clusters : int
+    """
+
+    coefficients: FloatArray
+    covariance: FloatArray
+    clusters: int
+
+    def probability(self) -> float:
+        """Return the probability of coefficients so far from zero by chance.
+
+        Hotelling's T squared with one degree of freedom less than there are clusters.
+        """
+        p, g = len(self.coefficients), self.clusters
+        squared = float(self.coefficients @ np.linalg.solve(self.covariance, self.coefficients))
+        return float(stats.f.sf(squared * (g - p) / (p * (g - 1)), p, g - p))
+
+
+def bounded(values: FloatArray) -> FloatArray:
+    """Return values (n,) with those beyond `CLIP` robust standard deviations set to that bound."""
+    middle = np.median(values)
+    reach = CLIP * MAD_TO_SIGMA * np.median(np.abs(values - middle))
+    return np.asarray(np.clip(values, middle - reach, middle + reach))
+
+
+def ranks(values: FloatArray) -> FloatArray:
+    """Return the ranks of values (n,), evenly from -1 to 1: no value has undue leverage."""
+    rank = stats.rankdata(values)
+    return np.asarray((2 * rank - 1) / len(values) - 1)
+
+
+def codes(labels: npt.NDArray[Any]) -> IntArray:
+    """Return numbers from 0 for labels (n,) of any kind, in the order of the labels."""
+    return np.unique(labels, return_inverse=True)[1].astype(np.int64)
+
+
+def less_group_mean(values: FloatArray, group: IntArray) -> FloatArray:
+    """Return values (n,) or (n, p) less the mean of their group (n,)."""
+    count = np.maximum(np.bincount(group), 1)
+    columns = values.reshape(len(values), -1)
+    means = [np.bincount(group, column) / count for column in columns.T]
+    return np.asarray(values - np.stack(means, axis=1)[group].reshape(values.shape))
+
+
+def cluster_fit(design: FloatArray, values: FloatArray, cluster: IntArray) -> ClusterFit | None:
+    """Fit values by least squares, with the covariance from a jackknife over clusters.
+
+    The jackknife that leaves out a cluster at a time errs on the large side where clusters
+    are few and unequal, where the usual robust errors are too small (Bell & McCaffrey 2002,
+    Survey Methodology 28, 169).
+
+    Parameters
+    ----------
+    design : ndarray, shape (n, p)
+    values : ndarray, shape (n,)
+    cluster : ndarray of int64, shape (n,)
+        Numbers from 0.
+
+    Returns
+    -------
+    ClusterFit or None
+        None if one cluster alone determines a coefficient.
+    """
+    p, groups = design.shape[1], int(cluster.max()) + 1
+    normal = np.empty((groups, p, p))
+    right = np.empty((groups, p))
+    for row in range(p):
+        right[:, row] = np.bincount(cluster, design[:, row] * values, groups)
+        for column in range(row + 1):
+            sums = np.bincount(cluster, design[:, row] * design[:, column], groups)
+            normal[:, row, column] = normal[:, column, row] = sums
+    whole, all_right = normal.sum(axis=0), right.sum(axis=0)
+    # The ridge is for rounding only: a column that vanishes without a cluster must not count.
+    left = whole - normal
+    least = np.linalg.eigvalsh(left).min()
+    if groups <= p + 1 or least < 1e-6 * np.linalg.eigvalsh(whole).max():
+        return None
+    each = np.linalg.solve(left, (all_right - right)[:, :, None])[:, :, 0]
+    departure = each - each.mean(axis=0)
+    covariance = (groups - 1) / groups * departure.T @ departure
+    return ClusterFit(np.linalg.solve(whole, all_right), covariance, groups)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A straight line through the values of groups.
+
+    Attributes
+    ----------
+    slope, error : float
+    spread : float
+        Standard deviation of the groups about the line beyond their errors.
+    freedom : int
+        Degrees of freedom.
+    """
+
+    slope: float
+    error: float
+    spread: float
+    freedom: int
+
+    def probability(self) -> float:
+        """Return the probability of a slope so far from zero by chance."""
+        return float(2 * stats.t.sf(abs(self.slope) / self.error, self.freedom))
+
+
+def line(
+    x: FloatArray, values: FloatArray, covariance: FloatArray, others: FloatArray | None = None
+) -> Line:
+    """Fit a line to values that scatter by their covariance and by an unknown spread besides.
+
+    Parameters
+    ----------
+    x, values : ndarray, shape (g,)
+    covariance : ndarray, shape (g, g)
+    others : ndarray, shape (g, k), optional
+        Further quantities, fitted along and not reported.
+
+    Returns
+    -------
+    Line
+        By generalised least squares; the spread is the one for which chi2 equals its degrees
+        of freedom (Paule & Mandel 1982, J. Res. NBS 87, 377).
+    """
+    design = np.column_stack([np.ones(len(x)), x, *([] if others is None else others.T)])
+    freedom = len(x) - design.shape[1]
+    if len(x) > WHOLE_COVARIANCE:
+        power, axes = np.diag(covariance), None
+    else:
+        power, axes = np.linalg.eigh(covariance)
+        design, values = axes.T @ design, axes.T @ values
+    least = 1e-6 * max(float(np.var(values)), np.finfo(float).tiny)
+    power = np.maximum(power, 0.0)
+
+    def fit(spread2: float) -> tuple[FloatArray, FloatArray, float]:
+        weight = 1 / (power + spread2)
+        inverse = np.linalg.inv(design.T @ (weight[:, None] * design))
+        found = inverse @ (design.T @ (weight * values))
+        return found, inverse, float(weight @ (values - design @ found) ** 2)
+
+    top = 10 * float(np.sum(values**2)) + least
+    spread2 = least
+    if fit(least)[2] > freedom:
+        spread2 = float(optimize.brentq(lambda s: fit(s)[2] - freedom, least, top))
+    found, inverse, _ = fit(spread2)
+    return Line(float(found[1]), float(np.sqrt(inverse[1, 1])), float(np.sqrt(spread2)), freedom)
