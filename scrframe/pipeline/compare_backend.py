@@ -259,7 +259,7 @@ def held_out_colours(
     Also the backend's own errors of those in blocked folds, None where it has none.
     """
     features = lesson.features[lesson.control]
-    predicted = {kind: np.full(len(features), np.nan) for kind in FOLD_KINDS}
+    predicted: dict[str, FloatArray] = {kind: np.full(len(features), np.nan) for kind in FOLD_KINDS}
     errors: FloatArray | None = np.full(len(features), np.nan)
     for number in range(folds.number):
         inside = {kind: folds.of(kind) == number for kind in FOLD_KINDS}

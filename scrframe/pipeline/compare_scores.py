@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from scrframe.compare.bootstrap import Statistic
 from scrframe.compare.coverage import conformal_errors, coverage
-from scrframe.compare.paired import Difference, Statistic, paired, rank
+from scrframe.compare.paired import Difference, paired, rank
 from scrframe.compare.result import FOLD_KINDS, Figures, OffsetError, Pair
 from scrframe.compare.scores import binned, disperse
 from scrframe.pipeline.compare_backend import Judged, Lesson

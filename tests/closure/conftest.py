@@ -21,6 +21,7 @@ CLEAN = (
 #: The paper's ways, where a description does not ask for them.
 PAPER = (
     "offsets.mode=sequential",
+    "colour_model.kind=random_forest",
     "reddening.order=2",
     "reddening.extinction_order=0",
     "reddening.field_slopes=false",
@@ -42,6 +43,6 @@ def close(tmp_path_factory: pytest.TempPathFactory) -> Close:
         overrides = [*PAPER, *CLEAN, f"simulation.seed={seed}", *changes]
         survey = scrframe.load_survey(DESCRIPTION, overrides=overrides)
         tree = scrframe.simulate_survey(survey, folder / "tree")
-        return scrframe.calibrate(survey, data=tree, out=folder / "run").path, tree
+        return scrframe.calibrate(survey, data=tree, out=folder / "run", report=False).path, tree
 
     return run

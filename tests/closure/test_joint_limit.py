@@ -64,6 +64,7 @@ def sample(close) -> Sample:
 #: Only the sample is used of the run: its colour model may be a plain one.
 QUICK = (
     "offsets.mode=sequential",
+    "colour_model.kind=random_forest",
     "colour_model.random_forest.trees=10",
     "reddening.max_rounds=1",
     "simulation.other_sources=0",

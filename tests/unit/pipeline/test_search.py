@@ -236,7 +236,9 @@ def digest(path: Path) -> str:
 
 
 def test_a_run_with_a_search_is_one_with_what_it_chose(tiny_survey, tmp_path):
+    forest = "colour_model.kind=random_forest"
     wanted = (
+        forest,
         "colour_model.search.over={random_forest: {min_samples_leaf: [1, 10, 30]}}",
         "colour_model.search.min_stars=200",
     )
@@ -246,7 +248,7 @@ def test_a_run_with_a_search_is_one_with_what_it_chose(tiny_survey, tmp_path):
     assert record["sd_mag"] < record["sd_as_described_mag"]
     assert searched.solution.provenance["search"] == record["chosen"]
     told = f"colour_model.random_forest.min_samples_leaf={record['chosen']['min_samples_leaf']}"
-    plain = calibrate(tiny_survey, tmp_path / "plain", told, workers=2)
+    plain = calibrate(tiny_survey, tmp_path / "plain", forest, told, workers=2)
     assert digest(searched.path / "stars.parquet") == digest(plain.path / "stars.parquet")
     assert "search" not in plain.summary["colour_model"]
     assert "search" not in plain.solution.provenance
