@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scrframe import __version__
+from scrframe.cli.crosscheck import crosscheck
 from scrframe.cli.exits import ExitCode, InputProblemsError
 from scrframe.cli.montecarlo import montecarlo
 from scrframe.cli.screen import Screen
@@ -229,6 +230,7 @@ def _rank_regions(
 
 
 app.command()(montecarlo)
+app.command()(crosscheck)
 
 
 @app.command()

@@ -1,0 +1,73 @@
+"""`scrframe crosscheck`: the offsets of two runs against each other."""
+
+# ruff: noqa: PLC0415 - as in app.py: `scrframe --help` must not wait.
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scrframe.cli.screen import Screen
+from scrframe.cli.shared import Quiet
+
+#: Visits that are named at the end.
+NAMED = 10
+
+
+def crosscheck(
+    run_a: Annotated[Path, typer.Argument(metavar="RUN_A", help="Directory of a finished run.")],
+    run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="Of another on the same visits.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Directory of results; default: runs/<A>_against_<B>."),
+    ] = None,
+    min_stars: Annotated[
+        int,
+        typer.Option(min=2, metavar="N", help="Stars of either run that a visit needs."),
+    ] = 20,
+    quiet: Quiet = False,
+) -> None:
+    """Compare the offsets of two runs: by how much visits differ, and which of them disagree."""
+    from scrframe.cli.progress import observer_for
+    from scrframe.pipeline.crosscheck import crosscheck as check
+    from scrframe.pipeline.crosscheck import default_out
+
+    screen = Screen(quiet)
+    target = out if out is not None else default_out(run_a, run_b)
+    found = check(run_a, run_b, out=target, min_stars=min_stars, observer=observer_for(screen))
+    for line in crosscheck_lines(found.summary, target):
+        screen.say(line)
+
+
+def crosscheck_lines(summary: Mapping[str, Any], out: object) -> Iterator[str]:
+    """Yield the figures of each level, the visits that disagree, and where the products are."""
+    visit = summary["visit"]
+    yield (
+        f"{summary['common_visits']} common visits, {visit['judged']} with"
+        f" {summary['min_stars']} stars or more in both runs; differences in mmag:"
+    )
+    named = {"visit": visit, "CCD": summary["ccd"], "total": summary["total"]}
+    for name, each in (named | dict(summary["levels"])).items():
+        if each is not None:
+            yield (
+                f"  {name}: sd {_mmag(each['sd_mag'])}, MAD {_mmag(each['mad_sigma_mag'])},"
+                f" noise {_mmag(each['noise_mag'])}, constant {_mmag(each['constant_mag'])};"
+                f" {each['disagree']} of {each['judged']} disagree"
+            )
+    for each in summary["disagree"][:NAMED]:
+        yield (
+            f"  disagrees: visit {each['visit']} by {_mmag(each['difference_mag'])} +-"
+            f" {_mmag(each['err_mag'])} ({each['significance']:+.1f} sigma)"
+        )
+    if len(summary["disagree"]) > NAMED:
+        yield f"  and {len(summary['disagree']) - NAMED} more visits"
+    yield (
+        f"products in {out}: crosscheck.json, crosscheck.ecsv, crosscheck_exposures.ecsv,"
+        " index.html, figures/"
+    )
+
+
+def _mmag(value: float) -> str:
+    return f"{1000 * value:.2f}"
