@@ -9,6 +9,7 @@ from scrframe.scr.domain import (
     OUTSIDE_SHAPE,
     OUTSIDE_SNR,
     OUTSIDE_SPECTRUM,
+    Domain,
     DomainGuard,
     DomainSettings,
 )
@@ -25,6 +26,16 @@ def outside_domain(
     sample: MatchedStars, reserved: npt.NDArray[np.bool_], inside: float, seed: int
 ) -> npt.NDArray[np.int32]:
     """Return flags of stars unlike the control stars, shape (s,), 0 for those alike.
+
+    Parameters are those of `star_domain`.
+    """
+    return domain_flags(star_domain(sample, reserved, inside, seed))
+
+
+def star_domain(
+    sample: MatchedStars, reserved: npt.NDArray[np.bool_], inside: float, seed: int
+) -> Domain:
+    """Return how far stars are from the control stars, s rows, and in what respect.
 
     Parameters
     ----------
@@ -43,8 +54,12 @@ def outside_domain(
     guard = DomainGuard.fit(
         sample.features[training], snr[training], DomainSettings(quantile=1 - inside, seed=seed)
     )
-    reason = guard.judge(sample.features, snr).reason
-    flags = np.zeros(len(reason), dtype=np.int32)
+    return guard.judge(sample.features, snr)
+
+
+def domain_flags(domain: Domain) -> npt.NDArray[np.int32]:
+    """Return what a domain says of stars as flags of products, shape (s,)."""
+    flags = np.zeros(len(domain.reason), dtype=np.int32)
     for bit, name in _FLAGS.items():
-        flags[(reason & bit) > 0] |= FLAG_BITS[name]
+        flags[(domain.reason & bit) > 0] |= FLAG_BITS[name]
     return flags

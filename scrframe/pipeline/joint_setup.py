@@ -11,7 +11,7 @@ from scrframe.offsets.joint import JointSettings
 from scrframe.offsets.noise import NoiseSettings
 from scrframe.offsets.robust import RobustSettings
 from scrframe.pipeline.chosen import Chosen
-from scrframe.pipeline.domain import outside_domain
+from scrframe.pipeline.domain import domain_flags, star_domain
 from scrframe.pipeline.selection import reserved_stars
 from scrframe.tables import FittedLevel, MatchedStars
 
@@ -47,10 +47,13 @@ class StarsJudged:
         Neither train nor solve; they judge the result.
     outside : ndarray of int32, shape (s,)
         Flags of stars unlike any training star; 0 for those inside.
+    distance : ndarray of float32, shape (s,), or None
+        From the training stars; above 1 a star is outside. None where nobody asked.
     """
 
     reserved: BoolArray
     outside: npt.NDArray[np.int32]
+    distance: npt.NDArray[np.float32] | None = None
 
     @property
     def eligible(self) -> BoolArray:
@@ -62,10 +65,11 @@ def judge_stars(chosen: Chosen, sample: MatchedStars) -> StarsJudged:
     """Reserve stars, and find those that the control stars do not represent."""
     block = chosen.survey.offsets.joint
     reserved = reserved_stars(sample.stars["source_id"], block.reserved, block.seed)
-    outside = np.zeros(len(sample.stars), dtype=np.int32)
-    if block.domain.enabled:
-        outside = outside_domain(sample, reserved, block.domain.quantile, block.seed)
-    return StarsJudged(reserved, outside)
+    if not block.domain.enabled:
+        return StarsJudged(reserved, np.zeros(len(sample.stars), dtype=np.int32))
+    domain = star_domain(sample, reserved, block.domain.quantile, block.seed)
+    known = np.where(np.isfinite(domain.distance), domain.distance, np.nan)
+    return StarsJudged(reserved, domain_flags(domain), known.astype(np.float32))
 
 
 def prepare_levels(chosen: Chosen, matched: MatchedStars) -> tuple[FittedLevel, ...]:

@@ -125,12 +125,16 @@ def star_columns(
     known = variance < LARGEST_ERROR_MAG**2
     deviation[used] = np.where(known, mean, np.nan)[model.star]
     error[used] = np.sqrt(np.where(known, variance, np.nan))[model.star]
+    distance = settler.stars.distance
+    if distance is None:
+        distance = np.full(len(sample.stars), np.nan, dtype=np.float32)
     return {
         "in_solve": used,
         "reserved": settler.stars.reserved[sample.star],
         "weight": weight,
         "star_dev": deviation,
         "star_dev_err": error,
+        "domain_distance": distance[sample.star],
         "outside": settler.stars.outside[sample.star],
     }
 

@@ -84,3 +84,13 @@ def test_the_record_has_errors_of_scale_and_floor_that_hold(solved):
     assert (found["scale_err"], found["floor_err_mag"]) == (scale_err, floor_err)
     assert abs(found["scale"] - SCALE) < 4 * found["scale_err"] < 0.4
     assert abs(found["floor_mag"] - FLOOR) < 4 * found["floor_err_mag"] < 0.01
+
+
+def test_the_distance_to_the_training_stars_is_that_of_the_star(solved):
+    sample, settler, fit = solved
+    nobody_asked = star_columns(sample, settler, fit)["domain_distance"]
+    assert np.isnan(nobody_asked).all()
+    distance = np.linspace(0, 2, STARS, dtype=np.float32)
+    judged = StarsJudged(settler.stars.reserved, settler.stars.outside, distance)
+    asked = star_columns(sample, SimpleNamespace(used=settler.used, stars=judged), fit)
+    np.testing.assert_array_equal(asked["domain_distance"], distance[sample.star])
