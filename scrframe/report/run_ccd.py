@@ -129,9 +129,8 @@ def figure_ccd_time(data: RunData) -> FigureProduct | None:
     rows = -(-len(shown) // 2)
     with house_style():
         figure = new_figure(IMAGE_IN + rows * COURSE_IN + 2 * MARGIN_IN)
-        above, below = figure.subfigures(
-            2, 1, height_ratios=[IMAGE_IN + MARGIN_IN, rows * COURSE_IN + MARGIN_IN]
-        )
+        heights = [IMAGE_IN + MARGIN_IN, rows * COURSE_IN + MARGIN_IN]
+        (above,), (below,) = figure.subfigures(2, 1, squeeze=False, height_ratios=heights)
         _draw_image(above, found, offsets.ccd, end)
         grid = below.subplots(rows, 2, sharex=True, sharey=True, squeeze=False)
         for extra in list(grid.flat)[len(shown) :]:

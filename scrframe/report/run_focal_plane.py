@@ -119,7 +119,7 @@ class FocalPlane:
             antialiased=False,
         )  # fmt: skip
         axes.add_collection(filled)
-        axes.add_collection(PolyCollection(self.outlines(), fc="none", ec=RULE, lw=0.3))
+        axes.add_collection(PolyCollection(list(self.outlines()), fc="none", ec=RULE, lw=0.3))
         low, high = self.outlines().min(axis=(0, 1)), self.outlines().max(axis=(0, 1))
         room = EDGE * float((high - low).max())
         axes.set_ylim(low[1] - room, high[1] + room)

@@ -99,7 +99,7 @@ def draw_map(
     """Draw the map of one CCD in its own pixels, x to the right and y up."""
     mine = (one.ccd == ccd) & np.isfinite(one.value_mag)
     (left, right), (low, high) = ((side[0][mine], side[1][mine]) for side in (one.x_pix, one.y_pix))
-    corners = np.stack([left, low, right, low, right, high, left, high], axis=-1)
+    corners = np.stack([left, low, right, low, right, high, left, high], axis=-1).reshape(-1, 4, 2)
     mesh = PolyCollection(
         corners.reshape(-1, 4, 2), array=MMAG * one.value_mag[mine], cmap=SIGNED_MAP, norm=norm,
         lw=0, antialiased=False, rasterized=True,
