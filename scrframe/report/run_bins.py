@@ -1,0 +1,140 @@
+"""Means and medians of groups, and cells of the sky: what figures draw instead of points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+#: Standard deviation of a normal distribution over its median absolute deviation.
+MAD_TO_SIGMA = 1.4826
+
+
+def group_medians(
+    code: npt.NDArray[np.integer], values: FloatArray, groups: int
+) -> tuple[FloatArray, IntArray]:
+    """Return median and number of the finite values of each group, both of shape (groups,).
+
+    Parameters
+    ----------
+    code : ndarray of int, shape (n,)
+        Group of each value, from 0; a negative one belongs to none.
+    values : ndarray, shape (n,)
+    groups : int
+        Their number. The median of an empty one is NaN.
+    """
+    kept = np.isfinite(values) & (code >= 0)
+    code, values = code[kept], values[kept]
+    count = np.bincount(code, minlength=groups)
+    order = np.argsort(values)
+    ordered = values[order[np.argsort(code[order], kind="stable")]]
+    middle = np.full(groups, np.nan)
+    some = count > 0
+    start = (np.cumsum(count) - count)[some]
+    low, high = start + (count[some] - 1) // 2, start + count[some] // 2
+    middle[some] = 0.5 * (ordered[low] + ordered[high])
+    return middle, count
+
+
+def group_spreads(
+    code: npt.NDArray[np.integer], values: FloatArray, middle: FloatArray
+) -> FloatArray:
+    """Return 1.4826 times the median distance from `middle` in each group, shape (groups,)."""
+    distance = np.abs(values - np.where(code >= 0, middle[code], np.nan))
+    return MAD_TO_SIGMA * group_medians(code, distance, len(middle))[0]
+
+
+def equal_bins(values: FloatArray, bins: int) -> tuple[IntArray, FloatArray]:
+    """Return the bin of each value, -1 where it is not finite, and edges of like numbers.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,)
+        At least one is finite.
+    bins : int
+        Wanted; equal values stay together, so that there may be fewer.
+    """
+    finite = np.isfinite(values)
+    edges = np.unique(np.quantile(values[finite], np.linspace(0, 1, bins + 1)))
+    last = max(len(edges) - 2, 0)
+    code = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, last)
+    return np.where(finite, code, -1), edges
+
+
+def ra_start(ra_deg: FloatArray) -> float:
+    """Return where an axis of right ascension begins, in deg: after the widest gap in the data.
+
+    Parameters
+    ----------
+    ra_deg : ndarray, shape (n,)
+        At least one, from 0 to 360.
+    """
+    seen = np.bincount((ra_deg % 360).astype(np.int64), minlength=360)[:360] > 0
+    places = np.flatnonzero(seen)
+    gaps = np.diff(places, prepend=places[-1] - 360)
+    widest = int(np.argmax(gaps))
+    return float(places[widest]) if gaps[widest] > 1 else 0.0
+
+
+def unwrap_ra(ra_deg: npt.ArrayLike, start_deg: float) -> FloatArray:
+    """Return right ascensions from `start_deg` to `start_deg` + 360, without a jump between."""
+    return np.asarray(start_deg + (np.asarray(ra_deg, dtype=float) - start_deg) % 360)
+
+
+@dataclass(frozen=True)
+class SkyGrid:
+    """Cells in right ascension and declination, about square on the sky.
+
+    Attributes
+    ----------
+    start_deg : float
+        Right ascensions count on from here.
+    ra_edges, dec_edges : ndarray, shape (p + 1,), (q + 1,)
+        In deg; the first may pass 360.
+    """
+
+    start_deg: float
+    ra_edges: FloatArray
+    dec_edges: FloatArray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Cells along RA and Dec."""
+        return len(self.ra_edges) - 1, len(self.dec_edges) - 1
+
+    @property
+    def side_deg(self) -> float:
+        """Side of a cell in declination."""
+        return float(self.dec_edges[1] - self.dec_edges[0])
+
+    def cell(self, ra_deg: FloatArray, dec_deg: FloatArray) -> IntArray:
+        """Return the cell of each position, shape (n,): Dec runs fastest."""
+        across, up = self.shape
+        step = self.ra_edges[1] - self.ra_edges[0]
+        ra = unwrap_ra(ra_deg, self.start_deg)
+        column = np.clip(((ra - self.ra_edges[0]) / step).astype(np.int64), 0, across - 1)
+        row = ((dec_deg - self.dec_edges[0]) / self.side_deg).astype(np.int64)
+        return np.asarray(column * up + np.clip(row, 0, up - 1))
+
+    def centres(self, cell: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Return RA (0 to 360) and Dec of the middle of cells in deg."""
+        column, row = np.divmod(cell, self.shape[1])
+        ra = 0.5 * (self.ra_edges[column] + self.ra_edges[column + 1]) % 360
+        return ra, 0.5 * (self.dec_edges[row] + self.dec_edges[row + 1])
+
+
+def sky_grid(ra_deg: FloatArray, dec_deg: FloatArray, most: int) -> SkyGrid:
+    """Return cells that cover all positions, at most about `most` along the longer side."""
+    start = ra_start(ra_deg)
+    ra = unwrap_ra(ra_deg, start)
+    low, high = (np.array([axis.min(), axis.max()]) for axis in (ra, dec_deg))
+    shrink = max(float(np.cos(np.deg2rad(high.mean()))), 0.05)
+    extent = max(float(np.ptp(low)) * shrink, float(np.ptp(high)), 1e-3)
+    side = extent / most * (1 + 1e-9)
+    across = int(np.ptp(low) * shrink / side) + 1
+    up = int(np.ptp(high) / side) + 1
+    edges_ra = low.mean() + side / shrink * (np.arange(across + 1) - across / 2)
+    return SkyGrid(start, edges_ra, high.mean() + side * (np.arange(up + 1) - up / 2))
