@@ -113,12 +113,7 @@ class FocalPlane:
         PolyCollection
             What a colour bar needs.
         """
-        good = np.isfinite(values)
-        filled = PolyCollection(
-            corners[good], array=values[good], cmap=SIGNED_MAP, norm=norm, lw=0, rasterized=True,
-            antialiased=False,
-        )  # fmt: skip
-        axes.add_collection(filled)
+        filled = fill_rectangles(axes, corners, values, norm)
         axes.add_collection(PolyCollection(list(self.outlines()), fc="none", ec=RULE, lw=0.3))
         low, high = self.outlines().min(axis=(0, 1)), self.outlines().max(axis=(0, 1))
         room = EDGE * float((high - low).max())
@@ -139,6 +134,22 @@ class FocalPlane:
                 across, up, str(number), ha="center", va="center", fontsize=size, color=INK,
                 path_effects=halo,
             )  # fmt: skip
+
+
+def fill_rectangles(
+    axes: Axes, corners: FloatArray, values: FloatArray, norm: Normalize, cmap: str = SIGNED_MAP
+) -> PolyCollection:
+    """Fill rectangles, corners of shape (n, 4, 2), with the colours of values, shape (n,).
+
+    Values that are not finite stay empty. What is returned is what a colour bar needs.
+    """
+    good = np.isfinite(values)
+    filled = PolyCollection(
+        list(corners[good]), array=values[good], cmap=cmap, norm=norm, lw=0, antialiased=False,
+        rasterized=True,
+    )  # fmt: skip
+    axes.add_collection(filled)
+    return filled
 
 
 def detector_size(

@@ -14,7 +14,13 @@ from matplotlib.colors import Normalize
 from scrframe.report.figure import FigureProduct
 from scrframe.report.panels import MARGIN_IN
 from scrframe.report.run_data import RunData
-from scrframe.report.run_focal_plane import MMAG, colour_end, detector_size, focal_plane
+from scrframe.report.run_focal_plane import (
+    MMAG,
+    colour_end,
+    detector_size,
+    fill_rectangles,
+    focal_plane,
+)
 from scrframe.report.run_pixel_maps import (
     BIN_PIX,
     BOUND,
@@ -28,7 +34,7 @@ from scrframe.report.run_pixel_maps import (
     pixel_level,
     season_maps,
 )
-from scrframe.report.style import FAINT, SIGNED_MAP, house_style, new_figure
+from scrframe.report.style import FAINT, house_style, new_figure
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -97,14 +103,11 @@ def draw_map(
     axes: Axes, one: PixelMap, ccd: int, size_pix: tuple[float, float], norm: Normalize
 ) -> PolyCollection:
     """Draw the map of one CCD in its own pixels, x to the right and y up."""
-    mine = (one.ccd == ccd) & np.isfinite(one.value_mag)
+    mine = one.ccd == ccd
     (left, right), (low, high) = ((side[0][mine], side[1][mine]) for side in (one.x_pix, one.y_pix))
-    corners = np.stack([left, low, right, low, right, high, left, high], axis=-1).reshape(-1, 4, 2)
-    mesh = PolyCollection(
-        corners.reshape(-1, 4, 2), array=MMAG * one.value_mag[mine], cmap=SIGNED_MAP, norm=norm,
-        lw=0, antialiased=False, rasterized=True,
-    )  # fmt: skip
-    axes.add_collection(mesh)
+    corners = np.stack([left, low, right, low, right, high, left, high], axis=-1)
+    values = MMAG * one.value_mag[mine]
+    mesh = fill_rectangles(axes, corners.reshape(-1, 4, 2), values, norm)
     axes.set_facecolor(FAINT)
     axes.set(xlim=(0.5, size_pix[0] + 0.5), ylim=(0.5, size_pix[1] + 0.5))
     return mesh

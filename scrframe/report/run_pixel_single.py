@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 from astropy.table import Table, vstack
 from matplotlib.axes import Axes
-from matplotlib.collections import PolyCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import SubFigure
 from matplotlib.patches import Rectangle
@@ -14,7 +13,7 @@ from matplotlib.patches import Rectangle
 from scrframe.report.figure import FigureProduct
 from scrframe.report.panels import MARGIN_IN
 from scrframe.report.run_data import RunData
-from scrframe.report.run_focal_plane import MMAG, detector_size
+from scrframe.report.run_focal_plane import MMAG, detector_size, fill_rectangles
 from scrframe.report.run_pixel_maps import BOUND, bin_edges, bin_moments, bounded
 from scrframe.report.run_strips import STRIP_PIX, Strips, strips
 from scrframe.report.style import (
@@ -128,10 +127,10 @@ def _draw_maps(
     )  # fmt: skip
     mean = MMAG * fine["mean"]
     end = float(np.nanpercentile(np.abs(mean), 97))
-    middle = _fill(panels[1], corners, mean, SIGNED_MAP, Normalize(-end, end))
+    middle = fill_rectangles(panels[1], corners, mean, Normalize(-end, end))
     scatter = MMAG * fine["scatter"]
     low, high = np.nanpercentile(scatter, [3, 97])
-    last = _fill(panels[2], corners, scatter, AMOUNT_MAP, Normalize(low, high))
+    last = fill_rectangles(panels[2], corners, scatter, Normalize(low, high), AMOUNT_MAP)
     drawn = {"single stars": stars, "mean": middle, "scatter": last}
     for axes, (name, one) in zip(panels, drawn.items(), strict=True):
         figure.colorbar(
@@ -142,18 +141,6 @@ def _draw_maps(
     panels[0].set_ylabel("y (pix)")
     for axes in panels[1:]:
         _outline(axes, odd)
-
-
-def _fill(
-    axes: Axes, corners: FloatArray, values: FloatArray, cmap: str, norm: Normalize
-) -> PolyCollection:
-    good = np.isfinite(values)
-    mesh = PolyCollection(
-        list(corners[good]), array=values[good], cmap=cmap, norm=norm, lw=0, antialiased=False,
-        rasterized=True,
-    )  # fmt: skip
-    axes.add_collection(mesh)
-    return mesh
 
 
 def _outline(axes: Axes, odd: Strips) -> None:
