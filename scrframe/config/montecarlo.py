@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
 from scrframe.config.base import Real, Settings, Switch, Whole, as_written
 from scrframe.units import InUnit
 
-Magnitude = Annotated[float, InUnit("mag"), Field(ge=0)]
-#: The paper's median errors of all stars, and those at their 90th percentile.
-MEDIAN: dict[str, Any] = {
-    "mag": "0.005 mag", "reference_mag": "0.003 mag", "extinction": "0.014 mag", "snr": 118.0,
-}  # fmt: skip
-HIGH: dict[str, Any] = {
-    "mag": "0.021 mag", "reference_mag": "0.005 mag", "extinction": "0.019 mag", "snr": 57.0,
-}  # fmt: skip
+Magnitude = Annotated[float, InUnit("mag", positive=False), Field(ge=0)]
+SignalToNoise = Annotated[Real, Field(gt=0)]
+#: What the keys of a set of errors mean.
+MAG = "Error of an observed magnitude."
+REFERENCE = "Error of the reference magnitude."
+EXTINCTION = "Error of the extinction E."
+SNR = "S/N of the spectrum, the same at each wavelength."
 
 
-class ErrorSetSettings(Settings):
-    """Errors that all stars are given."""
+class MedianErrors(Settings):
+    """The usual errors, by default the paper's medians."""
 
-    mag: Magnitude = Field(description="Error of an observed magnitude.")
-    reference_mag: Magnitude = Field(description="Error of the reference magnitude.")
-    extinction: Magnitude = Field(description="Error of the extinction E.")
-    snr: Annotated[Real, Field(gt=0)] = Field(
-        description="S/N of the spectrum, the same at each wavelength."
-    )
+    mag: Magnitude = Field(default=as_written("0.005 mag"), description=MAG)
+    reference_mag: Magnitude = Field(default=as_written("0.003 mag"), description=REFERENCE)
+    extinction: Magnitude = Field(default=as_written("0.014 mag"), description=EXTINCTION)
+    snr: SignalToNoise = Field(default=118.0, description=SNR)
+
+
+class HighErrors(Settings):
+    """Errors that one star in ten exceeds, by default the paper's 90th percentiles."""
+
+    mag: Magnitude = Field(default=as_written("0.021 mag"), description=MAG)
+    reference_mag: Magnitude = Field(default=as_written("0.005 mag"), description=REFERENCE)
+    extinction: Magnitude = Field(default=as_written("0.019 mag"), description=EXTINCTION)
+    snr: SignalToNoise = Field(default=57.0, description=SNR)
 
 
 class MonteCarloSettings(Settings):
@@ -40,11 +46,5 @@ class MonteCarloSettings(Settings):
         " of magnitudes count; false: trained once, and only what it predicts from is perturbed.",
     )
     seed: Whole = Field(default=1, ge=0, description="Seed of the errors that are drawn.")
-    median: ErrorSetSettings = Field(
-        default=as_written(MEDIAN), validate_default=True, description="The usual errors."
-    )
-    high: ErrorSetSettings = Field(
-        default=as_written(HIGH),
-        validate_default=True,
-        description="Errors that one star in ten exceeds.",
-    )
+    median: MedianErrors = Field(default=as_written({}), validate_default=True)
+    high: HighErrors = Field(default=as_written({}), validate_default=True)

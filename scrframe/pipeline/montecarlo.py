@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from scrframe.config import SurveyDescription
-from scrframe.config.montecarlo import ErrorSetSettings
+from scrframe.config.montecarlo import HighErrors, MedianErrors
 from scrframe.errors import ConfigError
 from scrframe.pipeline.compare_start import Stage, choose_for, stage_for
 from scrframe.pipeline.model import Trainer
@@ -203,7 +203,7 @@ class _MonteCarlo:
                 self._whole("extinction_err", sample),
                 1 / np.asarray(spectra.snr, dtype=np.float64),
             )
-        values: ErrorSetSettings = getattr(self._stage.chosen.survey.montecarlo, name)
+        values: MedianErrors | HighErrors = getattr(self._stage.chosen.survey.montecarlo, name)
         each = np.full(int(teaching.sum()), values.mag)
         return InputErrors(
             label_errors(each, weight, star, count),
@@ -228,7 +228,7 @@ class _MonteCarlo:
         """Return a set's errors as plain JSON."""
         if name == "own":
             return "each star's own, as catalogued"
-        values: ErrorSetSettings = getattr(self._stage.chosen.survey.montecarlo, name)
+        values: MedianErrors | HighErrors = getattr(self._stage.chosen.survey.montecarlo, name)
         return {
             "mag": values.mag,
             "reference_mag": values.reference_mag,
