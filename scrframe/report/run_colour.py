@@ -216,7 +216,7 @@ class ColourSlopes:
     Attributes
     ----------
     colour0_mag, extinction_mag : ndarray, shape (b,)
-        Median C0 and median E of the bin.
+        Mean C0 and mean E of the bin.
     slope, err : ndarray, shape (b,)
         Slope in mag per unit E, see `colour_slopes`, and its error.
     law, law_err : ndarray, shape (b,)
@@ -273,8 +273,8 @@ def colour_slopes(data: RunData, rows: IntArray) -> ColourSlopes:
         _ratio(np.sum(share * np.nan_to_num(values).reshape(bins, groups), axis=1), total)
         for values in parts
     )
-    colour0, detections = group_medians(code, c, bins)
-    extinction, _ = group_medians(code, e, bins)
+    detections = np.bincount(code, minlength=bins)
+    colour0, extinction = (_ratio(np.bincount(code, values), detections) for values in (c, e))
     law_err = np.sqrt(data.law.variance(colour0, extinction))
     err = np.sqrt(_ratio(np.ones(bins), total))
     return ColourSlopes(colour0, extinction, slope, err, law, law_err, detections)

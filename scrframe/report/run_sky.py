@@ -117,6 +117,7 @@ def figure_control_field(data: RunData) -> FigureProduct | None:
             aspect=40, extend="both",
         )  # fmt: skip
     table = _cell_table(grid, None, middles, count)
+    table = table[np.isfinite(table["before"])]
     return FigureProduct(
         "control_field",
         "The control field before and after",
@@ -128,7 +129,7 @@ def figure_control_field(data: RunData) -> FigureProduct | None:
         f" {rms['before']:.1f} mmag before the correction and {rms['after']:.1f} mmag after it,"
         f" in {len(table)} cells.",
         figure,
-        table[np.isfinite(table["before"])],
+        table,
     )
 
 
