@@ -63,10 +63,8 @@ def crosscheck_lines(summary: Mapping[str, Any], out: object) -> Iterator[str]:
         )
     if len(summary["disagree"]) > NAMED:
         yield f"  and {len(summary['disagree']) - NAMED} more visits"
-    yield (
-        f"products in {out}: crosscheck.json, crosscheck.ecsv, crosscheck_exposures.ecsv,"
-        " index.html, figures/"
-    )
+    tables = "crosscheck.ecsv" + ("" if summary["ccd"] is None else ", crosscheck_exposures.ecsv")
+    yield f"products in {out}: crosscheck.json, {tables}, index.html, figures/"
 
 
 def _mmag(value: float) -> str:
