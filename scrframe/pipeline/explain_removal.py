@@ -1,0 +1,226 @@
+"""What would change without a visit: its own offset from its kin, and its neighbours'."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scrframe.offsets.kin import KnownVisits, predict_from_kin
+from scrframe.pipeline.explain_run import OpenedRun
+from scrframe.pipeline.explain_without import Around, at_rest, movable, moved_without
+from scrframe.tables import Detections
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+Facts = dict[str, Any]
+
+#: No more neighbours than this are solved anew: those that share most stars.
+MOST_NEIGHBOURS = 40
+#: Stars whose best detection has more weight than this have their full weight.
+ORDINARY = 0.9
+
+
+def without(run: OpenedRun, visit: int) -> Facts:
+    """Return what would change without the visit's stars."""
+    return _without_joint(run, visit) if run.joint else _without_sequential(run, visit)
+
+
+def _without_joint(run: OpenedRun, visit: int) -> Facts:
+    data = run.data
+    table = data.visit_table
+    shift, levels, ring = visit_shifts(run, visit)
+    offset = table.offset_mag + shift
+    offset[visit] = np.nan
+    facts: Facts = {
+        "how": "local solution anew",
+        "levels": list(levels),
+        "visits": len(ring),
+        "moved": [
+            {
+                "visit": data.visits[at],
+                "move_mag": float(shift[at]),
+                "err_mag": float(table.err_mag[at]),
+            }
+            for at in ring[np.argsort(-np.abs(shift[ring]), kind="stable")]
+        ],
+    }
+    if np.count_nonzero(np.isfinite(offset)):
+        spread = run.visit_sd_mag
+        if spread is None:
+            spread = float(np.nanstd(offset))
+        kin = predict_from_kin(known_visits(run), offset, table.err_mag, spread)
+        facts["fallback"] = {
+            "offset_mag": float(kin.offset_mag[visit]),
+            "err_mag": float(kin.err_mag[visit]),
+            "level": str(kin.level[visit]),
+        }
+    return facts
+
+
+def known_visits(run: OpenedRun) -> KnownVisits:
+    """Return the visits with the field and season of each; no field is one of its own."""
+    table = run.data.visit_table
+    fields = [
+        field or f"visit {visit}" for field, visit in zip(table.field, table.visit, strict=True)
+    ]
+    return KnownVisits(
+        name=table.visit,
+        field=np.unique(fields, return_inverse=True)[1],
+        season=np.unique(table.season, return_inverse=True)[1],
+    )
+
+
+def visit_shifts(run: OpenedRun, visit: int) -> tuple[FloatArray, tuple[str, ...], IntArray]:
+    """Return by how much visits' offsets would move without one of them.
+
+    Returns
+    -------
+    shift_mag : ndarray, shape (v,)
+        Less the mean of the survey without the visit; NaN for the visit itself.
+    levels : tuple of str
+        Levels whose columns were free to move.
+    ring : ndarray of int64
+        Visits that were solved anew.
+    """
+    data = run.data
+    rows, ring = _around(run, visit)
+    code = data.visit_code[rows]
+    around = around_of(run, rows)
+    if run.visit_sd_mag:
+        near = np.array([*ring, visit])
+        place = np.full(len(data.visit_table), -1)
+        place[near] = np.arange(len(near))
+        target = np.nan_to_num(data.visit_table.offset_mag[near]) / run.visit_sd_mag**2
+        around = at_rest(around, place[code], target)
+    counts = {name: level.count for name, level in data.levels.items()}
+    fitted = [level.fitted for level in run.levels(around.table.names)]
+    columns = movable(around, fitted, counts, run.sd_mag)
+    moved = moved_without(around, columns, code == visit)
+    width = len(data.visit_table)
+    inside = np.isin(code, ring)
+    number = np.bincount(code[inside], minlength=width)
+    sums = np.bincount(code[inside], moved[inside], minlength=width)
+    shift = np.divide(sums, number, out=np.zeros(width), where=number > 0)
+    each = np.bincount(data.visit_code[data.in_solve], minlength=width).astype(np.float64)
+    each[visit] = 0.0
+    shift[visit] = 0.0
+    if each.sum() > 0:
+        shift -= each @ shift / each.sum()
+    shift[visit] = np.nan
+    return shift, columns.levels, ring
+
+
+def _around(run: OpenedRun, visit: int) -> tuple[IntArray, IntArray]:
+    """Return rows of all stars seen in the visit or its neighbours, and the neighbours."""
+    data = run.data
+    ids, code = data.star_code, data.visit_code
+    usable = data.in_solve & np.isfinite(data.weight)
+    star = np.zeros(int(ids.max()) + 1, dtype=np.bool_)
+    star[ids[usable & (code == visit)]] = True
+    number = np.bincount(code[usable & star[ids]], minlength=len(data.visit_table))
+    number[visit] = 0
+    ring = np.flatnonzero(number)
+    ring = np.sort(ring[np.argsort(-number[ring], kind="stable")[:MOST_NEIGHBOURS]])
+    near = np.isin(code, [*ring, visit])
+    star[ids[usable & near]] = True
+    return np.flatnonzero(usable & star[ids]), ring
+
+
+def around_of(run: OpenedRun, rows: IntArray) -> Around:
+    """Return detections of the solve with what the run's products tell of residuals.
+
+    Nuisance terms are taken off by their designs. What is left of a star's residuals has the
+    mean s (1 + t / sum w), with s its own deviation, t its precision and w the weights; s
+    and its error stand in the products, and give t and the constant between residuals and
+    the solution's.
+    """
+    data = run.data
+    table = run.detections(rows)
+    residual = data.residual[rows] - _nuisance(run, table)
+    _, first, star = np.unique(data.star_code[rows], return_index=True, return_inverse=True)
+    deviation = np.asarray(data.star("star_dev")[rows][first], dtype=np.float64)
+    error = np.asarray(data.star("star_dev_err")[rows][first], dtype=np.float64)
+    known = np.isfinite(deviation) & np.isfinite(error)
+    whole = np.where(known, 1.0 / np.where(known, error, 1.0) ** 2, 0.0)
+    inverse = 1.0 / run.photometric_variance[rows]
+    precision, own = _split_weights(star, data.weight[rows], inverse, whole)
+    precision = np.where(known[star], precision, 0.0)
+    sums = np.bincount(star, precision, minlength=len(first))
+    known &= sums > 0
+    divisor = np.where(known, sums, 1.0)
+    seen = np.bincount(star, precision * residual, minlength=len(first)) / divisor
+    mean = np.where(known, np.nan_to_num(deviation) * whole / divisor, seen)
+    return Around(
+        table=table,
+        star=star.astype(np.int64),
+        precision=precision,
+        star_precision=np.where(known, own, 0.0),
+        residual_mag=residual - (seen - mean)[star],
+    )
+
+
+def _nuisance(run: OpenedRun, table: Detections) -> FloatArray:
+    """Return the sum of the nuisance terms of detections, in mag, shape (n,)."""
+    total = np.zeros(len(table))
+    for level in run.levels(table.names):
+        if level.fitted.role == "nuisance":
+            total += level.fitted.design(table).weights @ level.offsets.offset_mag
+    return total
+
+
+def _split_weights(
+    star: IntArray, weight: FloatArray, inverse: FloatArray, whole: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return precisions of detections, shape (n,), and of stars' own deviations, shape (s,).
+
+    Products hold the robust weight of a detection, d, times that of its star, S. The sum
+    over a star, whole = sum(d inverse) + S t, with t the precision of an ordinary star's
+    deviation, tells them apart.
+    """
+    width = len(whole)
+    sums = np.bincount(star, weight * inverse, minlength=width)
+    best = np.zeros(width)
+    np.maximum.at(best, star, weight)
+    ordinary = best > ORDINARY
+    usual = float(np.median((whole - sums)[ordinary])) if ordinary.any() else 0.0
+    usual = max(usual, 1e-6)
+    root = np.sqrt(np.maximum(whole**2 - 4 * usual * sums, 0.0))
+    of_star = np.clip((whole - root) / (2 * usual), np.maximum(best, 1e-6), 1.0)
+    of_star[ordinary] = 1.0
+    own = np.maximum(whole - sums / of_star, 0.0)
+    return weight * inverse / of_star[star], own
+
+
+def _without_sequential(run: OpenedRun, visit: int) -> Facts:
+    """Return how maps would change: other visits keep their own means."""
+    data = run.data
+    rows = np.flatnonzero(data.visit_code == visit)
+    table = run.detections(rows)
+    maps = []
+    for level in run.levels(table.names):
+        name = level.fitted.name
+        if "visit" in data.levels[name].labels or level.fitted.role != "correction":
+            continue
+        column = level.fitted.design(table).partition()
+        if column is None:
+            continue
+        known = (column >= 0) & np.isfinite(data.residual[rows])
+        count = level.offsets.count.astype(np.float64)
+        width = len(count)
+        mine = np.bincount(column[known], minlength=width)
+        value = data.residual[rows][known] + data.zero_point_mag
+        left = count - mine
+        sums = np.bincount(column[known], value, minlength=width)
+        move = np.divide(-sums, left, out=np.zeros(width), where=left > 0)
+        touched = (mine > 0) & (left > 0)
+        maps.append(
+            {
+                "level": name,
+                "columns": int(touched.sum()),
+                "rms_mag": float(np.sqrt(np.mean(move[touched] ** 2))) if touched.any() else 0.0,
+                "largest_mag": float(np.abs(move[touched]).max()) if touched.any() else 0.0,
+            }
+        )
+    return {"how": "means", "moved": [], "maps": maps, "fallback": None}
