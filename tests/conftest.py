@@ -52,6 +52,7 @@ TINY = (
     "offsets.levels.pixel.size=1025 pix",
     "offsets.joint.max_rounds=4",
     "colour_model.random_forest.trees=20",
+    "report.enabled=false",  # drawn where a test looks at it
 )
 
 

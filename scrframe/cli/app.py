@@ -13,8 +13,8 @@ import typer
 from scrframe import __version__
 from scrframe.cli.crosscheck import crosscheck
 from scrframe.cli.exits import ExitCode, InputProblemsError
-from scrframe.cli.explaining import explain
 from scrframe.cli.montecarlo import montecarlo
+from scrframe.cli.reporting import Strict, judge, report
 from scrframe.cli.screen import Screen
 from scrframe.cli.shared import (
     Changes,
@@ -94,6 +94,10 @@ def calibrate(
         typer.Option(metavar="DIR", help="Directory of results; default: runs/<survey>."),
     ] = None,
     workers: Workers = None,
+    no_report: Annotated[
+        bool, typer.Option("--no-report", help="Leave out null tests, figures and the page.")
+    ] = False,
+    strict: Strict = False,
     changes: Changes = None,
     quiet: Quiet = False,
 ) -> None:
@@ -104,16 +108,24 @@ def calibrate(
 
     screen = Screen(quiet)
     description = load_survey(survey, overrides=changes or ())
+    if strict and (no_report or not description.report.enabled):
+        raise typer.BadParameter("--strict needs the report, which is turned off")
     target = out if out is not None else Path("runs") / description.name
     with resumable(target):
         run = run_calibration(
-            description, data=data, out=target, workers=workers, observer=observer_for(screen)
+            description,
+            data=data,
+            out=target,
+            workers=workers,
+            report=False if no_report else None,
+            observer=observer_for(screen),
         )
     from scrframe.cli.closing import closing_lines, closing_table, rendered
 
     screen.say(rendered(closing_table(run.summary), screen.is_terminal))
     for line in closing_lines(run.summary, target):
         screen.say(line)
+    judge(screen, run.report, target / "report" / "index.html", strict)
 
 
 @app.command()
@@ -230,9 +242,9 @@ def _rank_regions(
         screen.say(line)
 
 
+app.command()(report)
 app.command()(montecarlo)
 app.command()(crosscheck)
-app.command()(explain)
 
 
 @app.command()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -56,6 +56,9 @@ from scrframe.scr.iteration import ModelMagnitudes
 from scrframe.tables import MatchedStars, Solution
 from scrframe.tables.absolute import OWN_SYSTEM, AbsoluteTie
 
+if TYPE_CHECKING:
+    from scrframe.pipeline.report import Report
+
 
 @dataclass(frozen=True)
 class Run:
@@ -68,11 +71,14 @@ class Run:
     summary : mapping
         The content of ``summary.json``.
     solution : Solution
+    report : Report, optional
+        Null tests and anomalies; None where no report was asked for, or none could be made.
     """
 
     path: Path
     summary: Mapping[str, Any]
     solution: Solution
+    report: Report | None = None
 
 
 def default_workers() -> int:
@@ -86,6 +92,7 @@ def calibrate(
     data: str | Path | None = None,
     out: str | Path | None = None,
     workers: int | None = None,
+    report: bool | None = None,
     observer: Observer | None = None,
     registry: Registry | None = None,
 ) -> Run:
@@ -101,6 +108,8 @@ def calibrate(
         Directory of the run; by default ``runs/<survey>``. An earlier run is replaced.
     workers : int, optional
         Number of processes; by default as many as there are processors.
+    report : bool, optional
+        Whether the run ends with its report; by default what the description says.
     observer : Observer, optional
         Is told of progress.
     registry : Registry, optional
@@ -121,6 +130,7 @@ def calibrate(
         survey = survey.with_data_root(str(data))
     chosen = choose(survey, registry or load_registry())
     workers = workers or default_workers()
+    wanted = survey.report.enabled if report is None else report
     monitor = StepMonitor()
     with monitor.running():
         path = resolve_data_root(survey).path
@@ -141,7 +151,7 @@ def calibrate(
             work_key(survey.digest(), inputs.all()),
         )
         try:
-            return _Calibration(chosen, inputs, space, story, observer, workers).run()
+            return _Calibration(chosen, inputs, space, story, observer, workers).run(wanted)
         except ScrframeError as error:
             space.discard()
             raise type(error)(f"{error} (in the step: {monitor.current})") from None
@@ -177,7 +187,7 @@ class _Calibration:
         self._monitor = story.monitor
         self._tie: AbsoluteTie | None = None
 
-    def run(self) -> Run:
+    def run(self, report: bool) -> Run:
         with open_executor(self._workers) as executor:
             with self._monitor.step("hash inputs"):
                 self._story.inputs = input_hashes(
@@ -189,8 +199,31 @@ class _Calibration:
         self._tell("catalogues", self._story.corrected)
         summary = summarise(self._story)
         write_json(self._space.run / RUN_MARK, summary)
+        written = None
+        if report:
+            written = self._report()
+            summary = summarise(self._story)  # with what the report took
+            write_json(self._space.run / RUN_MARK, summary)
         self._space.finish()
-        return Run(self._space.out, summary, solution)
+        return Run(self._space.out, summary, solution, written)
+
+    def _report(self) -> Report | None:
+        """Write the report; whatever goes wrong with it must not lose the calibration."""
+        out = self._space.out
+        with self._monitor.step("report"):
+            try:
+                from scrframe.pipeline.report import write_report  # noqa: PLC0415 - matplotlib
+
+                made = write_report(
+                    self._space.run, observer=self._observer, registry=self._chosen.registry
+                )
+            except Exception as error:
+                why = " ".join(f"{type(error).__name__}: {error}".split())
+                self._observer.warning(
+                    f"the run is whole, without a report ({why}); scrframe report {out} tries anew"
+                )
+                return None
+        return replace(made, path=out / made.path.relative_to(self._space.run))
 
     def _solve(self, executor: Executor) -> Solution:
         story, chosen = self._story, self._chosen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from astropy.table import Table
@@ -54,6 +54,7 @@ class FigureProduct:
     alt: str
     figure: Figure
     data: Table
+    _png: list[bytes] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", self.name):
@@ -78,9 +79,15 @@ class FigureProduct:
         """Return the figure as a data URI: SVG, or PNG if that is much smaller."""
         content, kind = self.rendered("svg"), "svg+xml"
         if len(content) > SVG_LIMIT:
-            png = self.rendered("png")
+            png = self._rendered_png()
             content, kind = (png, "png") if len(png) < len(content) else (content, kind)
         return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+    def _rendered_png(self) -> bytes:
+        """Return the PNG, drawn once for the page and the file."""
+        if not self._png:
+            self._png.append(self.rendered("png"))
+        return self._png[0]
 
     def size_px(self) -> tuple[int, int]:
         """Return width and height in CSS pixels, for a page to keep room before it loads."""
@@ -90,7 +97,7 @@ class FigureProduct:
     def save(self, folder: Path) -> list[Path]:
         """Write name.png, name.pdf and name.ecsv into an existing folder; return the paths."""
         paths = [folder / f"{self.name}.{kind}" for kind in ("png", "pdf", "ecsv")]
-        write_bytes(self.rendered("png"), paths[0])
+        write_bytes(self._rendered_png(), paths[0])
         write_bytes(self.rendered("pdf"), paths[1])
         write_ecsv(self.data, paths[2])
         return paths

@@ -66,14 +66,19 @@ class PageTable:
     header : tuple of str
     rows : tuple of tuple of Cell
         The first cell of a row is its heading.
+    stack : bool
+        Whether a narrow screen shows the cells of a row below each other: for sentences.
     """
 
     caption: str
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    stack: bool = False
 
     @classmethod
-    def from_rows(cls, caption: str, rows: Sequence[Mapping[str, Cell | str]]) -> PageTable:
+    def from_rows(
+        cls, caption: str, rows: Sequence[Mapping[str, Cell | str]], stack: bool = False
+    ) -> PageTable:
         """Make a table of rows that all have the same keys, which head the columns.
 
         Raises
@@ -86,7 +91,8 @@ class PageTable:
         header = tuple(rows[0])
         if any(tuple(row) != header for row in rows):
             raise ValueError(f"rows of table {caption!r} have different columns")
-        return cls(caption, header, tuple(tuple(map(as_cell, row.values())) for row in rows))
+        cells = tuple(tuple(map(as_cell, row.values())) for row in rows)
+        return cls(caption, header, cells, stack)
 
 
 def as_cell(value: Cell | str) -> Cell:

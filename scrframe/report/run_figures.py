@@ -7,8 +7,15 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from scrframe.report.figure import FigureProduct
+from scrframe.report.run_ccd import figure_ccd_maps, figure_ccd_time
+from scrframe.report.run_colour import figure_predicted_colour, figure_reddening
 from scrframe.report.run_data import RunData
 from scrframe.report.run_histograms import figure_histograms
+from scrframe.report.run_pixel import figure_pixel_plane, figure_pixel_seasons
+from scrframe.report.run_pixel_single import figure_single_stars
+from scrframe.report.run_residuals import figure_residuals
+from scrframe.report.run_sky import figure_control_field, figure_sky_samples, figure_visit_sky
+from scrframe.report.run_time import figure_visit_time
 
 Draw = Callable[[RunData], FigureProduct | None]
 
@@ -39,6 +46,61 @@ class RunFigure(NamedTuple):
 
 #: In the order of their numbers.
 FIGURES: tuple[RunFigure, ...] = (
+    RunFigure(
+        1, figure_sky_samples, "Samples", "Samples on the sky", "stars with a place on the sky"
+    ),
+    RunFigure(
+        2, figure_control_field, "Samples", "Control field before and after",
+        "enough stars in the Control Sample",
+    ),
+    RunFigure(
+        3,
+        figure_predicted_colour,
+        "Colour model",
+        "Predicted against observed colour",
+        "enough stars in the Control Sample",
+    ),
+    RunFigure(
+        4,
+        figure_reddening,
+        "Reddening law",
+        "Reddening with fitted slopes",
+        "stars of several extinctions",
+    ),
+    RunFigure(
+        5, figure_visit_sky, "Offsets", "Visit offsets on the sky", "a level of offsets by visit"
+    ),
+    RunFigure(
+        6, figure_visit_time, "Offsets", "Visit offsets in time", "visits with a date"
+    ),
+    RunFigure(
+        7, figure_ccd_maps, "Offsets", "CCD offsets of visits", "offsets of CCDs in visits"
+    ),
+    RunFigure(
+        8, figure_ccd_time, "Offsets", "CCD offsets in time",
+        "offsets of CCDs in visits of several dates",
+    ),
+    RunFigure(
+        9, figure_pixel_seasons, "Maps", "Maps of CCDs by season",
+        "places on detectors, and dates of visits",
+    ),
+    RunFigure(
+        10, figure_pixel_plane, "Maps", "Maps of all CCDs", "a level of offsets by place on the CCD"
+    ),
+    RunFigure(
+        11,
+        figure_single_stars,
+        "Maps",
+        "Single stars on a CCD",
+        "a CCD with enough stars",
+    ),
+    RunFigure(
+        12,
+        figure_residuals,
+        "Residuals",
+        "Residual against magnitude, colour and extinction",
+        "enough detections with a correction",
+    ),
     RunFigure(
         13, figure_histograms, "Residuals", "Differences before and after",
         "50 detections with a correction",

@@ -26,9 +26,9 @@ HEADLINES = (
 Row = Mapping[str, Cell | str]
 
 
-def table_of(caption: str, rows: Sequence[Row]) -> tuple[PageTable, ...]:
+def table_of(caption: str, rows: Sequence[Row], stack: bool = False) -> tuple[PageTable, ...]:
     """Return a table, none of no rows."""
-    return (PageTable.from_rows(caption, rows),) if rows else ()
+    return (PageTable.from_rows(caption, rows, stack),) if rows else ()
 
 
 def merit_table(summary: Mapping[str, Any], headlines: bool = False) -> tuple[PageTable, ...]:
@@ -59,7 +59,7 @@ def check_table(checks: Sequence[Check], caption: str) -> tuple[PageTable, ...]:
         }
         for one in by_verdict(checks)
     ]
-    return table_of(caption, rows)
+    return table_of(caption, rows, stack=True)
 
 
 def by_verdict(checks: Sequence[Check]) -> list[Check]:
@@ -86,7 +86,7 @@ def anomaly_tables(anomalies: Sequence[Anomaly]) -> tuple[PageTable, ...]:
         caption = f"{words(kind)}: {len(mine):,} found"
         if len(mine) > len(shown):
             caption += f", the {len(shown)} most significant"
-        found.append(PageTable.from_rows(caption, [_anomaly(one) for one in shown]))
+        found.append(PageTable.from_rows(caption, [_anomaly(one) for one in shown], stack=True))
     return tuple(found)
 
 
@@ -146,13 +146,13 @@ def model_table(model: Mapping[str, Any]) -> tuple[PageTable, ...]:
     """Return what the colour model is and how well it predicts."""
     test = model["test"]
     rows = [
-        {"": "kind", "value": Cell(str(model["kind"]), "number")},
-        {"": "training stars", "value": _count(model["training_stars"])},
-        {"": "test stars", "value": _count(test["count"])},
-        {"": "r2 on the test stars", "value": number(test["r2"], 4)},
-        {"": "dispersion on the test stars (mmag)", "value": _mmag(test["dispersion_mag"])},
-        {"": "rounds of visit offsets", "value": _count(_rounds(model))},
-        {"": "settled", "value": _yes(model["converged"])},
+        {"property": "kind", "value": Cell(str(model["kind"]), "number")},
+        {"property": "training stars", "value": _count(model["training_stars"])},
+        {"property": "test stars", "value": _count(test["count"])},
+        {"property": "r2 on the test stars", "value": number(test["r2"], 4)},
+        {"property": "dispersion on the test stars (mmag)", "value": _mmag(test["dispersion_mag"])},
+        {"property": "rounds of visit offsets", "value": _count(_rounds(model))},
+        {"property": "settled", "value": _yes(model["converged"])},
     ]
     return table_of("Colour model", rows)
 
@@ -162,7 +162,7 @@ def _rounds(model: Mapping[str, Any]) -> int:
 
 
 def _yes(value: bool) -> Cell:
-    return Cell("yes", "good") if value else Cell("no", "bad")
+    return Cell("yes" if value else "no", "number")
 
 
 def _mmag(value: float | None, decimals: int = 1) -> Cell:
@@ -280,7 +280,7 @@ def _photometry(joint: Mapping[str, Any]) -> Iterator[Row]:
     ):
         scale = MMAG if "mmag" in name else 1.0
         yield {
-            "": name,
+            "quantity": name,
             "value": number(None if value is None else scale * value, 2),
             "error": number(None if err is None else scale * err, 2),
         }
@@ -305,7 +305,7 @@ def provenance_tables(summary: Mapping[str, Any]) -> tuple[PageTable, ...]:
     ]
     versions = [{"distribution": n, "version": v} for n, v in summary["versions"].items()]
     return (
-        *table_of("The run", [{"": name, "value": str(value)} for name, value in rows]),
+        *table_of("The run", [{"property": name, "value": str(value)} for name, value in rows]),
         *table_of("Catalogues left out", skipped),
         *table_of("Versions", versions),
     )

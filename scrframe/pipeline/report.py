@@ -1,0 +1,127 @@
+"""The report of a finished run: null tests, anomalies, figures and the page."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scrframe.checks.verdict import Anomaly, Check
+from scrframe.errors import DataError
+from scrframe.pipeline.anomalies import find_anomalies, write_anomalies
+from scrframe.pipeline.checks import run_checks
+from scrframe.pipeline.observer import Observer
+from scrframe.pipeline.run_products import RunProducts, open_run
+from scrframe.pipeline.workspace import writable, write_json
+from scrframe.plugin import Registry
+from scrframe.report.page import write_page
+from scrframe.report.run_figures import FIGURES, draw_all
+from scrframe.report.run_page import ANOMALIES, CHECKS, RunStory, run_page
+
+#: Folder of the report below a run.
+REPORT = "report"
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report that was written.
+
+    Attributes
+    ----------
+    path : Path
+        Its page, index.html.
+    checks : tuple of Check
+        Null tests and their verdicts.
+    anomalies : tuple of Anomaly
+    """
+
+    path: Path
+    checks: tuple[Check, ...]
+    anomalies: tuple[Anomaly, ...]
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        """The null tests that failed."""
+        return tuple(one for one in self.checks if one.verdict == "failed")
+
+
+def write_report(
+    run_dir: str | Path,
+    *,
+    observer: Observer | None = None,
+    registry: Registry | None = None,
+) -> Report:
+    """Judge a finished run, and write figures and a page into its folder ``report``.
+
+    Parameters
+    ----------
+    run_dir : path
+        As `scrframe.calibrate` wrote it. An earlier report there is replaced.
+    observer : Observer, optional
+        Is told of progress.
+    registry : Registry, optional
+        Plugins; by default all that are installed.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    DataError
+        If it is no finished run, or a product is missing or damaged. An earlier report stays.
+    ConfigError
+        If the run's folder cannot be written.
+    """
+    observer = observer or Observer()
+    products = open_run(run_dir, registry)
+    with observer.step("null tests and anomalies"):
+        checks, anomalies = _judged(products)
+    with observer.step("figures", len(FIGURES)) as done:
+        drawn = draw_all(products.data, done)
+    story = RunStory(products.summary, drawn, checks, anomalies, _findings(products.path))
+    with observer.step("page"), _in_place(products.path / REPORT) as folder:
+        note = {"data_note": products.note}
+        write_json(folder / CHECKS, {**note, "checks": [one.to_json() for one in checks]})
+        write_anomalies(folder / ANOMALIES, anomalies)
+        write_page(run_page(story), folder)
+    return Report(products.path / REPORT / "index.html", checks, anomalies)
+
+
+def _judged(products: RunProducts) -> tuple[tuple[Check, ...], tuple[Anomaly, ...]]:
+    """Return the null tests and the anomalies of a run."""
+    return run_checks(products), find_anomalies(products)
+
+
+def _findings(run: Path) -> Sequence[Mapping[str, Any]]:
+    """Return what the design of the run cannot tell; mode sequential does not look for it."""
+    path = run / "solution" / "design_report.json"
+    if not path.exists():
+        return ()
+    try:
+        return list(json.loads(path.read_text(encoding="utf-8"))["findings"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: is damaged: {str(error).splitlines()[0]}") from None
+
+
+@contextmanager
+def _in_place(folder: Path) -> Iterator[Path]:
+    """Give a hidden folder to fill, which takes the place of another when it is whole."""
+    new, old = folder.with_name(f".{folder.name}.partial"), folder.with_name(f".{folder.name}.old")
+    with writable(folder):
+        for left in (new, old):
+            if left.exists():
+                shutil.rmtree(left)
+        new.mkdir()
+        try:
+            yield new
+            if folder.exists():
+                folder.rename(old)
+            new.rename(folder)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
