@@ -41,7 +41,7 @@ def figure_ccd_maps(data: RunData) -> FigureProduct | None:
     if offsets is None:
         return None
     rows = chosen_visits(data.visit_table.mjd, offsets.offset_mag)
-    size = detector_size(data.camera, data.star("x_pix"), data.star("y_pix"))
+    size = detector_size(data)
     plane = focal_plane(data.camera, offsets.ccd, size)
     end = colour_end(offsets.offset_mag[list(rows.values())])
     with house_style():
@@ -60,9 +60,9 @@ def figure_ccd_maps(data: RunData) -> FigureProduct | None:
             drawn, ax=panels, location="top", aspect=40, extend="both",
             label="offset of the CCD less that of its visit (mmag)",
         )  # fmt: skip
-    spread = np.nanstd(offsets.offset_mag, axis=1)
     told = "; ".join(
-        f"{why} {data.visits[row]}: {MMAG * spread[row]:.1f}" for why, row in rows.items()
+        f"{why} {data.visits[row]}: {MMAG * np.nanstd(offsets.offset_mag[row]):.1f}"
+        for why, row in rows.items()
     )
     return FigureProduct(
         "ccd_maps",
@@ -142,8 +142,9 @@ def figure_ccd_time(data: RunData) -> FigureProduct | None:
     each = int(found.visits.max())
     group = "one visit" if each == 1 else f"up to {each} successive visits"
     every = offsets.offset_mag[np.isfinite(offsets.offset_mag)]
-    over = np.nanstd(found.offset_mag, axis=0)
-    told = ", ".join(f"CCD {offsets.ccd[one]} {MMAG * over[one]:.1f}" for one in shown)
+    told = ", ".join(
+        f"CCD {offsets.ccd[one]} {MMAG * np.nanstd(found.offset_mag[:, one]):.1f}" for one in shown
+    )
     return FigureProduct(
         "ccd_time",
         "Offsets of CCDs in time",

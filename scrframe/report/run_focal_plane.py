@@ -11,6 +11,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import Normalize
 from matplotlib.patheffects import withStroke
 
+from scrframe.report.run_data import RunData
 from scrframe.report.style import INK, RULE, SIGNED_MAP
 from scrframe.tables import Camera
 
@@ -152,14 +153,19 @@ def fill_rectangles(
     return filled
 
 
-def detector_size(
-    camera: Camera | None, x_pix: npt.NDArray[np.floating], y_pix: npt.NDArray[np.floating]
-) -> tuple[float, float]:
+def has_places(data: RunData) -> bool:
+    """Return whether the run knows where on their CCDs its detections are."""
+    names = ("x_pix", "y_pix")
+    return all(data.has(name) and bool(np.isfinite(data.star(name)).any()) for name in names)
+
+
+def detector_size(data: RunData) -> tuple[float, float]:
     """Return the size of a detector in pixels: the camera's, else as far as positions go."""
-    if camera is not None:
-        return float(camera.nx), float(camera.ny)
-    sides = (one[np.isfinite(one)] for one in (x_pix, y_pix))
-    nx, ny = (float(np.ceil(one.max() - 0.5)) if one.size else 1.0 for one in sides)
+    if data.camera is not None:
+        return float(data.camera.nx), float(data.camera.ny)
+    if not has_places(data):
+        return 1.0, 1.0
+    nx, ny = (float(np.ceil(np.nanmax(data.star(name)) - 0.5)) for name in ("x_pix", "y_pix"))
     return max(1.0, nx), max(1.0, ny)
 
 

@@ -20,6 +20,7 @@ from scrframe.report.run_focal_plane import (
     detector_size,
     fill_rectangles,
     focal_plane,
+    has_places,
 )
 from scrframe.report.run_pixel_maps import (
     BIN_PIX,
@@ -44,11 +45,11 @@ SHOWN_CCDS = 2
 
 def figure_pixel_seasons(data: RunData) -> FigureProduct | None:
     """Draw pixel maps of two CCDs season by season (paper, figure 9)."""
-    found = season_maps(data)
+    found = season_maps(data) if has_places(data) else None
     if found is None:
         return None
     level = pixel_level(data)
-    size = detector_size(data.camera, data.star("x_pix"), data.star("y_pix"))
+    size = detector_size(data)
     whole = found.maps["all"] if level is None else level_map(level, size)
     shown = most_uneven(whole, SHOWN_CCDS)
     values = [one.value_mag[np.isin(one.ccd, shown)] for one in found.maps.values()]
@@ -147,7 +148,9 @@ def map_table(one: PixelMap, rows: npt.NDArray[np.bool_], more: dict[str, Any]) 
 def figure_pixel_plane(data: RunData) -> FigureProduct | None:
     """Draw the pixel maps of all CCDs where these stand (paper, figure 10)."""
     level = pixel_level(data)
-    size = detector_size(data.camera, data.star("x_pix"), data.star("y_pix"))
+    if level is None and not has_places(data):
+        return None
+    size = detector_size(data)
     if level is None:
         value = bounded(data.residual)
         one = binned_map(data.ccd, data.star("x_pix"), data.star("y_pix"), value, size, BIN_PIX)

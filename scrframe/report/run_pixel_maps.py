@@ -73,7 +73,9 @@ def level_map(level: LevelData, size_pix: tuple[float, float]) -> PixelMap:
     sides = []
     for axis, length in zip("xy", size_pix, strict=True):
         low = np.asarray(level.labels[f"{axis}_low_pix"], dtype=np.float64)
-        edges = np.append(np.unique(low), length + 0.5)
+        edges = np.unique(low)
+        step = edges[1] - edges[0] if len(edges) > 1 else length
+        edges = np.append(edges, max(length + 0.5, edges[-1] + step / 2))
         sides.append((low, edges[np.searchsorted(edges, low) + 1]))
     few = level.count == 0
     value = np.where(few, np.nan, level.offset_mag)
@@ -89,12 +91,12 @@ def binned_map(
     Parameters
     ----------
     ccd, x_pix, y_pix, value_mag : ndarray, shape (n,)
-        Values that are not finite are left out.
+        Values and places that are not finite are left out.
     size_pix : pair of float
         Size of a detector.
     bin_pix : float
     """
-    good = np.isfinite(value_mag)
+    good = np.isfinite(value_mag) & np.isfinite(x_pix) & np.isfinite(y_pix)
     names, code = np.unique(ccd[good], return_inverse=True)
     x_edges, y_edges = (bin_edges(length, bin_pix) for length in size_pix)
     column = np.clip(np.searchsorted(x_edges, x_pix[good], "right") - 1, 0, len(x_edges) - 2)
@@ -198,7 +200,7 @@ def season_maps(data: RunData) -> SeasonMaps | None:
         return None
     ccd, x_pix, y_pix = (data.star(name)[usable] for name in ("ccd", "x_pix", "y_pix"))
     value, season = value[usable], season[usable]
-    size = detector_size(data.camera, data.star("x_pix"), data.star("y_pix"))
+    size = detector_size(data)
     parts = len(names) * len(np.unique(ccd))
     bin_pix = roomy_bin(len(value) / parts, size)
     maps = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import numpy.typing as npt
 from astropy.table import Table, vstack
@@ -13,7 +15,7 @@ from matplotlib.patches import Rectangle
 from scrframe.report.figure import FigureProduct
 from scrframe.report.panels import MARGIN_IN
 from scrframe.report.run_data import RunData
-from scrframe.report.run_focal_plane import MMAG, detector_size, fill_rectangles
+from scrframe.report.run_focal_plane import MMAG, detector_size, fill_rectangles, has_places
 from scrframe.report.run_pixel_maps import BOUND, bin_edges, bin_moments, bounded
 from scrframe.report.run_strips import STRIP_PIX, Strips, strips
 from scrframe.report.style import (
@@ -46,16 +48,19 @@ def figure_single_stars(data: RunData, ccd: int | None = None) -> FigureProduct 
     ccd : int, optional
         By default the CCD whose narrow strips stand out most.
     """
+    if not has_places(data):
+        return None
     x_pix, y_pix = data.star("x_pix"), data.star("y_pix")
     residual = bounded(data.residual)
-    size = detector_size(data.camera, x_pix, y_pix)
+    size = detector_size(data)
     found = strips(data.ccd, x_pix, y_pix, residual, size)
     if not np.isfinite(found.mean_sigma).any():
         return None
     worst = found.worst_sigma
+    why = "" if ccd is not None else ", the one whose strips stand out most,"
     if ccd is None:
         ccd = int(found.ccd[np.argmax(worst)])
-    mine = (data.ccd == ccd) & np.isfinite(residual)
+    mine = (data.ccd == ccd) & np.isfinite(residual + x_pix + y_pix)
     if not mine.any():
         return None
     x_pix, y_pix = x_pix[mine], y_pix[mine]
@@ -72,7 +77,7 @@ def figure_single_stars(data: RunData, ccd: int | None = None) -> FigureProduct 
         _draw_maps(above, points, fine, odd, size)
         _draw_profiles(below, found, ccd, odd)
     return FigureProduct(
-        "single_stars", f"Single stars on CCD {ccd}", _caption(found, ccd, step, fine),
+        "single_stars", f"Single stars on CCD {ccd}", _caption(found, ccd, why, step, fine),
         f"Maps of CCD {ccd} and profiles of narrow strips along x and y. {_named(odd)}",
         figure, _table(own, fine),
     )  # fmt: skip
@@ -163,7 +168,9 @@ def _draw_profiles(figure: SubFigure, found: Strips, ccd: int, odd: Strips) -> N
         at = marked.x_pix if axis == "x" else marked.y_pix
         for axes, (name, label) in zip(panels[:, column], shown, strict=True):
             every = MMAG * getattr(one, name).reshape(len(ccds), strip)
-            usual = np.nanpercentile(np.where(every == 0, np.nan, every), USUAL, axis=0)
+            with warnings.catch_warnings():  # a strip in which no CCD has a star
+                warnings.simplefilter("ignore", RuntimeWarning)
+                usual = np.nanpercentile(every, USUAL, axis=0)
             axes.fill_between(
                 (low + high) / 2, *usual, color=FAINT, lw=0, label="16 to 84 per cent of CCDs"
             )
@@ -205,14 +212,13 @@ def _named(odd: Strips) -> str:
     return f"{len(odd.ccd)} strips or pieces of strips stand out, most of all {told}."
 
 
-def _caption(found: Strips, ccd: int, step: int, fine: Table) -> str:
+def _caption(found: Strips, ccd: int, why: str, step: int, fine: Table) -> str:
     own = found.select(found.ccd == ccd)
     odd = own.select(own.worst_sigma > found.limit)
     wide = float(fine["x_high"][0] - fine["x_low"][0])
     each = "every star" if step == 1 else f"one star in {step}"
     return (
-        f"Model less calibrated magnitude on CCD {ccd}, the one whose strips stand out most,"
-        f" less its mean. Above: {each}, and mean and scatter in bins of {wide:.0f} pixels (paper:"
+        f"Model less calibrated magnitude on CCD {ccd}{why} less its mean. Above: {each}, and mean and scatter in bins of {wide:.0f} pixels (paper:"
         f" 25). Below: the same in strips of {STRIP_PIX:.0f} pixels, of columns (against x) and of"
         f" rows (against y); the band holds most CCDs. Single residuals count to {BOUND:.0f}"
         " robust standard deviations at most. Strips, and quarters of them, stand out beyond"

@@ -77,7 +77,7 @@ class Strips:
 
     def select(self, rows: npt.NDArray[Any]) -> Strips:
         """Return some rows."""
-        pick = {}
+        pick: dict[str, Any] = {}
         for name in self.__dataclass_fields__:
             value = getattr(self, name)
             pick[name] = (
@@ -95,12 +95,12 @@ def strips(
     Parameters
     ----------
     ccd, x_pix, y_pix, value_mag : ndarray, shape (n,)
-        Residuals of single detections; those that are not finite are left out. Outliers should
+        Places and residuals of single detections; what is not finite is left out. Outliers should
         be bounded beforehand.
     size_pix : pair of float
         Size of a detector.
     """
-    good = np.isfinite(value_mag)
+    good = np.isfinite(value_mag) & np.isfinite(x_pix) & np.isfinite(y_pix)
     names, code = np.unique(ccd[good], return_inverse=True)
     value = value_mag[good]
     count, mean, spread = bin_moments(code, value, len(names))
