@@ -190,7 +190,14 @@ def figure_reddening(data: RunData) -> FigureProduct | None:
         law = _law(below, data, slopes, middle, np.quantile(c, [0.005, 0.995]))
         below.set_xlabel(f"intrinsic colour {_label(data, '_0')} (mag)")
         below.set_ylabel(f"$R$ = {excess_label}$/E$")
-    worst = np.abs(slopes.slope - slopes.law) / slopes.err
+    pull = np.abs(slopes.slope - slopes.law) / slopes.err
+    pull = pull[np.isfinite(pull)]
+    departs = (
+        f"the slopes of {len(pull)} bins of colour depart from it by at most {pull.max():.1f} of"
+        " their errors"
+        if len(pull)
+        else f"no bin of colour has {unit} with enough detections for a slope of its own"
+    )
     return FigureProduct(
         "reddening",
         "Reddening and its law",
@@ -202,8 +209,7 @@ def figure_reddening(data: RunData) -> FigureProduct | None:
         f" these vary, and the fitted law R at the median E of {middle:.2f} mag with its error"
         " band.",
         f"Colour excess grows with E along the law. R at the median E goes from {law[0]:.3f} for"
-        f" the bluest to {law[1]:.3f} for the reddest stars shown; the slopes of {len(worst)} bins"
-        f" of colour depart from it by at most {float(np.nanmax(worst)):.1f} of their errors.",
+        f" the bluest to {law[1]:.3f} for the reddest stars shown; {departs}.",
         figure,
         _reddening_table(slopes, parts),
     )

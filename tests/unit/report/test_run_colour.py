@@ -141,3 +141,9 @@ def test_the_band_is_the_error_of_the_law(data):
 def test_hardly_any_detections_or_one_extinction():
     assert figure_reddening(made_up_run(300)) is None
     assert figure_reddening(made_up_run(2000, extinction=np.full(2000, 0.3))) is None
+
+
+def test_many_fields_of_few_detections_have_no_slopes():
+    product = figure_reddening(made_up_run(600, visits=400))
+    assert "no bin of colour has fields with enough detections" in product.alt
+    assert np.isnan(product.data["value"][product.data["kind"] == "slope"]).all()
