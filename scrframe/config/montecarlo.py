@@ -43,7 +43,8 @@ class MonteCarloSettings(Settings):
     retrain: Switch = Field(
         default=True,
         description="Whether the colour model is trained anew on each realisation, so that errors"
-        " of magnitudes count; false: trained once, and only what it predicts from is perturbed.",
+        " of magnitudes count, as in the paper; false: trained once, and only what it predicts from"
+        " is perturbed.",
     )
     seed: Whole = Field(default=1, ge=0, description="Seed of the errors that are drawn.")
     median: MedianErrors = Field(default=as_written({}), validate_default=True)
