@@ -67,6 +67,24 @@ def bin_edges(length: float, size_pix: float) -> FloatArray:
     return np.concatenate([[0.5], 0.5 + size_pix * inner, [0.5 + length]])
 
 
+def bin_of(place_pix: FloatArray, size_pix: float, bins: int) -> IntArray:
+    """Return the bin between the edges of `bin_edges` that finite places lie in, same shape."""
+    return np.clip(((place_pix - 0.5) / size_pix).astype(np.int64), 0, bins - 1)
+
+
+def number_codes(numbers: npt.NDArray[np.integer]) -> tuple[IntArray, IntArray]:
+    """Return the distinct numbers, ascending, and the place of each among them.
+
+    As `numpy.unique`, but without sorting millions of rows: numbers of CCDs are small.
+    """
+    if not len(numbers):
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    low = int(numbers.min())
+    away = numbers.astype(np.int64) - low
+    seen = np.bincount(away) > 0
+    return np.flatnonzero(seen) + low, (np.cumsum(seen) - 1)[away]
+
+
 def level_map(level: LevelData, size_pix: tuple[float, float]) -> PixelMap:
     """Return the offsets of a level of bins, with the upper edges that follow from the lower."""
     ccd = np.asarray(level.labels["ccd"], dtype=np.int64)
@@ -97,12 +115,12 @@ def binned_map(
     bin_pix : float
     """
     good = np.isfinite(value_mag) & np.isfinite(x_pix) & np.isfinite(y_pix)
-    names, code = np.unique(ccd[good], return_inverse=True)
+    names, code = number_codes(ccd[good])
     x_edges, y_edges = (bin_edges(length, bin_pix) for length in size_pix)
-    column = np.clip(np.searchsorted(x_edges, x_pix[good], "right") - 1, 0, len(x_edges) - 2)
-    row = np.clip(np.searchsorted(y_edges, y_pix[good], "right") - 1, 0, len(y_edges) - 2)
+    column = bin_of(x_pix[good], bin_pix, len(x_edges) - 1)
+    row = bin_of(y_pix[good], bin_pix, len(y_edges) - 1)
     shape = (len(names), len(y_edges) - 1, len(x_edges) - 1)
-    key = np.ravel_multi_index((code, row, column), shape)
+    key = (code * shape[1] + row) * shape[2] + column
     count, mean, spread = bin_moments(key, value_mag[good], int(np.prod(shape)))
     few = count < LEAST_STARS
     number, up, across = (one.ravel() for one in np.indices(shape))
@@ -193,7 +211,8 @@ def season_maps(data: RunData) -> SeasonMaps | None:
     season = data.visit_table.season[data.visit_code]
     value = bounded(before_map(data))
     usable = np.isfinite(value) & (season >= 0)
-    names, counts = np.unique(season[usable], return_counts=True)
+    names, code = number_codes(season[usable])
+    counts = np.bincount(code, minlength=len(names))
     names = np.sort(names[np.argsort(-counts, kind="stable")[:MOST_SEASONS]])
     usable &= np.isin(season, names)
     if not usable.any():
@@ -201,7 +220,7 @@ def season_maps(data: RunData) -> SeasonMaps | None:
     ccd, x_pix, y_pix = (data.star(name)[usable] for name in ("ccd", "x_pix", "y_pix"))
     value, season = value[usable], season[usable]
     size = detector_size(data)
-    parts = len(names) * len(np.unique(ccd))
+    parts = len(names) * len(number_codes(ccd)[0])
     bin_pix = roomy_bin(len(value) / parts, size)
     maps = {}
     for name in names:

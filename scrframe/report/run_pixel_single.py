@@ -22,7 +22,6 @@ from scrframe.report.style import (
     AMOUNT_MAP,
     COLOURS,
     FAINT,
-    INK,
     SIGNED_MAP,
     house_style,
     new_figure,
@@ -35,6 +34,8 @@ MOST_STARS, BIN_STARS, LEAST_STARS = 4000, 8, 3
 #: Strips that stand out which the text names, and pieces outlined in the maps.
 NAMED, OUTLINED = 4, 12
 MAP_IN, PROFILE_IN = 2.05, 0.72
+#: Room around what is framed, in units of the CCD.
+FRAME_ROOM = 0.012
 #: Percentiles between which most CCDs lie.
 USUAL = (16.0, 84.0)
 
@@ -145,15 +146,23 @@ def _draw_maps(
         axes.set_facecolor("white" if axes is panels[0] else FAINT)
     panels[0].set_ylabel("y (pix)")
     for axes in panels[1:]:
-        _outline(axes, odd)
+        _outline(axes, odd, size)
 
 
-def _outline(axes: Axes, odd: Strips) -> None:
+def _outline(axes: Axes, odd: Strips, size: tuple[float, float]) -> None:
+    """Frame what stands out with some room, so that the frame does not hide it."""
+    narrow = np.where(odd.axis == "x", odd.x_pix[0], odd.y_pix[0])
+    pieces = set(zip(odd.axis[~odd.whole], narrow[~odd.whole], strict=True))
     order = np.argsort(-odd.worst_sigma, kind="stable")[:OUTLINED]
+    room = FRAME_ROOM * size[0], FRAME_ROOM * size[1]
     for row in order:
-        low = odd.x_pix[0][row], odd.y_pix[0][row]
-        wide, tall = odd.x_pix[1][row] - low[0], odd.y_pix[1][row] - low[1]
-        axes.add_patch(Rectangle(low, wide, tall, fc="none", ec=INK, lw=0.5))
+        # Where its pieces are framed, a whole strip is not.
+        if odd.whole[row] and (odd.axis[row], narrow[row]) in pieces:
+            continue
+        low = odd.x_pix[0][row] - room[0], odd.y_pix[0][row] - room[1]
+        wide = odd.x_pix[1][row] - odd.x_pix[0][row] + 2 * room[0]
+        tall = odd.y_pix[1][row] - odd.y_pix[0][row] + 2 * room[1]
+        axes.add_patch(Rectangle(low, wide, tall, fc="none", ec=COLOURS[2], lw=0.8))
 
 
 def _draw_profiles(figure: SubFigure, found: Strips, ccd: int, odd: Strips) -> None:
@@ -162,6 +171,7 @@ def _draw_profiles(figure: SubFigure, found: Strips, ccd: int, odd: Strips) -> N
     for column, axis in enumerate(("x", "y")):
         one = found.select(found.whole & (found.axis == axis))
         ccds, strip = np.unique(one.ccd), len(one.ccd) // len(np.unique(one.ccd))
+        others = ccds != ccd if len(ccds) > 1 else ccds == ccd
         mine = one.select(one.ccd == ccd)
         low, high = mine.x_pix if axis == "x" else mine.y_pix
         marked = odd.select(odd.whole & (odd.axis == axis))
@@ -170,9 +180,9 @@ def _draw_profiles(figure: SubFigure, found: Strips, ccd: int, odd: Strips) -> N
             every = MMAG * getattr(one, name).reshape(len(ccds), strip)
             with warnings.catch_warnings():  # a strip in which no CCD has a star
                 warnings.simplefilter("ignore", RuntimeWarning)
-                usual = np.nanpercentile(every, USUAL, axis=0)
+                usual = np.nanpercentile(every[others], USUAL, axis=0)
             axes.fill_between(
-                (low + high) / 2, *usual, color=FAINT, lw=0, label="16 to 84 per cent of CCDs"
+                (low + high) / 2, *usual, color=FAINT, lw=0, label="16 to 84 per cent of others"
             )
             axes.plot(
                 (low + high) / 2,
@@ -218,12 +228,13 @@ def _caption(found: Strips, ccd: int, why: str, step: int, fine: Table) -> str:
     wide = float(fine["x_high"][0] - fine["x_low"][0])
     each = "every star" if step == 1 else f"one star in {step}"
     return (
-        f"Model less calibrated magnitude on CCD {ccd}{why} less its mean. Above: {each}, and mean and scatter in bins of {wide:.0f} pixels (paper:"
-        f" 25). Below: the same in strips of {STRIP_PIX:.0f} pixels, of columns (against x) and of"
-        f" rows (against y); the band holds most CCDs. Single residuals count to {BOUND:.0f}"
+        f"Model less calibrated magnitude on CCD {ccd}{why} less its mean."
+        f" Above: {each}, and mean and scatter in bins of {wide:.0f} pixels (paper: 25)."
+        f" Below: the same in strips of {STRIP_PIX:.0f} pixels, of columns (against x) and of"
+        f" rows (against y); the band holds most other CCDs. Single residuals count to {BOUND:.0f}"
         " robust standard deviations at most. Strips, and quarters of them, stand out beyond"
         f" {found.limit:.1f} standard errors: of all {len(found.ccd):,} on all CCDs, chance alone"
-        f" would give one in one run of a hundred; they are outlined above. {_named(odd)}"
+        f" would give one in one run of a hundred; they are framed above. {_named(odd)}"
     )
 
 

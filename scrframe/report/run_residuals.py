@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm
 
+from scrframe.compare.scores import MAD_TO_SD
 from scrframe.report.figure import FigureProduct
 from scrframe.report.panels import MARGIN_IN
-from scrframe.report.run_bins import group_medians, group_spreads
 from scrframe.report.run_data import RunData
 from scrframe.report.run_focal_plane import MMAG
 from scrframe.report.style import AMOUNT_MAP, COLOURS, INK, house_style, new_figure
@@ -59,6 +59,14 @@ class Binned:
     spread_mag: FloatArray
 
 
+def median_and_spread(values: FloatArray) -> tuple[float, float]:
+    """Return the median of finite values and 1.4826 times their median distance from it."""
+    if not len(values):
+        return np.nan, np.nan
+    middle = float(np.median(values))
+    return middle, MAD_TO_SD * float(np.median(np.abs(values - middle)))
+
+
 def binned(
     variable: FloatArray, residual_mag: FloatArray, share: FloatArray, edges: FloatArray
 ) -> Binned:
@@ -72,13 +80,18 @@ def binned(
         One over the number of detections of the star: they share the error of its model, so
         that the error of a median goes with stars.
     edges : ndarray, shape (b + 1,)
+        Evenly spaced, at most 255 bins.
     """
     bins = len(edges) - 1
     inside = np.isfinite(residual_mag) & (variable >= edges[0]) & (variable <= edges[-1])
-    code = np.where(inside, np.clip(np.searchsorted(edges, variable, "right") - 1, 0, bins - 1), -1)
-    stars = np.bincount(code[inside], share[inside], minlength=bins).astype(np.float64)
-    median, count = group_medians(code, residual_mag, bins)
-    spread = group_spreads(code, residual_mag, median)
+    step = (edges[-1] - edges[0]) / bins
+    # Bins are few: bytes sort in one pass.
+    code = np.clip((variable[inside] - edges[0]) / step, 0, bins - 1).astype(np.uint8)
+    stars = np.bincount(code, share[inside], minlength=bins).astype(np.float64)
+    count = np.bincount(code, minlength=bins)
+    ordered = residual_mag[inside][np.argsort(code, kind="stable")]
+    groups = np.split(ordered, np.cumsum(count)[:-1])
+    median, spread = np.array([median_and_spread(one) for one in groups]).T
     few = stars < LEAST_STARS
     with np.errstate(invalid="ignore", divide="ignore"):
         error = MEDIAN_ERROR * spread / np.sqrt(stars)
@@ -99,7 +112,10 @@ def figure_residuals(data: RunData) -> FigureProduct | None:
     if np.isfinite(data.residual).sum() < LEAST_STARS:
         return None
     share = 1.0 / np.bincount(data.star_code)[data.star_code]
-    reach = REACH * _robust(residuals["before"])
+    scatter = {
+        when: MMAG * median_and_spread(one[np.isfinite(one)])[1] for when, one in residuals.items()
+    }
+    reach = REACH * max(scatter["before"], 0.01) / MMAG
     parts: list[Table] = []
     told: list[str] = []
     with house_style():
@@ -119,7 +135,6 @@ def figure_residuals(data: RunData) -> FigureProduct | None:
         figure.supylabel("model less magnitude (mmag)", fontsize=7.5)
         label = "detections in a cell, relative to the fullest"
         figure.colorbar(mesh, ax=panels, location="top", aspect=40, label=label)
-    scatter = {when: MMAG * _robust(one) for when, one in residuals.items()}
     return FigureProduct(
         "residuals", "Residuals against magnitude, colour and extinction",
         "Model less observed magnitude before (less its median over all), and model less calibrated"
@@ -158,12 +173,6 @@ def _edges(variable: FloatArray) -> FloatArray:
     return np.linspace(low, high if high > low else low + 1.0, BINS + 1)
 
 
-def _robust(values: FloatArray) -> float:
-    none = np.zeros(len(values), dtype=np.int64)
-    middle, _ = group_medians(none, values, 1)
-    return max(float(np.nan_to_num(group_spreads(none, values, middle)[0])), 1e-6)
-
-
 def _wander(one: Binned) -> float:
     """Return the root mean square of the medians, bins counting by their stars."""
     good = np.isfinite(one.median_mag)
@@ -177,8 +186,12 @@ def _draw_density(
 ) -> QuadMesh:
     across = np.linspace(edges[0], edges[-1], CELLS[0] + 1)
     up = np.linspace(-reach, reach, CELLS[1] + 1)
-    good = np.isfinite(residual) & np.isfinite(variable)
-    density = np.histogram2d(variable[good], residual[good], (across, up))[0]
+    column = (variable - edges[0]) * (CELLS[0] / (edges[-1] - edges[0]))
+    row = (residual + reach) * (CELLS[1] / (2 * reach))
+    good = (column >= 0) & (column < CELLS[0]) & (row >= 0) & (row < CELLS[1])
+    # Faster by far than histogram2d, which searches for the cell of each of millions.
+    key = column[good].astype(np.int64) * CELLS[1] + row[good].astype(np.int64)
+    density = np.bincount(key, minlength=CELLS[0] * CELLS[1]).reshape(CELLS).astype(np.float64)
     density /= max(1.0, density.max())
     mesh = axes.pcolormesh(
         across, MMAG * up, np.where(density > 0, density, np.nan).T, cmap=AMOUNT_MAP,

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
-from scrframe.report.run_pixel_maps import bin_edges, bin_moments
+from scrframe.report.run_pixel_maps import bin_edges, bin_moments, bin_of, number_codes
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -101,7 +101,7 @@ def strips(
         Size of a detector.
     """
     good = np.isfinite(value_mag) & np.isfinite(x_pix) & np.isfinite(y_pix)
-    names, code = np.unique(ccd[good], return_inverse=True)
+    names, code = number_codes(ccd[good])
     value = value_mag[good]
     count, mean, spread = bin_moments(code, value, len(names))
     away = value - mean[code]
@@ -124,16 +124,11 @@ def _strips_along(
 ) -> Strips:  # fmt: skip
     length = dict(zip("xy", size_pix, strict=True))
     other = "y" if axis == "x" else "x"
-    edges = {
-        axis: bin_edges(length[axis], STRIP_PIX),
-        other: bin_edges(length[other], length[other] / pieces),
-    }
-    place = {
-        one: np.clip(np.searchsorted(edges[one], where[one], "right") - 1, 0, len(edges[one]) - 2)
-        for one in "xy"
-    }
+    width = {axis: STRIP_PIX, other: length[other] / pieces}
+    edges = {one: bin_edges(length[one], width[one]) for one in "xy"}
+    place = {one: bin_of(where[one], width[one], len(edges[one]) - 1) for one in "xy"}
     shape = (len(names), len(edges[other]) - 1, len(edges[axis]) - 1)
-    key = np.ravel_multi_index((code, place[other], place[axis]), shape)
+    key = (code * shape[1] + place[other]) * shape[2] + place[axis]
     count, mean, scatter = bin_moments(key, away_mag, int(np.prod(shape)))
     number, piece, strip = (one.ravel() for one in np.indices(shape))
     usual = spread_mag[number]
