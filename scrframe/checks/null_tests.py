@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,13 +11,16 @@ import numpy.typing as npt
 from scrframe.checks.judge import Limit, Named, untestable
 from scrframe.checks.pairs import Calibrated, differences, repeat_pull, successive
 from scrframe.checks.places import ccd_places
-from scrframe.checks.statistics import FloatArray, IntArray, codes
+from scrframe.checks.statistics import FloatArray, IntArray, bounded, codes, less_group_mean
+from scrframe.checks.steps import ccd_steps
 from scrframe.checks.trends import Residuals, mean_difference, residual_by_ccd, residual_trend
 from scrframe.checks.verdict import Check
 from scrframe.checks.visits import visit_trend
 
 BoolArray = npt.NDArray[np.bool_]
 
+#: Detections of an exposure from which on its offset is looked at.
+LEAST_EXPOSURE = 5
 #: What residuals are tested against: key, words, unit.
 STAR_QUANTITIES = (
     ("magnitude", "magnitude", "mag"),
@@ -50,14 +53,17 @@ class StarSample:
         See `scrframe.checks.pairs.Calibrated`; None where the run states no errors.
     position : two ndarrays, shape (n,)
         Right ascension and declination in deg.
-    source, ccd, visit, field : ndarray of int64, shape (n,)
-        Identifier of the star, number of the CCD, numbers from 0 of visit and field.
+    source, ccd, visit, field, region : ndarray of int64, shape (n,)
+        Identifier of the star, number of the CCD, numbers from 0 of visit, of field, and of
+        fields that lie together: what a model has wrong is alike within degrees.
     judges : ndarray of bool, shape (n,)
         Detections whose residuals are honest: fitted neither by model nor offsets.
     solved : ndarray of bool, shape (n,)
         Detections that took part in the solve.
     quantities : mapping of str to ndarray, shape (n,)
         By the keys of `STAR_QUANTITIES`; what is not known is missing.
+    ccd_offset_mag : ndarray, shape (n,), or None
+        Offset of the CCD in the visit, if the run has such a level.
     reserved : bool
         Whether the judges are reserved stars; else they are only outside the control region.
     """
@@ -71,9 +77,11 @@ class StarSample:
     ccd: IntArray
     visit: IntArray
     field: IntArray
+    region: IntArray
     judges: BoolArray
     solved: BoolArray
     quantities: Mapping[str, FloatArray]
+    ccd_offset_mag: FloatArray | None = None
     reserved: bool = True
 
 
@@ -118,6 +126,8 @@ class Limits:
         Departure of the repeats' standard deviation from 1.
     repeats, overlap : Limit
         Root mean square difference beyond the errors, in mag.
+    step : Limit
+        Step of a CCD's offset in time, in mag.
     place : Limit
         Distance of a CCD from its usual place over that to the next CCD.
     """
@@ -129,6 +139,7 @@ class Limits:
     pull: Limit
     repeats: Limit
     overlap: Limit
+    step: Limit
     place: Limit
 
 
@@ -149,6 +160,7 @@ def null_tests(stars: StarSample, visits: VisitSample, limits: Limits) -> tuple[
         *_residuals(stars, limits),
         *_visits(visits, limits),
         *_repeats(stars, visits, limits),
+        _steps(stars, visits, limits),
         ccd_places(
             Named("ccd_places", "Each CCD lies at its usual place", "CCD"),
             stars.position, stars.visit, stars.ccd, limits.place,
@@ -158,7 +170,7 @@ def null_tests(stars: StarSample, visits: VisitSample, limits: Limits) -> tuple[
 
 def _residuals(stars: StarSample, limits: Limits) -> list[Check]:
     who = "reserved stars" if stars.reserved else "stars outside the control region"
-    every = Residuals(stars.residual_mag, stars.visit, stars.field)
+    every = Residuals(stars.residual_mag, stars.visit, stars.region)
     honest = every.take(stars.judges)
     checks = []
     for key, words, unit in STAR_QUANTITIES:
@@ -191,6 +203,26 @@ def _visits(visits: VisitSample, limits: Limits) -> list[Check]:
         offset, covariance = visits.offset_mag, visits.covariance
         checks.append(visit_trend(test, x, offset, covariance, group, limits.visit, unit, others))
     return checks
+
+
+def _steps(stars: StarSample, visits: VisitSample, limits: Limits) -> Check:
+    test = Named("ccd_steps", "Step in time of a CCD's offset")
+    if stars.ccd_offset_mag is None:
+        return untestable(test, limits.step, "the run has no offsets by CCD and visit")
+    # With the mean residual that the solution left, shrunken offsets are whole again.
+    ccds, place = np.unique(stars.ccd, return_inverse=True)
+    shape = (len(visits.date), len(ccds))
+    good = np.isfinite(stars.residual_mag)
+    left = less_group_mean(bounded(stars.residual_mag[good]), stars.visit[good])
+    flat = (stars.visit * shape[1] + place)[good]
+    sums = np.bincount(flat, stars.ccd_offset_mag[good] + left, shape[0] * shape[1])
+    count = np.bincount(flat, minlength=shape[0] * shape[1])
+    offset = np.where(count >= LEAST_EXPOSURE, sums / np.maximum(count, 1), np.nan)
+    check = ccd_steps(test, offset.reshape(shape), visits.date, limits.step)
+    named = {"ccds": ccds}
+    if "worst_ccd_place" in check.detail:
+        named["worst_ccd"] = ccds[check.detail["worst_ccd_place"]]
+    return replace(check, detail={**check.detail, **named})
 
 
 def _repeats(stars: StarSample, visits: VisitSample, limits: Limits) -> list[Check]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import stats
 from scipy.spatial import cKDTree
 
 from scrframe.checks.judge import Limit, Named, judge, untestable
@@ -13,6 +14,8 @@ from scrframe.checks.verdict import Check
 LEAST_STARS, LEAST_CCDS, LEAST_VISITS = 5, 3, 3
 #: Rounds of moving visits and CCDs to each other's medians.
 ROUNDS = 4
+#: The median of chi squared with one degree of freedom.
+MEDIAN_CHI2 = 0.45494
 
 
 def ccd_places(
@@ -25,7 +28,8 @@ def ccd_places(
     """Test whether a CCD lies at its usual place in the camera, in each visit.
 
     The number is the largest distance of an exposure's centre from the CCD's usual place, in
-    units of the distance to the nearest other CCD: near 1 where numbers were swapped.
+    units of the distance to the nearest other CCD: near 1 and above where numbers were
+    swapped. Distances that are no chance come first.
 
     Parameters
     ----------
@@ -56,16 +60,24 @@ def ccd_places(
         return untestable(test, limit, f"too few CCDs with {LEAST_VISITS} visits of enough stars")
     left, usual = _settled(centre[:, used])
     nearest = cKDTree(usual).query(usual, k=2)[0][:, 1]
-    apart = np.where(known[:, used], np.hypot(left[..., 0], left[..., 1]) / nearest, 0.0)
-    far = np.argwhere(apart > limit.size)
-    worst = np.unravel_index(int(np.argmax(apart)), apart.shape)
-    noise = float(np.median(apart[known[:, used]]))
+    known, number = known[:, used], count.reshape(shape)[:, used]
+    apart = np.where(known, np.hypot(left[..., 0], left[..., 1]) / nearest, 0.0)
+    # Per axis the centre of n stars scatters by the stars' spread over the root of n.
+    scatter = np.sqrt(np.nanmedian(left**2 * number[..., None], axis=(0, 1)) / MEDIAN_CHI2)
+    chi2 = np.where(known, number * np.nansum((left / scatter) ** 2, axis=2), 0.0)
+    chance = np.minimum(stats.chi2.sf(chi2, 2) * known.sum(), 1.0)
+    sure = np.where(chance < limit.probability, apart, 0.0)
+    far = np.argwhere(sure > limit.size)
+    ranked = sure if sure.any() else apart
+    worst = np.unravel_index(int(np.argmax(ranked)), ranked.shape)
+    needed = np.sqrt(stats.chi2.isf(limit.probability / known.sum(), 2))
+    noise = np.sqrt(np.mean(scatter**2) / np.median(number[known])) / np.median(nearest)
     detail = {
         "worst_visit": int(worst[0]), "worst_ccd": names[used][worst[1]],
-        "visits": far[:, 0], "ccds": names[used][far[:, 1]], "median": noise,
+        "visits": far[:, 0], "ccds": names[used][far[:, 1]],
     }  # fmt: skip
-    # Centres scatter by a few times their median; none comes near another CCD by chance.
-    return judge(test, float(apart.max()), limit, 0.0, limit.sigma * noise, detail)
+    value = float(ranked[worst])
+    return judge(test, value, limit, float(chance[worst]), float(needed * noise), detail)
 
 
 def _tangent(ra_deg: FloatArray, dec_deg: FloatArray, visit: IntArray) -> tuple[FloatArray, ...]:

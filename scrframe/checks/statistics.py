@@ -18,9 +18,6 @@ MAD_TO_SIGMA = 1.4826
 CLIP = 3.0
 #: Ranks run from -1 to 1; sizes of trends are those over the middle nine tenths.
 GRID = np.linspace(-0.9, 0.9, 19)
-#: Above this many groups only the diagonal of their covariance is used: the spread between
-#: them rules there, and the whole matrix would cost seconds.
-WHOLE_COVARIANCE = 1500
 
 
 @dataclass(frozen=True)
@@ -144,7 +141,8 @@ def line(
     Parameters
     ----------
     x, values : ndarray, shape (g,)
-    covariance : ndarray, shape (g, g)
+    covariance : ndarray, shape (g, g) or (g,)
+        The latter are variances of independent values.
     others : ndarray, shape (g, k), optional
         Further quantities, fitted along and not reported.
 
@@ -156,9 +154,8 @@ def line(
     """
     design = np.column_stack([np.ones(len(x)), x, *([] if others is None else others.T)])
     freedom = len(x) - design.shape[1]
-    if len(x) > WHOLE_COVARIANCE:
-        power, axes = np.diag(covariance), None
-    else:
+    power = covariance
+    if covariance.ndim > 1:
         power, axes = np.linalg.eigh(covariance)
         design, values = axes.T @ design, axes.T @ values
     least = 1e-6 * max(float(np.var(values)), np.finfo(float).tiny)

@@ -1,8 +1,8 @@
 """Null tests of the residuals of stars: flat in what they must not depend on.
 
 A residual is `mag_model - mag_cal`. What is constant over a visit is in the visit's offset, so
-all is taken less the mean of the visit; fields are the units whose scatter gives the errors,
-for stars of a field share its errors.
+all is taken less the mean of the visit. Regions, which are fields that lie together, are the
+units whose scatter gives the errors: what the model has wrong is alike within degrees.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from scrframe.checks.statistics import (
 )
 from scrframe.checks.verdict import Check
 
-#: Least number of fields for a trend of degree 1, 2 and 3, and of detections.
-FIELDS_BY_DEGREE = (5, 8, 15)
+#: Least number of regions for a trend of degree 1, 2 and 3, and of detections.
+REGIONS_BY_DEGREE = (5, 8, 15)
 LEAST_DETECTIONS = 100
-#: Least number of fields and detectors for a comparison of detectors.
+#: Least number of CCDs for a comparison.
 LEAST_CCDS = 2
 
 
@@ -42,17 +42,17 @@ class Residuals:
     ----------
     residual_mag : ndarray, shape (n,)
         Model less calibrated magnitude.
-    visit, field : ndarray of int64, shape (n,)
+    visit, region : ndarray of int64, shape (n,)
         Numbers from 0.
     """
 
     residual_mag: FloatArray
     visit: IntArray
-    field: IntArray
+    region: IntArray
 
     def take(self, rows: npt.NDArray[np.bool_]) -> Residuals:
         """Return some of the detections."""
-        return Residuals(self.residual_mag[rows], self.visit[rows], self.field[rows])
+        return Residuals(self.residual_mag[rows], self.visit[rows], self.region[rows])
 
 
 def residual_trend(
@@ -78,33 +78,35 @@ def residual_trend(
     x, rows = x[good], stars.take(good)
     if len(x) < LEAST_DETECTIONS:
         return untestable(test, limit, f"{len(x)} detections, {LEAST_DETECTIONS} are needed")
-    field = codes(rows.field)
-    fields = int(field.max()) + 1
-    degree = int(np.searchsorted(FIELDS_BY_DEGREE, fields, side="right"))
+    region = codes(rows.region)
+    regions = int(region.max()) + 1
+    degree = int(np.searchsorted(REGIONS_BY_DEGREE, regions, side="right"))
     if degree == 0:
-        return untestable(test, limit, f"{fields} fields, {FIELDS_BY_DEGREE[0]} are needed")
+        return untestable(
+            test, limit, f"{regions} regions of the sky, {REGIONS_BY_DEGREE[0]} are needed"
+        )
     visit = codes(rows.visit)
     design = less_group_mean(legendre.legvander(ranks(x), degree)[:, 1:], visit)
-    fit = cluster_fit(design, less_group_mean(bounded(rows.residual_mag), visit), field)
+    fit = cluster_fit(design, less_group_mean(bounded(rows.residual_mag), visit), region)
     if fit is None:
-        return untestable(test, limit, "it varies in too few fields")
+        return untestable(test, limit, "it varies in too few regions")
     basis = legendre.legvander(GRID, degree)[:, 1:]
     basis -= basis.mean(axis=0)
     curve = basis @ fit.coefficients
     error = np.sqrt(np.einsum("ij,jk,ik->i", basis, fit.covariance, basis))
-    seen = stats.t.isf(limit.probability / 2, fields - 1) * np.sqrt(np.mean(error**2))
+    seen = stats.t.isf(limit.probability / 2, regions - 1) * np.sqrt(np.mean(error**2))
     detail = {
         "x": np.quantile(x, (GRID + 1) / 2), "x_unit": x_unit, "curve_mag": curve,
-        "curve_err_mag": error, "detections": len(x), "fields": fields, "degree": degree,
+        "curve_err_mag": error, "detections": len(x), "regions": regions, "degree": degree,
     }  # fmt: skip
     return judge(test, float(np.abs(curve).max()), limit, fit.probability(), float(seen), detail)
 
 
 def residual_by_ccd(test: Named, ccd: IntArray, stars: Residuals, limit: Limit) -> Check:
-    """Test whether mean residuals differ between CCDs, beyond what fields scatter.
+    """Test whether mean residuals differ between CCDs, beyond what regions scatter.
 
     The number is the standard deviation of the CCDs' means beyond noise, from an analysis of
-    variance with the means of a CCD in a field as units.
+    variance with the means of a CCD in a region as units.
 
     Parameters
     ----------
@@ -120,15 +122,15 @@ def residual_by_ccd(test: Named, ccd: IntArray, stars: Residuals, limit: Limit) 
     if len(names) < LEAST_CCDS:
         return untestable(test, limit, "there is one CCD only")
     residual = less_group_mean(bounded(rows.residual_mag), codes(rows.visit))
-    field = codes(rows.field)
-    unit = codes(field * len(names) + place)
+    region = codes(rows.region)
+    unit = codes(region * len(names) + place)
     count = np.bincount(unit).astype(np.float64)
     mean = np.bincount(unit, residual) / count
     owner = np.zeros(len(count), dtype=np.int64)
     owner[unit] = place
-    freedom = len(count) - len(names) - int(field.max())
+    freedom = len(count) - len(names) - int(region.max())
     if freedom < len(names):
-        return untestable(test, limit, f"{int(field.max()) + 1} fields are too few for errors")
+        return untestable(test, limit, f"{int(region.max()) + 1} regions are too few for errors")
     size = np.bincount(owner, count)
     by_ccd = np.bincount(owner, count * mean) / size
     between = float(size @ (by_ccd - np.average(by_ccd, weights=size)) ** 2)
@@ -153,7 +155,7 @@ def residual_by_ccd(test: Named, ccd: IntArray, stars: Residuals, limit: Limit) 
 def mean_difference(
     test: Named, chosen: npt.NDArray[np.bool_], stars: Residuals, limit: Limit
 ) -> Check:
-    """Test whether two kinds of stars have the same mean residual within fields.
+    """Test whether two kinds of stars have the same mean residual within visits.
 
     Parameters
     ----------
@@ -171,20 +173,20 @@ def mean_difference(
             test, limit, f"{first.sum()} detections of one kind, {(~first).sum()} of the other"
         )
     residual = bounded(rows.residual_mag)
-    visit, field = codes(rows.visit), codes(rows.field)
-    if field.max() + 1 < FIELDS_BY_DEGREE[0]:
+    visit, region = codes(rows.visit), codes(rows.region)
+    if region.max() + 1 < REGIONS_BY_DEGREE[0]:
         return untestable(
-            test, limit, f"{field.max() + 1} fields, {FIELDS_BY_DEGREE[0]} are needed"
+            test, limit, f"{region.max() + 1} regions of the sky, {REGIONS_BY_DEGREE[0]} are needed"
         )
     design = less_group_mean(first.astype(np.float64)[:, None], visit)
-    fit = cluster_fit(design, less_group_mean(residual, visit), field)
+    fit = cluster_fit(design, less_group_mean(residual, visit), region)
     if fit is None:
-        return untestable(test, limit, "too few fields hold stars of both kinds")
+        return untestable(test, limit, "too few regions hold stars of both kinds")
     error = float(np.sqrt(fit.covariance[0, 0]))
     seen = float(stats.t.isf(limit.probability / 2, fit.clusters - 1)) * error
     detail = {
         "difference_mag": float(fit.coefficients[0]), "error_mag": error,
-        "detections": int(first.sum()), "others": int((~first).sum()), "fields": fit.clusters,
+        "detections": int(first.sum()), "others": int((~first).sum()), "regions": fit.clusters,
     }  # fmt: skip
     value = abs(float(fit.coefficients[0]))
     return judge(test, value, limit, fit.probability(), seen, detail)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
+from scipy import sparse, stats
 
 from scrframe.checks.judge import Limit, Named, judge, untestable
 from scrframe.checks.statistics import GRID, FloatArray, IntArray, codes, line, ranks
@@ -11,6 +11,9 @@ from scrframe.checks.verdict import Check
 
 #: Least number of groups of visits.
 LEAST_GROUPS = 8
+#: Above this many groups only the diagonal of their covariance is used: the spread between
+#: them rules there, and the whole matrix would cost seconds.
+WHOLE_COVARIANCE = 500
 
 
 def visit_trend(
@@ -52,14 +55,17 @@ def visit_trend(
     if good.sum() < LEAST_GROUPS:
         return untestable(test, limit, f"{good.sum()} visits, {LEAST_GROUPS} are needed")
     number = codes(group[good])
-    means = np.zeros((int(number.max()) + 1, int(good.sum())))
-    means[number, np.arange(len(number))] = 1 / np.bincount(number)[number]
+    share = 1 / np.bincount(number)[number]
+    means = sparse.csr_array((share, (number, np.arange(len(number)))))
     quantity, offset = means @ x[good], means @ offset_mag[good]
     if len(offset) < LEAST_GROUPS or len(np.unique(quantity)) < 2:
         what = f"{len(offset)} independent groups of visits, {LEAST_GROUPS} are needed"
         same = "it is the same for all visits"
         return untestable(test, limit, what if len(offset) < LEAST_GROUPS else same)
-    spread = means @ covariance[np.ix_(good, good)] @ means.T
+    if len(offset) > WHOLE_COVARIANCE:
+        spread = means**2 @ np.diag(covariance)[good]
+    else:
+        spread = means @ (means @ covariance[np.ix_(good, good)].T).T
     beside = [ranks(means @ other[good]) for other in others if np.isfinite(other[good]).all()]
     beside = [other for other in beside if np.ptp(other) > 0]
     fit = line(ranks(quantity), offset, spread, np.array(beside).T if beside else None)

@@ -56,6 +56,11 @@ class CheckSettings(Settings):
         gt=0,
         description="Root mean square difference of two fields beyond its error.",
     )
+    ccd_step: Magnitude = Field(
+        default=as_written("5 mmag"),
+        gt=0,
+        description="Step in time of a CCD's offset that the other CCDs do not have.",
+    )
     ccd_places: Real = Field(
         default=0.5,
         gt=0,

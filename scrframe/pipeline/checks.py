@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from astropy.io import fits
+from scipy.cluster import hierarchy
 
 from scrframe.checks.judge import Limit
 from scrframe.checks.null_tests import Limits, StarSample, VisitSample, null_tests
@@ -13,12 +14,14 @@ from scrframe.checks.verdict import Check
 from scrframe.config.checks import CheckSettings
 from scrframe.pipeline.run_products import RunProducts
 from scrframe.report.run_data import RunData
-from scrframe.tables import FLAG_BITS
+from scrframe.tables import FLAG_BITS, unit_vectors
 
 FloatArray = npt.NDArray[np.float64]
 
 #: A first of October, when observing seasons begin, and the length of a year, in d.
 SEASON_START, YEAR = 55835.0, 365.2425
+#: Fields further apart than this, in deg, are in different regions.
+REGION_DEG = 3.0
 #: Flags of stars that the training stars do not represent.
 OUTSIDE = sum(FLAG_BITS[name] for name in ("outside_spectrum", "outside_shape", "outside_snr"))
 
@@ -60,6 +63,7 @@ def as_limits(settings: CheckSettings) -> Limits:
         pull=Limit(settings.repeats_pull, sigma),
         repeats=Limit(settings.repeats, sigma),
         overlap=Limit(settings.overlaps, sigma),
+        step=Limit(settings.ccd_step, sigma),
         place=Limit(settings.ccd_places, sigma),
     )
 
@@ -108,9 +112,11 @@ def star_sample(data: RunData, covariance: FloatArray) -> StarSample:
         ccd=data.ccd.astype(np.int64),
         visit=visit,
         field=_fields(data)[visit],
+        region=_regions(data)[visit],
         judges=judges & inside & _predicted_inside(data),
         solved=data.in_solve & (data.weight > 0.5),
         quantities=quantities,
+        ccd_offset_mag=data.star("offset_ccd") if data.has("offset_ccd") else None,
         reserved=reserved,
     )
 
@@ -141,6 +147,22 @@ def _fields(data: RunData) -> npt.NDArray[np.int64]:
     """Return a number for the field of each visit; a visit without a field is one by itself."""
     names = np.asarray(data.visit_table.field, dtype=str)
     return codes(np.where(names == "", np.asarray(data.visits, dtype=str), names))
+
+
+def _regions(data: RunData) -> npt.NDArray[np.int64]:
+    """Return a number for the region of each visit: fields of which no two are far apart."""
+    field = _fields(data)
+    first = np.unique(field, return_index=True)[1]
+    table = data.visit_table
+    centre = unit_vectors(table.ra_deg[first], table.dec_deg[first])
+    known = np.flatnonzero(np.isfinite(centre).all(axis=1))
+    region = np.zeros(len(first), dtype=np.int64)
+    if len(known) > 1:
+        chord = 2 * np.sin(np.radians(REGION_DEG) / 2)
+        region[known] = hierarchy.fcluster(
+            hierarchy.complete(centre[known]), chord, criterion="distance"
+        )
+    return codes(region)[field]
 
 
 def _errors(

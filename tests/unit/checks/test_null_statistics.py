@@ -10,6 +10,7 @@ from scrframe.checks.judge import Limit, Named
 from scrframe.checks.pairs import Calibrated, differences, repeat_pull, successive
 from scrframe.checks.places import ccd_places
 from scrframe.checks.statistics import bounded, cluster_fit, less_group_mean, line
+from scrframe.checks.steps import ccd_steps
 from scrframe.checks.trends import Residuals, mean_difference, residual_by_ccd, residual_trend
 from scrframe.checks.visits import visit_trend
 
@@ -57,7 +58,7 @@ def test_trend_is_measured():
     rng = np.random.default_rng(1)
     x, rows = stars(rng, each=400, field_slope=0.0)
     u = stats.rankdata(x) / len(x) * 2 - 1
-    rows = Residuals(rows.residual_mag + 0.02 * u, rows.visit, rows.field)
+    rows = Residuals(rows.residual_mag + 0.02 * u, rows.visit, rows.region)
     check = residual_trend(TEST, x, rows, LIMIT)
     assert check.verdict == "failed"
     error = np.max(check.detail["curve_err_mag"])
@@ -70,8 +71,8 @@ def test_trend_of_a_constant_by_visit_is_invisible():
     x, rows = stars(rng)
     shift = rng.normal(0, 0.06, rows.visit.max() + 1)
     residual = bounded(rows.residual_mag)
-    moved = Residuals(residual + shift[rows.visit], rows.visit, rows.field)
-    still = Residuals(residual, rows.visit, rows.field)
+    moved = Residuals(residual + shift[rows.visit], rows.visit, rows.region)
+    still = Residuals(residual, rows.visit, rows.region)
     # Bounding changes little more than nothing: the shifts are as large as the scatter.
     one, two = (residual_trend(TEST, x, each, LIMIT) for each in (moved, still))
     assert one.value == pytest.approx(two.value, abs=np.max(two.detail["curve_err_mag"]))
@@ -81,7 +82,7 @@ def test_trend_that_is_significant_but_small_passes():
     rng = np.random.default_rng(3)
     x, rows = stars(rng, each=4000, field_slope=0.0)
     u = stats.rankdata(x) / len(x) * 2 - 1
-    rows = Residuals(rows.residual_mag + 0.004 * u, rows.visit, rows.field)
+    rows = Residuals(rows.residual_mag + 0.004 * u, rows.visit, rows.region)
     check = residual_trend(TEST, x, rows, LIMIT)
     assert check.detail["probability"] < 1e-4
     assert check.verdict == "passed"
@@ -117,7 +118,7 @@ def test_ccd_that_stands_out_is_named():
     _, rows = stars(rng, each=300)
     ccd = rng.integers(1, CCDS + 1, len(rows.visit))
     shifted = rows.residual_mag + 0.04 * (ccd == 3)
-    check = residual_by_ccd(TEST, ccd, Residuals(shifted, rows.visit, rows.field), LIMIT)
+    check = residual_by_ccd(TEST, ccd, Residuals(shifted, rows.visit, rows.region), LIMIT)
     assert check.verdict == "failed"
     assert check.detail["worst_ccd"] == 3
     spread = 0.04 * np.std(np.arange(1, CCDS + 1) == 3, ddof=1)
@@ -135,7 +136,7 @@ def test_difference_of_kinds():
     rng = np.random.default_rng(7)
     _, rows = stars(rng, each=400)
     chosen = rng.random(len(rows.visit)) < 0.2
-    moved = Residuals(rows.residual_mag + 0.02 * chosen, rows.visit, rows.field)
+    moved = Residuals(rows.residual_mag + 0.02 * chosen, rows.visit, rows.region)
     check = mean_difference(TEST, chosen, moved, LIMIT)
     assert check.verdict == "failed"
     error = check.detail["error_mag"]
@@ -275,3 +276,32 @@ def test_swapped_ccds_are_named():
     assert check.verdict == "failed"
     assert check.detail["visits"].tolist() == [4, 4]
     assert sorted(check.detail["ccds"].tolist()) == [2, 7]
+
+
+def test_steps_of_clean_ccds_are_as_likely_as_stated():
+    """Also where all CCDs drift."""
+
+    def chance(rng):
+        time = np.sort(rng.uniform(0, 2000, 60))
+        phase, period = rng.uniform(0, 6, 16), rng.uniform(1500, 3000, 16)
+        drift = 0.01 * np.sin(6.28 * time[:, None] / period + phase)
+        offset = rng.normal(0, 0.02, 16) + rng.normal(0, 0.012, (60, 16)) + drift
+        offset[rng.random(offset.shape) < 0.05] = np.nan
+        return ccd_steps(TEST, offset, time, LIMIT).detail["probability"]
+
+    assert_honest(chances(chance))
+
+
+def test_step_of_a_ccd_is_named_where_noise_allows():
+    for noise, verdict in ((0.004, "failed"), (0.03, "not testable")):
+        rng = np.random.default_rng(14)
+        time = np.arange(80.0)
+        offset = rng.normal(0, noise, (80, 32))
+        offset[50:, 9] -= 0.012
+        check = ccd_steps(TEST, offset, time, LIMIT)
+        assert check.verdict == verdict
+        if verdict == "failed":
+            assert check.detail["worst_ccd_place"] == 9
+            assert check.detail["mjd_before"] == pytest.approx(49, abs=2)
+            error = check.detail["error_mag"]
+            assert check.detail["step_mag"] == pytest.approx(-0.012, abs=4 * error)
