@@ -198,6 +198,8 @@ def _without_sequential(run: OpenedRun, visit: int) -> Facts:
     data = run.data
     rows = np.flatnonzero(data.visit_code == visit)
     table = run.detections(rows)
+    # Residuals of a bin have one mean in all bins: the gauge's constant less u_ZP.
+    constant = float(np.nanmean(data.residual)) if np.isfinite(data.residual).any() else 0.0
     maps = []
     for level in run.levels(table.names):
         name = level.fitted.name
@@ -210,7 +212,7 @@ def _without_sequential(run: OpenedRun, visit: int) -> Facts:
         count = level.offsets.count.astype(np.float64)
         width = len(count)
         mine = np.bincount(column[known], minlength=width)
-        value = data.residual[rows][known] + data.zero_point_mag
+        value = data.residual[rows][known] - constant
         left = count - mine
         sums = np.bincount(column[known], value, minlength=width)
         move = np.divide(-sums, left, out=np.zeros(width), where=left > 0)
