@@ -1,0 +1,44 @@
+"""Null tests of a finished run, from its own files."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from astropy.io import fits
+
+from scrframe.config.checks import CheckSettings
+from scrframe.pipeline.checks import run_checks, visit_covariance
+from scrframe.pipeline.run_products import open_run
+
+
+def test_every_test_is_named_once_and_has_a_reason(tiny_run):
+    checks = run_checks(open_run(tiny_run.path))
+    names = [one.name for one in checks]
+    assert len(set(names)) == len(names) == 19
+    assert all(one.reason and one.title for one in checks)
+    said = {one.verdict for one in checks}
+    assert said <= {"passed", "failed", "not testable"}
+    json.dumps([one.to_json() for one in checks], allow_nan=False)
+    assert all(np.isnan(one.value) or one.detail for one in checks)
+
+
+def test_limits_of_the_description_count(tiny_run):
+    limits = CheckSettings(residual_ccd="1 mag", visit_trend="77 mmag")
+    checks = {one.name: one for one in run_checks(open_run(tiny_run.path), limits)}
+    assert checks["residual_ccd"].limit == 1.0
+    assert checks["visit_time"].limit == 0.077
+
+
+def test_covariance_of_the_visits_is_that_of_the_solution(tiny_run):
+    products = open_run(tiny_run.path)
+    data = products.data()
+    matrix = visit_covariance(products, data)
+    assert matrix.shape == (len(data.visits),) * 2
+    path = tiny_run.path / "solution" / "visit_covariance.fits"
+    if not path.exists():  # mode sequential states errors only
+        np.testing.assert_array_equal(matrix, np.diag(data.visit_table.err_mag**2))
+        return
+    with fits.open(path) as hdus:
+        known = [data.visits.index(name) for name in hdus["VISITS"].data["visit"]]
+        np.testing.assert_array_equal(matrix[np.ix_(known, known)], hdus[0].data)
