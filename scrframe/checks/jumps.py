@@ -34,6 +34,10 @@ CLIPPED_EFFICIENCY = 0.8
 MOST_CHANGES = 5
 #: Ratios of drift to noise that are tried, at the lowest frequency.
 DRIFT_RATIOS = np.r_[0.0, np.logspace(-1, 6, 71)]
+#: Modes that tell how much the kin drift.
+DRIFT_MODES = 3
+#: How fast the variance of a drift falls with frequency: a random walk, and a smoother one.
+DRIFT_POWERS = (2, 4)
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ def find_changes(series: FloatArray, time: FloatArray, limit: float | None = Non
     """Search series for steps and for a constant drift in time.
 
     Of many series (the detectors of a camera) the rest tells how much is usual: their spectrum is
-    noise and a random walk, whose sizes are medians over the series, so that one odd detector
+    noise and a random drift, whose sizes are medians over the series, so that one odd detector
     does not hide itself. A single series is its own kin: its noise is what is left without the
     change, and the correlation of neighbours counts.
 
@@ -93,13 +97,11 @@ def find_changes(series: FloatArray, time: FloatArray, limit: float | None = Non
     if len(time) < LEAST_VALUES:
         return []
     values, counted = limited(series)
-    steps = _templates(time)
     found: list[Change] = []
     kin = series.shape[1] >= LEAST_KIN
-    drift = _usual_spectrum(_modes(values)) if kin else None
-    for one in range(series.shape[1]):
-        if counted[one] >= LEAST_VALUES:
-            found += _changes_of(values[:, one], one, steps, drift, limit, series.shape[1])
+    looks = _looks(time, _usual_spectrum(_modes(values)) if kin else None, series.shape[1])
+    for one in np.flatnonzero(counted >= LEAST_VALUES):
+        found += _changes_of(values[:, one], int(one), looks, limit)
     return found
 
 
@@ -156,84 +158,92 @@ def _templates(time: FloatArray) -> FloatArray:
 
 
 def _usual_spectrum(modes: FloatArray) -> FloatArray:
-    """Return the variance of each mode: noise and a random walk, medians over the series.
+    """Return the variance of each mode: noise and a drift, medians over the series.
 
-    The cosines are the principal components of a random walk, with variances as 1 / k^2.
+    The cosines are the principal components of a random walk, with variances as 1 / k^2; those of
+    a smoother drift fall as 1 / k^4. The more likely one is taken.
     """
     power = np.median(modes**2, axis=1) / special.chdtri(1, 0.5)
-    shape = 1 + DRIFT_RATIOS[:, None] / np.arange(1, len(power) + 1) ** 2
+    order = np.arange(1, len(power) + 1)
+    shape = np.concatenate([1 + DRIFT_RATIOS[:, None] / order**one for one in DRIFT_POWERS])
     noise = (power / shape).mean(axis=1)
     cost = np.log(noise[:, None] * shape).sum(axis=1) + len(power)
     best = int(np.argmin(cost))
     return np.asarray(noise[best] * shape[best])
 
 
-def _changes_of(
-    values: FloatArray,
-    one: int,
-    templates: FloatArray,
-    usual: FloatArray | None,
-    limit: float,
-    series: int,
-) -> list[Change]:
+@dataclass(frozen=True)
+class _Looks:
+    """All steps and the drift as they are compared with series: by modes in units of the noise."""
+
+    templates: FloatArray  # (m, t)
+    shapes: FloatArray  # (m - 1, t), of unit length
+    norm: FloatArray  # (t,), length of each before
+    noise: FloatArray  # (m - 1,), standard deviation of each mode
+    kin: bool
+    dof: FloatArray  # (t,), of the noise that each is judged by
+    turn: float  # sum of the angles between neighbouring steps
+    series: int
+
+    def trials(self, level: float) -> float:
+        """Return as how many independent looks all of them count at a level."""
+        most = float(self.shapes.shape[1])
+        single = 2 * float(stats.norm.sf(level))
+        if single > 1e-290:
+            # the first step, every crossing of the level, and the drift
+            most = min(2 + float(np.exp(-(level**2) / 2)) / np.pi * self.turn / single, most)
+        return most * self.series
+
+
+def _looks(time: FloatArray, usual: FloatArray | None, series: int) -> _Looks:
+    templates = _templates(time)
+    noise = np.ones(len(time) - 1) if usual is None else np.sqrt(usual)
+    shapes = _modes(templates) / noise[:, None]
+    norm = np.sqrt((shapes**2).sum(axis=0))
+    norm[norm == 0] = np.inf
+    shapes /= norm
+    alike = (shapes[:, 1:-1] * shapes[:, :-2]).sum(axis=0)
+    turn = float(np.sqrt(2 * np.clip(1 - alike, 0, 4)).sum())
+    if usual is None:
+        dof = np.full(len(norm), CLIPPED_EFFICIENCY * len(noise))
+    else:
+        # the noise is known from all modes, the drift of the kin from a few: the more of a look
+        # rests on modes where the drift rules, the less certain is its error
+        drifting = (shapes**2 * (1 - usual[-1] / usual)[:, None]).sum(axis=0)
+        modes = 1 / np.maximum(drifting**2 / DRIFT_MODES, 1 / len(noise))
+        dof = MAD_EFFICIENCY * series * modes
+    return _Looks(templates, shapes, norm, noise, usual is not None, dof, turn, series)
+
+
+def _changes_of(values: FloatArray, one: int, looks: _Looks, limit: float) -> list[Change]:
     found: list[Change] = []
     left = values
     while len(found) < MOST_CHANGES:
-        best, size, error, local, trials = _best(left, templates, usual, series)
-        significance = float(after_trials(local, trials))
+        z = (_modes(left[:, None])[:, 0] / looks.noise) @ looks.shapes
+        best = int(np.argmax(np.abs(z)))
+        size, error = float(z[best] / looks.norm[best]), float(1 / looks.norm[best])
+        rest = left - size * looks.templates[:, best]
+        unit = 1.0 if looks.kin else _noise(rest)
+        local = abs(float(normal_from_t(z[best] / unit, float(looks.dof[best]))))
+        significance = float(after_trials(local, looks.trials(local)))
         if not significance >= limit:
             break
-        drift = best == templates.shape[1] - 1
+        drift = best == looks.templates.shape[1] - 1
         before = 0 if drift else best + LEAST_SIDE - 1
         after = len(values) - 1 if drift else best + LEAST_SIDE
-        found.append(Change("drift" if drift else "jump", one, before, after, size, error,
-                            significance))  # fmt: skip
-        left = left - size * templates[:, best]
+        kind: Literal["jump", "drift"] = "drift" if drift else "jump"
+        found.append(Change(kind, one, before, after, size, unit * error, significance))
+        left = rest
     return found
-
-
-def _best(
-    values: FloatArray, templates: FloatArray, usual: FloatArray | None, series: int
-) -> tuple[int, float, float, float, float]:
-    """Return the best template, its size and error, its significance, and the trials it had."""
-    modes, shapes = _modes(values[:, None])[:, 0], _modes(templates)
-    spectrum = np.ones(len(modes)) if usual is None else usual
-    shapes = shapes / np.sqrt(spectrum)[:, None]
-    norm = np.sqrt((shapes**2).sum(axis=0))
-    norm[norm == 0] = np.inf
-    z = (modes / np.sqrt(spectrum)) @ shapes / norm
-    best = int(np.argmax(np.abs(z)))
-    size = float(z[best] / norm[best])
-    unit, dof = 1.0, MAD_EFFICIENCY * series * LEAST_SIDE
-    if usual is None:
-        left = values - size * templates[:, best]
-        unit, dof = _noise(left), CLIPPED_EFFICIENCY * len(modes)
-    elif (usual[0] / usual[-1]) < 2:  # hardly a drift: every mode measures the noise
-        dof = MAD_EFFICIENCY * series * len(modes)
-    local = abs(float(normal_from_t(z[best] / unit, dof)))
-    return best, size, unit / float(norm[best]), local, _trials(shapes / norm, local) * series
 
 
 def _noise(left: FloatArray) -> float:
     """Return the noise that counts for slow changes: larger where neighbours are alike."""
     reach = CLIP * float(robust_sd(left))
-    limited = np.clip(left - np.median(left), -reach, reach)
-    power = float(limited.var(ddof=2))
+    calm = np.clip(left - np.median(left), -reach, reach)
+    power = float(calm.var(ddof=2))
     if power <= 0:
         return float("inf")
-    alike = float((limited[1:] * limited[:-1]).mean()) / power
+    alike = float((calm[1:] * calm[:-1]).mean()) / power
     alike = min(max(alike, 0.0), 0.9)
     return float(np.sqrt(power * (1 + alike) / (1 - alike)))
-
-
-def _trials(unit_shapes: FloatArray, level: float) -> float:
-    """Return as how many independent looks all templates count at a level."""
-    steps = unit_shapes[:, :-1]
-    alike = np.clip((steps[:, 1:] * steps[:, :-1]).sum(axis=0), -1, 1)
-    turn = np.minimum(np.sqrt(2 * (1 - alike)), np.sqrt(2) * 2).sum()
-    single = 2 * stats.norm.sf(level)
-    crossing = np.exp(-(level**2) / 2) / np.pi * turn
-    if single < 1e-290:
-        return float(unit_shapes.shape[1])
-    # the first step, every crossing, and the drift
-    return float(min(1 + crossing / single + 1, unit_shapes.shape[1]))
