@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from scrframe.checks.verdict import Anomaly, Check
 from scrframe.errors import DataError
 from scrframe.pipeline.anomalies import find_anomalies, write_anomalies
 from scrframe.pipeline.checks import run_checks
 from scrframe.pipeline.observer import Observer
-from scrframe.pipeline.run_products import RunProducts, open_run
+from scrframe.pipeline.run_products import STARS, RunProducts, StarColumns, open_run
 from scrframe.pipeline.workspace import writable, write_json
 from scrframe.plugin import Registry
 from scrframe.report.page import write_page
+from scrframe.report.run_data import RunData
 from scrframe.report.run_figures import FIGURES, draw_all
 from scrframe.report.run_page import ANOMALIES, CHECKS, RunStory, run_page
 
@@ -82,7 +85,7 @@ def write_report(
     with observer.step("null tests and anomalies"):
         checks, anomalies = _judged(products)
     with observer.step("figures", len(FIGURES)) as done:
-        drawn = draw_all(products.data, done)
+        drawn = draw_all(_reopener(products), done)
     story = RunStory(products.summary, drawn, checks, anomalies, _findings(products.path))
     with observer.step("page"), _in_place(products.path / REPORT) as folder:
         note = {"data_note": products.note}
@@ -90,6 +93,17 @@ def write_report(
         write_anomalies(folder / ANOMALIES, anomalies)
         write_page(run_page(story), folder)
     return Report(products.path / REPORT / "index.html", checks, anomalies)
+
+
+def _reopener(products: RunProducts) -> Callable[[], RunData]:
+    """Return what gives the run anew, without the columns that others have read."""
+
+    def stars() -> StarColumns:
+        pa.default_memory_pool().release_unused()
+        return StarColumns(products.path / STARS, products.solution.visits)
+
+    opened = replace(products.data(), stars=stars())
+    return lambda: replace(opened, stars=stars())
 
 
 def _judged(products: RunProducts) -> tuple[tuple[Check, ...], tuple[Anomaly, ...]]:

@@ -108,6 +108,8 @@ def test_the_answer_comes_first_and_every_test_is_listed(read, made):
 
 def test_verdicts_and_anomalies_are_written_beside_the_page(made):
     folder = made.path.parent
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"index.html", "figures", "checks.json", "anomalies.ecsv"}
     written = json.loads((folder / "checks.json").read_text(encoding="utf-8"))
     assert [one["name"] for one in written["checks"]] == [one.name for one in made.checks]
     assert written["data_note"] == "simulated u magnitudes on real Gaia XP spectra"
