@@ -69,7 +69,7 @@ def figure_ccd_maps(data: RunData) -> FigureProduct | None:
         "Offsets of CCDs of chosen visits",
         f"What each CCD's correction differs by from its visit's, in mmag, for {len(rows)}"
         f" visits of {len(data.visits)}: in time the first, the middle and the last, and the one"
-        f" whose CCDs differ most. {plane.words} CCDs without stars stay empty. Numbers of CCDs"
+        f" whose CCDs differ most. {plane.words} CCDs without an offset are grey. Numbers of CCDs"
         " stand in the first panel. Compare with the paper's figure 7.",
         f"Maps of the focal plane. Standard deviation over the CCDs in mmag, {told}.",
         figure,

@@ -12,7 +12,7 @@ from matplotlib.colors import Normalize
 from matplotlib.patheffects import withStroke
 
 from scrframe.report.run_data import RunData
-from scrframe.report.style import INK, RULE, SIGNED_MAP
+from scrframe.report.style import FAINT, INK, RULE, SIGNED_MAP
 from scrframe.tables import Camera
 
 FloatArray = npt.NDArray[np.float64]
@@ -106,7 +106,7 @@ class FocalPlane:
             Gets equal scales, and east to the left where the plane is on the sky.
         corners : ndarray, shape (n, 4, 2)
         values : ndarray, shape (n,)
-            Those that are not finite stay empty.
+            Those that are not finite stay grey.
         norm : Normalize
 
         Returns
@@ -114,6 +114,8 @@ class FocalPlane:
         PolyCollection
             What a colour bar needs.
         """
+        # Grey, as zero is white: what is empty must not look like no offset.
+        axes.add_collection(PolyCollection(list(self.outlines()), fc=FAINT, lw=0))
         filled = fill_rectangles(axes, corners, values, norm)
         axes.add_collection(PolyCollection(list(self.outlines()), fc="none", ec=RULE, lw=0.3))
         low, high = self.outlines().min(axis=(0, 1)), self.outlines().max(axis=(0, 1))

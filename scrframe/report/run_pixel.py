@@ -91,7 +91,7 @@ def figure_pixel_seasons(data: RunData) -> FigureProduct | None:
         f" September, named by its first year) and of all seasons together. Bins are"
         f" {found.bin_pix:.0f} pixels wide{coarse}; single differences count"
         f" to {BOUND:.0f} robust standard deviations at most; bins with fewer than {LEAST_STARS}"
-        f" detections stay empty. Over the bins of all CCDs chi2 of the seasons about their mean"
+        f" detections are grey. Over the bins of all CCDs chi2 of the seasons about their mean"
         f" is {steady} per degree of freedom: near 1, maps stand still.",
         f"Maps of CCD {' and '.join(map(str, shown))} in pixels, a column for each season. Chi2"
         f" per degree of freedom between seasons over all CCDs: {steady}.",
@@ -187,7 +187,7 @@ def figure_pixel_plane(data: RunData) -> FigureProduct | None:
         "pixel_plane",
         "Pixel maps over the focal plane",
         f"In mmag {what}, of all seasons together, in bins mostly {wide:.0f} pixels wide."
-        f" {plane.words} Bins without stars stay empty. Over all bins the mean is"
+        f" {plane.words} Bins without stars are grey. Over all bins the mean is"
         f" {MMAG * value.mean():+.1f} and the standard deviation {MMAG * value.std():.1f} mmag"
         " (paper: +0.3 and 9).",
         f"A map of the focal plane in pixel bins. Mean {MMAG * value.mean():+.1f}, standard"
