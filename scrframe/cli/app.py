@@ -13,6 +13,7 @@ import typer
 from scrframe import __version__
 from scrframe.cli.crosscheck import crosscheck
 from scrframe.cli.exits import ExitCode, InputProblemsError
+from scrframe.cli.explaining import explain
 from scrframe.cli.montecarlo import montecarlo
 from scrframe.cli.reporting import Strict, judge, report
 from scrframe.cli.screen import Screen
@@ -245,6 +246,7 @@ def _rank_regions(
 app.command()(report)
 app.command()(montecarlo)
 app.command()(crosscheck)
+app.command()(explain)
 
 
 @app.command()
