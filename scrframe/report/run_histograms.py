@@ -81,7 +81,7 @@ def histogram(difference_mag: npt.ArrayLike) -> Histogram | None:
         start = (float(count.max()), middle, max(mad, BIN_MAG))
         (height, mean, sigma), _ = curve_fit(gaussian, centre, count, p0=start)
     except RuntimeError:  # no convergence
-        height = mean = sigma = np.nan
+        height = mean = sigma = np.float64(np.nan)
     return Histogram(centre, count, len(values), float(mean), abs(float(sigma)), float(height), mad)
 
 
