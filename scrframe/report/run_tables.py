@@ -33,7 +33,7 @@ def table_of(caption: str, rows: Sequence[Row], stack: bool = False) -> tuple[Pa
 
 def merit_table(summary: Mapping[str, Any], headlines: bool = False) -> tuple[PageTable, ...]:
     """Return figures of merit beside the paper's, all or those of the head of the page."""
-    rows = [
+    rows: list[Row] = [
         {"figure of merit": figure, "this run": _figure(ours), paper.PAPER: _figure(of_paper)}
         for figure, ours, of_paper in merit_rows(summary)
         if figure in HEADLINES or not headlines
@@ -49,7 +49,7 @@ def _figure(text: str) -> Cell:
 
 def check_table(checks: Sequence[Check], caption: str) -> tuple[PageTable, ...]:
     """Return null tests with number, limit, verdict and reason; failed ones first."""
-    rows = [
+    rows: list[Row] = [
         {
             "null test": Cell(one.title),
             "verdict": Cell(one.verdict, MARKS[one.verdict]),
@@ -145,7 +145,7 @@ def _count(value: int | None) -> Cell:
 def model_table(model: Mapping[str, Any]) -> tuple[PageTable, ...]:
     """Return what the colour model is and how well it predicts."""
     test = model["test"]
-    rows = [
+    rows: list[Row] = [
         {"property": "kind", "value": Cell(str(model["kind"]), "number")},
         {"property": "training stars", "value": _count(model["training_stars"])},
         {"property": "test stars", "value": _count(test["count"])},
@@ -173,7 +173,7 @@ def law_tables(law: Mapping[str, Any]) -> tuple[PageTable, ...]:
     """Return the coefficients of the law, its values, and how other orders fared."""
     names = [key for key in law if key[:1] in "ab" and key[1:].isdigit()]
     errors, powers = law.get("errors") or [], law.get("powers") or []
-    coefficients = [
+    coefficients: list[Row] = [
         {
             "coefficient": name,
             "of": _term(*powers[place]) if place < len(powers) else "",
@@ -182,7 +182,7 @@ def law_tables(law: Mapping[str, Any]) -> tuple[PageTable, ...]:
         }
         for place, name in enumerate(names)
     ]
-    points = [
+    points: list[Row] = [
         {
             "C0 (mag)": number(point["colour0_mag"], 3),
             "R of this run": number(point["R"], 4),
@@ -190,7 +190,7 @@ def law_tables(law: Mapping[str, Any]) -> tuple[PageTable, ...]:
         }
         for point in law["R"]
     ]
-    scores = [
+    scores: list[Row] = [
         {
             "order in C0, E": f"{one['order']}, {one['extinction_order']}",
             "rms held out (mmag)": _mmag(one["rms_mag"], 3),
@@ -221,7 +221,7 @@ def _ratio(value: float | None, err: float | None) -> float | None:
 
 def level_table(offsets: Mapping[str, Any]) -> tuple[PageTable, ...]:
     """Return mean, scatter and error of the offsets of each level."""
-    rows = [
+    rows: list[Row] = [
         {
             "level": name,
             "groups": _count(one["groups"]),
@@ -238,7 +238,7 @@ def level_table(offsets: Mapping[str, Any]) -> tuple[PageTable, ...]:
 
 def error_tables(joint: Mapping[str, Any]) -> tuple[PageTable, ...]:
     """Return the variances as estimated, systematics, and what reserved stars say."""
-    components = [
+    components: list[Row] = [
         {
             "level": name,
             "standard deviation (mmag)": _mmag(one["sd_mag"], 2),
@@ -247,11 +247,11 @@ def error_tables(joint: Mapping[str, Any]) -> tuple[PageTable, ...]:
         }
         for name, one in joint["components"].items()
     ]
-    systematics = [
+    systematics: list[Row] = [
         {"cause": words(name), "rms shift of an exposure (mmag)": _mmag(value, 2)}
         for name, value in (joint.get("systematics_rms_mag") or {}).items()
     ]
-    judged = [
+    judged: list[Row] = [
         {
             "stars": {"reserved": "reserved", "solved": "in the solve"}.get(name, name),
             "detections": _count(one["detections"]),
