@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from scrframe.checks.verdict import Check
+from scrframe.checks.verdict import Check, Verdict
 
 NAN = float("nan")
 
@@ -80,6 +80,7 @@ def judge(
     shown = f"{show(value, test.unit)} against a limit of {show(limit.size, test.unit)}"
     if not np.isfinite(value):
         return untestable(test, limit, "the numbers behind it are not finite", further)
+    verdict: Verdict
     if value > limit.size and probability < limit.probability:
         verdict, reason = "failed", f"{shown}, by chance with a probability of {probability:.1g}"
     elif seen > limit.size:
@@ -98,7 +99,7 @@ def judge(
         test.unit,
         verdict,
         reason,
-        further,  # type: ignore[arg-type]
+        further,
     )
 
 

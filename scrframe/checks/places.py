@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from scipy import stats
 from scipy.spatial import cKDTree
@@ -59,7 +61,7 @@ def ccd_places(
     if used.sum() < LEAST_CCDS:
         return untestable(test, limit, f"too few CCDs with {LEAST_VISITS} visits of enough stars")
     left, usual = _settled(centre[:, used])
-    nearest = cKDTree(usual).query(usual, k=2)[0][:, 1]
+    nearest = np.asarray(cKDTree(usual).query(usual, k=2)[0])[:, 1]
     known, number = known[:, used], count.reshape(shape)[:, used]
     apart = np.where(known, np.hypot(left[..., 0], left[..., 1]) / nearest, 0.0)
     # Per axis the centre of n stars scatters by the stars' spread over the root of n.
@@ -102,5 +104,7 @@ def _settled(centre: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 def _median(values: FloatArray, axis: int) -> FloatArray:
     """Return medians of what is finite, 0 where nothing is."""
-    masked = np.ma.masked_invalid(values)
-    return np.asarray(np.ma.median(masked, axis=axis).filled(0.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of slices without any value
+        middle = np.nanmedian(np.where(np.isfinite(values), values, np.nan), axis=axis)
+    return np.asarray(np.nan_to_num(middle))

@@ -86,7 +86,8 @@ def residual_trend(
             test, limit, f"{regions} regions of the sky, {REGIONS_BY_DEGREE[0]} are needed"
         )
     visit = codes(rows.visit)
-    design = less_group_mean(legendre.legvander(ranks(x), degree)[:, 1:], visit)
+    curve = np.asarray(legendre.legvander(ranks(x), degree)[:, 1:], dtype=np.float64)
+    design = less_group_mean(curve, visit)
     fit = cluster_fit(design, less_group_mean(bounded(rows.residual_mag), visit), region)
     if fit is None:
         return untestable(test, limit, "it varies in too few regions")

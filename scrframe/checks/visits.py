@@ -57,16 +57,18 @@ def visit_trend(
     number = codes(group[good])
     share = 1 / np.bincount(number)[number]
     means = sparse.csr_array((share, (number, np.arange(len(number)))))
-    quantity, offset = means @ x[good], means @ offset_mag[good]
+    quantity, offset = np.asarray(means @ x[good]), np.asarray(means @ offset_mag[good])
     if len(offset) < LEAST_GROUPS or len(np.unique(quantity)) < 2:
         what = f"{len(offset)} independent groups of visits, {LEAST_GROUPS} are needed"
         same = "it is the same for all visits"
         return untestable(test, limit, what if len(offset) < LEAST_GROUPS else same)
     if len(offset) > WHOLE_COVARIANCE:
-        spread = means**2 @ np.diag(covariance)[good]
+        spread = np.asarray(means**2 @ np.diag(covariance)[good])
     else:
-        spread = means @ (means @ covariance[np.ix_(good, good)].T).T
-    beside = [ranks(means @ other[good]) for other in others if np.isfinite(other[good]).all()]
+        spread = np.asarray(means @ np.asarray(means @ covariance[np.ix_(good, good)].T).T)
+    beside = [
+        ranks(np.asarray(means @ other[good])) for other in others if np.isfinite(other[good]).all()
+    ]
     beside = [other for other in beside if np.ptp(other) > 0]
     fit = line(ranks(quantity), offset, spread, np.array(beside).T if beside else None)
     span = float(GRID[-1] - GRID[0])

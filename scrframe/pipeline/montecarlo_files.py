@@ -66,7 +66,11 @@ class SetFound:
         every = difference_mag.ravel()
         error = star_errors(difference_mag)
         # A histogram that has all in one bin holds no width.
-        fit = fit_gaussian(every, SpreadConfig()) if np.ptp(every) > 0 else (float(every[0]), 0.0)
+        fit = (
+            fit_gaussian(every, SpreadConfig.model_validate({}))
+            if np.ptp(every) > 0
+            else (float(every[0]), 0.0)
+        )
         counts = np.histogram(every, EDGES)[0].astype(np.int64)
         beyond = len(every) - int(counts.sum())
         summary = summarise_errors(difference_mag, error)

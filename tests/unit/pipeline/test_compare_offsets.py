@@ -194,9 +194,7 @@ class TestPairs:
         expected = set()
         for star in np.flatnonzero(held):
             rows = np.flatnonzero(sample.star == star)
-            expected |= {
-                (a, b) for a, b in pairwise(rows) if visit[a] != visit[b]
-            }
+            expected |= {(a, b) for a, b in pairwise(rows) if visit[a] != visit[b]}
         assert set(zip(found.first.tolist(), found.second.tolist(), strict=True)) == expected
         np.testing.assert_array_equal(found.across, field[found.first] != field[found.second])
 
