@@ -18,7 +18,7 @@ LOWEST_SD_MAG = 1e-5
 #: the standard deviation. It decides only where the data do not.
 PRIOR_SPREAD = 2.0
 #: Terms of so few columns always have exact traces: draws of them would scatter too much.
-#: With 8 draws a drift of 416 columns came out 4 per cent off, the same way in every fit.
+#: With 8 draws a drift of 416 columns came out 4 per cent too large in two trials of two.
 NARROW = 512
 #: Largest change of the logarithm of a variance in one step.
 LONGEST_STEP = 1.5
