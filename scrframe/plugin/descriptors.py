@@ -188,6 +188,8 @@ class ReferenceCatalogue(Descriptor):
         Label of ``reference_mag`` on the axes of figures, such as ``G_BP``.
     write_simulated : callable (stars, root, gaia_format) -> None, optional
         Writes simulated stars in its own formats, "parquet" or "csv".
+    example : callable (directory) -> config, optional
+        Writes a tiny catalogue and returns settings that read it.
     """
 
     provides: Literal["spectra", "parameters", "colour"]
@@ -203,6 +205,7 @@ class ReferenceCatalogue(Descriptor):
     band: str = ""
     check: Callable[[Part, Any], None] | None = None
     write_simulated: Callable[[SimulatedStars, Path, str], None] | None = None
+    example: Callable[[Path], PluginConfig] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,6 +219,8 @@ class ExtinctionCatalogue(Descriptor):
         Reads one part; only the stars given, an ascending array of int64.
     columns : tuple of str
         Names of the vocabulary's columns that `read` provides.
+    example : callable (directory) -> config, optional
+        Writes a tiny catalogue and returns settings that read it.
     """
 
     parts: Callable[[Any, Path], list[Part]]
@@ -224,6 +229,7 @@ class ExtinctionCatalogue(Descriptor):
     own_columns: tuple[Column, ...] = ()
     check: Callable[[Part, Any], None] | None = None
     write_simulated: Callable[[SimulatedStars, Path], None] | None = None
+    example: Callable[[Path], PluginConfig] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
