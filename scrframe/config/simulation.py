@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
+from scrframe.config.band import BandSettings
 from scrframe.config.base import Real, Settings, Switch, Whole
 
 
@@ -99,6 +100,11 @@ class SimulationSettings(Settings):
     )
     astrometric_error_mas: Real = Field(
         default=70.0, ge=0, description="Rms distance of measured from true positions, in mas."
+    )
+    band: BandSettings | None = Field(
+        default=None,
+        description="The band that is drawn; by default u, as stars of the paper's control field"
+        " have it.",
     )
 
     @model_validator(mode="after")

@@ -23,7 +23,7 @@ from scrframe.pipeline.absolute_input import (
 )
 from scrframe.pipeline.user_table import UserTable
 from scrframe.scr.absolute import tie
-from scrframe.scr.passband import require_coverage, synthetic_magnitudes
+from scrframe.spectra.passband import require_coverage, synthetic_magnitudes
 from scrframe.tables import FLAG_BITS, Spectra, chord, unit_vectors
 from scrframe.tables.absolute import AbsoluteTie
 

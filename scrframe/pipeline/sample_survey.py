@@ -43,7 +43,8 @@ def ensure_sample(chosen: Chosen, observer: Observer) -> Path:
     def fill(folder: Path) -> None:
         _fill(chosen, settings, folder, "parquet", observer)
 
-    return sample_tree(settings, chosen.loader.name, fill)
+    others = (chosen.reference.name, chosen.extinctions.name, chosen.curve.name, chosen.survey.band)
+    return sample_tree(settings, chosen.loader.name, fill, *others)
 
 
 def simulate_survey(

@@ -27,14 +27,26 @@ def cache_folder() -> Path:
     return user_cache_path("scrframe")
 
 
-def sample_key(settings: SimulationSettings, loader: str) -> str:
-    """Return the name of a survey's folder: generator version, seed and a digest."""
+def sample_key(settings: SimulationSettings, loader: str, *others: str) -> str:
+    """Return the name of a survey's folder: generator version, seed and a digest.
+
+    Parameters
+    ----------
+    settings : SimulationSettings
+    loader : str
+        Name of the survey loader.
+    *others : str
+        What else the files depend on: names of the reference and extinction catalogues, of
+        the extinction curve, and of the band.
+    """
     text = json.dumps(settings.model_dump(mode="json"), sort_keys=True)
-    digest = hashlib.sha256(f"{loader}\n{text}".encode()).hexdigest()[:12]
+    digest = hashlib.sha256("\n".join([loader, *others, text]).encode()).hexdigest()[:12]
     return f"sample-{loader}-v{GENERATOR_VERSION}-s{settings.seed}-{digest}"
 
 
-def sample_tree(settings: SimulationSettings, loader: str, fill: Callable[[Path], None]) -> Path:
+def sample_tree(
+    settings: SimulationSettings, loader: str, fill: Callable[[Path], None], *others: str
+) -> Path:
     """Return the folder of a simulated survey, filled at its first use.
 
     Processes that ask for it at the same time each fill a folder of their own; the first to
@@ -47,6 +59,8 @@ def sample_tree(settings: SimulationSettings, loader: str, fill: Callable[[Path]
         Name of the survey loader whose format it is in.
     fill : callable (folder)
         Writes the survey into an existing, empty folder.
+    *others : str
+        What else the files depend on, see `sample_key`.
 
     Raises
     ------
@@ -54,7 +68,7 @@ def sample_tree(settings: SimulationSettings, loader: str, fill: Callable[[Path]
         If the cache cannot be written.
     """
     folder = cache_folder()
-    target = folder / sample_key(settings, loader)
+    target = folder / sample_key(settings, loader, *others)
     if target.is_dir():
         return target
     try:

@@ -1,4 +1,4 @@
-"""The intrinsic colour as a smooth function of the shape of the intrinsic spectrum."""
+"""The intrinsic colour of stars: as a function of the spectrum's shape, or by a passband."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from scrframe.spectra.passband import synthetic_magnitudes
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -44,6 +46,38 @@ class ColourFunction:
         """Return (u - G_BP)_0 in mag, shape (n,), of intrinsic fluxes, shape (n, m)."""
         scores = (standardised(flux) - self.mean) @ self.basis.T
         return np.asarray(_terms(_bounded(scores, self.reach)) @ self.weights)
+
+
+@dataclass(frozen=True)
+class PassbandColour:
+    """Colours band - G_BP of spectra, the band's AB magnitude by its passband.
+
+    Attributes
+    ----------
+    wavelength_nm : ndarray, shape (m,)
+        Grid of the spectra.
+    band_nm, transmission : ndarray, shape (b,)
+        The passband, ascending.
+    reference : ndarray, shape (m,)
+        Weights of unit sum of G_BP.
+    zero_point : float
+        G_BP of unit mean flux.
+    """
+
+    wavelength_nm: FloatArray
+    band_nm: FloatArray
+    transmission: FloatArray
+    reference: FloatArray
+    zero_point: float
+
+    def magnitude(self, flux: FloatArray) -> FloatArray:
+        """Return the band's magnitudes, shape (n,), of spectra (n, m) in W m^-2 nm^-1."""
+        return synthetic_magnitudes(flux, self.wavelength_nm, self.band_nm, self.transmission, "AB")
+
+    def __call__(self, flux: FloatArray) -> FloatArray:
+        """Return band - G_BP in mag, shape (n,), of spectra, shape (n, m)."""
+        reference = self.zero_point - 2.5 * np.log10(flux @ self.reference)
+        return np.asarray(self.magnitude(flux) - reference)
 
 
 def standardised(flux: FloatArray) -> FloatArray:

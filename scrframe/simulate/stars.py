@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from scrframe.config.simulation import SimulationSettings
 from scrframe.simulate.coefficients import CoefficientFit, stacked
-from scrframe.simulate.colour import ColourFunction
+from scrframe.simulate.colour import ColourFunction, PassbandColour
 from scrframe.simulate.fields import Sky
 from scrframe.simulate.library import StarLibrary
 
@@ -47,9 +47,9 @@ class Stars:
     extinction : ndarray
         E.
     colour0 : ndarray
-        C0 = (u - G_BP)_0.
+        C0 = (u - G_BP)_0, or that of another band.
     slope : ndarray
-        R = E(u - G_BP) / E.
+        R = E(u - G_BP) / E, or that of another band.
     parameters : ndarray, shape (n, 3)
         Effective temperature (K), log g, [Fe/H].
     coefficients : ndarray, shape (s, 110)
@@ -102,12 +102,15 @@ class Spectroscope:
         C0 of an intrinsic spectrum on the paper's grid.
     tilt : ndarray, shape (2,)
         Coefficients of the variation of the law, see `scrframe.simulate.curve.law_tilt`.
+    band : PassbandColour, optional
+        Colours of another band than u, which then take the place of `colour`.
     """
 
     library: StarLibrary
     fit: CoefficientFit
     colour: ColourFunction
     tilt: FloatArray
+    band: PassbandColour | None = None
 
     def law(self, epsilon: float) -> tuple[FloatArray, FloatArray]:
         """Return the curve of a field on the sampled and on the paper's grid."""
@@ -133,9 +136,31 @@ class Spectroscope:
             for band in ("G", "Grp")
         }
         shape = self.fit(flux, extinction)
-        intrinsic = (shape @ stacked(self.fit.paper)) * dimming(k_paper, extinction)
         size = 10 ** (-0.4 * (bp_mag - self.library.zero_points["Gbp"]))
-        return shape * size[:, None], self.colour(intrinsic), magnitudes
+        if self.band is None:
+            intrinsic = (shape @ stacked(self.fit.paper)) * dimming(k_paper, extinction)
+            colour0 = self.colour(intrinsic)
+        else:
+            colour0 = self.band((shape @ stacked(self.fit.sampled)) * dimming(k, extinction))
+        return shape * size[:, None], colour0, magnitudes
+
+    def slope(
+        self,
+        coefficients: FloatArray,
+        colour0: FloatArray,
+        extinction: FloatArray,
+        bp_mag: FloatArray,
+        epsilon: float,
+    ) -> FloatArray:
+        """Return R = E(band - G_BP) / E of stars that `observe` has given, shape (n,).
+
+        In u the paper's law, times 1 + eps; in another band what its passband makes of the
+        reddened spectrum.
+        """
+        if self.band is None:
+            return np.asarray(np.polyval(REDDENING_LAW, colour0) * (1 + epsilon), np.float64)
+        reddened = self.band.magnitude(coefficients @ stacked(self.fit.sampled)) - bp_mag
+        return np.asarray((reddened - colour0) / extinction)
 
 
 def dimming(k: FloatArray, extinction: FloatArray) -> FloatArray:
@@ -183,6 +208,7 @@ def draw_stars(
     bp = np.where(bp > high, rng.uniform(mean, high, number), bp)
     bp = np.where(bright, bp, _rising(*FAINT_BP, rng.uniform(0, 1, number)))
     coefficients, colour0, magnitudes = spectroscope.observe(scores, extinction, bp, law_excess)
+    slope = spectroscope.slope(coefficients, colour0, extinction, bp, law_excess)
     return Stars(
         ra_deg=ra_deg,
         dec_deg=dec_deg,
@@ -193,7 +219,7 @@ def draw_stars(
         rp_mag=magnitudes["Grp"],
         extinction=extinction,
         colour0=colour0,
-        slope=np.asarray(np.polyval(REDDENING_LAW, colour0) * (1 + law_excess), np.float64),
+        slope=slope,
         parameters=parameters,
         coefficients=coefficients[bright],
     )

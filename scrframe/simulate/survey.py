@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from scrframe.config.band import BandSettings
 from scrframe.config.simulation import SimulationSettings
 from scrframe.simulate.catalogues import catalogued_stars
 from scrframe.simulate.coefficients import CoefficientFit
+from scrframe.simulate.colour import PassbandColour
 from scrframe.simulate.curve import law_tilt
 from scrframe.simulate.detections import (
     NOT_STARS,
@@ -24,7 +26,7 @@ from scrframe.simulate.detections import (
 from scrframe.simulate.fields import Sky
 from scrframe.simulate.geometry import half_extent, to_plane, to_sky
 from scrframe.simulate.layout import SECOND_POINTING_ARCSEC, Layout, plan
-from scrframe.simulate.library import load_library
+from scrframe.simulate.library import StarLibrary, load_library
 from scrframe.simulate.noise import load_noise_model
 from scrframe.simulate.offsets import InjectedOffsets, OffsetTerms, draw_offsets, in_gauge
 from scrframe.simulate.stars import Spectroscope, Stars, draw_stars
@@ -168,7 +170,7 @@ def build_survey(
     """
     main, *by_field = _generators(settings.seed, 1 + settings.fields)
     layout = plan(settings, camera, main)
-    sky, spectroscope = Sky.draw(main), make_spectroscope(curve)
+    sky, spectroscope = Sky.draw(main), make_spectroscope(curve, settings.band)
     offsets = draw_offsets(settings, layout, camera, main)
     dust = _mean_extinctions(layout, main)
     law = settings.law_variation * _standard(sky.law(layout.ra_deg, layout.dec_deg))
@@ -206,8 +208,11 @@ def build_survey(
     )
 
 
-def make_spectroscope(curve: Curve) -> Spectroscope:
-    """Return what turns library stars into coefficients, for a curve known on 392-992 nm."""
+def make_spectroscope(curve: Curve, band: BandSettings | None = None) -> Spectroscope:
+    """Return what turns library stars into coefficients, for a curve known on 392-992 nm.
+
+    Without a band colours are those of u.
+    """
     library = load_library()
     sampled, paper = load_operator("sampled"), load_operator("paper")
     spectra = library.spectra(library.scores)
@@ -220,6 +225,20 @@ def make_spectroscope(curve: Curve) -> Spectroscope:
         fit,
         library.colour_function(spectra[:, fit.at_paper]),
         law_tilt(extended(paper.wavelength_nm), paper.wavelength_nm, TYPICAL_R),
+        None if band is None else _passband_colour(band, library, sampled.wavelength_nm),
+    )
+
+
+def _passband_colour(
+    band: BandSettings, library: StarLibrary, wavelength_nm: FloatArray
+) -> PassbandColour:
+    band_nm, transmission = np.array(band.passband).T
+    return PassbandColour(
+        wavelength_nm,
+        band_nm,
+        transmission,
+        library.passbands["Gbp"],
+        library.zero_points["Gbp"],
     )
 
 
@@ -267,7 +286,7 @@ def _field(
     fresh = np.ones(count, bool)
     for other in range(number):
         there = layout.ra_deg[other], layout.dec_deg[other]
-        if np.hypot(*_apart(there, centre)) < 3:
+        if np.hypot(*_apart(there, centre)) < max(3.0, float(np.hypot(*(top - low)))):
             other_xi, other_eta = to_plane(ra, dec, *there)
             fresh &= ~(
                 (other_xi > low[0]) & (other_xi < top[0])

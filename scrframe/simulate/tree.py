@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
+from scrframe.config.band import BandSettings
 from scrframe.config.simulation import SimulationSettings
 from scrframe.errors import PluginError
 from scrframe.plugin import ExtinctionCatalogue, ExtinctionCurve, ReferenceCatalogue, SurveyLoader
@@ -19,6 +20,8 @@ from scrframe.simulate.survey import SimulatedSurvey, build_survey
 
 #: Name of the file that holds the truth.
 TRUTH = "truth.parquet"
+#: Where the passband of a band that `simulation.band` describes is written.
+PASSBAND = "passbands/{band}.csv"
 
 
 def simulate_tree(
@@ -35,7 +38,7 @@ def simulate_tree(
     gaia_format: str = "parquet",
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
-    """Write a simulated survey below `out`, with ``truth.parquet``.
+    """Write a simulated survey below `out`, with ``truth.parquet`` and a band's passband.
 
     Parameters
     ----------
@@ -84,12 +87,21 @@ def simulate_tree(
     ]
     reference.write_simulated(survey.catalogue, out, gaia_format)
     extinction.write_simulated(survey.catalogue, out)
+    if settings.band is not None:
+        _write_passband(out / PASSBAND.format(band=band), settings.band)
     visits = _visit_keys(loader, loader_settings, out, files)
     truth = pa.concat_tables(
         survey.truth(number, file.name, visits[file.resolve()]) for number, file in enumerate(files)
     ).unify_dictionaries()
     pq.write_table(truth, out / TRUTH, compression="zstd")
     return _summary(survey, truth.num_rows)
+
+
+def _write_passband(path: Path, band: BandSettings) -> None:
+    """Write a passband as CSV, wavelengths in nm."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [f"{wavelength!r},{through!r}" for wavelength, through in band.passband]
+    path.write_text("\n".join(["wavelength,transmission", *lines, ""]), encoding="utf-8")
 
 
 def _visit_keys(

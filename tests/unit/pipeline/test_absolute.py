@@ -16,7 +16,7 @@ from astropy.table import Table
 from scrframe.config.absolute import AbsoluteSettings
 from scrframe.errors import CalibrationError, DataError
 from scrframe.pipeline.absolute import absolute_files, absolute_tie, check_passband
-from scrframe.scr.passband import synthetic_magnitudes
+from scrframe.spectra.passband import synthetic_magnitudes
 from scrframe.tables import FLAG_BITS, Spectra
 from scrframe.tables.absolute import AbsoluteTie
 

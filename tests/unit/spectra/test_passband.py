@@ -9,7 +9,7 @@ from astropy import units as u
 from scipy.integrate import quad
 
 from scrframe.errors import CalibrationError
-from scrframe.scr.passband import covered_fraction, require_coverage, synthetic_magnitudes
+from scrframe.spectra.passband import covered_fraction, require_coverage, synthetic_magnitudes
 
 GRID = np.arange(392.0, 993.0, 10.0)
 BAND = np.array([480.0, 500.0, 513.0, 560.0, 600.0, 640.0])
