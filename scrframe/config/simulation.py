@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from scrframe.config.band import BandSettings
 from scrframe.config.base import Real, Settings, Switch, Whole
+from scrframe.config.region import RegionSettings
 
 
 class SimulationSettings(Settings):
@@ -37,6 +38,11 @@ class SimulationSettings(Settings):
         default=0.9,
         ge=0,
         description="Fainter stars, galaxies and spurious detections per star with a spectrum.",
+    )
+    region: RegionSettings | None = Field(
+        default=None,
+        description="Where the fields lie and when they are observed; by default along the"
+        " Galactic plane, as the paper's survey.",
     )
     visit_sd: Real = Field(default=0.063, ge=0, description="Offsets of visits, in mag.")
     visit_seasonal: Real = Field(

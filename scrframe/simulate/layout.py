@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scrframe.config.simulation import SimulationSettings
 from scrframe.errors import ConfigError
 from scrframe.simulate.geometry import half_extent, shifted, to_sky
+from scrframe.simulate.region import control_fields, other_fields, visit_dates
 from scrframe.tables import Camera
 
 FloatArray = npt.NDArray[np.float64]
@@ -78,7 +79,11 @@ def plan(settings: SimulationSettings, camera: Camera, rng: np.random.Generator)
         If more control fields are asked for than the control region holds.
     """
     ra_c, dec_c = _control_fields(settings, camera)
-    ra_o, dec_o = _plane_fields(settings.fields - len(ra_c), settings.overlapping_fields, rng)
+    number, overlapping = settings.fields - len(ra_c), settings.overlapping_fields
+    if settings.region is None:
+        ra_o, dec_o = _plane_fields(number, overlapping, rng)
+    else:
+        ra_o, dec_o = other_fields(settings.region, camera, number, overlapping, rng)
     ra, dec = np.r_[ra_c, ra_o], np.r_[dec_c, dec_o]
     lon, lat = galactic(ra, dec)
     visits = [
@@ -99,7 +104,7 @@ def plan(settings: SimulationSettings, camera: Camera, rng: np.random.Generator)
         visit_field=np.repeat(np.arange(len(ra)), 2),
         visit_ra_deg=np.array([position[0] for position in visits]),
         visit_dec_deg=np.array([position[1] for position in visits]),
-        mjd=_dates(ra, rng),
+        mjd=_dates(settings, ra, rng),
         airmass=air,
         seeing_arcsec=seeing,
     )
@@ -115,8 +120,24 @@ def galactic(ra_deg: FloatArray, dec_deg: FloatArray) -> tuple[FloatArray, Float
 
 def _control_fields(settings: SimulationSettings, camera: Camera) -> tuple[FloatArray, FloatArray]:
     """Return fields of which both pointings lie wholly in the control region."""
-    wide, high = half_extent(camera)
     east, north = (value / 3600 for value in SECOND_POINTING_ARCSEC)
+    if settings.region is None:
+        ra, dec = _control_places(camera, east, north)
+    else:
+        ra, dec = control_fields(settings.region, camera, (east, north))
+    # Unless told how many, one field in three, or as many as there is room for.
+    room = len(ra)
+    number = settings.control_fields or max(1, min(round(settings.fields / 3), room))
+    if room < number:
+        raise ConfigError(
+            f"simulation.control_fields: the control region holds {room} fields, not {number}"
+        )
+    return ra[:number], dec[:number]
+
+
+def _control_places(camera: Camera, east: float, north: float) -> tuple[FloatArray, FloatArray]:
+    """Return where fields fit into the control region of the paper."""
+    wide, high = half_extent(camera)
     margin = 0.02
     xi = np.array([min(0, east) - wide - margin, max(0, east) + wide + margin])
     eta = np.array([min(0, north) - high - margin, max(0, north) + high + margin])
@@ -133,14 +154,7 @@ def _control_fields(settings: SimulationSettings, camera: Camera) -> tuple[Float
         inside &= (corner_ra > CONTROL_RA[0]) & (corner_ra < CONTROL_RA[1])
         inside &= (corner_dec > CONTROL_DEC[0]) & (corner_dec < CONTROL_DEC[1])
         inside &= galactic(corner_ra, corner_dec)[1] > CONTROL_B
-    # Unless told how many, one field in three, or as many as there is room for.
-    room = int(inside.sum())
-    number = settings.control_fields or max(1, min(round(settings.fields / 3), room))
-    if room < number:
-        raise ConfigError(
-            f"simulation.control_fields: the control region holds {room} fields, not {number}"
-        )
-    return ra[inside][:number], dec[inside][:number]
+    return ra[inside], dec[inside]
 
 
 def _plane_fields(
@@ -165,9 +179,13 @@ def _plane_fields(
     return np.asarray(sky.ra.deg), np.asarray(sky.dec.deg)
 
 
-def _dates(ra_deg: FloatArray, rng: np.random.Generator) -> FloatArray:
+def _dates(
+    settings: SimulationSettings, ra_deg: FloatArray, rng: np.random.Generator
+) -> FloatArray:
     """Return the dates of the visits: near opposition, two visits within an hour."""
     n_fields = len(ra_deg)
+    if settings.region is not None:
+        return visit_dates(settings.region, n_fields, rng)
     year = rng.integers(0, SEASONS[1] - SEASONS[0], n_fields) + 1
     opposition = EQUINOX + YEAR * (year + np.mod((ra_deg - 180) / 360, 1) - 0.5)
     opposition += np.where(opposition < SEASON_START + 70, YEAR, 0.0)

@@ -87,3 +87,60 @@ def test_camera_too_large_for_the_control_region_is_refused(camera: Camera) -> N
 def test_too_many_control_fields_are_refused(camera: Camera) -> None:
     with pytest.raises(ConfigError, match=r"control region holds \d+ fields, not 200"):
         layout(camera, fields=300, control_fields=200)
+
+
+#: A region across right ascension 0, of a season.
+REGION = {
+    "control_ra": ["-8 deg", "8 deg"],
+    "control_dec": ["-34 deg", "-30 deg"],
+    "other_ra": ["-60 deg", "60 deg"],
+    "other_dec": ["-50 deg", "10 deg"],
+    "dates": ["60600 d", "60650 d"],
+}
+
+
+def test_fields_of_a_region(camera: Camera) -> None:
+    made = layout(camera, fields=30, region=REGION)
+    assert made.control.sum() == 10
+    turned = np.mod(made.visit_ra_deg + 180, 360) - 180
+    control = made.control[made.visit_field]
+    assert (np.abs(turned[control]) < 8).all()
+    assert (np.abs(made.visit_dec_deg[control] + 32) < 2).all()
+    others = np.mod(made.ra_deg + 180, 360)[~made.control] - 180
+    assert others.min() > -62 and others.max() < 62
+    assert np.ptp(others) > 90
+    assert ((made.mjd >= 60600) & (made.mjd < 60651)).all()
+    assert (np.diff(made.mjd.reshape(-1, 2), axis=1) * 24 < 1).all()
+
+
+def test_detections_of_control_fields_lie_in_the_region(build) -> None:
+    found = build(fields=3, control_fields=2, region=REGION)
+    for number in np.flatnonzero(found.layout.control[found.layout.visit_field]):
+        visit = found.visits[number]
+        assert (np.abs(np.mod(visit.ra_deg + 180, 360) - 180) < 8).all()
+        assert (np.abs(visit.dec_deg + 32) < 2).all()
+
+
+def test_overlapping_fields_of_a_region(camera: Camera) -> None:
+    made = layout(camera, fields=26, control_fields=6, overlapping_fields=1.0, region=REGION)
+    position = unit_vectors(made.ra_deg, made.dec_deg)[~made.control]
+    apart = np.rad2deg(np.arccos(np.clip(position @ position.T, -1, 1)))
+    assert (np.sort(apart, axis=1)[:, 1] < 0.5).all()  # the camera is half a degree wide
+
+
+def test_region_without_room_is_refused(camera: Camera) -> None:
+    small = {**REGION, "control_ra": ["0 deg", "0.3 deg"]}
+    with pytest.raises(ConfigError, match="control region holds 0 fields, not 1"):
+        layout(camera, fields=3, region=small)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dates": ["60650 d", "60600 d"]}, "has dates from 60650 to 60600"),
+        ({"control_dec": ["60 deg", "89 deg"]}, "has control_dec beyond 85 deg"),
+    ],
+)
+def test_wrong_regions_are_refused(change: dict[str, list[str]], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SimulationSettings(region={**REGION, **change})
