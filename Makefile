@@ -14,7 +14,7 @@ INPUTS  := constraints.txt pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup setup-peer setup-docs calibrate test closure lint docs benchmark \
-        benchmark-joint pins clean
+        benchmark-joint wheels check-wheels pins clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -45,6 +45,17 @@ benchmark: setup-peer  ## Run beside another script (PEER=path)
 
 benchmark-joint: setup  ## Time the joint solution on drawn surveys (ARGS="--detections 3e6 30e6")
 	$(BIN)/python scripts/benchmark_joint.py $(ARGS)
+
+wheels: setup  ## Build wheels of scrframe and its plugins into dist
+	rm -rf dist
+	$(BIN)/python -m pip --disable-pip-version-check wheel -q --no-deps --no-build-isolation \
+	    -w dist . $(PLUGINS:%=./%)
+
+check-wheels: wheels  ## Install the wheels outside the checkout and use them there
+	$(BIN)/python scripts/check_wheels.py dist/*.whl
+
+benchmark-report: setup  ## Time the report of a run of 3 million detections (ARGS="RUN_DIR")
+	$(BIN)/python scripts/benchmark_report.py $(ARGS)
 
 pins: setup  ## Resolve constraints.txt anew (UPGRADE=1: newest versions)
 	$(PIP) $$($(NEEDS) pins)

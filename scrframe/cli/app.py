@@ -26,6 +26,7 @@ from scrframe.cli.shared import (
     Workers,
     resumable,
 )
+from scrframe.cli.surveys import copy, list_surveys
 
 if TYPE_CHECKING:
     from scrframe.config import SurveyDescription
@@ -40,6 +41,10 @@ app = typer.Typer(
 )
 plugins_app = typer.Typer(help="What is installed.", rich_markup_mode=None)
 app.add_typer(plugins_app, name="plugins")
+surveys_app = typer.Typer(help="Survey descriptions that ship.", rich_markup_mode=None)
+surveys_app.command("list")(list_surveys)
+surveys_app.command()(copy)
+app.add_typer(surveys_app, name="surveys")
 
 
 class GaiaFormat(StrEnum):
@@ -77,6 +82,12 @@ def root(
 @plugins_app.callback(invoke_without_command=True)
 def plugins(context: typer.Context) -> None:
     """Show what is installed."""
+    _help_without_command(context)
+
+
+@surveys_app.callback(invoke_without_command=True)
+def surveys(context: typer.Context) -> None:
+    """Show or copy the survey descriptions that ship."""
     _help_without_command(context)
 
 

@@ -1,10 +1,10 @@
-"""Plain lists: installed plugins, and the vocabulary of cuts."""
+"""Plain lists: installed plugins, descriptions that ship, and the vocabulary of cuts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scrframe.config import VocabularyRow
+from scrframe.config import ShippedSurvey, VocabularyRow
 from scrframe.plugin import Registry
 from scrframe.plugin.registry import HOOKS
 
@@ -26,6 +26,15 @@ def plugin_lines(registry: Registry) -> list[str]:
                 f"  {where.plugin} from {where.distribution} ({where.module}): {broken.reason}"
             )
     return lines
+
+
+def survey_lines(surveys: Sequence[ShippedSurvey]) -> list[str]:
+    """Return lines on the descriptions that ship, and whether their loader is installed."""
+    rows = [("NAME", "LOADER", "SUMMARY")]
+    for survey in surveys:
+        loader = survey.loader if survey.installed else f"{survey.loader} (not installed)"
+        rows.append((survey.name, loader, survey.summary))
+    return aligned(rows)
 
 
 def column_lines(rows: Sequence[VocabularyRow]) -> list[str]:

@@ -4,19 +4,23 @@ from scrframe.config.available import available_columns, own_columns
 from scrframe.config.data_root import SAMPLE, DataRoot, resolve_data_root
 from scrframe.config.loading import load_survey
 from scrframe.config.schema import VocabularyRow, column_vocabulary, survey_schema
+from scrframe.config.shipped import ShippedSurvey, copy_survey, shipped_surveys
 from scrframe.config.simulation import SimulationSettings
 from scrframe.config.survey import SurveyDescription
 
 __all__ = [
     "SAMPLE",
     "DataRoot",
+    "ShippedSurvey",
     "SimulationSettings",
     "SurveyDescription",
     "VocabularyRow",
     "available_columns",
     "column_vocabulary",
+    "copy_survey",
     "load_survey",
     "own_columns",
     "resolve_data_root",
+    "shipped_surveys",
     "survey_schema",
 ]

@@ -1,0 +1,101 @@
+"""Survey descriptions that ship: listed, and copied out to be changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from scrframe.config.document import parse_yaml
+from scrframe.errors import ConfigError
+from scrframe.plugin import Registry, SurveyLoader
+from scrframe.tables.names import did_you_mean
+
+PACKAGE = Path(__file__).parents[1]
+#: Where a wheel holds the descriptions, and where a checkout does.
+PLACES = (PACKAGE / "surveys", PACKAGE.parent / "surveys")
+
+
+@dataclass(frozen=True)
+class ShippedSurvey:
+    """A description that ships.
+
+    Attributes
+    ----------
+    name : str
+        Of its file, without the ending.
+    path : Path
+    summary : str
+        First sentence of the comment at its head; empty if it has none.
+    loader : str
+        Name of the survey loader that it asks for.
+    installed : bool
+        Whether that loader is installed.
+    """
+
+    name: str
+    path: Path
+    summary: str
+    loader: str
+    installed: bool
+
+
+def shipped_surveys(registry: Registry) -> tuple[ShippedSurvey, ...]:
+    """Return the descriptions that ship, by name.
+
+    Raises
+    ------
+    ConfigError
+        If there are none, which only a damaged installation has.
+    """
+    found = [sorted(folder.glob("*.yaml")) for folder in PLACES]
+    paths = found[0] or found[1]
+    if not paths:
+        raise ConfigError(f"{PLACES[0]}: holds no survey descriptions; install scrframe anew")
+    return tuple(_shipped(path, registry) for path in paths)
+
+
+def copy_survey(name: str, folder: Path, registry: Registry) -> Path:
+    """Copy a shipped description into a folder, which is made if need be.
+
+    Returns
+    -------
+    Path
+        The copy.
+
+    Raises
+    ------
+    ConfigError
+        If none is so called, the copy exists already, or it cannot be written.
+    """
+    wanted = name.removesuffix(".yaml")
+    by_name = {survey.name: survey for survey in shipped_surveys(registry)}
+    if wanted not in by_name:
+        hint = did_you_mean(wanted, by_name) or f"; there are: {', '.join(by_name)}"
+        raise ConfigError(f'no shipped survey description is called "{wanted}"{hint}')
+    source = by_name[wanted].path
+    target = folder / source.name
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: is no folder; choose another one by --to")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with target.open("xb") as file:
+            file.write(source.read_bytes())
+    except FileExistsError:
+        raise ConfigError(f"{target}: exists already; choose another folder by --to") from None
+    except OSError as error:
+        raise ConfigError(f"{target}: cannot be written: {error.strerror or error}") from None
+    return target
+
+
+def _shipped(path: Path, registry: Registry) -> ShippedSurvey:
+    text = path.read_text(encoding="utf-8")
+    loader = parse_yaml(text, str(path), {}).data["loader"]["kind"]
+    head = text.partition("\n")[0]
+    summary = head.removeprefix("#").strip().partition(". ")[0].removesuffix(".")
+    return ShippedSurvey(
+        path.stem,
+        path,
+        summary if head.startswith("#") else "",
+        loader,
+        loader in registry.names(SurveyLoader),
+    )
