@@ -13,6 +13,7 @@ from scipy import sparse
 
 from scrframe.offsets.components import random_terms
 from scrframe.offsets.model import FloatArray, MixedModel, Weights
+from scrframe.offsets.sources import common_terms
 
 
 def noise_draw(model: MixedModel, weights: Weights, random: np.random.Generator) -> FloatArray:
@@ -27,7 +28,9 @@ def noise_draw(model: MixedModel, weights: Weights, random: np.random.Generator)
     total = weights.star + np.bincount(star, weights.detection, minlength=stars)
     known = total > 0
     share = (own - np.bincount(star, noise, minlength=stars)) / np.where(known, total, 1.0)
-    return np.asarray(noise + weights.detection * share[star])
+    drawn = np.asarray(noise + weights.detection * share[star])
+    common = common_terms(model, weights)
+    return drawn if common is None else common.drawn(drawn, weights, random)
 
 
 #: What multiplies standard normal values to give the precision of a term as covariance.

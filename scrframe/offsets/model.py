@@ -5,6 +5,9 @@
 with u of each term drawn from N(0, sd^2 inverse(precision)), s_m from N(0, sd_m^2) by star
 and e_d from N(0, sd_d^2) by detection. One detector in one visit is an *exposure*; most
 terms are the same for all detections of an exposure, and are held by exposure.
+
+Several surveys in one model may see the same *source*, as a star of each. What the
+deviations of its stars have in common is loading * t with one t of N(0, 1) by source.
 """
 
 from __future__ import annotations
@@ -71,6 +74,8 @@ class MixedModel:
         Star of each detection, from 0 to s - 1.
     stars : int
         Number of stars, s.
+    source : ndarray of int64, shape (s,), or None
+        Source of each star, from 0; None where every star is a source of its own.
     """
 
     terms: tuple[Term, ...]
@@ -79,6 +84,7 @@ class MixedModel:
     exposure: IntArray
     star: IntArray
     stars: int
+    source: IntArray | None = None
 
     @property
     def width(self) -> int:
@@ -108,7 +114,11 @@ class Weights:
         Of each detection's noise; 0 leaves a detection out.
     star : ndarray, shape (s,)
         Of each star's own deviation; 0 leaves the star's mean free.
+    loading : ndarray, shape (s,), or None
+        In mag, by how much a star's deviation follows what the stars of its source have in
+        common, beside its own; for models with sources.
     """
 
     detection: FloatArray
     star: FloatArray
+    loading: FloatArray | None = None

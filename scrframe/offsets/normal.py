@@ -3,6 +3,10 @@
 With D the weights of a star's detections and tau that of its deviation, the inverse of the
 star's covariance is W = D - D 1 1^T D / (tau + sum of D); V^-1 is W star by star. All of it
 stays linear in the number of detections: no matrix by detection or star is ever dense.
+
+Where stars of several surveys are one source, with loadings l on what they have in common,
+V^-1 of the source is A - A l l^T A / (1 + l^T A l), A being W star by star. A l of a
+detection is l D tau / (tau + sum of D): one more term of rank one for each source.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from scipy import sparse
 
 from scrframe.errors import CalibrationError
 from scrframe.offsets.model import FloatArray, IntArray, MixedModel, Term, Weights
+from scrframe.offsets.sources import CommonTerms, by_source, common_terms
 from scrframe.offsets.system import System
 
 #: Detections that are worked on at once: few enough for the processor's cache.
@@ -41,11 +46,14 @@ class StarOrder:
         The stars in that order.
     first : ndarray of int64, shape (s + 1,)
         Where each star begins in `detection`.
+    source : ndarray of int64, shape (g + 1,), or None
+        Where each source begins in `star`, of models with sources; their stars lie together.
     """
 
     detection: npt.NDArray[np.integer] | None
     star: npt.NDArray[np.integer]
     first: IntArray
+    source: IntArray | None = None
 
     @classmethod
     def of(cls, model: MixedModel) -> StarOrder:
@@ -56,14 +64,19 @@ class StarOrder:
         exposures = model.by_exposure.shape[0]
         seen_in = np.full(model.stars, exposures)
         seen_in[count > 0] = model.exposure[by_star[first[:-1][count > 0]]]
-        star = _grouped(seen_in, exposures + 1)
+        source = None
+        if model.source is None:
+            star = _grouped(seen_in, exposures + 1)
+        else:
+            star, source = by_source(model.source, seen_in)
         ends = np.cumsum(count[star])
         shift = first[:-1][star] - (ends - count[star])
         place = np.repeat(shift, count[star])
         place += np.arange(len(by_star))
         detection = by_star[place]
         sorted_already = bool(np.all(np.diff(detection) > 0))
-        return cls(None if sorted_already else detection, star, np.concatenate([[0], ends]))
+        first = np.concatenate([[0], ends])
+        return cls(None if sorted_already else detection, star, first, source)
 
     def rows(self, low: int, high: int) -> npt.NDArray[np.integer] | slice:
         """Return the rows of the stars `low` up to, not with, `high` of the order."""
@@ -71,9 +84,14 @@ class StarOrder:
         return some if self.detection is None else self.detection[some]
 
     def chunks(self) -> Iterator[tuple[int, int]]:
-        """Yield ranges of stars of the order, of about `CHUNK` detections each."""
+        """Yield ranges of stars of the order, of about `CHUNK` detections each.
+
+        No source is divided.
+        """
         targets = np.arange(CHUNK, int(self.first[-1]), CHUNK)
         inner = np.searchsorted(self.first, targets)
+        if self.source is not None:
+            inner = self.source[np.searchsorted(self.source, inner)]
         bounds = np.unique(np.concatenate([[0], inner, [len(self.star)]]))
         yield from pairwise(bounds.tolist() if len(bounds) > 1 else [0, 0])
 
@@ -101,7 +119,8 @@ def normal_system(
     _check(weights)
     order = StarOrder.of(model) if order is None else order
     full = _Full.of(model.by_detection)
-    part = partial(_chunks, model, order, full, *_factors(model, weights))
+    common = common_terms(model, weights)
+    part = partial(_chunks, model, order, full, *_factors(model, weights), common)
     chunks = list(order.chunks())
     groups = [chunks[low : low + GROUP] for low in range(0, len(chunks), GROUP)]
     with ThreadPoolExecutor(threads) as executor:
@@ -120,7 +139,9 @@ def star_solve(model: MixedModel, weights: Weights, values: FloatArray) -> Float
     weighted_values = weights.detection * values
     total = _by_star(model, weights.detection)
     mean = _ratio(_by_star(model, weighted_values), weights.star + total)
-    return np.asarray(weighted_values - weights.detection * mean[model.star])
+    solved = np.asarray(weighted_values - weights.detection * mean[model.star])
+    common = common_terms(model, weights)
+    return solved if common is None else common.subtracted(solved, values)
 
 
 def weighted(model: MixedModel, weights: Weights, values: FloatArray) -> FloatArray:
@@ -134,12 +155,17 @@ def star_means(
     """Return mean and variance of each star's deviation, given residuals by detection.
 
     Both have shape (s,), in mag and mag^2; the mean is 0 and the variance infinite for a
-    star without any weight.
+    star without any weight. What a star has in common with others of its source is part of
+    its deviation.
     """
     precision = weights.star + _by_star(model, weights.detection)
     mean = _ratio(_by_star(model, weights.detection * residual), precision)
     variance = np.full(model.stars, np.inf)
     np.divide(1.0, precision, out=variance, where=precision > 0)
+    common = common_terms(model, weights)
+    if common is not None:
+        mean = mean + common.share * common.mean(residual)[common.source]
+        variance = variance + common.share**2 * common.factor[common.source]
     return mean, variance
 
 
@@ -251,6 +277,7 @@ def _chunk(
     weight: FloatArray,
     lone: FloatArray,
     several: FloatArray,
+    common: CommonTerms | None,
     stars: tuple[int, int],
 ) -> _Blocks:
     """Return the products over some stars of the order: detections, less stars' means."""
@@ -263,9 +290,13 @@ def _chunk(
     first = order.first[low : high + 1] - order.first[low]
     shape = (high - low, int(first[-1]))
     star = sparse.csr_array((weight[rows], np.arange(shape[1]), first), shape=shape)[pairs]
+    scale = np.concatenate([lone[rows], -factor[pairs]])
+    if common is not None and order.source is not None:
+        more, of_source = common.rows(order.star, order.source, first, weight[rows], stars)
+        star = sparse.csr_array(sparse.vstack([star, more], format="csr"))
+        scale = np.concatenate([scale, -of_source])
     exposure = sparse.csr_array(sparse.vstack([seen, star @ seen], format="csr"))
     own = sparse.csr_array(sparse.vstack([design, star @ design], format="csr"))
-    scale = np.concatenate([lone[rows], -factor[pairs]])
     table = np.concatenate([dense, star @ dense])
     scaled_full = scale[:, None] * table
     by_exposure, by_own, scaled = exposure.T.tocsr(), own.T.tocsr(), _scaled(own, scale)
@@ -288,10 +319,13 @@ def _chunks(
     weight: FloatArray,
     lone: FloatArray,
     several: FloatArray,
+    common: CommonTerms | None,
     chunks: list[tuple[int, int]],
 ) -> _Blocks:
     """Return the sum of `_chunk` over several."""
-    return _total(_chunk(model, order, full, weight, lone, several, stars) for stars in chunks)
+    return _total(
+        _chunk(model, order, full, weight, lone, several, common, stars) for stars in chunks
+    )
 
 
 def _total(parts: Iterable[_Blocks]) -> _Blocks:
