@@ -14,7 +14,7 @@ INPUTS  := constraints.txt pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup setup-peer setup-docs calibrate test closure lint docs benchmark \
-        benchmark-joint wheels check-wheels pins clean
+        benchmark-joint benchmark-report wheels check-wheels pins clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
