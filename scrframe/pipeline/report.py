@@ -85,7 +85,7 @@ def write_report(
     with observer.step("null tests and anomalies"):
         checks, anomalies = _judged(products)
     with observer.step("figures", len(FIGURES)) as done:
-        drawn = draw_all(_reopener(products), done)
+        drawn = draw_all(_reopener(products), done, FIGURES)
     story = RunStory(products.summary, drawn, checks, anomalies, _findings(products.path))
     with observer.step("page"), _in_place(products.path / REPORT) as folder:
         note = {"data_note": products.note}
