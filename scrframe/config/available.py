@@ -10,6 +10,7 @@ from scrframe.config.problems import line
 from scrframe.config.survey import SurveyDescription
 from scrframe.errors import ConfigError
 from scrframe.plugin import (
+    ColourModel,
     ExtinctionCatalogue,
     OffsetLevel,
     ReferenceCatalogue,
@@ -49,6 +50,8 @@ def available_columns(description: SurveyDescription, registry: Registry) -> fro
         *(column.name for column in own_columns(description, registry)),
     }
     derived = {name for name, inputs in INPUTS.items() if names.issuperset(inputs)}
+    # Each has a S/N of its own, and of quantities not all catalogues know it.
+    derived.discard("snr")
     if reference.provides != "spectra":
         derived.discard("xp_snr")
     return frozenset(names | derived)
@@ -57,10 +60,13 @@ def available_columns(description: SurveyDescription, registry: Registry) -> fro
 def check_columns(
     description: SurveyDescription, document: Document, registry: Registry
 ) -> list[str]:
-    """Return a line for each cut or level that names a column which is not there."""
+    """Return a line for each cut or level that names a column which is not there.
+
+    Likewise for each block that does not go with what the reference catalogue provides.
+    """
     own = own_columns(description, registry)
     available = available_columns(description, registry)
-    found = []
+    found = [line(document, path, wrong) for path, wrong in misfits(description, registry)]
     for path, cut in _cuts(description):
         message = _wrong_cut(cut, own, available)
         if message:
@@ -68,14 +74,56 @@ def check_columns(
     return [*found, *_wrong_levels(description, document, registry)]
 
 
+def misfits(description: SurveyDescription, registry: Registry) -> Iterator[tuple[Path, str]]:
+    """Yield path and message of each block that does not go with what the reference provides."""
+    kind = description.reference.kind
+    provides = registry.get(ReferenceCatalogue, kind).provides
+    model = description.colour_model.kind
+    learns = registry.get(ColourModel, model).learns
+    if provides == "colour" and learns:
+        none = [
+            name for name in registry.names(ColourModel)
+            if not registry.get(ColourModel, name).learns
+        ]  # fmt: skip
+        yield (
+            ("colour_model", "kind"),
+            f'is "{model}", but reference.kind "{kind}" provides colours and nothing is trained;'
+            f" choose {' or '.join(none)}",
+        )
+    if provides != "colour" and not learns:
+        yield (
+            ("colour_model", "kind"),
+            f'is "{model}", which learns nothing, but reference.kind "{kind}" provides'
+            f" {provides}, from which colours are learnt; choose another",
+        )
+    if provides == "spectra":
+        return
+    if description.extinction.second_curve is not None:
+        yield (
+            ("extinction", "second_curve"),
+            f'dereddens spectra, and reference.kind "{kind}" provides {provides}; take it out',
+        )
+    if description.absolute is not None and description.absolute.kind == "passband":
+        yield (
+            ("absolute", "kind"),
+            f'is "passband", which needs spectra, and reference.kind "{kind}" provides'
+            f" {provides}; tie by standards",
+        )
+
+
 def _chosen(
     description: SurveyDescription, registry: Registry
 ) -> tuple[SurveyLoader, ReferenceCatalogue, ExtinctionCatalogue]:
     return (
-        registry.get(SurveyLoader, description.loader.kind),
+        _loader(description, registry),
         registry.get(ReferenceCatalogue, description.reference.kind),
         registry.get(ExtinctionCatalogue, description.extinction.values.kind),
     )
+
+
+def _loader(description: SurveyDescription, registry: Registry) -> SurveyLoader:
+    block = description.loader
+    return registry.get(SurveyLoader, block.kind).with_settings(block.settings)
 
 
 def _cuts(description: SurveyDescription) -> Iterable[tuple[Path, Cut]]:
@@ -125,7 +173,7 @@ FRAMEWORK = frozenset({"colour0", "predicted_mag", "star_ra", "star_dec"})
 
 def _of_catalogues(description: SurveyDescription, registry: Registry) -> frozenset[str]:
     """Return what detections have by themselves: corrections are applied to catalogues alone."""
-    loader = registry.get(SurveyLoader, description.loader.kind)
+    loader = _loader(description, registry)
     own = (column.name for column in loader.own_columns)
     follow = (name for name in INPUTS if BY_NAME[name].stage == "detection")
     return frozenset({*DETECTION_REQUIRED, *loader.columns, *own, *follow})

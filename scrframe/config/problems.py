@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -143,7 +143,7 @@ def _hidden(model: type[BaseModel]) -> frozenset[str]:
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
-    elif get_origin(annotation) in (tuple, list, Union, types.UnionType, Annotated):
+    elif get_origin(annotation) in (tuple, list, dict, Mapping, Union, types.UnionType, Annotated):
         for argument in get_args(annotation):
             yield from _models(argument)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from scrframe.config import SurveyDescription
-from scrframe.errors import DataError, PluginError
+from scrframe.config.available import misfits
+from scrframe.errors import ConfigError, DataError
 from scrframe.pipeline.absolute import absolute_files
 from scrframe.pipeline.correct import ChosenWriter
 from scrframe.pipeline.selection import loosen
@@ -31,7 +32,7 @@ from scrframe.tables.columns import DETECTION_REQUIRED
 from scrframe.tables.cuts import Cut
 
 #: Columns of detections that are kept when the loader has them, for reports and null tests.
-KEPT = ("field", "airmass", "seeing", "exposure_time", "classification")
+KEPT = ("field", "airmass", "seeing", "exposure_time", "classification", "usable")
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,7 @@ def read_application(record: Mapping[str, Any], registry: Registry) -> Applicati
         writer = registry.get(Writer, entry["kind"])
         writers.append(ChosenWriter(writer, writer.config.model_validate(entry["settings"])))
     settings = loader.config.model_validate(record["loader"]["settings"])
+    loader = loader.with_settings(settings)
     return Application(loader, settings, tuple(writers), tuple(record["columns"]))
 
 
@@ -165,19 +167,18 @@ def choose(survey: SurveyDescription, registry: Registry) -> Chosen:
     Raises
     ------
     PluginError
-        If something is not installed, or the reference catalogue has no spectra.
+        If something is not installed.
+    ConfigError
+        If a block does not go with what the reference catalogue provides.
     """
+    for path, message in misfits(survey, registry):
+        raise ConfigError(f"{'.'.join(map(str, path))} {message}")
     reference = registry.get(ReferenceCatalogue, survey.reference.kind)
-    if reference.provides != "spectra":
-        raise PluginError(
-            f"reference catalogue {reference.name!r} provides {reference.provides}; colours are"
-            " learnt from spectra only: choose another reference.kind"
-        )
     extinction = survey.extinction
     return Chosen(
         survey=survey,
         registry=registry,
-        loader=registry.get(SurveyLoader, survey.loader.kind),
+        loader=registry.get(SurveyLoader, survey.loader.kind).with_settings(survey.loader.settings),
         reference=reference,
         extinctions=registry.get(ExtinctionCatalogue, survey.extinction.values.kind),
         curve=registry.get(ExtinctionCurve, survey.extinction.curve.kind),

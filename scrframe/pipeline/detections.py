@@ -120,7 +120,10 @@ def _read_fresh(task: ReadTask) -> None:
     detections = task.loader.read(task.part, task.settings, task.columns)
     visits = [vars(visit) for visit in visits_of(detections)]
     counts = [len(detections)]
-    selected = np.flatnonzero(np.isfinite(detections["mag"]))
+    may = np.isfinite(detections["mag"])
+    if "usable" in detections:
+        may &= detections["usable"]
+    selected = np.flatnonzero(may)
     kept = detections.take(selected)
     kept = derive(kept, "detection", {name for cut in task.cuts for name in cut.names})
     for cut in task.cuts:

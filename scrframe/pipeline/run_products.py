@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from scrframe.tables import Camera, Solution, SolvedLevel
 STARS = "stars.parquet"
 #: Text columns, which `RunData` does not offer.
 TEXT = ("file", "visit")
+#: Columns that stay read in `StarColumns.lean`: those of residuals, and what has few bytes.
+KEPT, FEW_BYTES = ("delta", "offset_total"), 4
 #: Columns without which a file is no stars.parquet.
 NEEDED = ("visit", "ccd", "source_id", "delta", "offset_total", "mag_cal", "colour0", "extinction")
 
@@ -122,6 +125,16 @@ class StarColumns(Mapping[str, npt.NDArray[Any]]):
             raise DataError(f"{path}: has no column {missing[0]}; is it of a calibration?")
         self._names = ["visit_code", *(name for name in schema.names if name not in TEXT)]
 
+    def lean(self) -> StarColumns:
+        """Return the same columns; of those read so far only small and usual ones stay in memory."""
+        other = copy(self)
+        other._read = {
+            name: values
+            for name, values in self._read.items()
+            if values.itemsize <= FEW_BYTES or name in KEPT
+        }
+        return other
+
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         if name not in self._names:
             raise KeyError(name)
@@ -188,7 +201,7 @@ def open_run(path: str | Path, registry: Registry | None = None) -> RunProducts:
         summary=summary,
         survey=survey,
         solution=solution,
-        camera=registry.get(SurveyLoader, survey.loader.kind).camera,
+        camera=registry.get(SurveyLoader, survey.loader.kind).camera_for(survey.loader.settings),
         note=str(summary.get("data_note", "")),
         mode=str(summary["offsets"]["mode"]),
         reference_band=reference.band or "reference",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -30,7 +30,7 @@ from scrframe.tables import (
     Role,
     SimulatedStars,
     SimulatedVisit,
-    Spectra,
+    StarFeatures,
 )
 
 FloatArray = npt.NDArray[np.float64]
@@ -111,14 +111,21 @@ class SurveyLoader(Descriptor):
         Names of the vocabulary's columns that `read` provides.
     own_columns : tuple of Column
         Further columns, outside the vocabulary, that cuts may name.
+    provided : callable (config) -> (columns, own_columns), optional
+        Both for given settings, of a loader whose settings tell them.
     check : callable (part, config) -> None, optional
         A cheap check that a part is readable; raises DataError.
     visit_key : str
         How the key of a visit is made, for the documentation.
-    camera : Camera, optional
-        Layout of the detectors, for simulations.
-    write_simulated : callable (visit, root) -> Path, optional
-        Writes a simulated visit in the survey's own format and returns the file.
+    visits_span_parts : bool
+        Whether several parts may hold detections of one visit.
+    camera : Camera or callable (config) -> Camera or None, optional
+        Layout of the detectors, for simulations and figures of the focal plane.
+    write_simulated : callable (visit, root, config) -> Path, optional
+        Writes a simulated visit in the survey's own format, such that the settings read it,
+        and returns its file; detections stay in their order.
+    close_simulated : callable (root, config) -> None, optional
+        Called when all visits are written, for formats that hold several in a file.
     example : callable (directory) -> config, optional
         Writes a tiny survey and returns settings that read it.
     """
@@ -127,11 +134,25 @@ class SurveyLoader(Descriptor):
     read: Callable[[Part, Any, Sequence[str] | None], Detections]
     columns: tuple[str, ...]
     own_columns: tuple[Column, ...] = ()
+    provided: Callable[[Any], tuple[tuple[str, ...], tuple[Column, ...]]] | None = None
     check: Callable[[Part, Any], None] | None = None
     visit_key: str = ""
-    camera: Camera | None = None
-    write_simulated: Callable[[SimulatedVisit, Path], Path] | None = None
+    visits_span_parts: bool = False
+    camera: Camera | Callable[[Any], Camera | None] | None = None
+    write_simulated: Callable[[SimulatedVisit, Path, Any], Path] | None = None
+    close_simulated: Callable[[Path, Any], None] | None = None
     example: Callable[[Path], PluginConfig] | None = None
+
+    def camera_for(self, config: Any) -> Camera | None:
+        """Return the layout of the detectors with given settings."""
+        return self.camera(config) if callable(self.camera) else self.camera
+
+    def with_settings(self, config: Any) -> SurveyLoader:
+        """Return the loader with the columns that it has with given settings."""
+        if self.provided is None:
+            return self
+        columns, own_columns = self.provided(config)
+        return replace(self, columns=columns, own_columns=own_columns)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,10 +197,13 @@ class ReferenceCatalogue(Descriptor):
     read_sources : callable (part, config, footprint, corrections) -> ReferenceStars
         Reads the stars of one part that lie in the footprint and have features.
     feature_parts : callable (config, root) -> list of Part
-    read_features : callable (part, config, stars, corrections) -> Spectra
-        Reads one part; only the stars given, a ReferenceStars sorted by source_id.
+    read_features : callable (part, config, stars, corrections) -> Spectra or Quantities
+        Reads one part; only the stars given, a ReferenceStars sorted by source_id. Spectra
+        from a catalogue that provides these, else Quantities; of colours a single one, the
+        observed colour band - reference magnitude.
     columns : tuple of str
-        Names of the vocabulary's columns that `read_sources` provides.
+        Names of the vocabulary's columns that `read_sources` provides; ``snr`` among them if
+        Quantities have a S/N.
     own_columns : tuple of Column
         Further columns that cuts may name.
     corrections : tuple of Correction
@@ -198,7 +222,7 @@ class ReferenceCatalogue(Descriptor):
         [Part, Any, Footprint | None, Sequence[ChosenCorrection]], ReferenceStars
     ]
     feature_parts: Callable[[Any, Path], list[Part]]
-    read_features: Callable[[Part, Any, ReferenceStars, Sequence[ChosenCorrection]], Spectra]
+    read_features: Callable[[Part, Any, ReferenceStars, Sequence[ChosenCorrection]], StarFeatures]
     columns: tuple[str, ...]
     own_columns: tuple[Column, ...] = ()
     corrections: tuple[Correction, ...] = ()
@@ -306,9 +330,18 @@ class FitFunction(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ColourModel(Descriptor):
-    """A backend that learns intrinsic colours; heavy libraries load inside `fit`."""
+    """A backend that learns intrinsic colours; heavy libraries load inside `fit`.
+
+    Attributes
+    ----------
+    fit : callable (features, colour_mag, weights, config, seed, threads) -> FittedColourModel
+    learns : bool
+        False for the one that stands for no training at all, which goes with a reference
+        catalogue that provides colours, and with no other.
+    """
 
     fit: FitFunction
+    learns: bool = True
 
 
 def role_in_settings(config: Any) -> Role:

@@ -108,8 +108,11 @@ class SimulatedSurvey:
             detections=pa.table(table),
         )
 
-    def truth(self, number: int, file: str, visit: str) -> pa.Table:
+    def truth(self, number: int, file: str, visit: str, place: IntArray | None = None) -> pa.Table:
         """Return the truth of one visit, one row a detection that is a star.
+
+        Detections are known by the file, and by their rows in it as the loader counts them,
+        `place`, shape (n,); by default they count from 0 on each detector.
 
         Offsets are corrections to be added to the observed magnitude, without a constant of
         the survey.
@@ -119,7 +122,8 @@ class SimulatedSurvey:
         rows = np.flatnonzero(found.star >= 0)
         star = found.star[rows]
         count = len(rows)
-        first = np.searchsorted(ccd, ccd)
+        if place is None:
+            place = np.arange(len(ccd)) - np.searchsorted(ccd, ccd)
 
         def label(text: str) -> pa.DictionaryArray:
             return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), [text])
@@ -128,7 +132,7 @@ class SimulatedSurvey:
             {
                 "file": label(file),
                 "ccd": ccd[rows].astype(np.int16),
-                "row": (np.arange(len(ccd)) - first)[rows].astype(np.int32),
+                "row": place[rows].astype(np.int32),
                 "source_id": self.catalogue.table["source_id"].to_numpy()[star],
                 "visit": label(visit),
                 "field": label(self.layout.name[self.layout.visit_field[number]]),

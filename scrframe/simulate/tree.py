@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
@@ -17,6 +18,7 @@ from scrframe.config.simulation import SimulationSettings
 from scrframe.errors import PluginError
 from scrframe.plugin import ExtinctionCatalogue, ExtinctionCurve, ReferenceCatalogue, SurveyLoader
 from scrframe.simulate.survey import SimulatedSurvey, build_survey
+from scrframe.tables import ColumnTable
 
 #: Name of the file that holds the truth.
 TRUTH = "truth.parquet"
@@ -69,6 +71,12 @@ def simulate_tree(
     """
     if loader.camera is None or loader.write_simulated is None:
         raise PluginError(f"survey loader {loader.name!r} cannot write simulated data")
+    camera = loader.camera_for(loader_settings)
+    if camera is None:
+        raise PluginError(
+            f"survey loader {loader.name!r} has no camera, which a simulation needs; describe one"
+            f" under loader.{loader.name}.camera"
+        )
     if reference.write_simulated is None:
         raise PluginError(f"reference catalogue {reference.name!r} cannot write simulated data")
     if extinction.write_simulated is None:
@@ -77,21 +85,25 @@ def simulate_tree(
     with threadpool_limits(1):
         survey = build_survey(
             settings,
-            loader.camera,
+            camera,
             lambda wavelength: curve.curve(curve_settings, wavelength),
             band=band,
             progress=progress,
         )
     files = [
-        loader.write_simulated(survey.visit(number), out) for number in range(len(survey.visits))
+        loader.write_simulated(survey.visit(number), out, loader_settings)
+        for number in range(len(survey.visits))
     ]
+    if loader.close_simulated is not None:
+        loader.close_simulated(out, loader_settings)
     reference.write_simulated(survey.catalogue, out, gaia_format)
     extinction.write_simulated(survey.catalogue, out)
     if settings.band is not None:
         _write_passband(out / PASSBAND.format(band=band), settings.band)
-    visits = _visit_keys(loader, loader_settings, out, files)
+    places = _places(loader, loader_settings, out, survey, files)
     truth = pa.concat_tables(
-        survey.truth(number, file.name, visits[file.resolve()]) for number, file in enumerate(files)
+        survey.truth(number, file.name, place.key, place.row)
+        for number, (file, place) in enumerate(zip(files, places, strict=True))
     ).unify_dictionaries()
     pq.write_table(truth, out / TRUTH, compression="zstd")
     return _summary(survey, truth.num_rows)
@@ -104,21 +116,69 @@ def _write_passband(path: Path, band: BandSettings) -> None:
     path.write_text("\n".join(["wavelength,transmission", *lines, ""]), encoding="utf-8")
 
 
-def _visit_keys(
-    loader: SurveyLoader, settings: Any, root: Path, files: list[Path]
-) -> dict[Path, str]:
-    """Return the loader's own key of the visit in each file."""
-    keys: dict[Path, str] = {}
-    for part in loader.parts(settings, root):
-        codes, labels = loader.read(part, settings, ()).codes("visit")
-        if len(codes) and len(np.unique(codes)) == 1:
-            keys[part.path.resolve()] = labels[codes[0]]
-    missing = [os.fspath(file) for file in files if file.resolve() not in keys]
-    if missing:
-        raise PluginError(
-            f"survey loader {loader.name!r} does not find the visit that it wrote to {missing[0]}"
+@dataclass(frozen=True)
+class _Place:
+    """Where a visit is found again: its key, and the rows of its detections in the file."""
+
+    key: str
+    row: npt.NDArray[np.int64]
+
+
+def _places(
+    loader: SurveyLoader, settings: Any, root: Path, survey: SimulatedSurvey, files: list[Path]
+) -> list[_Place]:
+    """Return where the loader finds each visit; those of one file come in their order."""
+    found: dict[Path, list[_Place]] = {}
+    for path, pieces in _read_back(loader, settings, root).items():
+        labels = np.concatenate([np.array(piece.codes("visit")[1]) for piece in pieces])
+        starts = np.cumsum([0, *(len(piece.codes("visit")[1]) for piece in pieces)])
+        codes = np.concatenate(
+            [
+                piece.codes("visit")[0] + start
+                for piece, start in zip(pieces, starts[:-1], strict=True)
+            ]
         )
-    return keys
+        rows = np.concatenate([piece["row"] for piece in pieces]).astype(np.int64)
+        names, code = np.unique(labels, return_inverse=True)
+        code = code[codes]
+        order = np.argsort(code, kind="stable")
+        bounds = np.searchsorted(code[order], np.arange(len(names) + 1))
+        visits = [
+            (order[bounds[k]], _Place(str(names[k]), rows[order[bounds[k] : bounds[k + 1]]]))
+            for k in range(len(names))
+            if bounds[k] < bounds[k + 1]
+        ]
+        found[path] = [place for _, place in sorted(visits, key=lambda visit: visit[0])]
+    taken = dict.fromkeys(found, 0)
+    places = []
+    for number, file in enumerate(files):
+        path = file.resolve()
+        here = found.get(path, [])
+        if taken.get(path, 0) >= len(here):
+            raise PluginError(
+                f"survey loader {loader.name!r} does not find the visit that it wrote to {file}"
+            )
+        place = here[taken[path]]
+        taken[path] += 1
+        written = len(survey.visits[number].star)
+        if len(place.row) != written:
+            raise PluginError(
+                f"survey loader {loader.name!r} finds {len(place.row)} detections of visit"
+                f" {place.key} in {file}, where it wrote {written}"
+            )
+        places.append(place)
+    return places
+
+
+def _read_back(loader: SurveyLoader, settings: Any, root: Path) -> dict[Path, list[ColumnTable]]:
+    """Return what the loader reads of each file: visits and rows."""
+    pieces: dict[Path, list[ColumnTable]] = {}
+    for part in loader.parts(settings, root):
+        read = loader.read(part, settings, ())
+        if len(read):
+            kept = ColumnTable(read.arrow.select(["visit", "row"]))
+            pieces.setdefault(part.path.resolve(), []).append(kept)
+    return pieces
 
 
 def _summary(survey: SimulatedSurvey, star_detections: int) -> dict[str, Any]:

@@ -77,6 +77,7 @@ VOCABULARY: tuple[Column, ...] = (
     _detection("mag", "mag", "float64", "Observed magnitude in the survey's band."),
     _detection("mag_err", "mag", "float64", "Error of the observed magnitude, as catalogued."),
     _detection("classification", "", "int16", "Morphological class, in the survey's own code."),
+    _detection("usable", "", "bool", "Whether the survey's flags let the detection calibrate."),
     _detection("airmass", "", "float64", "Airmass of the visit."),
     _detection("seeing", "arcsec", "float64", "Seeing of the visit on the detector."),
     _detection("exposure_time", "s", "float64", "Exposure time of the visit."),
@@ -116,6 +117,9 @@ VOCABULARY: tuple[Column, ...] = (
     _extinction("feh", "dex", "float64", "Metallicity [Fe/H]."),
     # --- what the spectra supply, and the colours modelled from them ----------------------
     _modelled("xp_snr", "", "float64", "Median S/N of the spectrum over its grid."),
+    _modelled(
+        "snr", "", "float64", "S/N of what stands in for a spectrum, as its catalogue gives it."
+    ),
     _modelled("colour0", "mag", "float64", "Intrinsic colour C0, as modelled."),
     _modelled(
         "predicted_mag",

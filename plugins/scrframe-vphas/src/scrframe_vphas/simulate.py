@@ -21,6 +21,7 @@ from scrframe_vphas.layout import (
     column_unit,
     flux_column,
 )
+from scrframe_vphas.settings import VphasCasuConfig
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -33,7 +34,9 @@ _MJD_ZERO = datetime(1858, 11, 17)
 _INDEX = {name: number for number, name in enumerate(COLUMN_NAMES)}
 
 
-def write_simulated(visit: SimulatedVisit, root: Path) -> Path:
+def write_simulated(
+    visit: SimulatedVisit, root: Path, config: VphasCasuConfig | None = None
+) -> Path:
     """Write a simulated visit below ``root/catalogues`` and return the file.
 
     Fluxes and their errors are such that the loader's formulas give back the magnitudes
@@ -45,6 +48,8 @@ def write_simulated(visit: SimulatedVisit, root: Path) -> Path:
         The visit; `detections` sorted by ccd.
     root : Path
         The data root.
+    config : VphasCasuConfig, optional
+        Taken as loaders are asked; the layout is CASU's, whatever it says.
     """
     folder = root / "catalogues"
     folder.mkdir(parents=True, exist_ok=True)

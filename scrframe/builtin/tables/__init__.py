@@ -1,0 +1,1 @@
+"""Catalogues in any table that a description maps; `plugin` is what scrframe finds."""
