@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy import sparse
+from scipy import linalg, sparse
 
 from scrframe.offsets.design import Design, Exposures
+from scrframe.offsets.draws import is_diagonal
 from scrframe.offsets.factor import Factor, choose_dense
 from scrframe.offsets.joint import fit_design
 from scrframe.offsets.joint_problem import JointProblem, JointSettings
@@ -287,8 +288,13 @@ def drawn_differences(model: MixedModel, rng: np.random.Generator) -> np.ndarray
     """Draw differences from the model with the sizes in `SD_MAG`."""
     parameters = np.zeros(model.width)
     for term in model.terms:
-        if term.name in SD_MAG:
-            parameters[term.columns] = SD_MAG[term.name] * rng.standard_normal(term.width)
+        if term.precision is not None:
+            drawn = rng.standard_normal(term.width)
+            if not is_diagonal(term.precision):
+                # With precision F F^T, the inverse of F^T gives a draw of the prior.
+                root = np.linalg.cholesky(term.precision.toarray())
+                drawn = linalg.solve_triangular(root, drawn, trans="T", lower=True)
+            parameters[term.columns] = SD_MAG[term.name] * drawn
     own = STAR_MAG * rng.standard_normal(model.stars)
     values = model.values(parameters)
     values += own[model.star]
