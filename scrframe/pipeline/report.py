@@ -82,11 +82,12 @@ def write_report(
     """
     observer = observer or Observer()
     products = open_run(run_dir, registry)
+    findings = _findings(products.path)
     with observer.step("null tests and anomalies"):
         checks, anomalies = _judged(products)
     with observer.step("figures", len(FIGURES)) as done:
         drawn = draw_all(_reopener(products), done, FIGURES)
-    story = RunStory(products.summary, drawn, checks, anomalies, _findings(products.path))
+    story = RunStory(products.summary, drawn, checks, anomalies, findings)
     with observer.step("page"), _in_place(products.path / REPORT) as folder:
         note = {"data_note": products.note}
         write_json(folder / CHECKS, {**note, "checks": [one.to_json() for one in checks]})
@@ -96,14 +97,18 @@ def write_report(
 
 
 def _reopener(products: RunProducts) -> Callable[[], RunData]:
-    """Return what gives the run anew, without the columns that others have read."""
+    """Return what gives the run anew, without most of the columns that others have read."""
+    stars = StarColumns(products.path / STARS, products.solution.visits)
+    # Of what the table of visits has read, nothing stays.
+    opened = replace(products.data(), stars=stars)
 
-    def stars() -> StarColumns:
+    def reopened() -> RunData:
+        nonlocal stars
+        stars = stars.lean()
         pa.default_memory_pool().release_unused()
-        return StarColumns(products.path / STARS, products.solution.visits)
+        return replace(opened, stars=stars)
 
-    opened = replace(products.data(), stars=stars())
-    return lambda: replace(opened, stars=stars())
+    return reopened
 
 
 def _judged(products: RunProducts) -> tuple[tuple[Check, ...], tuple[Anomaly, ...]]:

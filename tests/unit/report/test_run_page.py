@@ -130,6 +130,7 @@ def test_a_failed_report_leaves_the_older_one(made, tmp_path, monkeypatch):
     shutil.copytree(made.path.parent, run / "report")
     before = made.path.read_bytes()
     monkeypatch.setattr("scrframe.pipeline.report.write_page", fail)
+    monkeypatch.setattr("scrframe.pipeline.report.FIGURES", ())  # drawn for `made` already
     with pytest.raises(RuntimeError, match="full"):
         write_report(run)
     assert (run / "report" / "index.html").read_bytes() == before
