@@ -158,7 +158,8 @@ def common_root(data_root: Path, parts: Sequence[Part]) -> Path:
 def check_writers(writers: Sequence[ChosenWriter], parts: Sequence[Part]) -> None:
     """Refuse parts that a writer cannot write, before any work.
 
-    A part must be a whole file: those of one file would be written over each other.
+    A part must be a whole file, unless the writer gives the parts of a file names of their
+    own: they would be written over each other.
 
     Raises
     ------
@@ -169,7 +170,7 @@ def check_writers(writers: Sequence[ChosenWriter], parts: Sequence[Part]) -> Non
         endings = chosen.writer.suffixes
         seen: set[Path] = set()
         for part in parts:
-            if part.path in seen:
+            if part.path in seen and not chosen.writer.pieces:
                 raise ConfigError(
                     f"writer {chosen.writer.name!r} writes whole files, but the loader reads"
                     f" {part.path} in several parts; choose other `writers`, or none"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -139,9 +139,11 @@ def visits_of(detections: Detections) -> list[VisitSeen]:
     """Describe the visits in a table of detections."""
     codes, labels = detections.codes("visit")
     vectors = unit_vectors(detections["ra"], detections["dec"])
+    order = np.argsort(codes, kind="stable")
+    bounds = np.searchsorted(codes[order], np.arange(len(labels) + 1))
     seen = []
-    for code in np.unique(codes):
-        rows = np.flatnonzero(codes == code)
+    for code in np.flatnonzero(np.diff(bounds)):
+        rows = order[bounds[code] : bounds[code + 1]]
         placed = rows[np.isfinite(vectors[rows]).all(axis=1)]
         if not len(placed):
             raise DataError(f"visit {labels[code]} has no detection with a position")
@@ -168,6 +170,40 @@ def visits_of(detections: Detections) -> list[VisitSeen]:
     return seen
 
 
+def merge_visits(visits: Iterable[VisitSeen]) -> list[VisitSeen]:
+    """Return each visit once, in the order of their first parts.
+
+    What a visit has one of is its first part's; its disc holds those of all parts.
+    """
+    found: dict[str, list[VisitSeen]] = {}
+    for visit in visits:
+        found.setdefault(visit.key, []).append(visit)
+    return [pieces[0] if len(pieces) == 1 else _merged(pieces) for pieces in found.values()]
+
+
+def _merged(pieces: Sequence[VisitSeen]) -> VisitSeen:
+    count = np.array([piece.detections for piece in pieces], dtype=np.float64)
+    vectors = unit_vectors(
+        np.array([piece.ra_deg for piece in pieces]), np.array([piece.dec_deg for piece in pieces])
+    )
+    centre = count @ vectors
+    centre /= np.linalg.norm(centre)
+    apart = np.rad2deg(np.arccos(np.clip(vectors @ centre, -1, 1)))
+    airmass = np.array([piece.airmass for piece in pieces])
+    known = np.isfinite(airmass)
+    return replace(
+        pieces[0],
+        ra_deg=float(np.rad2deg(np.arctan2(centre[1], centre[0])) % 360),
+        dec_deg=float(np.rad2deg(np.arcsin(centre[2]))),
+        radius_deg=float(np.max(apart + [piece.radius_deg for piece in pieces])),
+        detections=int(count.sum()),
+        ccds=tuple(sorted({ccd for piece in pieces for ccd in piece.ccds})),
+        airmass=float(np.average(airmass[known], weights=count[known]))
+        if known.any()
+        else float("nan"),
+    )
+
+
 def _mean(values: np.ndarray[Any, Any]) -> float:
     known = values[np.isfinite(values)]
     return float(known.mean()) if len(known) else float("nan")
@@ -182,8 +218,8 @@ class FirstPass:
 
     @property
     def visits(self) -> list[VisitSeen]:
-        """All visits, in the order of the parts."""
-        return [visit for part in self.parts for visit in part.visits]
+        """All visits, each once, in the order of the parts."""
+        return merge_visits(visit for part in self.parts for visit in part.visits)
 
     def footprint(self) -> Footprint:
         """Return the sky that the visits cover, with a margin for proper motions."""
@@ -211,7 +247,8 @@ def first_pass(
     ------
     DataError
         If a part is damaged and `on_bad_file` is ``stop``, if none is left or none holds a
-        detection, or if two parts hold the same visit.
+        detection, or if two parts hold the same visit and the loader does not say that they
+        may.
     """
     tasks = [
         ReadTask(
@@ -236,7 +273,8 @@ def first_pass(
             f"no catalogue holds a detection; {len(good)} were read, the first being"
             f" {good[0].part.path}"
         )
-    _refuse_twins(good)
+    if not loader.visits_span_parts:
+        _refuse_twins(good)
     return FirstPass(good, skipped)
 
 

@@ -35,6 +35,7 @@ from scrframe.pipeline.correct import (
     common_root,
     correct_all,
 )
+from scrframe.pipeline.detections import merge_visits
 from scrframe.pipeline.executor import open_executor
 from scrframe.pipeline.monitor import StepMonitor
 from scrframe.pipeline.observer import Observer
@@ -321,7 +322,7 @@ class _Calibration:
         levels = self._chosen.survey.offsets.active_levels()
         settings = {block.name: block.settings.model_dump(mode="json") for block in levels}
         write_solution(folder, solved.solution, settings)
-        visits = [visit for part in self._story.parts for visit in part.visits]
+        visits = merge_visits(visit for part in self._story.parts for visit in part.visits)
         write_visits(folder, visits, self._story.note)
         if solved.solution.exposures is not None:
             write_json(

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from scrframe.errors import CalibrationError
-from scrframe.pipeline.detections import FirstPass, PartRead, load_detections, load_others
+from scrframe.pipeline.detections import FirstPass, PartRead
+from scrframe.pipeline.matching import groups, match_group
 from scrframe.pipeline.observer import Observer
-from scrframe.scr.match import SkyIndex, match_visit, sky_index
+from scrframe.scr.match import SkyIndex, sky_index
 from scrframe.tables import (
     STAGES,
     ColumnTable,
@@ -80,38 +81,26 @@ def match_all(
     kept: list[Detections] = []
     sources: list[list[npt.NDArray[np.int64]]] = [[] for _ in range(len(cuts) + 1)]
     with observer.step("Matching", len(first.parts)) as done:
-        for part in first.parts:
-            table = _match_part(part, index, columns, radius_arcsec)
+        for group in groups(first.parts):
+            table = _match(group, index, columns, radius_arcsec)
             sources[0].append(table["source_id"])
             table = derive_for(cuts, table)
             for number, cut in enumerate(cuts, start=1):
                 table = table.filter(cut.evaluate(table))
                 sources[number].append(table["source_id"])
             kept.append(table)
-            done(1)
+            done(len(group))
     for what, ids in zip(["matched", *(cut.text for cut in cuts)], sources, strict=True):
         joined = np.concatenate(ids)
         ledger.add(what, len(joined), len(np.unique(joined)))
     return require(Detections.concat(kept), ledger)
 
 
-def _match_part(
-    part: PartRead, index: SkyIndex, columns: ColumnTable, radius_arcsec: float
+def _match(
+    group: Sequence[PartRead], index: SkyIndex, columns: ColumnTable, radius_arcsec: float
 ) -> Detections:
-    """Match one part; detections that were cut compete, but are not returned."""
-    detections, others = load_detections(part), load_others(part)
-    labels = np.concatenate([detections["visit"], others["visit"]])
-    ra = np.concatenate([detections["ra"], others["ra"]])
-    dec = np.concatenate([detections["dec"], others["dec"]])
-    row = np.full(len(ra), -1, dtype=np.int64)
-    distance = np.full(len(ra), np.nan)
-    placed = np.isfinite(ra) & np.isfinite(dec)
-    for visit in part.visits:
-        here = np.flatnonzero((labels == visit.key) & placed)
-        row[here], distance[here] = match_visit(
-            ra[here], dec[here], visit.mjd, index, radius_arcsec
-        )
-    row, distance = row[: len(detections)], distance[: len(detections)]
+    """Match parts that share visits, and join the columns of the stars."""
+    detections, row, distance = match_group(group, index, radius_arcsec)
     hit = row >= 0
     matched = join(detections.filter(hit), columns, row[hit])
     return derive(matched.with_columns({"match_distance": distance[hit]}), "reference")

@@ -398,7 +398,10 @@ class Writer(Descriptor):
         renames what was written into place.
     suffixes : tuple of str
         The file names that it can write, by their ending.
+    pieces : bool
+        Whether parts of one file get files of their own; else parts must be whole files.
     """
 
     write: Callable[[Part, Detections, Corrections, Path, Path, Any, str], list[Path]]
     suffixes: tuple[str, ...] = ()
+    pieces: bool = False
