@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
+
+from scipy import sparse
 
 from scrframe.offsets.components import Component
 from scrframe.offsets.design import Design
-from scrframe.offsets.factor import Factor
 from scrframe.offsets.model import FloatArray, IntArray, Weights
 from scrframe.offsets.noise import NoiseModel, NoiseSettings
+from scrframe.offsets.normal import star_means, weighted
 from scrframe.offsets.robust import OutlierRates, RobustSettings, RobustWeights
 from scrframe.tables import Detections, FittedLevel
 
@@ -132,6 +135,22 @@ class JointRound:
     kept: float
 
 
+class Inverse(Protocol):
+    """What results ask of the inverse C of a system of p parameters."""
+
+    def solve(self, right: FloatArray) -> FloatArray:
+        """Return C b, of b with shape (p,) or (p, k)."""
+        ...
+
+    def diagonal(self) -> FloatArray:
+        """Return the diagonal of C, shape (p,)."""
+        ...
+
+    def row_variances(self, rows: sparse.csr_array) -> FloatArray:
+        """Return r^T C r of each row r of a matrix, shape (k, p)."""
+        ...
+
+
 @dataclass(frozen=True)
 class JointFit:
     """The fitted model: what errors, products and further right-hand sides come from.
@@ -159,8 +178,8 @@ class JointFit:
         Of the solve: robust weights over the variances of noise and stars.
     prior_sd_mag : mapping of str to float
         Standard deviation by random term, of the solve.
-    factor : Factor
-        Of the normal matrix at `weights` with the prior at `prior_sd_mag`.
+    factor : Inverse
+        That of the normal matrix at `weights` with the prior at `prior_sd_mag`: its `Factor`.
     residual_mag : ndarray, shape (n,)
         Differences less all terms; the star's own deviation is in it.
     rounds : tuple of JointRound
@@ -175,7 +194,15 @@ class JointFit:
     robust: RobustWeights
     weights: Weights
     prior_sd_mag: Mapping[str, float]
-    factor: Factor
+    factor: Inverse
     residual_mag: FloatArray
     rounds: tuple[JointRound, ...]
     converged: bool
+
+    def response(self, delta_mag: FloatArray) -> FloatArray:
+        """Return by how much the parameters move, shape (p,), if differences do, shape (n,)."""
+        return self.factor.solve(weighted(self.design.model, self.weights, delta_mag))
+
+    def star_deviations(self) -> tuple[FloatArray, FloatArray]:
+        """Return means and variances of the stars' deviations, each of shape (s,)."""
+        return star_means(self.design.model, self.weights, self.residual_mag)

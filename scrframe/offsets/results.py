@@ -7,11 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from scrframe.offsets.factor import Factor
 from scrframe.offsets.gauge import Gauged, GaugeRows, gauge_rows, in_gauge
-from scrframe.offsets.joint import JointFit
+from scrframe.offsets.joint_problem import Inverse, JointFit
 from scrframe.offsets.model import FloatArray, IntArray, Term
-from scrframe.offsets.normal import weighted
 from scrframe.tables import OffsetTable
 
 #: Right-hand sides that are solved at once.
@@ -194,8 +192,7 @@ class JointResults:
         held : tuple of str
             Terms that stay what they are, instead of taking up what they can of the change.
         """
-        fit = self._fit
-        moved = fit.factor.solve(weighted(fit.design.model, fit.weights, delta_mag))
+        moved = self._fit.response(delta_mag)
         if held:
             moved -= self._taken_up(moved, held)
         return np.asarray(self._rows.exposures @ moved - self._rows.mean @ moved)
@@ -277,7 +274,7 @@ class JointResults:
         return scatter, count.astype(np.int64)
 
 
-def _visit_covariance(factor: Factor, rows: GaugeRows) -> tuple[FloatArray, _Cross]:
+def _visit_covariance(factor: Inverse, rows: GaugeRows) -> tuple[FloatArray, _Cross]:
     visits = sparse.csr_array(
         sparse.vstack([rows.visits, sparse.csr_array(rows.mean[None, :])], format="csr")
     )

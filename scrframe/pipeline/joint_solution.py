@@ -12,7 +12,6 @@ import numpy.typing as npt
 from scrframe.offsets.fallback import SolvedExposures, complete_exposures
 from scrframe.offsets.joint import JointFit
 from scrframe.offsets.kin import KnownVisits
-from scrframe.offsets.normal import star_means
 from scrframe.offsets.results import JointResults
 from scrframe.pipeline.ccd_parts import ccd_parts, visit_spread
 from scrframe.pipeline.chosen import Chosen
@@ -120,7 +119,7 @@ def star_columns(
     # A star that is no use to the offsets still has better and worse detections.
     own = np.maximum(fit.robust.star, SMALLEST_STAR_WEIGHT)
     weight[used] = fit.robust.detection * own[model.star]
-    mean, variance = star_means(model, fit.weights, fit.residual_mag)
+    mean, variance = fit.star_deviations()
     # Where hardly any weight is left, nothing is known of a star's own deviation.
     known = variance < LARGEST_ERROR_MAG**2
     deviation[used] = np.where(known, mean, np.nan)[model.star]
