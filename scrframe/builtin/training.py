@@ -21,7 +21,7 @@ def check_training(
     weights: FloatArray | None,
     needed: int,
 ) -> tuple[FloatArray, FloatArray]:
-    """Return colours and weights, shape (n,), as contiguous float64.
+    """Return copies of colours and weights, shape (n,), as contiguous float64.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def check_training(
         If shapes disagree, a value is not finite, a weight is negative or there are too
         few stars.
     """
-    colour = np.ascontiguousarray(colour_mag, dtype=np.float64)
+    colour = np.array(colour_mag, dtype=np.float64)
     weight = np.ones(len(colour)) if weights is None else np.array(weights, dtype=np.float64)
     if features.ndim != 2 or not (len(features),) == colour.shape == weight.shape:
         raise CalibrationError(

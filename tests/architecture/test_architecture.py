@@ -33,7 +33,9 @@ ROOMS: dict[str, set[str]] = {
     "builtin": {"plugin", "tables", "units", "errors", "spectra"},
     "simulate": {"config", "plugin", "tables", "units", "errors", "spectra"},
     "report": {"compare", "checks", "tables", "errors"},
-    "cli": {"pipeline", "config", "plugin", "report", "errors"},
+    # Authors' tests must not need more than authors may know, and the spectra to draw stars.
+    "testing": {"plugin", "tables", "units", "errors", "spectra"},
+    "cli": {"pipeline", "config", "plugin", "report", "testing", "errors"},
 }
 #: The only room that may import every other.
 KNOWS_ALL = "pipeline"
@@ -216,6 +218,28 @@ def test_no_survey_telescope_or_backend_is_named(room):
         if words(text) & NAMES
     ]
     assert wrong == []
+
+
+def test_only_the_command_line_knows_the_authors_kit():
+    """What is calibrated never depends on what is tested; plugins use it in their tests only."""
+    wrong = [
+        place(path, line)
+        for path in [*sources(), *plugin_sources()]
+        if not {"cli", "testing"} & set(path.relative_to(REPOSITORY).parts[:2])
+        for line, other in rooms_imported(path)
+        if other == "testing"
+    ]
+    assert wrong == []
+
+
+def test_the_authors_kit_needs_no_test_runner_at_import():
+    at_top = [
+        place(path, node.lineno)
+        for path in sources("testing")
+        for node in at_import(tree_of(path))
+        if re.match(r"(import|from) _?pytest\b", ast.unparse(node))
+    ]
+    assert at_top == []
 
 
 def test_plugins_import_the_public_rooms_only():

@@ -1,0 +1,160 @@
+"""What is under test: a descriptor, its settings, a scratch folder and what checks share."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from scrframe.plugin import Descriptor, PluginConfig
+
+T = TypeVar("T")
+#: A function and its arguments.
+Task = tuple[Callable[..., Any], tuple[Any, ...]]
+
+
+class CheckFailureError(AssertionError):
+    """A plugin breaks its contract; the message says what its author should change."""
+
+
+class NotTestedError(Exception):
+    """A check has nothing to test, or needs what another check has found broken."""
+
+
+def demand(condition: object, message: str) -> None:
+    """Raise CheckFailureError with a message unless a condition holds."""
+    if not condition:
+        raise CheckFailureError(message)
+
+
+@dataclass
+class Subject:
+    """A plugin under test.
+
+    Attributes
+    ----------
+    descriptor : Descriptor
+        What the plugin yields.
+    hook : str
+        The hook that yields it.
+    module : str
+        The module that the entry point names.
+    settings : mapping or None
+        Settings to test with, as they stand in YAML; None takes those of the descriptor's
+        example, or the defaults.
+    tasks : callable (subject) -> dict of str to (function, arguments)
+        What a fresh process shall compute, besides opening the descriptor.
+    """
+
+    descriptor: Any
+    hook: str
+    module: str
+    settings: Mapping[str, Any] | None = None
+    tasks: Callable[[Subject], dict[str, Task]] = field(default=lambda subject: {})
+    _made: dict[str, tuple[Any, Exception | None]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The name of the descriptor."""
+        return str(self.descriptor.name)
+
+    @cached_property
+    def _scratch(self) -> tempfile.TemporaryDirectory[str]:
+        return tempfile.TemporaryDirectory(prefix="scrframe-check-", ignore_cleanup_errors=True)
+
+    def folder(self, name: str) -> Path:
+        """Return a scratch folder, made at its first use and removed with the subject."""
+        path = Path(self._scratch.name).resolve() / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def once(self, name: str, make: Callable[[], T], *, judge: bool = False) -> T:
+        """Return what several checks need, made once.
+
+        Parameters
+        ----------
+        name : str
+            What it is called in messages.
+        make : callable () -> object
+            Makes it, with the plugin's own functions.
+        judge : bool
+            Whether a failure to make it is this check's own finding; to any other check it
+            only means that there is nothing to test.
+
+        Raises
+        ------
+        NotTestedError
+            If it could not be made, and that is another check's finding.
+        """
+        if name not in self._made:
+            try:
+                self._made[name] = (make(), None)
+            except Exception as error:
+                self._made[name] = (None, error)
+        value, failed = self._made[name]
+        if failed is not None:
+            if judge or isinstance(failed, NotTestedError):
+                raise failed
+            raise NotTestedError(f"needs {name}, see the check that failed before")
+        return value  # type: ignore[no-any-return]
+
+    @property
+    def config(self) -> PluginConfig:
+        """The settings to test with; NotTestedError if there are none."""
+        return self.once("settings", lambda: settings_of(self))
+
+
+def settings_of(subject: Subject) -> PluginConfig:
+    """Return settings made of what was given, or of defaults and examples of fields.
+
+    Raises
+    ------
+    CheckFailureError
+        If a field has neither default nor example, or the settings are refused.
+    """
+    model = subject.descriptor.config
+    given = subject.settings
+    if given is None:
+        given = required_examples(model)
+    try:
+        made = model.model_validate(dict(given))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or model.__name__
+        raise CheckFailureError(
+            f"{model.__name__} refuses the settings {dict(given)}: {where}: {first['msg']};"
+            " correct the defaults or `examples` of its fields"
+        ) from None
+    return made  # type: ignore[no-any-return]
+
+
+def required_examples(model: type[PluginConfig]) -> dict[str, Any]:
+    """Return the first example of every field without a default.
+
+    Raises
+    ------
+    CheckFailureError
+        If such a field has no example.
+    """
+    schema = model.model_json_schema()
+    values: dict[str, Any] = {}
+    for name in schema.get("required", []):
+        examples = schema["properties"][name].get("examples")
+        demand(
+            examples,
+            f"the setting {name!r} of {model.__name__} has no default: give it one, or show a value"
+            " with Field(examples=[...]), with which the checks can run",
+        )
+        values[name] = examples[0]
+    return values
+
+
+def all_of(descriptor: Descriptor, names: tuple[str, ...]) -> list[tuple[str, Callable[..., Any]]]:
+    """Return the callables of a descriptor that are there, by field name."""
+    found = [(name, getattr(descriptor, name, None)) for name in names]
+    return [(name, function) for name, function in found if function is not None]
