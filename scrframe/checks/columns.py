@@ -245,15 +245,16 @@ def _significant(
     windows: _Windows, trials: int, limit: float
 ) -> Iterator[tuple[float, int, Measure, float, str, tuple[float, float], tuple[float, float]]]:
     for z, stars in ((windows.residuals, False), (windows.stars, True)):
-        for place, a, b in np.argwhere(np.nan_to_num(z) > limit):
-            significance = float(after_trials(z[place, a, b], trials))
-            if significance < limit:
-                continue
+        found = np.argwhere(np.nan_to_num(z) > limit)
+        sure = after_trials(z[tuple(found.T)], trials)
+        for (place, a, b), significance in zip(
+            found[sure >= limit], sure[sure >= limit], strict=True
+        ):
             measure: Measure = "offset" if windows.by_offset[place, a, b] else "scatter"
             measure = "stars" if stars else measure
             x0, y0 = 0.5 + float(a) * windows.cell[0], 0.5 + float(b) * windows.cell[1]
             yield (
-                significance, int(place), measure, float(windows.expected[place, a, b]),
+                float(significance), int(place), measure, float(windows.expected[place, a, b]),
                 windows.shape,
                 (x0, x0 + windows.size[0] * windows.cell[0]),
                 (y0, y0 + windows.size[1] * windows.cell[1]),

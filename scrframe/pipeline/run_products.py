@@ -126,7 +126,7 @@ class StarColumns(Mapping[str, npt.NDArray[Any]]):
         self._names = ["visit_code", *(name for name in schema.names if name not in TEXT)]
 
     def lean(self) -> StarColumns:
-        """Return the same columns; of those read so far only small and usual ones stay in memory."""
+        """Return the same columns, of which only small and usual ones stay in memory."""
         other = copy(self)
         other._read = {
             name: values

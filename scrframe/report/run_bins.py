@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +33,9 @@ def group_medians(
     code, values = code[kept], values[kept]
     count = np.bincount(code, minlength=groups)
     order = np.argsort(values)
-    ordered = values[order[np.argsort(code[order], kind="stable")]]
+    # Numbers of one or two bytes sort in one or two passes.
+    short = code[order].astype(np.min_scalar_type(max(groups - 1, 0)))
+    ordered = values[order[np.argsort(short, kind="stable")]]
     middle = np.full(groups, np.nan)
     some = count > 0
     start = (np.cumsum(count) - count)[some]
@@ -65,6 +68,36 @@ def equal_bins(values: FloatArray, bins: int) -> tuple[IntArray, FloatArray]:
     edges = np.unique(np.quantile(some, np.linspace(0, 1, bins + 1)))
     code = np.searchsorted(edges[1:-1], values, side="right")
     return np.where(finite, code, -1), edges
+
+
+def ratio(above: npt.NDArray[Any], below: npt.NDArray[Any]) -> FloatArray:
+    """Return quotients, NaN where the divisor is not positive, same shape."""
+    return np.where(below > 0, above / np.where(below > 0, below, 1.0), np.nan)
+
+
+def cell_counts(
+    x: FloatArray, y: FloatArray, x_edges: FloatArray, y_edges: FloatArray
+) -> FloatArray:
+    """Return how many points lie in the cells of a plane, shape (p, q).
+
+    As `numpy.histogram2d`, but by arithmetic, which is faster by far for millions.
+
+    Parameters
+    ----------
+    x, y : ndarray, shape (n,)
+        Those outside, and what is not finite, count nowhere.
+    x_edges, y_edges : ndarray, shape (p + 1,), (q + 1,)
+        Evenly spaced.
+    """
+    places, inside = [], np.ones(len(x), dtype=np.bool_)
+    for values, edges in ((x, x_edges), (y, y_edges)):
+        place = (values - edges[0]) * ((len(edges) - 1) / (edges[-1] - edges[0]))
+        inside &= (place >= 0) & (place < len(edges) - 1)
+        places.append(place)
+    shape = len(x_edges) - 1, len(y_edges) - 1
+    column, row = (place[inside].astype(np.int64) for place in places)
+    count = np.bincount(column * shape[1] + row, minlength=shape[0] * shape[1])
+    return np.asarray(count.reshape(shape), dtype=np.float64)
 
 
 def ra_start(ra_deg: FloatArray) -> float:

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 from scrframe.report.figure import FigureProduct
 from scrframe.report.run_ccd import figure_ccd_maps, figure_ccd_time
-from scrframe.report.run_colour import figure_predicted_colour, figure_reddening
+from scrframe.report.run_colour import figure_predicted_colour
 from scrframe.report.run_data import RunData
 from scrframe.report.run_histograms import figure_histograms
 from scrframe.report.run_pixel import figure_pixel_plane, figure_pixel_seasons
 from scrframe.report.run_pixel_single import figure_single_stars
+from scrframe.report.run_reddening import figure_reddening
 from scrframe.report.run_residuals import figure_residuals
 from scrframe.report.run_sky import figure_control_field, figure_sky_samples, figure_visit_sky
 from scrframe.report.run_time import figure_visit_time

@@ -14,8 +14,10 @@ from matplotlib.colors import LogNorm
 from scrframe.compare.scores import MAD_TO_SD
 from scrframe.report.figure import FigureProduct
 from scrframe.report.panels import MARGIN_IN
+from scrframe.report.run_bins import cell_counts
 from scrframe.report.run_data import RunData
 from scrframe.report.run_focal_plane import MMAG
+from scrframe.report.run_planes import band_label
 from scrframe.report.style import AMOUNT_MAP, COLOURS, INK, house_style, new_figure
 
 FloatArray = npt.NDArray[np.float64]
@@ -155,9 +157,7 @@ def figure_residuals(data: RunData) -> FigureProduct | None:
 def _variables(data: RunData) -> dict[str, tuple[str, FloatArray]]:
     """Return label and values by name of what residuals are drawn against."""
     model = np.asarray(data.star("mag_model"), dtype=np.float64)
-    # G_BP is set with a subscript.
-    letter, _, below = data.reference_band.partition("_")
-    reference = f"${letter}_{{\\rm {below}}}$" if below else letter
+    reference = f"${band_label(data.reference_band)}$"
     return {
         "magnitude": (f"model {data.band} (mag)", model),
         "colour": (
@@ -186,12 +186,7 @@ def _draw_density(
 ) -> QuadMesh:
     across = np.linspace(edges[0], edges[-1], CELLS[0] + 1)
     up = np.linspace(-reach, reach, CELLS[1] + 1)
-    column = (variable - edges[0]) * (CELLS[0] / (edges[-1] - edges[0]))
-    row = (residual + reach) * (CELLS[1] / (2 * reach))
-    good = (column >= 0) & (column < CELLS[0]) & (row >= 0) & (row < CELLS[1])
-    # Faster by far than histogram2d, which searches for the cell of each of millions.
-    key = column[good].astype(np.int64) * CELLS[1] + row[good].astype(np.int64)
-    density = np.bincount(key, minlength=CELLS[0] * CELLS[1]).reshape(CELLS).astype(np.float64)
+    density = cell_counts(variable, residual, across, up)
     density /= max(1.0, density.max())
     mesh = axes.pcolormesh(
         across, MMAG * up, np.where(density > 0, density, np.nan).T, cmap=AMOUNT_MAP,

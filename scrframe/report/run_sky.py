@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 from astropy import units as u
@@ -13,11 +11,18 @@ from matplotlib.collections import QuadMesh
 
 from scrframe.report.figure import FigureProduct
 from scrframe.report.panels import MARGIN_IN, name_panel
-from scrframe.report.run_bins import SkyGrid, group_medians, ra_start, sky_grid, unwrap_ra
+from scrframe.report.run_bins import (
+    SkyGrid,
+    group_medians,
+    ra_start,
+    ratio,
+    sky_grid,
+    unwrap_ra,
+)
 from scrframe.report.run_data import BoolArray, FloatArray, IntArray, RunData
+from scrframe.report.run_focal_plane import MMAG
 from scrframe.report.style import INK, RULE, SIGNED_MAP, house_style, new_figure
 
-MMAG = 1000.0
 #: Cells tried along the longer side of a map, the finest first; the detections that the usual
 #: cell must hold; the fewest that a cell with a median must hold.
 CELLS, USUAL, LEAST = (128, 96, 72, 54, 40, 30, 22, 16, 12, 8), 25, 8
@@ -52,7 +57,7 @@ def figure_sky_samples(data: RunData) -> FigureProduct | None:
         for axes, (name, mask) in zip(panels, samples.items(), strict=True):
             grid, cell = _fine_grid(ra[mask], dec[mask])
             count = np.bincount(cell, minlength=int(np.prod(grid.shape)))
-            mean = _ratio(np.bincount(cell, extinction[mask], len(count)), count)
+            mean = ratio(np.bincount(cell, extinction[mask], len(count)), count)
             low, high = _limits(mean)
             mesh = _map(axes, grid, mean, low, high)
             axes.set_title(f"{name}: {int(mask.sum()):,} detections", fontweight="bold")
@@ -193,10 +198,6 @@ def figure_visit_sky(data: RunData) -> FigureProduct | None:
         figure,
         _visit_table(data, rows),
     )
-
-
-def _ratio(total: npt.NDArray[Any], count: npt.NDArray[np.integer]) -> FloatArray:
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def _limits(values: FloatArray) -> tuple[float, float]:

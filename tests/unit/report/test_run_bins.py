@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from scrframe.report.run_bins import (
+    cell_counts,
     equal_bins,
     group_medians,
     group_spreads,
@@ -92,3 +93,18 @@ def test_edges_of_many_values_come_from_some_of_them(rng):
     count = np.bincount(code)
     # Edges of 200 000 values are off by at most some sqrt(n) ranks.
     assert len(count) == 8 and np.abs(count - 125_000).max() < 5 * 5 * np.sqrt(200_000 / 4)
+
+
+def test_cell_counts_are_those_of_numpy(rng):
+    x, y = rng.normal(size=(2, 5000))
+    x[:5] = np.nan
+    x_edges, y_edges = np.linspace(-1, 2, 13), np.linspace(-0.5, 0.7, 8)
+    wanted = np.histogram2d(x[5:], y[5:], [x_edges, y_edges])[0]
+    assert np.array_equal(cell_counts(x, y, x_edges, y_edges), wanted)
+    assert 0 < wanted.sum() < 5000
+
+
+def test_group_medians_know_more_groups_than_a_byte(rng):
+    code, values = rng.integers(0, 700, 5000), rng.normal(size=5000)
+    middle, _ = group_medians(code, values, 700)
+    assert middle[650] == np.median(values[code == 650])

@@ -9,12 +9,9 @@ import pytest
 from run_drawn import made_up_run, with_slopes
 from test_run_sky import assert_drawn
 
-from scrframe.report.run_colour import (
-    colour_slopes,
-    figure_predicted_colour,
-    figure_reddening,
-    judged_stars,
-)
+from scrframe.report.run_colour import figure_predicted_colour, judged_stars
+from scrframe.report.run_reddening import figure_reddening
+from scrframe.report.run_slopes import colour_slopes
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from run_drawn import made_up_run
 
-from scrframe.report.run_colour import figure_predicted_colour, figure_reddening
+from scrframe.report.run_colour import figure_predicted_colour
+from scrframe.report.run_reddening import figure_reddening
 from scrframe.report.run_sky import figure_control_field, figure_sky_samples, figure_visit_sky
 from scrframe.report.run_time import figure_visit_time
 
