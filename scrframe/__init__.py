@@ -10,9 +10,10 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from scrframe.config import SurveyDescription, load_survey
     from scrframe.offsets.apply import apply_solution
-    from scrframe.pipeline import Run, calibrate, simulate_survey
     from scrframe.pipeline.apply import apply
     from scrframe.pipeline.compare import compare_backends
+    from scrframe.pipeline.run import Run, calibrate
+    from scrframe.pipeline.sample_survey import simulate_survey
     from scrframe.pipeline.validate import validate
     from scrframe.plugin import hookimpl
     from scrframe.tables import Detections, Solution
@@ -36,17 +37,17 @@ __all__ = [
 #: Where the names of the API live; they are imported at their first use.
 _HOME = {
     "Detections": "scrframe.tables",
-    "Run": "scrframe.pipeline",
+    "Run": "scrframe.pipeline.run",
     "Solution": "scrframe.tables",
     "SurveyDescription": "scrframe.config",
-    "apply": "scrframe.pipeline",
+    "apply": "scrframe.pipeline.apply",
     "apply_solution": "scrframe.offsets.apply",
-    "calibrate": "scrframe.pipeline",
+    "calibrate": "scrframe.pipeline.run",
     "compare_backends": "scrframe.pipeline.compare",
     "hookimpl": "scrframe.plugin",
     "load_survey": "scrframe.config",
-    "simulate_survey": "scrframe.pipeline",
-    "validate": "scrframe.pipeline",
+    "simulate_survey": "scrframe.pipeline.sample_survey",
+    "validate": "scrframe.pipeline.validate",
 }
 
 

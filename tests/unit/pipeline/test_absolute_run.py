@@ -14,7 +14,8 @@ from astropy.table import Table
 import scrframe
 from scrframe.cli.closing import closing_lines
 from scrframe.errors import CalibrationError, DataError
-from scrframe.pipeline import Observer, validate
+from scrframe.pipeline.observer import Observer
+from scrframe.pipeline.validate import validate
 
 SHIFT = 0.7
 ERROR = 0.02

@@ -12,12 +12,13 @@ from astropy.coordinates import SkyCoord
 
 import scrframe
 from scrframe.errors import CalibrationError
-from scrframe.pipeline import Observer, compare_regions
+from scrframe.pipeline import compare_regions
 from scrframe.pipeline.build import SampleBuilder
 from scrframe.pipeline.chosen import choose, find_inputs
 from scrframe.pipeline.compare_truth import true_offsets
 from scrframe.pipeline.executor import open_executor
 from scrframe.pipeline.monitor import StepMonitor
+from scrframe.pipeline.observer import Observer
 from scrframe.pipeline.solve import fit_model
 from scrframe.pipeline.workspace import Workspace
 from scrframe.plugin import load_registry

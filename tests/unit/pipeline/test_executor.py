@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from scrframe.errors import DataError
-from scrframe.pipeline.executor import THREAD_VARIABLES, open_executor, run_tasks
+from scrframe.pipeline.executor import THREAD_VARIABLES, SerialExecutor, open_executor, run_tasks
 
 
 def square(value):
@@ -16,34 +16,47 @@ def square(value):
     return value * value
 
 
+def environment():
+    return {name: os.environ.get(name) for name in THREAD_VARIABLES}
+
+
 def identity(_):
-    return os.getpid(), {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    return os.getpid(), environment()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_results_are_in_the_order_of_the_tasks(workers):
+@pytest.fixture(scope="module")
+def outside():
+    """Return the environment as it is without an executor."""
+    return environment()
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def executor(request, outside):
+    """Return an executor of one or two processes, which are slow to start."""
+    with open_executor(request.param) as opened:
+        yield opened
+    assert environment() == outside
+
+
+def test_results_are_in_the_order_of_the_tasks(executor):
     ticks = []
-    with open_executor(workers) as executor:
-        assert run_tasks(executor, square, list(range(30)), ticks.append) == [
-            n * n for n in range(30)
-        ]
+    expected = [n * n for n in range(30)]
+    assert run_tasks(executor, square, list(range(30)), ticks.append) == expected
     assert sum(ticks) == 30
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_failure_reaches_the_caller(workers):
-    with open_executor(workers) as executor, pytest.raises(DataError, match="-1 is negative"):
+def test_a_failure_reaches_the_caller(executor):
+    with pytest.raises(DataError, match="-1 is negative"):
         run_tasks(executor, square, [1, -1, 2], lambda done: None)
 
 
-def test_workers_are_other_processes_with_one_thread_each():
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    with open_executor(2) as executor:
-        results = run_tasks(executor, identity, range(4), lambda done: None)
-    for process, environment in results:
+def test_workers_are_other_processes_with_one_thread_each(executor):
+    if isinstance(executor, SerialExecutor):
+        assert run_tasks(executor, identity, [0], lambda done: None)[0][0] == os.getpid()
+        return
+    for process, variables in run_tasks(executor, identity, range(4), lambda done: None):
         assert process != os.getpid()
-        assert set(environment.values()) == {"1"}
-    assert {name: os.environ.get(name) for name in THREAD_VARIABLES} == before
+        assert set(variables.values()) == {"1"}
 
 
 def test_threads_of_arrow_are_as_before():
