@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from scrframe.pipeline.chosen import Chosen, Inputs
 from scrframe.pipeline.detections import FirstPass, first_pass
+from scrframe.pipeline.features import CATALOGUE_COLOUR, feature_maker, own_curve
 from scrframe.pipeline.monitor import StepMonitor
 from scrframe.pipeline.observer import Observer
-from scrframe.pipeline.reference import all_extinctions, all_sources, all_spectra
+from scrframe.pipeline.reference import all_extinctions, all_features, all_sources
 from scrframe.pipeline.sample import (
     Ledger,
     control_mask,
@@ -19,15 +20,21 @@ from scrframe.pipeline.sample import (
     find_rows,
     join,
     join_extinctions,
-    join_spectra,
+    join_features,
     match_all,
     note_first_pass,
     sort_detections,
 )
 from scrframe.pipeline.second_opinions import SecondOpinions
 from scrframe.pipeline.workspace import Workspace
-from scrframe.scr.spectra import intrinsic_features
-from scrframe.tables import ColumnTable, Detections, MatchedStars, ReferenceStars, Spectra
+from scrframe.tables import (
+    ColumnTable,
+    Detections,
+    MatchedStars,
+    ReferenceStars,
+    Spectra,
+    StarFeatures,
+)
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -44,7 +51,7 @@ class SampleBuilder:
     monitor : StepMonitor
     observer : Observer
     keep_spectra : bool
-        Whether the observed spectra of the sample's stars are kept after `build`.
+        Whether what the catalogue tells of the sample's stars is kept after `build`.
 
     Attributes
     ----------
@@ -54,8 +61,8 @@ class SampleBuilder:
         The same for the Control Sample.
     first : FirstPass
         Set by `build`.
-    spectra : Spectra or None
-        Set by `build` if they are to be kept.
+    told : Spectra, Quantities or None
+        Set by `build` if it is to be kept.
     """
 
     def __init__(
@@ -70,7 +77,7 @@ class SampleBuilder:
         keep_spectra: bool = False,
     ) -> None:
         self._keep_spectra = keep_spectra
-        self.spectra: Spectra | None = None
+        self.told: StarFeatures | None = None
         self._chosen, self._inputs, self._executor = chosen, inputs, executor
         self._space, self._monitor, self._observer = space, monitor, observer
         self._cuts = chosen.cuts()
@@ -93,23 +100,37 @@ class SampleBuilder:
         with self._monitor.step("join extinctions"):
             matched = self._extinctions(matched)
         with self._monitor.step("join spectra"):
-            matched, spectra = self._spectra(matched, stars)
+            matched, told = self._features(matched, stars)
         with self._monitor.step("intrinsic features"):
-            return self._sample(sort_detections(matched), stars, spectra)
+            return self._sample(sort_detections(matched), stars, told)
+
+    @property
+    def spectra(self) -> Spectra | None:
+        """Observed spectra of the sample's stars, if they have any and these were kept."""
+        return self.told if isinstance(self.told, Spectra) else None
 
     def second_opinions(self, sample: MatchedStars) -> SecondOpinions | None:
-        """Return other ways of dereddening the sample, if its spectra were kept."""
-        survey, spectra = self._chosen.survey, self.spectra
-        if spectra is None:
+        """Return other extinctions of the sample, if what the catalogue tells was kept."""
+        survey, told = self._chosen.survey, self.told
+        if told is None or self._chosen.reference.provides == "colour":
             return None
-        curve, second = self._chosen.curve, self._chosen.second_curve
-        block = survey.extinction.second_curve
-        grid = spectra.wavelength_nm
+        own = np.asarray(sample.stars["extinction"], dtype=np.float64)
+        if not isinstance(told, Spectra):
+            none = np.zeros(sample.features.shape[1])
+            return SecondOpinions(
+                flux=sample.features,
+                k_mag=none,
+                standardise=None,
+                extinction=own,
+                second_extinction=self._second_extinctions(sample),
+            )
+        second, block = self._chosen.second_curve, survey.extinction.second_curve
+        grid = told.wavelength_nm
         return SecondOpinions(
-            flux=spectra.flux,
-            k_mag=curve.curve(survey.extinction.curve.settings, grid),
+            flux=told.flux,
+            k_mag=own_curve(self._chosen, told),
             standardise=survey.colour_model.standardise,
-            extinction=np.asarray(sample.stars["extinction"], dtype=np.float64),
+            extinction=own,
             second_extinction=self._second_extinctions(sample),
             second_k_mag=None
             if second is None or block is None
@@ -181,9 +202,11 @@ class SampleBuilder:
         )
         return join_extinctions(matched, extinctions, self._cuts["extinction"], self.ledger)
 
-    def _spectra(self, matched: Detections, stars: ReferenceStars) -> tuple[Detections, Spectra]:
+    def _features(
+        self, matched: Detections, stars: ReferenceStars
+    ) -> tuple[Detections, StarFeatures]:
         wanted = stars.take(find_rows(np.unique(matched["source_id"]), stars["source_id"]))
-        spectra = all_spectra(
+        told = all_features(
             self._executor,
             self._space,
             self._chosen.reference,
@@ -193,9 +216,11 @@ class SampleBuilder:
             self._corrections,
             self._observer,
         )
-        return join_spectra(matched, spectra, self._cuts["spectrum"], self.ledger), spectra
+        return join_features(matched, told, self._cuts["spectrum"], self.ledger), told
 
-    def _sample(self, matched: Detections, stars: ReferenceStars, spectra: Spectra) -> MatchedStars:
+    def _sample(
+        self, matched: Detections, stars: ReferenceStars, told: StarFeatures
+    ) -> MatchedStars:
         survey = self._chosen.survey
         matched = derive_for(survey.selection.control, matched)
         control = control_mask(matched, survey.selection.control, self.control_ledger.add)
@@ -205,11 +230,10 @@ class SampleBuilder:
         kept = stars.take(find_rows(sources, stars["source_id"]))
         extinctions = ColumnTable(matched.arrow.select(["extinction", "extinction_err"]))
         kept = join(kept, extinctions, first)
-        spectra = spectra.take(find_rows(sources, spectra.source_id))
+        told = told.take(find_rows(sources, told.source_id))
         if self._keep_spectra:
-            self.spectra = spectra
-        k_mag = self._chosen.curve.curve(survey.extinction.curve.settings, spectra.wavelength_nm)
-        features = intrinsic_features(
-            spectra.flux, k_mag, kept["extinction"], survey.colour_model.standardise
-        )
+            self.told = told
+        if self._chosen.reference.provides == "colour":
+            kept = kept.with_columns({CATALOGUE_COLOUR: told.rows[:, 0]})
+        features = feature_maker(self._chosen, told)(told.rows, kept["extinction"])
         return MatchedStars(matched, kept, star.astype(np.int64), features, control)

@@ -34,7 +34,7 @@ from scrframe.pipeline.compare_offsets import (
 )
 from scrframe.pipeline.compare_results import Found, residual_tables
 from scrframe.pipeline.compare_scores import ControlStars, control_columns, ranked
-from scrframe.pipeline.compare_start import Stage, choose_for, stage_for
+from scrframe.pipeline.compare_start import Stage, choose_for, require_training, stage_for
 from scrframe.pipeline.compare_truth import find_pairs, true_offsets
 from scrframe.pipeline.observer import Observer
 from scrframe.pipeline.provenance import versions
@@ -148,6 +148,7 @@ def compare_backends(
     """
     observer = observer or Observer()
     chosen = choose_for(survey, data, registry or load_registry(), observer)
+    require_training(chosen, "a comparison of colour models")
     plan = _plan(chosen, backends, folds, seeds)
     target = Path(out) if out is not None else default_out(survey)
     with stage_for(chosen, target, COMPARISON, workers, observer) as stage:
@@ -162,7 +163,9 @@ def _plan(chosen: Chosen, names: Sequence[str] | None, folds: int, seeds: int) -
     if names is not None and not names:
         raise ConfigError("no colour model is named to compare; leave the names out for all")
     registry, own = chosen.registry, chosen.backend.name
-    wanted = registry.names(ColourModel) if names is None else names
+    known = registry.names(ColourModel)
+    learning = [name for name in known if registry.get(ColourModel, name).learns]
+    wanted = learning if names is None else names
     # The reference takes part in any case: the others are measured against it.
     order = dict.fromkeys([own, *wanted])
     return Plan(tuple(registry.get(ColourModel, name) for name in order), folds, seeds)

@@ -9,7 +9,7 @@ from scrframe.compare.regions import RegionComparison, RegionResult
 from scrframe.config import SurveyDescription
 from scrframe.pipeline.compare_files import REGIONS, write_regions
 from scrframe.pipeline.compare_regions import compare_regions
-from scrframe.pipeline.compare_start import choose_for, stage_for
+from scrframe.pipeline.compare_start import choose_for, require_training, stage_for
 from scrframe.pipeline.compare_truth import true_offsets
 from scrframe.pipeline.observer import Observer
 from scrframe.pipeline.provenance import versions
@@ -77,6 +77,7 @@ def rank_control_regions(
     """
     observer = observer or Observer()
     chosen = choose_for(survey, data, registry or load_registry(), observer)
+    require_training(chosen, "a comparison of colour models")
     target = Path(out) if out is not None else default_out(survey)
     with stage_for(chosen, target, REGIONS, workers, observer) as stage:
         sample, fitted = stage.fitted()

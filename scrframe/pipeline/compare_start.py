@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scrframe.config import SurveyDescription, resolve_data_root
-from scrframe.errors import CalibrationError, ScrframeError
+from scrframe.errors import CalibrationError, ConfigError, ScrframeError
 from scrframe.pipeline.build import SampleBuilder
 from scrframe.pipeline.chosen import Chosen, Inputs, choose, find_inputs
 from scrframe.pipeline.compare_backend import one_line
@@ -105,6 +105,20 @@ def choose_for(
     for broken in registry.broken:
         observer.warning(f"plugin {broken.provider.plugin!r} is broken: {broken.reason}")
     return chosen
+
+
+def require_training(chosen: Chosen, what: str) -> None:
+    """Refuse what asks how a colour model was trained where none is.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if chosen.reference.provides == "colour":
+        raise ConfigError(
+            f"reference.kind {chosen.reference.name!r} provides colours and nothing is trained:"
+            f" {what} does not apply; its errors stand in the catalogue itself"
+        )
 
 
 @contextmanager

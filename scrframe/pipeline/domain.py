@@ -46,8 +46,7 @@ def star_domain(
         Share of the training stars that count as inside, by each criterion.
     seed : int
     """
-    snr = np.zeros(len(sample.stars))
-    snr[sample.star] = sample.detections["xp_snr"]
+    snr = _star_snr(sample)
     training = np.zeros(len(sample.stars), dtype=bool)
     training[sample.star[sample.in_control]] = True
     training &= ~reserved
@@ -55,6 +54,15 @@ def star_domain(
         sample.features[training], snr[training], DomainSettings(quantile=1 - inside, seed=seed)
     )
     return guard.judge(sample.features, snr)
+
+
+def _star_snr(sample: MatchedStars) -> npt.NDArray[np.float64]:
+    """Return the S/N of each star, shape (s,); 1 for all if the catalogue gives none."""
+    snr = np.ones(len(sample.stars))
+    for name in ("xp_snr", "snr"):
+        if name in sample.detections and np.isfinite(sample.detections[name]).any():
+            snr[sample.star] = sample.detections[name]
+    return snr
 
 
 def domain_flags(domain: Domain) -> npt.NDArray[np.int32]:

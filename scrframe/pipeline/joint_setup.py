@@ -65,7 +65,8 @@ def judge_stars(chosen: Chosen, sample: MatchedStars) -> StarsJudged:
     """Reserve stars, and find those that the control stars do not represent."""
     block = chosen.survey.offsets.joint
     reserved = reserved_stars(sample.stars["source_id"], block.reserved, block.seed)
-    if not block.domain.enabled:
+    # Where nothing is trained, no star is unlike the training stars.
+    if not block.domain.enabled or chosen.reference.provides == "colour":
         return StarsJudged(reserved, np.zeros(len(sample.stars), dtype=np.int32))
     domain = star_domain(sample, reserved, block.domain.quantile, block.seed)
     known = np.where(np.isfinite(domain.distance), domain.distance, np.nan)

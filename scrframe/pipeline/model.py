@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scrframe.errors import CalibrationError
+from scrframe.pipeline.features import CATALOGUE_COLOUR
 from scrframe.pipeline.observer import Observer
 from scrframe.plugin import ColourModel, FittedColourModel, PluginConfig
 from scrframe.scr.iteration import (
@@ -17,6 +18,7 @@ from scrframe.scr.iteration import (
     Round,
     Settle,
     iterate,
+    settle_known,
 )
 from scrframe.scr.reddening_law import Fields
 from scrframe.scr.training import ColourPredictor, TrainingPlan
@@ -113,23 +115,52 @@ def run_model(
         If the model or the law cannot be fitted, or the model's colours are not finite.
     """
     predictor = ColourPredictor(sample.features, plan, trainer, trend)
+    seen = seen or observations(sample)
     with observer.step("Colour model and reddening law") as done:
 
         def report(this: Round) -> None:
             done(1)
             observer.message(describe(this))
 
-        result = iterate(seen or observations(sample), predictor, plan, settings, report, settle)
+        result = iterate(seen, predictor, plan, settings, report, settle)
     if not np.isfinite(result.colour0_mag).all():
         raise CalibrationError(
             f"colour model {trainer.backend.name!r} predicted colours that are not finite"
         )
+    _warn(result, settings, observer)
+    return result
+
+
+def run_known(
+    sample: MatchedStars,
+    test: npt.NDArray[np.int64],
+    settings: IterationSettings,
+    observer: Observer,
+    seen: Observations,
+    settle: Settle | None = None,
+) -> ModelMagnitudes:
+    """Settle visit offsets by the colours of the reference catalogue itself.
+
+    Parameters are those of `run_model`; `test` are the stars that judge the colours.
+    """
+    colour = np.asarray(sample.stars[CATALOGUE_COLOUR], dtype=np.float64)
+    with observer.step("Offsets of visits") as done:
+
+        def report(this: Round) -> None:
+            done(1)
+            observer.message(describe(this))
+
+        result = settle_known(seen, colour, test, settings, report, settle)
+    _warn(result, settings, observer)
+    return result
+
+
+def _warn(result: ModelMagnitudes, settings: IterationSettings, observer: Observer) -> None:
     if not result.converged:
         observer.warning(
             f"the visit offsets did not settle within {settings.max_rounds} rounds"
             f" (last change {result.rounds[-1].visit_change_mag:.5f} mag)"
         )
-    return result
 
 
 def describe(this: Round) -> str:

@@ -15,7 +15,8 @@ import pyarrow as pa
 from scrframe.config import SurveyDescription
 from scrframe.config.montecarlo import HighErrors, MedianErrors
 from scrframe.errors import ConfigError
-from scrframe.pipeline.compare_start import Stage, choose_for, stage_for
+from scrframe.pipeline.compare_start import Stage, choose_for, require_training, stage_for
+from scrframe.pipeline.features import feature_maker, noise_of, without_errors
 from scrframe.pipeline.model import Trainer
 from scrframe.pipeline.montecarlo_files import (
     MONTECARLO,
@@ -29,8 +30,7 @@ from scrframe.pipeline.solve import FittedModel, trend_settings
 from scrframe.pipeline.workspace import load_arrow, save_arrow
 from scrframe.plugin import Registry, load_registry
 from scrframe.scr.realisations import InputErrors, TrainedColours, draw, label_errors
-from scrframe.scr.spectra import intrinsic_features
-from scrframe.tables import MatchedStars, Spectra
+from scrframe.tables import MatchedStars, Quantities, Spectra, StarFeatures
 
 FloatArray = npt.NDArray[np.float64]
 Which = Literal["median", "high", "own", "all"]
@@ -121,6 +121,7 @@ def monte_carlo(
     if plan.realisations < FEWEST or plan.seed < 0:
         raise ConfigError("a Monte Carlo needs 2 realisations or more, and a seed of 0 or more")
     chosen = choose_for(survey, data, registry or load_registry(), observer)
+    require_training(chosen, "a Monte Carlo")
     target = Path(out) if out is not None else default_out(survey)
     with stage_for(chosen, target, MONTECARLO, workers, observer) as stage:
         summary = _MonteCarlo(stage, plan).run()
@@ -155,15 +156,17 @@ class _MonteCarlo:
         stage, plan, monitor = self._stage, self._plan, self._stage.monitor
         builder = stage.builder(keep_spectra=True)
         sample, fitted = stage.fitted(builder)
-        assert builder.spectra is not None
+        told = builder.told
+        assert told is not None
+        self._note_unknown(told)
         with monitor.step("model without errors"):
-            predicted = Predicted(stage, sample, fitted, builder.spectra, retrain=plan.retrain)
+            predicted = Predicted(stage, sample, fitted, told, retrain=plan.retrain)
         found: dict[str, SetFound] = {}
         total = len(plan.sets) * plan.realisations
         with stage.observer.step("Realisations", total) as done:
             for name in plan.sets:
                 with monitor.step(f"realisations, {name} errors"):
-                    errors = self._errors(name, sample, fitted, builder.spectra)
+                    errors = self._errors(name, sample, fitted, told)
                     differences = self._differences(name, errors, predicted, done)
                     found[name] = SetFound.of(differences, PAPER_MAG[name], self._told(name))
         with monitor.step("write products"):
@@ -189,7 +192,7 @@ class _MonteCarlo:
         return np.stack(rows)
 
     def _errors(
-        self, name: str, sample: MatchedStars, fitted: FittedModel, spectra: Spectra
+        self, name: str, sample: MatchedStars, fitted: FittedModel, told: StarFeatures
     ) -> InputErrors:
         """Return the errors of a set, by star."""
         seen, count = fitted.seen, len(sample.stars)
@@ -201,7 +204,7 @@ class _MonteCarlo:
                 label,
                 self._whole("reference_mag_err", sample),
                 self._whole("extinction_err", sample),
-                1 / np.asarray(spectra.snr, dtype=np.float64),
+                noise_of(told),
             )
         values: MedianErrors | HighErrors = getattr(self._stage.chosen.survey.montecarlo, name)
         each = np.full(int(teaching.sum()), values.mag)
@@ -209,8 +212,16 @@ class _MonteCarlo:
             label_errors(each, weight, star, count),
             np.full(count, values.reference_mag),
             np.full(count, values.extinction),
-            np.full(count, 1 / values.snr),
+            np.full(count, 1 / values.snr) if isinstance(told, Spectra) else _usual(told, name),
         )
+
+    def _note_unknown(self, told: StarFeatures) -> None:
+        """Say which quantities are taken as they are, for want of errors."""
+        unknown = without_errors(told)
+        if unknown:
+            note = f"the catalogue gives no errors of {', '.join(unknown)}: none are drawn"
+            self._notes.append(note)
+            self._stage.observer.warning(note)
 
     def _whole(self, name: str, sample: MatchedStars) -> FloatArray:
         """Return a column of errors; stars without one get the median of the others."""
@@ -280,17 +291,14 @@ class Predicted:
         stage: Stage,
         sample: MatchedStars,
         fitted: FittedModel,
-        spectra: Spectra,
+        told: StarFeatures,
         *,
         retrain: bool,
     ) -> None:
         survey = stage.chosen.survey
         assert fitted.settings is not None
-        self._fitted, self._spectra, self._retrain = fitted, spectra, retrain
-        self._standardise = survey.colour_model.standardise
-        self._k_mag = stage.chosen.curve.curve(
-            survey.extinction.curve.settings, spectra.wavelength_nm
-        )
+        self._fitted, self._rows, self._retrain = fitted, told.rows, retrain
+        self._features = feature_maker(stage.chosen, told)
         self._trainer = Trainer(
             stage.chosen.backend, fitted.settings, survey.colour_model.seed, stage.workers
         )
@@ -303,9 +311,9 @@ class Predicted:
 
     def change(self, errors: InputErrors, seed: int, number: int) -> FloatArray:
         """Return by how much a realisation changes the model magnitudes, shape (s,)."""
-        drawn = draw(self._spectra.flux, errors, seed, number)
+        drawn = draw(self._rows, errors, seed, number)
         extinction = self._extinction + drawn.extinction
-        features = intrinsic_features(drawn.flux, self._k_mag, extinction, self._standardise)
+        features = self._features(drawn.flux, extinction)
         trained = self._trained
         if self._retrain:
             # A label is (mag - reference) less the reddening: each part has its error.
@@ -326,6 +334,12 @@ class Predicted:
 
     def _law(self, colour0_mag: FloatArray, extinction: FloatArray) -> FloatArray:
         return self._fitted.model.law.ratio(colour0_mag, extinction) * extinction
+
+
+def _usual(told: Quantities, name: str) -> FloatArray:
+    """Return the same errors for all stars, shape (s, m): medians or 90th percentiles."""
+    share = 50 if name == "median" else 90
+    return np.broadcast_to(np.percentile(noise_of(told), share, axis=0), told.values.shape)
 
 
 def _own_magnitudes(sample: MatchedStars, fitted: FittedModel) -> FloatArray:

@@ -1,4 +1,4 @@
-"""Reference stars, extinctions and spectra: read in parallel, only what is wanted."""
+"""Reference stars, extinctions and features: read in parallel, only what is wanted."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,18 @@ from scrframe.plugin import (
     PluginConfig,
     ReferenceCatalogue,
 )
-from scrframe.tables import Extinctions, Footprint, ReferenceStars, Spectra
+from scrframe.tables import (
+    Extinctions,
+    Footprint,
+    Quantities,
+    ReferenceStars,
+    Spectra,
+    StarFeatures,
+)
+
+#: What a catalogue provides, in words: what is read, and what a star has.
+READ = {"spectra": "spectra", "parameters": "stellar parameters", "colour": "colours"}
+HAS = {"spectra": "a spectrum", "parameters": "parameters", "colour": "a colour"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +62,7 @@ class ExtinctionTask:
 
 @dataclass(frozen=True)
 class FeatureTask:
-    """Spectra of one part, of the stars in an Arrow file."""
+    """Spectra or quantities of one part, of the stars in an Arrow file."""
 
     catalogue: ReferenceCatalogue
     settings: PluginConfig
@@ -80,43 +92,57 @@ def read_extinctions(task: ExtinctionTask) -> Path:
 
 
 def read_features(task: FeatureTask) -> Path:
-    """Read one part's spectra into an Arrow file."""
+    """Read one part's spectra or quantities into an Arrow file."""
     if not task.target.exists():
         wanted = ReferenceStars(load_arrow(task.wanted)[0])
-        spectra = task.catalogue.read_features(task.part, task.settings, wanted, task.corrections)
-        save_spectra(task.target, spectra)
+        told = task.catalogue.read_features(task.part, task.settings, wanted, task.corrections)
+        save_features(task.target, told)
     return task.target
 
 
-def save_spectra(path: Path, spectra: Spectra) -> None:
-    """Write spectra as an Arrow file."""
-    width = len(spectra.wavelength_nm)
-    flux = pa.FixedSizeListArray.from_arrays(pa.array(spectra.flux.ravel()), width)
-    table = pa.table(
-        {
-            "source_id": spectra.source_id,
-            "flux": flux,
-            "snr": spectra.snr,
-            "flags": spectra.flags,
-        }
-    )
-    save_arrow(path, table, {"wavelength_nm": spectra.wavelength_nm.tolist()})
+def save_features(path: Path, told: StarFeatures) -> None:
+    """Write spectra or quantities as an Arrow file."""
+    columns = {"source_id": told.source_id, "snr": told.snr, "flags": told.flags}
+    if isinstance(told, Spectra):
+        columns["flux"] = _lists(told.flux)
+        meta = {"wavelength_nm": told.wavelength_nm.tolist()}
+    else:
+        columns |= {"values": _lists(told.values), "errors": _lists(told.errors)}
+        meta = {"names": list(told.names)}
+    save_arrow(path, pa.table(columns), meta)
 
 
-def load_spectra(path: Path) -> Spectra:
-    """Read spectra back."""
+def load_features(path: Path) -> StarFeatures:
+    """Read spectra or quantities back."""
     table, meta = load_arrow(path)
-    grid = np.array(meta["wavelength_nm"])
     table = table.combine_chunks()
-    flux = table.column("flux").combine_chunks()
-    values = flux.flatten() if isinstance(flux, pa.Array) else flux.chunk(0).flatten()
-    return Spectra(
-        table.column("source_id").to_numpy(),
-        grid,
-        values.to_numpy(zero_copy_only=False).reshape(-1, len(grid)),
-        table.column("snr").to_numpy(),
-        table.column("flags").to_numpy(),
+    source_id, snr, flags = (
+        table.column(name).to_numpy() for name in ("source_id", "snr", "flags")
     )
+    if "wavelength_nm" in meta:
+        grid = np.array(meta["wavelength_nm"])
+        return Spectra(source_id, grid, _matrix(table, "flux", len(grid)), snr, flags)
+    names = tuple(meta["names"])
+    values, errors = (_matrix(table, name, len(names)) for name in ("values", "errors"))
+    return Quantities(source_id, names, values, errors, snr, flags)
+
+
+def _lists(values: npt.NDArray[np.floating]) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
+
+
+def _matrix(table: pa.Table, name: str, width: int) -> npt.NDArray[Any]:
+    column = table.column(name).combine_chunks()
+    values = column.flatten() if isinstance(column, pa.Array) else column.chunk(0).flatten()
+    return np.asarray(values.to_numpy(zero_copy_only=False)).reshape(-1, width)
+
+
+def _stacked(parts: list[StarFeatures]) -> StarFeatures:
+    """Stack what all parts told; a catalogue tells either spectra or quantities."""
+    spectra = [part for part in parts if isinstance(part, Spectra)]
+    if len(spectra) == len(parts):
+        return Spectra.concat(spectra)
+    return Quantities.concat([part for part in parts if isinstance(part, Quantities)])
 
 
 def all_sources(
@@ -192,7 +218,7 @@ def all_extinctions(
     return found.take(first)
 
 
-def all_spectra(
+def all_features(
     executor: Executor,
     space: Workspace,
     catalogue: ReferenceCatalogue,
@@ -201,13 +227,13 @@ def all_spectra(
     wanted: ReferenceStars,
     corrections: tuple[ChosenCorrection, ...],
     observer: Observer,
-) -> Spectra:
-    """Return the spectra of the stars wanted, ordered by ``source_id``, each once.
+) -> StarFeatures:
+    """Return what is told of the stars wanted, ordered by ``source_id``, each once.
 
     Raises
     ------
     DataError
-        If none of the stars has one.
+        If nothing is told of any of them.
     """
     listed = space.target("wanted", "spectra")
     save_arrow(listed, wanted.arrow)
@@ -218,13 +244,13 @@ def all_spectra(
         )
         for part in parts
     ]  # fmt: skip
-    with observer.step("Reading spectra", len(tasks)) as done:
+    with observer.step(f"Reading {READ[catalogue.provides]}", len(tasks)) as done:
         files = run_tasks(executor, read_features, tasks, done)
-    spectra = Spectra.concat([load_spectra(file) for file in files])
-    _, first = np.unique(spectra.source_id, return_index=True)
+    told = _stacked([load_features(file) for file in files])
+    _, first = np.unique(told.source_id, return_index=True)
     if not len(first):
         raise DataError(
-            f"reference.{catalogue.name}: none of {len(wanted)} matched stars has a spectrum in"
-            f" {len(parts)} part(s), the first being {parts[0].path}"
+            f"reference.{catalogue.name}: none of {len(wanted)} matched stars has"
+            f" {HAS[catalogue.provides]} in {len(parts)} part(s), the first being {parts[0].path}"
         )
-    return spectra.take(first)
+    return told.take(first)

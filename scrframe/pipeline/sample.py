@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from scrframe.errors import CalibrationError
 from scrframe.pipeline.detections import FirstPass, PartRead
+from scrframe.pipeline.features import label_of, snr_name
 from scrframe.pipeline.matching import groups, match_group
 from scrframe.pipeline.observer import Observer
 from scrframe.scr.match import SkyIndex, sky_index
@@ -20,7 +21,7 @@ from scrframe.tables import (
     Detections,
     Extinctions,
     ReferenceStars,
-    Spectra,
+    StarFeatures,
 )
 from scrframe.tables.cuts import Cut
 from scrframe.tables.derived import derive
@@ -146,18 +147,18 @@ def join_extinctions(
     return require(_cut(table, cuts, ledger), ledger)
 
 
-def join_spectra(
-    matched: Detections, spectra: Spectra, cuts: Sequence[Cut], ledger: Ledger
+def join_features(
+    matched: Detections, told: StarFeatures, cuts: Sequence[Cut], ledger: Ledger
 ) -> Detections:
-    """Join S/N and flags of the spectra and apply the cuts that need them."""
-    whole = np.asarray(np.isfinite(spectra.flux).all(axis=1))
-    row = find_rows(matched["source_id"], spectra.source_id)
+    """Join S/N and flags of the spectra or quantities and apply the cuts that need them."""
+    whole = np.asarray(np.isfinite(told.rows).all(axis=1))
+    row = find_rows(matched["source_id"], told.source_id)
     row[(row >= 0) & ~whole[row]] = -1
     found = row[row >= 0]
     table = matched.filter(row >= 0).with_columns(
-        {"xp_snr": spectra.snr[found], "spectrum_flags": spectra.flags[found]}
+        {snr_name(told): told.snr[found], "spectrum_flags": told.flags[found]}
     )
-    ledger.left("has a spectrum", table)
+    ledger.left(label_of(told), table)
     return require(_cut(table, cuts, ledger), ledger)
 
 

@@ -21,11 +21,11 @@ class SecondOpinions:
     Attributes
     ----------
     flux : ndarray, shape (s, m)
-        Observed spectra of the stars.
+        Observed spectra of the stars, or features that no extinction changes.
     k_mag : ndarray, shape (m,)
         The run's extinction curve, mag per unit E.
-    standardise : str
-        How spectra become features.
+    standardise : str or None
+        How spectra become features; None for features that no extinction changes.
     extinction : ndarray, shape (s,)
         The run's own E.
     second_extinction : ndarray, shape (s,), or None
@@ -36,7 +36,7 @@ class SecondOpinions:
 
     flux: npt.NDArray[np.floating]
     k_mag: FloatArray
-    standardise: Standardise
+    standardise: Standardise | None
     extinction: FloatArray
     second_extinction: FloatArray | None = None
     second_k_mag: FloatArray | None = None
@@ -55,4 +55,6 @@ class SecondOpinions:
 
     def features(self, k_mag: FloatArray, extinction: FloatArray) -> npt.NDArray[np.float32]:
         """Return features dereddened with a curve and extinctions, shape (s, m)."""
+        if self.standardise is None:
+            return np.asarray(self.flux, dtype=np.float32)
         return intrinsic_features(self.flux, k_mag, extinction, self.standardise)

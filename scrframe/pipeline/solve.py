@@ -23,7 +23,7 @@ from scrframe.pipeline.joint_solution import (
     star_columns,
     with_systematics,
 )
-from scrframe.pipeline.model import Trainer, observations, run_model
+from scrframe.pipeline.model import Trainer, observations, run_known, run_model
 from scrframe.pipeline.observer import Observer
 from scrframe.pipeline.sample import derive_for
 from scrframe.pipeline.search import tune
@@ -32,7 +32,7 @@ from scrframe.pipeline.systematics import Opinion, systematic_shifts
 from scrframe.plugin import PluginConfig
 from scrframe.scr.iteration import IterationSettings, ModelMagnitudes, Observations
 from scrframe.scr.reddening_law import LawSettings
-from scrframe.scr.training import TrainingPlan, plan_training
+from scrframe.scr.training import TrainingPlan, nobody_trains, plan_training
 from scrframe.scr.trend import TrendSettings
 from scrframe.tables import MatchedStars, PhotometricError, Solution, SolvedLevel
 from scrframe.tables.cuts import Cut
@@ -126,13 +126,16 @@ def fit_model(
             seen, used=settler.used, in_control=seen.in_control & ~stars.reserved[sample.star]
         )
     control = np.unique(sample.star[seen.teaching])
-    plan = plan_training(control, block.test_fraction, block.folds, block.cross_fit, block.seed)
     settings = IterationSettings(
         law_settings(chosen),
         chosen.survey.offsets.max_rounds,
         chosen.survey.offsets.tolerance,
         block.regrow_rounds,
     )
+    if chosen.reference.provides == "colour":
+        model = run_known(sample, control, settings, observer, seen, settler)
+        return FittedModel(model, nobody_trains(control), seen, settler, block.settings)
+    plan = plan_training(control, block.test_fraction, block.folds, block.cross_fit, block.seed)
     trend = trend_settings(chosen)
     found, search = tune(chosen, sample.features, seen, plan, settings, trend, workers, observer)
     trainer = Trainer(chosen.backend, found, block.seed, workers)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from scrframe.errors import CalibrationError
 from scrframe.offsets.design import CONSTANT
+from scrframe.offsets.medians import group_medians
 from scrframe.offsets.results import JointResults
 from scrframe.pipeline.chosen import Chosen
 from scrframe.pipeline.second_opinions import SecondOpinions
@@ -81,6 +82,10 @@ def systematic_shifts(chosen: Chosen, opinion: Opinion, results: JointResults) -
     """Return by how much each alternative that the description asks for moves the offsets."""
     asked = chosen.survey.offsets.joint.systematics
     found: dict[str, FloatArray] = {}
+    if chosen.reference.provides == "colour":
+        if asked.law:
+            found["colour_term"] = results.shift(colour_term(opinion))
+        return Shifts(found, len(results.exposures.offset_mag))
     if asked.law:
         changes = law_changes(opinion)
         found["law"] = _largest([results.shift(change) for change in changes], results)
@@ -139,6 +144,26 @@ def law_changes(opinion: Opinion) -> list[FloatArray]:
             continue  # an order that these data do not determine is no opinion
         changes.append(alternative.ratio(colour0, extinction) * extinction - present)
     return changes
+
+
+def colour_term(opinion: Opinion) -> FloatArray:
+    """Return the change of the model magnitudes with terms in colour and extinction.
+
+    Colours that a catalogue predicts have no law. A passband that is not quite the
+    survey's, and flux errors of the spectra, show as slopes on these within the visits.
+    """
+    used, seen = opinion.used, opinion.seen
+    visit = seen.visit[used]
+    delta = (opinion.model.model_mag - seen.mag)[used]
+    terms = [opinion.model.colour0_mag[seen.star][used], seen.extinction[used]]
+    inside = np.column_stack([_within(values, visit) for values in terms])
+    slopes = np.linalg.lstsq(inside, _within(delta, visit), rcond=None)[0]
+    return np.asarray(-sum(s * (t - t.mean()) for s, t in zip(slopes, terms, strict=True)))
+
+
+def _within(values: FloatArray, visit: npt.NDArray[np.integer]) -> FloatArray:
+    """Return values less the median of their visit."""
+    return values - group_medians(values, visit, int(visit.max()) + 1)[visit]
 
 
 def law_by_region(opinion: Opinion) -> list[FloatArray]:

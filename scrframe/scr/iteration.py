@@ -284,6 +284,62 @@ class Iteration:
         self._report(done)
 
 
+def no_law() -> ReddeningLaw:
+    """Return the law of colours that are reddened already: R = 0, without an error."""
+    return ReddeningLaw(np.zeros(1), np.zeros((1, 1)), 0.0)
+
+
+def settle_known(
+    seen: Observations,
+    colour_mag: FloatArray,
+    test: IntArray,
+    settings: IterationSettings,
+    report: Callable[[Round], None],
+    settle: Settle | None = None,
+) -> ModelMagnitudes:
+    """Settle visit offsets where the stars' observed colours are known: nothing is trained.
+
+    Model magnitudes are the reference magnitude plus the colour; the law is held at zero.
+
+    Parameters
+    ----------
+    seen : Observations
+    colour_mag : ndarray, shape (s,)
+        Observed colours, reddened as the stars are.
+    test : ndarray of int
+        Stars that judge the colours.
+    settings : IterationSettings
+    report : callable
+        Told of each round.
+    settle : callable, optional
+        Finds the offsets of a round; by default the paper's means by visit.
+    """
+    law, rounds, converged = no_law(), [], False
+    settle = settle or VisitMeans(seen)
+    model_mag = model_magnitudes(colour_mag, law, seen)
+    offset_mag = np.zeros(len(seen.mag))
+    for number in range(1, settings.max_rounds + 1):
+        settled = settle(model_mag, colour_mag)
+        offset_mag = settled.offset_mag
+        seen = replace(seen, used=settled.used)
+        rounds.append(Round(number, 0, None, settled.change_mag))
+        report(rounds[-1])
+        if settled.change_mag < settings.tolerance_mag:
+            converged = True
+            break
+    labels = star_colours(seen.mag + offset_mag, np.zeros(len(seen.mag)), seen)
+    judged = test[np.isfinite(labels[test])]
+    return ModelMagnitudes(
+        colour0_mag=colour_mag,
+        model_mag=model_mag,
+        law=law,
+        test=score(colour_mag[judged], labels[judged]),
+        rounds=tuple(rounds),
+        converged=converged,
+        label_mag=labels,
+    )
+
+
 def iterate(
     seen: Observations,
     predictor: ColourPredictor,

@@ -31,8 +31,9 @@ class InputErrors:
         Of the mean observed magnitude of a control star; not looked at for others.
     reference_mag, extinction : ndarray, shape (s,)
         In mag.
-    noise : ndarray, shape (s,)
-        Of the spectrum, as a share of the flux at each wavelength: 1 over its S/N.
+    noise : ndarray, shape (s,) or (s, m)
+        Of the spectrum, as a share of the flux at each wavelength: 1 over its S/N. With two
+        axes, of quantities other than spectra, in their own units.
     """
 
     label_mag: FloatArray
@@ -50,7 +51,7 @@ class Realisation:
     label_mag, reference_mag, extinction : ndarray, shape (s,)
         Errors in mag.
     flux : ndarray of float32, shape (s, m)
-        Spectra with their noise.
+        Spectra, or other quantities, with their noise.
     """
 
     label_mag: FloatArray
@@ -69,7 +70,7 @@ def draw(
     Parameters
     ----------
     flux : ndarray, shape (s, m)
-        Observed spectra.
+        Observed spectra, or other quantities.
     errors : InputErrors
     seed, number : int
         Of the run, and of the realisation.
@@ -81,8 +82,11 @@ def draw(
     for start in range(0, stars, BLOCK):
         rows = slice(start, start + BLOCK)
         unit = random.standard_normal((len(noisy[rows]), width), dtype=np.float32)
-        share = errors.noise[rows, None].astype(np.float32)
-        noisy[rows] = flux[rows] + unit * share * np.abs(flux[rows])
+        if errors.noise.ndim == 1:
+            share = errors.noise[rows, None].astype(np.float32)
+            noisy[rows] = flux[rows] + unit * share * np.abs(flux[rows])
+        else:
+            noisy[rows] = flux[rows] + unit * errors.noise[rows]
     return Realisation(
         label * errors.label_mag,
         reference * errors.reference_mag,

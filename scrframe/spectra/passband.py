@@ -101,6 +101,25 @@ def synthetic_magnitudes(
     return np.where(bright, -2.5 * np.log10(np.where(bright, ratio, 1.0)), np.nan)
 
 
+def photon_weights(
+    wavelength_nm: FloatArray,
+    band_wavelength_nm: FloatArray,
+    transmission: FloatArray,
+    system: System,
+    vega: tuple[FloatArray, FloatArray] | None = None,
+) -> FloatArray:
+    """Return weights, shape (m,), that make a spectrum's flux through a passband.
+
+    The sum of a spectrum times them is the flux in units of that of magnitude 0, so that
+    `synthetic_magnitudes` is -2.5 lg of it. Parameters and errors raised are those there.
+    """
+    require_coverage(wavelength_nm, band_wavelength_nm, transmission)
+    low = max(wavelength_nm[0], band_wavelength_nm[0])
+    high = min(wavelength_nm[-1], band_wavelength_nm[-1])
+    zero = _zero_flux(low, high, band_wavelength_nm, transmission, system, vega)
+    return _kernel(wavelength_nm, low, high, band_wavelength_nm, transmission) / zero
+
+
 def _zero_flux(
     low: float,
     high: float,

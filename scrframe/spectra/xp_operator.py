@@ -186,7 +186,7 @@ def load_operator(grid: Grid) -> XpOperator:
 def _band(operator: FloatArray) -> _Band:
     """Restrict one band's operator to the wavelengths to which it contributes."""
     used = np.flatnonzero(operator.any(axis=0))
-    support = slice(int(used[0]), int(used[-1]) + 1)
+    support = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0)
     inside = np.ascontiguousarray(operator[:, support])
     row, column = packed_indices()
     return _Band(support, inside, inside**2, 2 * inside[row] * inside[column])

@@ -12,6 +12,7 @@ from scrframe.tables.law import (
 )
 from scrframe.tables.levels import FittedLevel, LevelDesign, Role
 from scrframe.tables.matched import MatchedStars
+from scrframe.tables.quantities import Quantities, StarFeatures
 from scrframe.tables.simulated import SimulatedStars, SimulatedVisit
 from scrframe.tables.solution import (
     CORRECTION_LEVELS,
@@ -54,6 +55,7 @@ __all__ = [
     "OffsetTable",
     "OrderScore",
     "PhotometricError",
+    "Quantities",
     "ReddeningLaw",
     "ReferenceStars",
     "Role",
@@ -63,6 +65,7 @@ __all__ = [
     "SolvedLevel",
     "Spectra",
     "Stage",
+    "StarFeatures",
     "chord",
     "columns_of",
     "law_terms",

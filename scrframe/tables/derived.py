@@ -28,6 +28,7 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "star_ra": (),
     "star_dec": (),
     "xp_snr": (),
+    "snr": (),
     "colour0": (),
     "predicted_mag": (),
 }

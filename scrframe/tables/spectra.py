@@ -53,6 +53,11 @@ class Spectra:
     def __len__(self) -> int:
         return len(self.source_id)
 
+    @property
+    def rows(self) -> npt.NDArray[np.float32]:
+        """The fluxes, shape (n, m)."""
+        return self.flux
+
     def take(self, index: npt.NDArray[np.integer]) -> Spectra:
         """Return the rows of the given indices."""
         return Spectra(

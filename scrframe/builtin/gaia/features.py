@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -49,13 +49,54 @@ class _Block:
 
 
 @dataclass(frozen=True)
-class _Found:
-    """Spectra of some of the rows of a block."""
+class Found:
+    """What was made of the spectra of some stars.
+
+    Attributes
+    ----------
+    star : ndarray of int, shape (n,)
+        Row of each in the stars asked for.
+    flux : ndarray, shape (n, m)
+    error : ndarray, shape (n, m)
+        Before any correction of the flux.
+    snr : ndarray, shape (n,)
+        Median over the m values of flux over error.
+    flags : ndarray of uint8, shape (n,)
+    """
 
     star: Index
     flux: FloatArray
+    error: FloatArray
     snr: FloatArray
     flags: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What spectra are turned into: fluxes at m wavelengths, or through m passbands.
+
+    Attributes
+    ----------
+    operator : XpOperator
+        From coefficients.
+    of_samples, errors_of_samples : callable
+        From the archive's 343 samples, shape (n, 343), and from their errors.
+    """
+
+    operator: XpOperator
+    of_samples: Callable[[FloatArray], FloatArray]
+    errors_of_samples: Callable[[FloatArray], FloatArray]
+
+
+def on_grid(config: GaiaXpConfig) -> Target:
+    """Return the target of the configured grid of wavelengths."""
+    operator = operator_for(config.grid.start, config.grid.stop, config.grid.step)
+    grid_nm = operator.wavelength_nm
+    return Target(
+        operator,
+        lambda samples: average(samples, grid_nm),
+        lambda errors: average_error(errors, grid_nm),
+    )
 
 
 @dataclass(frozen=True)
@@ -63,14 +104,9 @@ class _Reading:
     """What reading a block needs to know."""
 
     label: str
-    config: GaiaXpConfig
+    target: Target
     stars: ReferenceStars
     corrections: tuple[ChosenCorrection, ...]
-
-    @property
-    def operator(self) -> XpOperator:
-        grid = self.config.grid
-        return operator_for(grid.start, grid.stop, grid.step)
 
     def matrix(self, block: _Block, name: str, width: int) -> RealArray:
         where = f"{self.label}: column {name}"
@@ -105,11 +141,26 @@ def read_features(
     DataError
         If the file is damaged or its arrays are not what they should be.
     """
+    found = read_fluxes(part, stars, corrections, on_grid(config))
+    return _spectra(found, stars["source_id"], config)
+
+
+def read_fluxes(
+    part: Part,
+    stars: ReferenceStars,
+    corrections: Sequence[ChosenCorrection],
+    target: Target,
+) -> list[Found]:
+    """Read the spectra of one part that belong to the stars given, each star once.
+
+    Parameters and errors raised are those of `read_features`; `target` says what is made of
+    the spectra.
+    """
     ids = stars["source_id"]
     info = part.detail["info"]
-    reading = _Reading(info.label, config, stars, spectrum_corrections(corrections))
+    reading = _Reading(info.label, target, stars, spectrum_corrections(corrections))
     read = _sampled if part.detail["product"] == SAMPLED.name else _continuous
-    found: list[_Found] = []
+    found: list[Found] = []
     seen = np.zeros(len(ids), dtype=bool)
     if len(ids) and may_hold(part, int(ids[0]), int(ids[-1])):
         for first_row, table in formats.blocks(
@@ -119,7 +170,7 @@ def read_features(
             if len(rows):
                 block = _Block(table, first_row, rows, star)
                 found.append(_complete(read(block, reading), info.label))
-    return _spectra(found, ids, config)
+    return found
 
 
 def _wanted_rows(
@@ -136,13 +187,13 @@ def _wanted_rows(
     return rows, place[rows]
 
 
-def _continuous(block: _Block, reading: _Reading) -> _Found:
+def _continuous(block: _Block, reading: _Reading) -> Found:
     coefficients = [reading.matrix(block, f"{band}_coefficients", BASES) for band in ("bp", "rp")]
     errors = [reading.matrix(block, f"{band}_coefficient_errors", BASES) for band in ("bp", "rp")]
     correlations = None
     if all(name in block.table.column_names for name in CORRELATIONS):
         correlations = [reading.matrix(block, name, PACKED) for name in CORRELATIONS]
-    operator = reading.operator
+    operator = reading.target.operator
     flux = operator.flux(coefficients[0], coefficients[1])
     error, flags = _errors(operator, errors, correlations)
     snr = _median_ratio(flux, error)
@@ -152,7 +203,7 @@ def _continuous(block: _Block, reading: _Reading) -> _Found:
         sample_error, _ = _errors(sampled, errors, correlations)
         flux, outside = _corrected(samples, sample_error, block.star, reading)
         flags = flags | outside
-    return _Found(block.star, flux, snr, flags)
+    return Found(block.star, flux, error, snr, flags)
 
 
 def _errors(
@@ -176,31 +227,31 @@ def _errors(
     return result, flags
 
 
-def _sampled(block: _Block, reading: _Reading) -> _Found:
+def _sampled(block: _Block, reading: _Reading) -> Found:
     samples, errors = (
         reading.matrix(block, name, len(SAMPLES_NM)).astype(np.float64)
         for name in ("flux", "flux_error")
     )
-    grid_nm = reading.operator.wavelength_nm
-    flux = average(samples, grid_nm)
-    snr = _median_ratio(flux, average_error(errors, grid_nm))
+    flux = reading.target.of_samples(samples)
+    error = reading.target.errors_of_samples(errors)
+    snr = _median_ratio(flux, error)
     # How the errors of the samples are correlated is not known.
     flags = np.full(len(block.rows), SPECTRUM_ERRORS_DIAGONAL, dtype=np.uint8)
     if reading.corrections:
         flux, outside = _corrected(samples, errors, block.star, reading)
         flags |= outside
-    return _Found(block.star, flux, snr, flags)
+    return Found(block.star, flux, error, snr, flags)
 
 
 def _corrected(
     samples: FloatArray, errors: FloatArray, star: Index, reading: _Reading
 ) -> tuple[FloatArray, npt.NDArray[np.uint8]]:
-    """Return corrected spectra on the grid, and the flag of those out of range."""
+    """Return what is made of corrected spectra, and the flag of those out of range."""
     flux, outside = correct_flux(
         samples, errors, SAMPLES_NM, reading.stars.take(star), reading.corrections
     )
     flag = np.where(outside, SPECTRUM_OUTSIDE_CORRECTION, 0).astype(np.uint8)
-    return average(flux, reading.operator.wavelength_nm), flag
+    return reading.target.of_samples(flux), flag
 
 
 def _median_ratio(flux: FloatArray, error: FloatArray) -> FloatArray:
@@ -208,20 +259,20 @@ def _median_ratio(flux: FloatArray, error: FloatArray) -> FloatArray:
         return np.asarray(np.median(flux / error, axis=1), dtype=np.float64)
 
 
-def _complete(found: _Found, label: str) -> _Found:
-    """Leave out spectra that do not cover the grid."""
+def _complete(found: Found, label: str) -> Found:
+    """Leave out spectra that lack a band."""
     whole = np.isfinite(found.flux).all(axis=1)
     if whole.all():
         return found
     logger.info("%s: %d spectra lack BP or RP and are left out", label, (~whole).sum())
-    return _Found(found.star[whole], found.flux[whole], found.snr[whole], found.flags[whole])
+    return Found(*(getattr(found, item.name)[whole] for item in fields(found)))
 
 
-def _spectra(found: list[_Found], ids: npt.NDArray[np.int64], config: GaiaXpConfig) -> Spectra:
+def _spectra(found: list[Found], ids: npt.NDArray[np.int64], config: GaiaXpConfig) -> Spectra:
     grid_nm = wavelengths(config.grid.start, config.grid.stop, config.grid.step)
     if not found:
-        found = [_Found(np.empty(0, int), np.empty((0, len(grid_nm))), np.empty(0),
-                        np.empty(0, np.uint8))]  # fmt: skip
+        none = np.empty((0, len(grid_nm)))
+        found = [Found(np.empty(0, int), none, none, np.empty(0), np.empty(0, np.uint8))]
     return Spectra(
         source_id=ids[np.concatenate([block.star for block in found])],
         wavelength_nm=grid_nm,

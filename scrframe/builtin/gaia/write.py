@@ -45,9 +45,7 @@ def write_simulated(stars: SimulatedStars, root: Path, gaia_format: str) -> None
         Parquet files, or the gzipped ECSV files of the archive's bulk download.
     """
     write = _write_csv if gaia_format == "csv" else _write_parquet
-    sources = root / "gaia_source"
-    sources.mkdir(parents=True, exist_ok=True)
-    write(sources / "GaiaSource_simulated", iter([_source_table(stars)]), "gaia_source")
+    write_sources(stars, root, gaia_format)
     spectra = root / "gaia_xp"
     spectra.mkdir(parents=True, exist_ok=True)
     ids = stars.table.filter(stars.table["has_spectrum"])["source_id"].combine_chunks()
@@ -60,6 +58,14 @@ def write_simulated(stars: SimulatedStars, root: Path, gaia_format: str) -> None
         )
         name = f"XpContinuousMeanSpectrum_simulated_{number:03d}"
         write(spectra / name, groups, "xp_continuous_mean_spectrum")
+
+
+def write_sources(stars: SimulatedStars, root: Path, gaia_format: str) -> None:
+    """Write ``gaia_source/`` below the data root; parameters are those of `write_simulated`."""
+    write = _write_csv if gaia_format == "csv" else _write_parquet
+    sources = root / "gaia_source"
+    sources.mkdir(parents=True, exist_ok=True)
+    write(sources / "GaiaSource_simulated", iter([_source_table(stars)]), "gaia_source")
 
 
 def _source_table(stars: SimulatedStars) -> pa.Table:

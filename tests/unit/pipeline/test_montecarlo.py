@@ -18,7 +18,7 @@ from scrframe.scr.realisations import InputErrors
 from scrframe.scr.spectra import intrinsic_features
 from scrframe.scr.training import TrainingPlan
 from scrframe.scr.trend import TrendSettings
-from scrframe.tables import ReddeningLaw
+from scrframe.tables import ReddeningLaw, Spectra
 
 STARS, WAVELENGTHS, DRAWS = 40, 6, 400
 #: Five standard errors of a standard deviation from that many draws.
@@ -75,7 +75,8 @@ def linear(monkeypatch):
         workers=1,
     )
     sample = SimpleNamespace(stars=stars, features=features)
-    spectra = SimpleNamespace(flux=flux, wavelength_nm=np.arange(WAVELENGTHS))
+    grid, snr = np.arange(WAVELENGTHS, dtype=float), np.ones(STARS)
+    spectra = Spectra(np.arange(STARS), grid, flux, snr, np.zeros(STARS, dtype=np.uint8))
 
     def make(retrain):
         return Predicted(stage, sample, fitted, spectra, retrain=retrain), SimpleNamespace(
