@@ -42,7 +42,7 @@ MAX_COLUMNS = 999
 _GZIP_LEVEL = 4
 _CHECKSUMS = ("CHECKSUM", "DATASUM")
 #: Format of the columns that are whole numbers, and what rows without a detection get.
-_WHOLE = {"CAL_FLAGS": ("J", FLAG_BITS["no_magnitude"]), "OFFSET_LEVEL": ("I", 0)}
+WHOLE = {"CAL_FLAGS": ("J", FLAG_BITS["no_magnitude"]), "OFFSET_LEVEL": ("I", 0)}
 #: What the errors of a joint solution count, for the primary header.
 _ERRORS = {
     "OFFSET_TOTAL_ERR": "error of the correction alone",
@@ -86,7 +86,7 @@ def write(
         If the file is damaged, is corrected already, or does not hold the detections.
     """
     file = open_fits(part.path)
-    columns = _columns(detections, corrections)
+    columns = corrected_columns(detections, corrections)
     chosen = _tables(file, detections)
     for hdu in chosen.values():
         _check_names(hdu, columns)
@@ -101,10 +101,11 @@ def write(
         else:
             pieces.append(hdu.raw)
             pieces.append(_data(file, hdu))
-    return [_saved(part.path, out / _relative(part.path, root), pieces)]
+    return [_saved(part.path, out / place_below(part.path, root), pieces)]
 
 
-def _relative(path: Path, root: Path) -> Path:
+def place_below(path: Path, root: Path) -> Path:
+    """Return the place of a corrected catalogue in the output, as of its original in the root."""
     try:
         return path.resolve().relative_to(root.resolve())
     except ValueError:
@@ -125,8 +126,14 @@ def _saved(source: Path, target: Path, pieces: Iterable[bytes | memoryview]) -> 
     return target
 
 
-def _columns(detections: Detections, corrections: Corrections) -> dict[str, Array]:
-    """Return the columns to append by name, shape (n,) each, in order."""
+def corrected_columns(detections: Detections, corrections: Corrections) -> dict[str, Array]:
+    """Return the columns that a corrected catalogue has besides, shape (n,) each, in order.
+
+    Raises
+    ------
+    DataError
+        If two of them have one name.
+    """
     if len(corrections.total_mag) != len(detections):
         raise ValueError("detections and corrections differ in length")
     mag = np.asarray(detections["mag"], dtype=np.float64)
@@ -221,7 +228,7 @@ def _added(columns: Mapping[str, Array], here: Array, at: Array, rows: int) -> A
 
 def _form(name: str) -> tuple[str, float]:
     """Return the format of a column, and its value in rows without a detection."""
-    return _WHOLE.get(name, ("D", np.nan))
+    return WHOLE.get(name, ("D", np.nan))
 
 
 def _table_header(hdu: Hdu, columns: Mapping[str, Array], added: np.dtype[Any]) -> bytes:
@@ -234,14 +241,15 @@ def _table_header(hdu: Hdu, columns: Mapping[str, Array], added: np.dtype[Any]) 
         value = changed.get(keyword)
         cards.append(card if value is None else _with_value(keyword, value, card))
     for number, name in enumerate(columns, start=count + 1):
-        cards += _cards(f"TTYPE{number}", name, _meaning(name))
+        cards += _cards(f"TTYPE{number}", name, meaning(name))
         cards += _cards(f"TFORM{number}", f"1{_form(name)[0]}")
-        if name not in _WHOLE:
+        if name not in WHOLE:
             cards += _cards(f"TUNIT{number}", "mag")
     return _joined(cards)
 
 
-def _meaning(name: str) -> str:
+def meaning(name: str) -> str:
+    """Return what a column of a corrected catalogue means, in few words."""
     known = {
         "MAG_OBS": "observed magnitude",
         "MAG_CAL": "MAG_OBS + OFFSET_TOTAL",
@@ -269,13 +277,13 @@ def _primary(
     cards += _cards("SCRMSYS", system, "system of MAG_CAL")
     if note:
         cards += _cards("SCRNOTE", note)
-    for line in [*_history(columns), *([note] if note else [])]:
+    for line in [*history(columns), *([note] if note else [])]:
         cards += _cards("HISTORY", line)
     return _joined(cards)
 
 
-def _history(columns: Iterable[str]) -> Iterator[str]:
-    """Yield what the primary header says of the appended columns."""
+def history(columns: Iterable[str]) -> Iterator[str]:
+    """Yield what a corrected catalogue says of the appended columns, line by line."""
     present = set(columns)
     yield "scrframe appended MAG_OBS, MAG_CAL, OFFSET_*, CAL_FLAGS:"
     yield "MAG_CAL = MAG_OBS + OFFSET_TOTAL; offsets are corrections in mag."

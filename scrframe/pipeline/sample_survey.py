@@ -44,7 +44,11 @@ def ensure_sample(chosen: Chosen, observer: Observer) -> Path:
         _fill(chosen, settings, folder, "parquet", observer)
 
     others = (chosen.reference.name, chosen.extinctions.name, chosen.curve.name, chosen.survey.band)
-    return sample_tree(settings, chosen.loader.name, fill, *others)
+    # The settings of some loaders tell how the files look, and which detectors there are.
+    layout = (
+        chosen.survey.loader.settings.model_dump_json() if callable(chosen.loader.camera) else ""
+    )
+    return sample_tree(settings, chosen.loader.name, fill, *others, layout)
 
 
 def simulate_survey(

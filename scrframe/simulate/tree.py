@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
@@ -17,8 +14,9 @@ from scrframe.config.band import BandSettings
 from scrframe.config.simulation import SimulationSettings
 from scrframe.errors import PluginError
 from scrframe.plugin import ExtinctionCatalogue, ExtinctionCurve, ReferenceCatalogue, SurveyLoader
-from scrframe.simulate.survey import SimulatedSurvey, build_survey
-from scrframe.tables import ColumnTable
+from scrframe.simulate.read_back import find_places
+from scrframe.simulate.second import draw_survey
+from scrframe.simulate.survey import SimulatedSurvey
 
 #: Name of the file that holds the truth.
 TRUTH = "truth.parquet"
@@ -83,7 +81,7 @@ def simulate_tree(
         raise PluginError(f"extinction catalogue {extinction.name!r} cannot write simulated data")
     # Products of matrices differ in the last bit with the number of threads.
     with threadpool_limits(1):
-        survey = build_survey(
+        survey = draw_survey(
             settings,
             camera,
             lambda wavelength: curve.curve(curve_settings, wavelength),
@@ -100,7 +98,8 @@ def simulate_tree(
     extinction.write_simulated(survey.catalogue, out)
     if settings.band is not None:
         _write_passband(out / PASSBAND.format(band=band), settings.band)
-    places = _places(loader, loader_settings, out, survey, files)
+    sizes = [len(found.star) for found in survey.visits]
+    places = find_places(loader, loader_settings, out, files, sizes)
     truth = pa.concat_tables(
         survey.truth(number, file.name, place.key, place.row)
         for number, (file, place) in enumerate(zip(files, places, strict=True))
@@ -114,71 +113,6 @@ def _write_passband(path: Path, band: BandSettings) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [f"{wavelength!r},{through!r}" for wavelength, through in band.passband]
     path.write_text("\n".join(["wavelength,transmission", *lines, ""]), encoding="utf-8")
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where a visit is found again: its key, and the rows of its detections in the file."""
-
-    key: str
-    row: npt.NDArray[np.int64]
-
-
-def _places(
-    loader: SurveyLoader, settings: Any, root: Path, survey: SimulatedSurvey, files: list[Path]
-) -> list[_Place]:
-    """Return where the loader finds each visit; those of one file come in their order."""
-    found: dict[Path, list[_Place]] = {}
-    for path, pieces in _read_back(loader, settings, root).items():
-        labels = np.concatenate([np.array(piece.codes("visit")[1]) for piece in pieces])
-        starts = np.cumsum([0, *(len(piece.codes("visit")[1]) for piece in pieces)])
-        codes = np.concatenate(
-            [
-                piece.codes("visit")[0] + start
-                for piece, start in zip(pieces, starts[:-1], strict=True)
-            ]
-        )
-        rows = np.concatenate([piece["row"] for piece in pieces]).astype(np.int64)
-        names, code = np.unique(labels, return_inverse=True)
-        code = code[codes]
-        order = np.argsort(code, kind="stable")
-        bounds = np.searchsorted(code[order], np.arange(len(names) + 1))
-        visits = [
-            (order[bounds[k]], _Place(str(names[k]), rows[order[bounds[k] : bounds[k + 1]]]))
-            for k in range(len(names))
-            if bounds[k] < bounds[k + 1]
-        ]
-        found[path] = [place for _, place in sorted(visits, key=lambda visit: visit[0])]
-    taken = dict.fromkeys(found, 0)
-    places = []
-    for number, file in enumerate(files):
-        path = file.resolve()
-        here = found.get(path, [])
-        if taken.get(path, 0) >= len(here):
-            raise PluginError(
-                f"survey loader {loader.name!r} does not find the visit that it wrote to {file}"
-            )
-        place = here[taken[path]]
-        taken[path] += 1
-        written = len(survey.visits[number].star)
-        if len(place.row) != written:
-            raise PluginError(
-                f"survey loader {loader.name!r} finds {len(place.row)} detections of visit"
-                f" {place.key} in {file}, where it wrote {written}"
-            )
-        places.append(place)
-    return places
-
-
-def _read_back(loader: SurveyLoader, settings: Any, root: Path) -> dict[Path, list[ColumnTable]]:
-    """Return what the loader reads of each file: visits and rows."""
-    pieces: dict[Path, list[ColumnTable]] = {}
-    for part in loader.parts(settings, root):
-        read = loader.read(part, settings, ())
-        if len(read):
-            kept = ColumnTable(read.arrow.select(["visit", "row"]))
-            pieces.setdefault(part.path.resolve(), []).append(kept)
-    return pieces
 
 
 def _summary(survey: SimulatedSurvey, star_detections: int) -> dict[str, Any]:

@@ -47,16 +47,17 @@ class TableFile(Protocol):
         Index of the FITS extension; 0 otherwise.
     row_groups : tuple of int
         Rows in each row group of a Parquet file; empty otherwise.
-    is_text : bool
-        Whether all columns come as text.
     """
 
     label: str
     names: tuple[str, ...]
-    units: Mapping[str, str]
     extension: int
     row_groups: tuple[int, ...]
-    is_text: bool
+
+    @property
+    def units(self) -> Mapping[str, str]:
+        """Units of the columns that declare one."""
+        ...
 
     def blocks(
         self, names: Sequence[str], row_groups: Sequence[int] | None = None

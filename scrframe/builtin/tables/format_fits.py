@@ -26,7 +26,6 @@ _READ = "BIJKEDLA"
 class FitsTable:
     """One table extension of a FITS file."""
 
-    is_text = False
     row_groups: tuple[int, ...] = ()
 
     def __init__(self, file: FitsFile, hdu: Hdu) -> None:

@@ -23,19 +23,20 @@ class ParquetTable:
     """
 
     extension = 0
-    is_text = False
 
     def __init__(self, path: Path) -> None:
         self.path, self.label = path, str(path)
         with _opened(path) as file:
             schema, meta = file.schema_arrow, file.metadata
-            self.names = tuple(schema.names)
-            self.units = {
+            self.names: tuple[str, ...] = tuple(schema.names)
+            self.units: dict[str, str] = {
                 field.name: field.metadata[b"unit"].decode()
                 for field in schema
                 if field.metadata and b"unit" in field.metadata
             }
-            self.row_groups = tuple(meta.row_group(i).num_rows for i in range(meta.num_row_groups))
+            self.row_groups: tuple[int, ...] = tuple(
+                meta.row_group(i).num_rows for i in range(meta.num_row_groups)
+            )
 
     def blocks(
         self, names: Sequence[str], row_groups: Sequence[int] | None = None

@@ -55,7 +55,6 @@ class TextTable:
 
     extension = 0
     row_groups: tuple[int, ...] = ()
-    is_text = True
 
     def __init__(self, path: Path) -> None:
         self.path, self.label = path, str(path)

@@ -25,14 +25,15 @@ class VoTable:
 
     extension = 0
     row_groups: tuple[int, ...] = ()
-    is_text = False
 
     def __init__(self, path: Path) -> None:
         self.path, self.label = path, str(path)
         self._table = parse_votable(path).get_first_table()
         fields = self._table.fields
-        self.names = tuple(field.name for field in fields)
-        self.units = {field.name: str(field.unit) for field in fields if field.unit is not None}
+        self.names: tuple[str, ...] = tuple(field.name for field in fields)
+        self.units: dict[str, str] = {
+            field.name: str(field.unit) for field in fields if field.unit is not None
+        }
 
     def blocks(
         self, names: Sequence[str], row_groups: Sequence[int] | None = None

@@ -3,17 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from scrframe import __version__
-from scrframe.builtin.tables import loader
+from scrframe.builtin.tables import loader, simulate, writer
+from scrframe.builtin.tables.example import tiny_visit
 from scrframe.builtin.tables.settings import MAPPED, TableConfig
-from scrframe.plugin import SurveyLoader, hookimpl
+from scrframe.plugin import SurveyLoader, Writer, hookimpl
 from scrframe.tables import Camera
 
 
 def camera(config: TableConfig) -> Camera | None:
     """Return the camera that a description lays out, None if it lays out none."""
     return None if config.camera is None else config.camera.camera()
+
+
+def example(directory: Path) -> TableConfig:
+    """Write a tiny survey as Parquet, and return settings that read it."""
+    detector = {"pixels": [1000, 1000], "pixel_scale": "0.5 arcsec", "rows": [[1, 2]]}
+    config = TableConfig.model_validate(
+        {
+            "files": "catalogues/*.parquet",
+            "columns": {
+                "visit": "exposure",
+                "mag": {"column": "flux", "unit": "nJy"},
+                "mag_err": {"column": "flux_err", "unit": "nJy"},
+                "field": "field",
+            },
+            "flags": [{"column": "flags", "bits": [0, 2]}],
+            "camera": detector,
+        }
+    )
+    layout = camera(config)
+    assert layout is not None
+    for number in (1, 2):
+        simulate.write_simulated(tiny_visit(layout, number), directory, config)
+    simulate.close_simulated(directory, config)
+    return config
 
 
 @hookimpl
@@ -32,4 +58,20 @@ def scrframe_survey_loaders() -> Iterable[SurveyLoader]:
         visit_key="what the description maps as visit",
         visits_span_parts=True,
         camera=camera,
+        write_simulated=simulate.write_simulated,
+        close_simulated=simulate.close_simulated,
+        example=example,
+    )
+
+
+@hookimpl
+def scrframe_writers() -> Iterable[Writer]:
+    """Yield the writer of corrected tables."""
+    yield Writer(
+        name="table_catalogue",
+        summary="the input table, in its own format, with corrected magnitudes appended",
+        version=__version__,
+        write=writer.write,
+        suffixes=writer.SUFFIXES,
+        pieces=True,
     )
