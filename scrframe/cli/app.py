@@ -15,6 +15,7 @@ from scrframe.cli.crosscheck import crosscheck
 from scrframe.cli.exits import ExitCode, InputProblemsError
 from scrframe.cli.explaining import explain
 from scrframe.cli.montecarlo import montecarlo
+from scrframe.cli.plugin_commands import check, new
 from scrframe.cli.reporting import Strict, judge, report
 from scrframe.cli.screen import Screen
 from scrframe.cli.shared import (
@@ -40,6 +41,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 plugins_app = typer.Typer(help="What is installed.", rich_markup_mode=None)
+plugins_app.command()(new)
+plugins_app.command()(check)
 app.add_typer(plugins_app, name="plugins")
 surveys_app = typer.Typer(help="Survey descriptions that ship.", rich_markup_mode=None)
 surveys_app.command("list")(list_surveys)
@@ -113,12 +116,21 @@ def calibrate(
     changes: Changes = None,
     quiet: Quiet = False,
 ) -> None:
-    """Calibrate a survey and write all products."""
+    """Calibrate a survey, or several together, and write all products."""
     from scrframe.cli.progress import observer_for
-    from scrframe.config import load_survey
+    from scrframe.config import is_combined, load_survey
     from scrframe.pipeline.run import calibrate as run_calibration
 
     screen = Screen(quiet)
+    if is_combined(survey):
+        from scrframe.cli.combined import calibrate_several
+
+        report = False if no_report else None
+        calibrate_several(
+            screen, survey, data=data, out=out, workers=workers, report=report, strict=strict,
+            changes=changes or (),
+        )  # fmt: skip
+        return
     description = load_survey(survey, overrides=changes or ())
     if strict and (no_report or not description.report.enabled):
         raise typer.BadParameter("--strict needs the report, which is turned off")

@@ -1,6 +1,7 @@
 """Survey descriptions: YAML to validated settings, with errors that name the line."""
 
 from scrframe.config.available import available_columns, own_columns
+from scrframe.config.combined import CombinedDescription, is_combined, load_combined
 from scrframe.config.data_root import SAMPLE, DataRoot, resolve_data_root
 from scrframe.config.loading import load_survey
 from scrframe.config.schema import VocabularyRow, column_vocabulary, survey_schema
@@ -10,6 +11,7 @@ from scrframe.config.survey import SurveyDescription
 
 __all__ = [
     "SAMPLE",
+    "CombinedDescription",
     "DataRoot",
     "ShippedSurvey",
     "SimulationSettings",
@@ -18,6 +20,8 @@ __all__ = [
     "available_columns",
     "column_vocabulary",
     "copy_survey",
+    "is_combined",
+    "load_combined",
     "load_survey",
     "own_columns",
     "resolve_data_root",

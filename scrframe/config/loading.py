@@ -49,7 +49,7 @@ def load_survey(
     """
     variables = os.environ if environ is None else environ
     plugins = load_registry() if registry is None else registry
-    document = parse_yaml(_read(Path(path)), str(path), variables)
+    document = parse_yaml(read_text(Path(path)), str(path), variables)
     if document.data is None:
         raise ConfigError(f"{path}: is empty; a survey description is a mapping of keys")
     if not isinstance(document.data, dict):
@@ -64,7 +64,14 @@ def load_survey(
     return description
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Return the text of a description.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, or is not UTF-8.
+    """
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:

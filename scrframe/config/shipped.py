@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from scrframe.config.combined import is_combined, member_files
 from scrframe.config.document import parse_yaml
 from scrframe.errors import ConfigError
 from scrframe.plugin import Registry, SurveyLoader
@@ -27,9 +28,9 @@ class ShippedSurvey:
     summary : str
         First sentence of the comment at its head; empty if it has none.
     loader : str
-        Name of the survey loader that it asks for.
+        Name of the survey loader that it asks for; of several surveys those of all.
     installed : bool
-        Whether that loader is installed.
+        Whether they are installed.
     """
 
     name: str
@@ -57,6 +58,8 @@ def shipped_surveys(registry: Registry) -> tuple[ShippedSurvey, ...]:
 def copy_survey(name: str, folder: Path, registry: Registry) -> Path:
     """Copy a shipped description into a folder, which is made if need be.
 
+    Descriptions that one of several surveys names go along, unless they are there.
+
     Returns
     -------
     Path
@@ -80,6 +83,9 @@ def copy_survey(name: str, folder: Path, registry: Registry) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as file:
             file.write(source.read_bytes())
+        for other in member_files(source) if is_combined(source) else ():
+            if not (folder / other.name).exists():
+                (folder / other.name).write_bytes(other.read_bytes())
     except FileExistsError:
         raise ConfigError(f"{target}: exists already; choose another folder by --to") from None
     except OSError as error:
@@ -89,13 +95,19 @@ def copy_survey(name: str, folder: Path, registry: Registry) -> Path:
 
 def _shipped(path: Path, registry: Registry) -> ShippedSurvey:
     text = path.read_text(encoding="utf-8")
-    loader = parse_yaml(text, str(path), {}).data["loader"]["kind"]
+    parts = member_files(path) if is_combined(path) else (path,)
+    loaders = list(dict.fromkeys(_loader(part) for part in parts))
     head = text.partition("\n")[0]
     summary = head.removeprefix("#").strip().partition(". ")[0].removesuffix(".")
     return ShippedSurvey(
         path.stem,
         path,
         summary if head.startswith("#") else "",
-        loader,
-        loader in registry.names(SurveyLoader),
+        ", ".join(loaders),
+        set(loaders) <= set(registry.names(SurveyLoader)),
     )
+
+
+def _loader(path: Path) -> str:
+    data = parse_yaml(path.read_text(encoding="utf-8"), str(path), {}).data
+    return str(data["loader"]["kind"])

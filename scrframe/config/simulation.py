@@ -112,6 +112,14 @@ class SimulationSettings(Settings):
         description="The band that is drawn; by default u, as stars of the paper's control field"
         " have it.",
     )
+    shared_scatter: Real | None = Field(
+        default=None,
+        ge=-1,
+        le=1,
+        description="Makes it another survey of the stars that the same settings give without"
+        " this and `band`: the correlation of what spectra do not show of their colours with"
+        " that of theirs.",
+    )
 
     @model_validator(mode="after")
     def _shares(self) -> SimulationSettings:

@@ -14,7 +14,7 @@ from scrframe.tables import FittedLevel
 
 def report_design(design: Design, levels: Sequence[FittedLevel]) -> DegeneracyReport:
     """Return what a design cannot tell; findings name columns by the labels of their levels."""
-    labels = {level.name: _texts(level) for level in levels}
+    labels = {level.name: level_labels(level) for level in levels}
     exposures = design.exposures
     return report_degeneracies(design.model, labels, exposures.visit, exposures.visits)
 
@@ -36,7 +36,8 @@ def describe_round(this: JointRound) -> str:
     )
 
 
-def _texts(level: FittedLevel) -> list[str]:
+def level_labels(level: FittedLevel) -> list[str]:
+    """Return what each column of a level stands for, in words."""
     rows = level.labels().to_pylist()
     return [", ".join(f"{name} {_short(value)}" for name, value in row.items()) for row in rows]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from scrframe.config import SurveyDescription, resolve_data_root
 from scrframe.config.absolute import AbsoluteSettings
 from scrframe.errors import ScrframeError
 from scrframe.offsets.apply import apply_solution
+from scrframe.offsets.joint import JointFit
 from scrframe.pipeline.absolute import absolute_tie, check_passband
 from scrframe.pipeline.build import SampleBuilder
 from scrframe.pipeline.chosen import (
@@ -43,7 +45,7 @@ from scrframe.pipeline.products import star_table, write_stars
 from scrframe.pipeline.provenance import input_hashes, versions, work_key
 from scrframe.pipeline.sample_survey import data_note, ensure_sample, note_for
 from scrframe.pipeline.solution_files import write_solution, write_visit_covariance
-from scrframe.pipeline.solve import Solved, fit_model, solve
+from scrframe.pipeline.solve import FittedModel, Solved, fit_model, own_fit, solve
 from scrframe.pipeline.star_catalogue import (
     STAR_CATALOGUE,
     star_catalogue,
@@ -126,39 +128,11 @@ def calibrate(
         If the description, the data or a plugin do not allow it. Nothing is left behind;
         only an interrupted run leaves what is done, beside its output, and goes on from it.
     """
-    observer = observer or Observer()
-    if data is not None:
-        survey = survey.with_data_root(str(data))
-    chosen = choose(survey, registry or load_registry())
-    workers = workers or default_workers()
-    wanted = survey.report.enabled if report is None else report
-    monitor = StepMonitor()
-    with monitor.running():
-        path = resolve_data_root(survey).path
-        if path is None:
-            story = Story(survey, "sample", note_for(survey.band), monitor)
-            observer.message(story.headline())  # making the sample takes a while
-            with monitor.step("sample survey"):
-                path = ensure_sample(chosen, observer)
-        else:
-            story = Story(survey, str(path), data_note(path), monitor)
-        with monitor.step("find inputs"):
-            inputs = find_inputs(chosen, path)
-            check_writers(chosen.writers, inputs.catalogues)
-        if story.root_label != "sample":
-            observer.message(story.headline())
-        space = Workspace.open(
-            Path(out) if out is not None else Path("runs") / survey.name,
-            work_key(survey.digest(), inputs.all()),
-        )
-        try:
-            return _Calibration(chosen, inputs, space, story, observer, workers).run(wanted)
-        except ScrframeError as error:
-            space.discard()
-            raise type(error)(f"{error} (in the step: {monitor.current})") from None
-        except Exception:
-            space.discard()
-            raise
+    begun = Calibration.begin(
+        survey, data=data, out=out, workers=workers, observer=observer, registry=registry
+    )
+    with begun.guarded():
+        return begun.run(survey.report.enabled if report is None else report)
 
 
 def _needs_spectra(survey: SurveyDescription) -> bool:
@@ -171,7 +145,23 @@ def _needs_spectra(survey: SurveyDescription) -> bool:
     return survey.offsets.mode == "joint" and asked
 
 
-class _Calibration:
+@dataclass(frozen=True)
+class Prepared:
+    """A run up to its offsets.
+
+    Attributes
+    ----------
+    builder : SampleBuilder
+    sample : MatchedStars
+    fitted : FittedModel
+    """
+
+    builder: SampleBuilder
+    sample: MatchedStars
+    fitted: FittedModel
+
+
+class Calibration:
     """One run; each method is a step, told to observers when it is done."""
 
     def __init__(
@@ -188,16 +178,88 @@ class _Calibration:
         self._monitor = story.monitor
         self._tie: AbsoluteTie | None = None
 
+    @classmethod
+    def begin(
+        cls,
+        survey: SurveyDescription,
+        *,
+        data: str | Path | None = None,
+        out: str | Path | None = None,
+        workers: int | None = None,
+        observer: Observer | None = None,
+        registry: Registry | None = None,
+    ) -> Calibration:
+        """Find the input of a run and open its workspace; parameters as of `calibrate`."""
+        observer = observer or Observer()
+        if data is not None:
+            survey = survey.with_data_root(str(data))
+        chosen = choose(survey, registry or load_registry())
+        monitor = StepMonitor()
+        with monitor.running():
+            path = resolve_data_root(survey).path
+            if path is None:
+                story = Story(survey, "sample", note_for(survey.band), monitor)
+                observer.message(story.headline())  # making the sample takes a while
+                with monitor.step("sample survey"):
+                    path = ensure_sample(chosen, observer)
+            else:
+                story = Story(survey, str(path), data_note(path), monitor)
+            with monitor.step("find inputs"):
+                inputs = find_inputs(chosen, path)
+                check_writers(chosen.writers, inputs.catalogues)
+            if story.root_label != "sample":
+                observer.message(story.headline())
+        space = Workspace.open(
+            Path(out) if out is not None else Path("runs") / survey.name,
+            work_key(survey.digest(), inputs.all()),
+        )
+        return cls(chosen, inputs, space, story, observer, workers or default_workers())
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Measure what is done within; leave nothing behind if it fails, and say where it did."""
+        with self._monitor.running():
+            try:
+                yield
+            except ScrframeError as error:
+                self._space.discard()
+                raise type(error)(f"{error} (in the step: {self._monitor.current})") from None
+            except Exception:
+                self._space.discard()
+                raise
+
     def run(self, report: bool) -> Run:
+        """Go from the input to all products, and to the report if it is wanted."""
         with open_executor(self._workers) as executor:
-            with self._monitor.step("hash inputs"):
-                self._story.inputs = input_hashes(
-                    executor, self._inputs.all(), self._inputs.root, self._observer
-                )
-            solution = self._solve(executor)
-            with self._monitor.step("correct catalogues"):
-                self._story.corrected = self._correct(executor, solution)
+            solution = self.correct(executor, self.prepare(executor))
+        return self.close(solution, report)
+
+    def prepare(self, executor: Executor) -> Prepared:
+        """Match the sample and fit colour model and law."""
+        with self._monitor.step("hash inputs"):
+            self._story.inputs = input_hashes(
+                executor, self._inputs.all(), self._inputs.root, self._observer
+            )
+        return self._model(executor)
+
+    def own_fit(self, prepared: Prepared) -> JointFit:
+        """Return the joint fit of this survey alone."""
+        with self._monitor.step("solve offsets"):
+            return own_fit(prepared.fitted)
+
+    def correct(
+        self, executor: Executor, prepared: Prepared, fit: JointFit | None = None
+    ) -> Solution:
+        """Solve, or take the joint fit given, write the products and correct all catalogues."""
+        solution = self._solve(prepared, fit)
+        del prepared, fit  # large, and no longer needed
+        with self._monitor.step("correct catalogues"):
+            self._story.corrected = self._correct(executor, solution)
         self._tell("catalogues", self._story.corrected)
+        return solution
+
+    def close(self, solution: Solution, report: bool) -> Run:
+        """Write the summary and, if wanted, the report, and put the run in its place."""
         summary = summarise(self._story)
         write_json(self._space.run / RUN_MARK, summary)
         written = None
@@ -226,7 +288,7 @@ class _Calibration:
                 return None
         return replace(made, path=out / made.path.relative_to(self._space.run))
 
-    def _solve(self, executor: Executor) -> Solution:
+    def _model(self, executor: Executor) -> Prepared:
         story, chosen = self._story, self._chosen
         absolute = chosen.survey.absolute
         builder = SampleBuilder(
@@ -243,10 +305,17 @@ class _Calibration:
         model = fitted.model
         story.model, story.plan, story.search = model, fitted.plan, fitted.search
         self._tell("model", model)
+        return Prepared(builder, sample, fitted)
+
+    def _solve(self, prepared: Prepared, fit: JointFit | None) -> Solution:
+        story, chosen = self._story, self._chosen
+        absolute = chosen.survey.absolute
+        builder, sample, fitted = prepared.builder, prepared.sample, prepared.fitted
+        model = fitted.model
         with self._monitor.step("solve offsets"):
             visits = builder.first.visits
             second = builder.second_opinions(sample)
-            solved = solve(chosen, sample, fitted, visits, self._provenance(), second)
+            solved = solve(chosen, sample, fitted, visits, self._provenance(), second, fit)
         if absolute is not None:
             with self._monitor.step("absolute tie"):
                 solved, model = self._tied(absolute, builder, sample, solved, model)

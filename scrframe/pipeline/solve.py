@@ -10,6 +10,7 @@ import numpy as np
 
 from scrframe.errors import CalibrationError
 from scrframe.offsets.apply import apply_solution
+from scrframe.offsets.joint import JointFit
 from scrframe.offsets.results import JointResults
 from scrframe.offsets.sequential import OffsetProblem, solve_sequential
 from scrframe.pipeline.chosen import Chosen
@@ -150,6 +151,7 @@ def solve(
     visits: Sequence[VisitSeen],
     provenance: Mapping[str, Any],
     second: SecondOpinions | None = None,
+    fit: JointFit | None = None,
 ) -> Solved:
     """Solve the offsets of all levels and the zero point u_ZP.
 
@@ -163,6 +165,8 @@ def solve(
     provenance : mapping
     second : SecondOpinions, optional
         Other ways of dereddening, whose effect counts as systematic error in mode joint.
+    fit : JointFit, optional
+        The joint fit to be used; by default the survey's own, made here.
 
     Raises
     ------
@@ -171,7 +175,14 @@ def solve(
     """
     if fitted.settler is None:
         return _solve_sequential(chosen, sample, fitted.model, visits, provenance)
-    return _solve_joint(chosen, sample, fitted, fitted.settler, visits, provenance, second)
+    fit = own_fit(fitted) if fit is None else fit
+    return _solve_joint(chosen, sample, fitted, fit, visits, provenance, second)
+
+
+def own_fit(fitted: FittedModel) -> JointFit:
+    """Return the joint fit of one survey by itself, with all variances settled."""
+    assert fitted.settler is not None
+    return fitted.settler.finish(fitted.model.model_mag, fitted.model.colour0_mag)[0]
 
 
 def _solve_sequential(
@@ -199,13 +210,13 @@ def _solve_joint(
     chosen: Chosen,
     sample: MatchedStars,
     fitted: FittedModel,
-    settler: JointSettler,
+    fit: JointFit,
     visits: Sequence[VisitSeen],
     provenance: Mapping[str, Any],
     second: SecondOpinions | None,
 ) -> Solved:
-    model = fitted.model
-    fit, _ = settler.finish(model.model_mag, model.colour0_mag)
+    model, settler = fitted.model, fitted.settler
+    assert settler is not None
     results = JointResults(fit)
     opinion = Opinion(
         sample, fitted.seen, model, fitted.plan, trend_settings(chosen), law_settings(chosen),

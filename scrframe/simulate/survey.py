@@ -172,7 +172,7 @@ def build_survey(
     progress : callable (fields), optional
         Told of every field that is done.
     """
-    main, *by_field = _generators(settings.seed, 1 + settings.fields)
+    main, *by_field = generators(settings.seed, 1 + settings.fields)
     layout = plan(settings, camera, main)
     sky, spectroscope = Sky.draw(main), make_spectroscope(curve, settings.band)
     offsets = draw_offsets(settings, layout, camera, main)
@@ -186,16 +186,16 @@ def build_survey(
     stars = Stars.concat(parts)
     coherent = _standard(sky.hidden(stars.ra_deg, stars.dec_deg))
     traits = draw_traits(settings, stars, coherent, main)
-    visit_rngs = _generators(settings.seed, len(layout.mjd), branch=1)
+    visit_rngs = generators(settings.seed, len(layout.mjd), branch=1)
     visits = [
         observe_visit(number, settings, layout, camera, stars, traits, rng)
         for number, rng in enumerate(visit_rngs)
     ]
     stars, traits, visits = _without_unseen(stars, traits, visits, main)
     catalogue = catalogued_stars(settings, stars, traits, load_noise_model(), spectroscope, main)
-    terms = _terms(visits, offsets)
+    terms = offset_terms(visits, offsets)
     noise = [
-        _photometric_noise(settings, found.mag - term.total, rng)
+        photometric_noise(settings, found.mag - term.total, rng)
         for found, term, rng in zip(visits, terms, visit_rngs, strict=True)
     ]
     return SimulatedSurvey(
@@ -246,7 +246,8 @@ def _passband_colour(
     )
 
 
-def _generators(seed: int, number: int, branch: int = 0) -> list[np.random.Generator]:
+def generators(seed: int, number: int, branch: int = 0) -> list[np.random.Generator]:
+    """Return generators of random numbers; branches of a seed have nothing in common."""
     root = np.random.SeedSequence([seed, branch])
     return [np.random.default_rng(child) for child in root.spawn(number)]
 
@@ -331,7 +332,8 @@ def _without_unseen(
     return stars.take(kept), traits.take(kept), visits
 
 
-def _terms(visits: list[VisitDetections], offsets: InjectedOffsets) -> list[OffsetTerms]:
+def offset_terms(visits: list[VisitDetections], offsets: InjectedOffsets) -> list[OffsetTerms]:
+    """Return the injected offsets of each visit's detections, in the gauge of the products."""
     sizes = [len(found.star) for found in visits]
     place, x, y, star = (
         np.concatenate([getattr(found, name) for found in visits])
@@ -349,7 +351,7 @@ def _terms(visits: list[VisitDetections], offsets: InjectedOffsets) -> list[Offs
     ]
 
 
-def _photometric_noise(
+def photometric_noise(
     settings: SimulationSettings, mag: FloatArray, rng: np.random.Generator
 ) -> FloatArray:
     """Return noise larger than the catalogue says, and a floor that it does not know of."""

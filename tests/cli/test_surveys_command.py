@@ -43,6 +43,18 @@ def test_a_copy_goes_where_it_is_told(scrframe_command):
     assert Path("a/b/vphas_u.yaml").exists()
 
 
+def test_descriptions_that_one_of_several_names_are_copied_along(scrframe_command):
+    assert scrframe_command("surveys", "copy", "vphas_u_g").code == 0
+    assert sorted(path.name for path in Path("surveys").iterdir()) == [
+        "vphas_u.yaml",
+        "vphas_u_g.yaml",
+    ]
+    Path("surveys/vphas_u_g.yaml").unlink()
+    Path("surveys/vphas_u.yaml").write_text("name: mine\n")
+    assert scrframe_command("surveys", "copy", "vphas_u_g").code == 0
+    assert Path("surveys/vphas_u.yaml").read_text() == "name: mine\n"
+
+
 def test_a_changed_copy_is_not_replaced(scrframe_command, refused):
     scrframe_command("surveys", "copy", "vphas_u")
     changed = Path("surveys/vphas_u.yaml")

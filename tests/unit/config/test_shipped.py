@@ -6,7 +6,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from scrframe.config import load_survey, survey_schema
+from scrframe.config import is_combined, load_combined, load_survey, survey_schema
 from scrframe.config.document import parse_yaml
 from scrframe.plugin import load_registry
 
@@ -18,9 +18,19 @@ def installed():
     return load_registry()
 
 
-@pytest.fixture(params=sorted(SURVEYS.glob("*.yaml")), ids=lambda path: path.name)
+ALL = sorted(SURVEYS.glob("*.yaml"))
+
+
+@pytest.fixture(params=[path for path in ALL if not is_combined(path)], ids=lambda path: path.name)
 def path(request):
     return request.param
+
+
+@pytest.mark.parametrize("path", [*filter(is_combined, ALL)], ids=lambda path: path.name)
+def test_one_of_several_surveys_loads_with_all_of_them(path, installed):
+    several = load_combined(path, registry=installed, environ={})
+    assert len(several.members) >= 2
+    assert several.name == path.stem
 
 
 def test_it_loads_and_is_valid_by_the_schema(path, installed):

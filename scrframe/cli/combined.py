@@ -1,0 +1,100 @@
+"""`scrframe calibrate` of several surveys: what their directories hold, and what sharing gave."""
+
+# ruff: noqa: PLC0415 - as in app.py: `scrframe --help` must not wait.
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich import box
+from rich.table import Table
+
+from scrframe.cli.reporting import judge
+from scrframe.cli.screen import Screen
+from scrframe.cli.shared import resumable
+
+if TYPE_CHECKING:
+    from scrframe.pipeline.combined import CombinedRun
+
+
+def calibrate_several(
+    screen: Screen,
+    survey: Path,
+    *,
+    data: str | None,
+    out: Path | None,
+    workers: int | None,
+    report: bool | None,
+    strict: bool,
+    changes: Sequence[str],
+) -> None:
+    """Calibrate the surveys of a description of several, and show what they share."""
+    from scrframe.cli.closing import rendered
+    from scrframe.cli.progress import observer_for
+    from scrframe.config import load_combined
+    from scrframe.pipeline.combined import calibrate_combined
+
+    description = load_combined(survey, overrides=changes)
+    if strict and (report is False or not all(m.report.enabled for m in description.members)):
+        raise typer.BadParameter("--strict needs the reports, which are turned off")
+    target = out if out is not None else Path("runs") / description.name
+    with resumable(target):
+        run = calibrate_combined(
+            description,
+            data=data,
+            out=target,
+            workers=workers,
+            report=report,
+            observer=observer_for(screen),
+        )
+    screen.say(rendered(combined_table(run.summary), screen.is_terminal))
+    for line in combined_lines(run.summary, target):
+        screen.say(line)
+    _judge(screen, run, strict)
+
+
+def _judge(screen: Screen, run: CombinedRun, strict: bool) -> None:
+    for name, each in run.runs.items():
+        judge(screen, each.report, run.path / name / "report" / "index.html", strict)
+
+
+def combined_table(summary: Mapping[str, Any]) -> Table:
+    """Return errors and differences of offsets by survey, alone and together."""
+    table = Table(box=box.SIMPLE_HEAD, title=summary["name"], title_justify="left", pad_edge=False)
+    table.add_column("offsets of exposures, in mmag")
+    for name in ("exposures", "error alone", "together", "less by", "differ by", "expected"):
+        table.add_column(name, justify="right")
+    for name, each in summary["members"].items():
+        alone, both = each["err_alone_mag"], each["err_together_mag"]
+        table.add_row(
+            name,
+            f"{each['exposures']}",
+            _mmag(alone),
+            _mmag(both),
+            f"{100 * (1 - both / alone):.1f} %",
+            _mmag(each["difference_mag"]),
+            _mmag(each["difference_expected_mag"]),
+        )
+    return table
+
+
+def combined_lines(summary: Mapping[str, Any], out: Path) -> Iterator[str]:
+    """Yield what the surveys share, and where the products are."""
+    for each in summary["stars"]:
+        pair = " and ".join(each["members"])
+        said = f"correlated by {each['correlation']:+.3f} +- {each['error']:.3f}"
+        if each["error"] is None or each["error"] == float("inf"):
+            said = "of no known correlation"
+        how = "shared" if each["shared"] else "not significant, not shared"
+        yield f"stars of {pair}: {each['common']} in common, deviations {said}: {how}"
+    for each in summary["terms"]:
+        common = f"{each['common']} of {each['columns']} columns in common"
+        yield f"term {each['name']}: shared, {common}"
+    names = ", ".join(f"{name}/" for name in summary["members"])
+    yield f"products in {out}: {names}, each a run of its own, and shared/"
+
+
+def _mmag(value: float) -> str:
+    return f"{1000 * value:.2f}"
