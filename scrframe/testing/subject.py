@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -46,7 +46,7 @@ class Subject:
         The module that the entry point names.
     settings : mapping or None
         Settings to test with, as they stand in YAML; None takes those of the descriptor's
-        example, or the defaults.
+        example. What they leave out has its default, or the first of the field's `examples`.
     tasks : callable (subject) -> dict of str to (function, arguments)
         What a fresh process shall compute, besides opening the descriptor.
     """
@@ -118,9 +118,8 @@ def settings_of(subject: Subject) -> PluginConfig:
         If a field has neither default nor example, or the settings are refused.
     """
     model = subject.descriptor.config
-    given = subject.settings
-    if given is None:
-        given = required_examples(model)
+    given = subject.settings or {}
+    given = {**required_examples(model, given), **given}
     try:
         made = model.model_validate(dict(given))
     except ValidationError as error:
@@ -133,8 +132,8 @@ def settings_of(subject: Subject) -> PluginConfig:
     return made  # type: ignore[no-any-return]
 
 
-def required_examples(model: type[PluginConfig]) -> dict[str, Any]:
-    """Return the first example of every field without a default.
+def required_examples(model: type[PluginConfig], given: Collection[str]) -> dict[str, Any]:
+    """Return the first example of every field without a default that is not given.
 
     Raises
     ------
@@ -143,7 +142,7 @@ def required_examples(model: type[PluginConfig]) -> dict[str, Any]:
     """
     schema = model.model_json_schema()
     values: dict[str, Any] = {}
-    for name in schema.get("required", []):
+    for name in set(schema.get("required", [])).difference(given):
         examples = schema["properties"][name].get("examples")
         demand(
             examples,

@@ -16,7 +16,11 @@ from scrframe.tables import Detections, FittedLevel, LevelDesign, MatchedStars, 
 class GroupConfig(PluginConfig):
     """A group for each combination of keys that occurs."""
 
-    by: tuple[str, ...] = Field(min_length=1, description="Columns whose values make a group.")
+    by: tuple[str, ...] = Field(
+        min_length=1,
+        description="Columns whose values make a group.",
+        examples=[["visit", "ccd"]],
+    )
     role: Role = Field(
         "correction", description="A nuisance term enters the solve but never a correction."
     )

@@ -38,6 +38,7 @@ class SlopeConfig(PluginConfig):
     of: tuple[ExpressionText, ...] = Field(
         min_length=1,
         description="Arithmetic on columns, such as `extinction * colour0`; each has a slope.",
+        examples=[["extinction"]],
     )
     by: tuple[str, ...] = Field(
         default=(), description="Columns that set slopes apart; none: one for all."
