@@ -36,6 +36,8 @@ FloatArray = npt.NDArray[np.float64]
 STARS = (-1, -2)
 #: Where a description takes the zero point of each row from a column.
 ZERO_POINT_MAG = 25.0
+#: What is turned round when the columns are known that others are made from.
+_LATE = ("expression", "template", "tile")
 _MJD_ZERO = datetime(1858, 11, 17)
 
 
@@ -104,7 +106,7 @@ def invert(visit: SimulatedVisit, config: TableConfig) -> Inverse:
     for simple in (True, False):
         for name in mapped:
             source = config.source(name)
-            if (source.expression is None and source.template is None) == simple:
+            if all(getattr(source, key) is None for key in _LATE) == simple:
                 _put(made, name, source, facts, star, config)
     for own in config.own_columns:
         _put(made, own.name, config.columns[own.name], facts, star, config)
@@ -131,6 +133,8 @@ def _facts(visit: SimulatedVisit) -> dict[str, Any]:
         "airmass": np.full(rows, visit.airmass),
         "seeing": np.full(rows, visit.seeing_arcsec),
         "exposure_time": np.full(rows, visit.exposure_time_s),
+        "centre_ra": np.full(rows, visit.ra_deg),
+        "centre_dec": np.full(rows, visit.dec_deg),
     }
     return facts
 
@@ -153,6 +157,9 @@ def _put(
     elif source.template is not None:
         for each in source.template_fields:
             made.put(each, facts["visit"], name)
+    elif source.tile is not None:
+        for each, fact in zip(source.tile, ("centre_ra", "centre_dec"), strict=True):
+            made.put(each, facts[fact], name)
     elif source.keyword is not None:
         made.headers[source.keyword] = wanted
     elif source.extension:
@@ -278,11 +285,15 @@ def _solve(made: Inverse, name: str, text: str, wanted: FloatArray) -> None:
 
 def _unset_flags(made: Inverse, config: TableConfig) -> None:
     """Set all flags such that every detection may calibrate."""
+    bits: dict[str, int] = {}
     for flag in config.flags:
         if flag.bad_bits is None:
             made.put(flag.column, bool(flag.good), "a flag")
         else:
-            made.put(flag.column, flag.bad_bits if flag.good else 0, "a flag")
+            good = flag.bad_bits if flag.good else 0
+            bits[flag.column] = bits.get(flag.column, 0) | good
+    for column, value in bits.items():
+        made.put(column, value, "a flag")
 
 
 def _meet_filters(made: Inverse, config: TableConfig) -> None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from scrframe.builtin.levels.sky import Rings
 from scrframe.builtin.tables.block import Block, RawColumns, is_text
 from scrframe.builtin.tables.settings import TableConfig
 from scrframe.builtin.tables.source import DATES, KINDS, Source
@@ -89,6 +90,8 @@ def _labels(block: Block, name: str, source: Source) -> pa.Array:
     """Return text; of a key every row must have one."""
     if source.template is not None:
         text = _template(block, source)
+    elif source.tile is not None:
+        text = _tiles(block, name, source)
     elif source.column is not None:
         text = block.texts(source.column)
     elif source.expression is not None:
@@ -110,6 +113,17 @@ def _template(block: Block, source: Source) -> pa.Array:
         before, _, rest = rest.partition("{" + field + "}")
         pieces += [pa.scalar(before), block.texts(field)]
     return pc.binary_join_element_wise(*pieces, pa.scalar(rest), "")
+
+
+def _tiles(block: Block, name: str, source: Source) -> pa.Array:
+    """Return the tiles of the sky that positions lie in, by the centres of the tiles."""
+    ra, dec = (block.numbers(column) for column in source.tile or ())
+    rings = Rings(source.size or 1.0)
+    cells, place = np.unique(rings.cell(ra, dec), return_inverse=True)
+    block.refuse(cells[place] < 0, f"{name} ({_said(source)}) has no position")
+    centres = zip(*rings.centre(cells), strict=True)
+    labels = pa.array([f"{east:07.3f}{north:+07.3f}" for east, north in centres], pa.string())
+    return labels.take(pa.array(place))
 
 
 def _flags(block: Block, source: Source) -> Any:
@@ -166,8 +180,9 @@ def _numbers(block: Block, name: str, source: Source) -> FloatArray:
         numbers = pa.table({each: block.numbers(each) for each in names})
         values = Expression(source.expression).evaluate(RawColumns(numbers))
         return np.where(np.isfinite(values), values, np.nan)
-    if source.template is not None:
-        raise DataError(f"{block.label}: {name} is a number, which no template makes")
+    if source.template is not None or source.tile is not None:
+        origin = "tile" if source.template is None else "template"
+        raise DataError(f"{block.label}: {name} is a number, which no {origin} makes")
     value = _constant(block, name, source)
     try:
         return np.full(len(block), float(value))

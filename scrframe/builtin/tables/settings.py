@@ -76,7 +76,7 @@ class Join(PluginConfig):
 
 
 class Flag(Short):
-    """A column that says which detections must not calibrate."""
+    """A column that says which detections must not calibrate; a text alone is its name."""
 
     column: str = Field(min_length=1, description="Column of the table.")
     bits: tuple[Whole, ...] | None = Field(
@@ -88,6 +88,11 @@ class Flag(Short):
     good: Switch | None = Field(
         default=None, description="true: detections without the flag are the bad ones."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: Any) -> Any:
+        return {"column": data} if isinstance(data, str) else data
 
     @field_validator("mask", mode="before")
     @classmethod

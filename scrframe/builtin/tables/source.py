@@ -20,10 +20,10 @@ from scrframe.errors import ConfigError
 from scrframe.plugin import PluginConfig
 from scrframe.tables.columns import Kind
 from scrframe.tables.cuts import Expression
-from scrframe.units import parse_quantity
+from scrframe.units import InUnit, parse_quantity
 
 #: What a column can be made from; an entry names one of them.
-ORIGINS = ("column", "expression", "template", "keyword", "extension", "value")
+ORIGINS = ("column", "expression", "template", "tile", "keyword", "extension", "value")
 #: Ways to write a date besides units of time.
 DATES = ("mjd", "jd", "iso")
 #: How columns that the description adds are stored.
@@ -65,6 +65,14 @@ class Source(Short):
     )
     template: str | None = Field(
         default=None, description='Text made of columns, such as "{run}-{field}".'
+    )
+    tile: tuple[str, str] | None = Field(
+        default=None,
+        description="Names the tile of the sky in which a place lies: columns of its right"
+        " ascension and declination in deg, such as those of the centre of the exposure.",
+    )
+    size: Annotated[float, InUnit("deg")] | None = Field(
+        default=None, description="Height of the tiles, and about their width."
     )
     keyword: str | None = Field(
         default=None, description="Keyword of the FITS extension, else of the primary header."
@@ -146,6 +154,8 @@ class Source(Short):
         if len(given) != 1:
             said = " and ".join(given) if given else "none of them"
             raise ValueError(f"needs one of {', '.join(ORIGINS)}; it has {said}")
+        if (self.tile is None) != (self.size is None):
+            raise ValueError("needs tile and size together: the columns, and the side of a tile")
         return self
 
     @property
@@ -159,7 +169,7 @@ class Source(Short):
         found = [self.column] if self.column is not None else []
         if self.expression is not None:
             found += Expression(self.expression).names
-        found += self.template_fields
+        found += [*self.template_fields, *(self.tile or ())]
         if isinstance(self.zero_point, str):
             found.append(self.zero_point)
         return tuple(dict.fromkeys(found))
