@@ -77,6 +77,23 @@ class RobustWeights:
     rates: OutlierRates
     kept: float
 
+    def together(self, star: IntArray, least: float = 0.0) -> FloatArray:
+        """Return the weight of each detection with that of its star, shape (n,).
+
+        Of a single detection nobody can tell which is bad, it or its star: both weights have
+        the same doubt, which counts once.
+
+        Parameters
+        ----------
+        star : ndarray of int64, shape (n,)
+            Star of each detection, from 0 to s - 1.
+        least : float
+            A star's own weight counts as this at least.
+        """
+        single = np.bincount(star, minlength=len(self.star)) == 1
+        own = np.where(single, 1.0, np.maximum(self.star, least))
+        return np.asarray(self.detection * own[star])
+
 
 def mixture_weights(
     residual: FloatArray,

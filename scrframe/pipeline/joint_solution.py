@@ -109,16 +109,15 @@ def star_columns(
 ) -> dict[str, npt.NDArray[Any]]:
     """Return further columns of stars.parquet, shape (n,) each.
 
-    ``weight`` is the robust weight of the detection times that of its star, NaN for detections
-    that take no part; ``star_dev`` and ``star_dev_err`` are the star's own deviation from the
-    model, in mag.
+    ``weight`` is the robust weight of the detection times that of its star (of a star with one
+    detection, where the two are the same doubt, once), NaN for detections that take no part;
+    ``star_dev`` and ``star_dev_err`` are the star's own deviation from the model, in mag.
     """
     used = settler.used
     weight, deviation, error = (np.full(len(used), np.nan) for _ in range(3))
     model = fit.design.model
     # A star that is no use to the offsets still has better and worse detections.
-    own = np.maximum(fit.robust.star, SMALLEST_STAR_WEIGHT)
-    weight[used] = fit.robust.detection * own[model.star]
+    weight[used] = fit.robust.together(model.star, SMALLEST_STAR_WEIGHT)
     mean, variance = fit.star_deviations()
     # Where hardly any weight is left, nothing is known of a star's own deviation.
     known = variance < LARGEST_ERROR_MAG**2

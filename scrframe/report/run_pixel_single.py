@@ -219,7 +219,9 @@ def _named(odd: Strips) -> str:
         f" ({odd.worst_sigma[row]:.1f} sigma)"
         for row in order
     )
-    return f"{len(odd.ccd)} strips or pieces of strips stand out, most of all {told}."
+    many = len(odd.ccd) > 1
+    number = f"{len(odd.ccd)} strips or pieces of strips stand" if many else "One strip stands"
+    return f"{number} out, most of all {told}."
 
 
 def _caption(found: Strips, ccd: int, why: str, step: int, fine: Table) -> str:

@@ -61,6 +61,7 @@ SETTINGS: Mapping[Any, Any] = {
     "axes.formatter.useoffset": False,
     "image.cmap": AMOUNT_MAP,
     "axes.titlepad": 3.0,
+    "pdf.fonttype": 42,  # whole fonts, which publishers ask for, not drawings of letters
     "svg.hashsalt": "scrframe",  # names within a file follow from its content
 }
 

@@ -101,6 +101,17 @@ def test_prior_probabilities_add_up_whatever_the_number():
     assert states.one[1] == pytest.approx(states.each[1:].sum())
 
 
+@pytest.mark.parametrize("residual", [0.0, 0.12, 0.19, 0.4])
+def test_the_doubt_of_a_single_detection_counts_once(residual):
+    pair, alone = np.array([0.05, 0.3]), np.array([residual])
+    found = weights_of([*pair, *alone], [0, 0, 1])
+    together = found.together(np.array([0, 0, 1]))
+    good = enumerated(alone, np.array([0.02]), 0.06, RATES)[2]
+    assert together[2] == pytest.approx(good, rel=1e-9)
+    detection, star, _ = enumerated(pair, np.full(2, 0.02), 0.06, RATES)
+    np.testing.assert_allclose(together[:2], detection * star, rtol=1e-6)
+
+
 # --- what is off ---------------------------------------------------------------------------
 
 

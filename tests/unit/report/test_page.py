@@ -73,6 +73,11 @@ def test_files_are_the_same_bytes_and_hold_no_date(kind, monkeypatch):
     assert not re.search(rb"CreationDate|ModDate|dc:date|20\d\d-\d\d-\d\d", first)
 
 
+def test_pdf_holds_fonts_as_publishers_take_them():
+    text = product().rendered("pdf")
+    assert b"/CIDFontType2" in text and b"/Type3" not in text  # fonts of type 42
+
+
 def test_the_style_is_not_the_users():
     before = product().rendered("png")
     with mpl.rc_context({"figure.facecolor": "red", "font.size": 20, "savefig.dpi": 50}):
