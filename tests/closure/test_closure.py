@@ -53,9 +53,15 @@ def test_offsets_reach_the_error_of_their_groups(levels, name, parents, record_p
 
 @pytest.fixture(scope="module")
 def quiet(close):
-    """Return the comparison of a run without XP noise and extra scatter."""
+    """Return the comparison of a run without XP noise and extra scatter.
+
+    A third of the usual fields, and no sources besides the stars, have the same law and as many
+    stars a visit.
+    """
     run, tree = close(
         1,
+        "simulation.fields=12",
+        "simulation.other_sources=0",
         "simulation.xp_noise=false",
         "simulation.extinction_noise=false",
         "simulation.hidden_scatter=0",

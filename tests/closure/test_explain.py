@@ -22,6 +22,8 @@ from .joint_fit import Answer, solve, table_of
 
 #: What neighbours share: patches of sky and slopes of fields, besides the corrections.
 SPREAD = Spread(slope=0.02, cell=0.01)
+#: Detectors that are used: a quarter of the camera has levels of all kinds, and solves in seconds.
+CCDS = 8
 #: Columns that levels of a sample read.
 NEEDS = {
     "visit": ("visit",), "static": ("ccd",), "drift": ("ccd", "mjd"), "jitter": ("visit", "ccd"),
@@ -120,7 +122,8 @@ def moves(answer: Answer, sample: Sample, drawn: Drawn, visit: int) -> np.ndarra
 
 def test_moves_are_those_of_a_solution_without_the_visit():
     """Of two fields that overlap and one apart, variances and all that they hold the same."""
-    sample = pointings(pairs=1, singles=1, density=250, seed=2)
+    whole = pointings(pairs=1, singles=1, density=500, seed=2)
+    sample = whole.take(np.flatnonzero(whole.ccd < CCDS))
     drawn = draw(sample, SPREAD, 2)
     answer = solve(sample, drawn, SPREAD)
     run = products(answer, sample, drawn)

@@ -147,7 +147,8 @@ def visits(rng, number, spread=0.06, error=0.005):
     """Draw offsets of visits, two a field, with a common error."""
     common = np.repeat(rng.normal(0, spread, number // 2), 2)
     covariance = error**2 * (np.eye(number) + 0.5)
-    offset = common + rng.multivariate_normal(np.zeros(number), covariance)
+    own, shared = rng.normal(0, error, number), rng.normal(0, error * np.sqrt(0.5))
+    offset = common + own + shared
     return offset, covariance, np.repeat(np.arange(number // 2), 2)
 
 
