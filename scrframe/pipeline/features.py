@@ -47,8 +47,8 @@ def noise_of(told: StarFeatures) -> FloatArray:
     if isinstance(told, Spectra):
         return 1 / np.asarray(told.snr, dtype=np.float64)
     errors = np.array(told.errors)
-    known = np.isfinite(errors) & (errors >= 0)
-    for column, usable in zip(errors.T, known.T, strict=True):
+    for column in errors.T:
+        usable = np.isfinite(column) & (column >= 0)
         column[~usable] = np.median(column[usable]) if usable.any() else 0.0
     return errors
 
@@ -57,8 +57,11 @@ def without_errors(told: StarFeatures) -> list[str]:
     """Return which quantities have no error at any star."""
     if isinstance(told, Spectra):
         return []
-    known = np.isfinite(told.errors).any(axis=0)
-    return [name for name, any_known in zip(told.names, known, strict=True) if not any_known]
+    return [
+        name
+        for name, errors in zip(told.names, told.errors.T, strict=True)
+        if not np.isfinite(errors).any()
+    ]
 
 
 def label_of(told: StarFeatures) -> str:

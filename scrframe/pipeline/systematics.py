@@ -158,12 +158,13 @@ def colour_term(opinion: Opinion) -> FloatArray:
     terms = [opinion.model.colour0_mag[seen.star][used], seen.extinction[used]]
     inside = np.column_stack([_within(values, visit) for values in terms])
     slopes = np.linalg.lstsq(inside, _within(delta, visit), rcond=None)[0]
-    return np.asarray(-sum(s * (t - t.mean()) for s, t in zip(slopes, terms, strict=True)))
+    centred = np.column_stack([values - values.mean() for values in terms])
+    return np.asarray(-(centred @ slopes), dtype=np.float64)
 
 
 def _within(values: FloatArray, visit: npt.NDArray[np.integer]) -> FloatArray:
     """Return values less the median of their visit."""
-    return values - group_medians(values, visit, int(visit.max()) + 1)[visit]
+    return np.asarray(values - group_medians(values, visit, int(visit.max()) + 1)[visit])
 
 
 def law_by_region(opinion: Opinion) -> list[FloatArray]:

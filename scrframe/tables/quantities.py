@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,8 +46,11 @@ class Quantities:
                 raise DataError(f"{what} of quantities have shape {array.shape}, expected {shape}")
         if len(self.snr) != shape[0] or len(self.flags) != shape[0]:
             raise DataError("quantities, S/N and flags differ in length")
-        for array in (self.source_id, self.values, self.errors, self.snr, self.flags):
-            array.flags.writeable = False
+        arrays: tuple[npt.NDArray[Any], ...] = (
+            self.source_id, self.values, self.errors, self.snr, self.flags,
+        )  # fmt: skip
+        for each in arrays:
+            each.flags.writeable = False
 
     def __len__(self) -> int:
         return len(self.source_id)

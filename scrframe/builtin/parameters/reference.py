@@ -148,8 +148,12 @@ def example(directory: Path) -> StellarParametersConfig:
 
 
 def _gaia(config: StellarParametersConfig) -> GaiaXpConfig:
-    return GaiaXpConfig(
-        sources=config.sources, ref_epoch=config.ref_epoch, columns=config.gaia_columns
+    return GaiaXpConfig.model_validate(
+        {
+            "sources": config.sources,
+            "ref_epoch": config.ref_epoch,
+            "columns": config.gaia_columns,
+        }
     )
 
 

@@ -16,15 +16,15 @@ class Passband(PluginConfig):
     """The passband of the band that is calibrated."""
 
     file: str = Field(
-        "passband.csv",
+        default="passband.csv",
         min_length=1,
         description="The passband, below the data root: a table of wavelength and transmission"
         " per photon, linear in between.",
     )
-    wavelength: str = Field("wavelength", description="Column of the wavelength.")
-    transmission: str = Field("transmission", description="Column of the transmission.")
+    wavelength: str = Field(default="wavelength", description="Column of the wavelength.")
+    transmission: str = Field(default="transmission", description="Column of the transmission.")
     wavelength_unit: WavelengthUnit = Field(
-        "nm", description="Unit of the wavelength, where the file does not state it."
+        default="nm", description="Unit of the wavelength, where the file does not state it."
     )
 
 
@@ -35,39 +35,43 @@ class Vega(PluginConfig):
         min_length=1,
         description="The spectrum, below the data root, such as CALSPEC's alpha_lyr_stis.",
     )
-    wavelength: str = Field("WAVELENGTH", description="Column of the wavelength.")
-    flux: str = Field("FLUX", description="Column of the flux per unit wavelength.")
+    wavelength: str = Field(default="WAVELENGTH", description="Column of the wavelength.")
+    flux: str = Field(default="FLUX", description="Column of the flux per unit wavelength.")
     wavelength_unit: WavelengthUnit = Field(
-        "angstrom", description="Unit of the wavelength, where the file does not state it."
+        default="angstrom", description="Unit of the wavelength, where the file does not state it."
     )
     flux_unit: Literal["erg / (s cm2 Angstrom)", "W / (m2 nm)"] = Field(
-        "erg / (s cm2 Angstrom)", description="Unit of the flux, where the file does not state it."
+        default="erg / (s cm2 Angstrom)",
+        description="Unit of the flux, where the file does not state it.",
     )
-    magnitude: float = Field(0.0, description="Magnitude of Vega in the band.")
+    magnitude: float = Field(default=0.0, description="Magnitude of Vega in the band.")
 
 
 class XpSyntheticConfig(PluginConfig):
     """Where the Gaia products and the passband are."""
 
     sources: str = Field(
-        "gaia_source/*", description="Files of gaia_source, below the data root; folders count."
+        default="gaia_source/*",
+        description="Files of gaia_source, below the data root; folders count.",
     )
     spectra: str = Field(
-        "gaia_xp/*", description="Files of XP spectra, below the data root; folders count."
+        default="gaia_xp/*", description="Files of XP spectra, below the data root; folders count."
     )
     passband: Passband = Field(
         default=Passband(file="passband.csv"), description="The passband of the band."
     )
     system: Literal["AB", "Vega"] = Field(
-        "AB", description="System of the synthetic magnitudes, and so of the calibrated ones."
+        default="AB",
+        description="System of the synthetic magnitudes, and so of the calibrated ones.",
     )
-    vega: Vega | None = Field(None, description="Spectrum of Vega, for the system Vega.")
+    vega: Vega | None = Field(default=None, description="Spectrum of Vega, for the system Vega.")
     product: Literal["auto", "continuous", "sampled"] = Field(
-        "auto", description="Which XP product to read; auto takes the one that is there."
+        default="auto", description="Which XP product to read; auto takes the one that is there."
     )
-    release: str = Field("DR3", description="Gaia's release.")
+    release: str = Field(default="DR3", description="Gaia's release.")
     ref_epoch: float = Field(
-        2016.0, description="Epoch of the positions (Julian year) where a file does not say."
+        default=2016.0,
+        description="Epoch of the positions (Julian year) where a file does not say.",
     )
     columns: dict[str, str] = Field(
         default_factory=dict,
@@ -82,11 +86,5 @@ class XpSyntheticConfig(PluginConfig):
 
     def gaia(self) -> GaiaXpConfig:
         """Return the settings by which Gaia's products are found and read."""
-        return GaiaXpConfig(
-            sources=self.sources,
-            spectra=self.spectra,
-            product=self.product,
-            release=self.release,
-            ref_epoch=self.ref_epoch,
-            columns=self.columns,
-        )
+        names = ("sources", "spectra", "product", "release", "ref_epoch", "columns")
+        return GaiaXpConfig.model_validate({name: getattr(self, name) for name in names})
