@@ -138,6 +138,11 @@ def visit_sample(data: RunData, covariance: FloatArray, stars: StarSample) -> Vi
     with np.errstate(invalid="ignore"):
         for name, values in means.items():
             quantities[name] = np.bincount(stars.visit, values, len(table)) / count
+        if data.has("feh"):  # not told of every star
+            known = np.isfinite(data.star("feh"))
+            visit, feh = stars.visit[known], data.star("feh")[known]
+            number = np.bincount(visit, minlength=len(table))
+            quantities["metallicity"] = np.bincount(visit, feh, len(table)) / number
     night = codes(np.floor(np.nan_to_num(table.mjd, nan=-1.0)))
     phase = (table.mjd - SEASON_START) / YEAR % 1
     return VisitSample(table.offset_mag, covariance, field, night, table.mjd, phase, quantities)

@@ -28,8 +28,10 @@ STAR_UNITS = {
     "mag_obs": "mag", "mag_err": "mag", "mag_model": "mag", "delta": "mag",
     "offset_total": "mag", "mag_cal": "mag", "mag_cal_err": "mag", "mag_cal_sys": "mag",
     "colour0": "mag", "extinction": "mag", "star_dev": "mag", "star_dev_err": "mag",
-    "offset_level": "",
+    "offset_level": "", "feh": "dex",
 }  # fmt: skip
+#: What a catalogue of extinctions may tell of the stars besides.
+FROM_EXTINCTIONS = ("feh",)
 #: Detections of less weight in the joint solution are flagged.
 LOW_WEIGHT = 0.5
 
@@ -79,6 +81,7 @@ def star_table(
         "mag_cal": mag + corrections.total_mag,
         "colour0": model.colour0_mag[sample.star],
         "extinction": seen["extinction"],
+        **{name: seen[name] for name in FROM_EXTINCTIONS if name in seen},
         "in_control": sample.in_control,
         **{name: values for name, values in further.items() if name != "outside"},
         "flags": flags,

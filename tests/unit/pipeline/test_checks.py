@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import h5py
 import numpy as np
 from astropy.io import fits
 
 from scrframe.config.checks import CheckSettings
-from scrframe.pipeline.checks import run_checks, visit_covariance
+from scrframe.pipeline.checks import run_checks, star_sample, visit_covariance, visit_sample
 from scrframe.pipeline.run_products import open_run
 
 
@@ -42,3 +44,22 @@ def test_covariance_of_the_visits_is_that_of_the_solution(tiny_run):
     with fits.open(path) as hdus:
         known = [data.visits.index(name) for name in hdus["VISITS"].data["visit"]]
         np.testing.assert_array_equal(matrix[np.ix_(known, known)], hdus[0].data)
+
+
+def test_mean_metallicity_of_visits_is_that_of_the_extinction_catalogue(tiny_run, tiny_survey):
+    products = open_run(tiny_run.path)
+    data = products.data()
+    feh = {}
+    for path in sorted(Path(tiny_survey.data).glob("zgr23/*.h5")):
+        with h5py.File(path) as file:
+            estimates = np.array(file["stellar_params_est"], dtype=np.float64)
+            feh |= dict(zip(file["gdr3_source_id"][:].tolist(), estimates[:, 1], strict=True))
+    wanted = np.array([feh[source] for source in data.star("source_id").tolist()])
+    matrix = visit_covariance(products, data)
+    found = visit_sample(data, matrix, star_sample(data, matrix)).quantities["metallicity"]
+    for visit in range(len(data.visits)):
+        here = wanted[data.visit_code == visit]
+        np.testing.assert_allclose(found[visit], np.nanmean(here), rtol=0, atol=1e-6)
+    assert np.ptp(found) > 0
+    checks = {one.name: one for one in run_checks(products)}
+    assert checks["visit_metallicity"].reason != "the run has no such column"
