@@ -61,8 +61,12 @@ def ab_zero_point(text: str) -> float:
     ValueError
         If it is none of flux density.
     """
+    unit = parse_unit(text)
     try:
-        return float((1 * parse_unit(text)).to_value(u.ABmag))
+        if unit.is_equivalent(u.mgy):
+            # A maggy is the flux of AB magnitude 0.
+            return float(-2.5 * np.log10(unit.to(u.mgy)))
+        return float((1 * unit).to_value(u.ABmag))
     except u.UnitConversionError:
         raise ValueError(
             f'has the unit "{text}", which is neither of magnitude nor of flux density;'
