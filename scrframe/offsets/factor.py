@@ -7,6 +7,7 @@ S = P - B^T A^-1 B everything asked for follows from A's sparse factor and S's d
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -71,7 +72,8 @@ class Factor:
 
     Parameters
     ----------
-    matrix : System or csc_array, shape (p, p)
+    matrix : System or csc_array, shape (p, p), or callable
+        A callable makes it; where nothing else holds it, it is let go while factors grow.
     dense : ndarray of bool, shape (p,), optional
         Columns of the dense block; none if left out.
 
@@ -81,11 +83,17 @@ class Factor:
         If the matrix is not positive definite.
     """
 
-    def __init__(self, matrix: System | sparse.csc_array, dense: BoolArray | None = None) -> None:
-        system = matrix if isinstance(matrix, System) else System.of(matrix)
+    def __init__(
+        self,
+        matrix: System | sparse.csc_array | Callable[[], System],
+        dense: BoolArray | None = None,
+    ) -> None:
+        made = matrix() if callable(matrix) else matrix
+        system = made if isinstance(made, System) else System.of(made)
         self.size = system.size
         dense = np.zeros(self.size, dtype=bool) if dense is None else dense
         inner, border, least = system.bordered(dense)
+        del made, system
         self._dense = np.flatnonzero(dense)
         self._panels = plan_panels(inner, border)
         order = self._panels.order
@@ -115,6 +123,11 @@ class Factor:
         shift = self._border @ out[self._dense]
         out[self._sparse] = self._solve_local(right[self._sparse] - shift)
         return out
+
+    def holds_densely(self, columns: slice) -> bool:
+        """Return whether all of some columns are in the dense block."""
+        wanted = np.arange(columns.start, columns.stop)
+        return bool(np.isin(wanted, self._dense).all())
 
     @property
     def log_determinant(self) -> float:

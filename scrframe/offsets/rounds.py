@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from scrframe.offsets.components import (
     Component,
     StepBounds,
-    Trace,
     drawn_trace,
     exact_trace,
-    narrow_trace,
+    quick_trace,
     random_terms,
     update_components,
     working_variates,
@@ -88,12 +88,12 @@ class Rounds:
         self._robust: RobustWeights
         self._last: _Solve | None = None
         if self._fresh():
-            self._residual = _less_exposures(design, problem.delta_mag)
+            self._residual = problem.delta_mag - self._by_exposure()
         else:
             self._residual = problem.delta_mag - self._model.values(self._estimate.parameters)
 
     def _first(self) -> Estimate:
-        residual = _less_exposures(self._design, self._problem.delta_mag)
+        residual = self._problem.delta_mag - self._by_exposure()
         covariates = self._problem.covariates
         noise = initial_noise(
             residual, self._problem.star, self._problem.error_mag, covariates.shape
@@ -103,6 +103,16 @@ class Rounds:
         floor = noise.floor_mag if settings.floor_mag is None else settings.floor_mag
         noise = NoiseModel(scale, floor, noise.scatter)
         return Estimate(np.zeros(0), self._start_mag, noise, OutlierRates())
+
+    @cached_property
+    def _medians(self) -> FloatArray:
+        """Medians of the differences by exposure: what is known before any solve."""
+        exposure, exposures = self._design.exposures.of_detection, self._model.by_exposure.shape[0]
+        return group_medians(self._problem.delta_mag, exposure, exposures)
+
+    def _by_exposure(self) -> FloatArray:
+        """Return the median of each detection's exposure, shape (n,)."""
+        return np.asarray(self._medians[self._design.exposures.of_detection])
 
     def _fresh(self) -> bool:
         """Return whether no parameters are known yet."""
@@ -128,7 +138,7 @@ class Rounds:
         # Within an outer iteration the last round's solution is as good as the next.
         last = self._last if many or not settings.exact_rounds else None
         if last is None:
-            last = self._solve()[1]
+            last = self._solve()
         return JointFit(
             self._design, self._estimate, self._components, self._notes, self._noise_errors,
             last.robust, last.weights(self._problem), last.sd_mag, last.factor, self._residual,
@@ -152,46 +162,52 @@ class Rounds:
         )
         self._estimate = replace(self._estimate, rates=self._robust.rates)
 
-    def _solve(self) -> tuple[System, _Solve]:
-        """Weigh the residuals and solve with the present variances.
-
-        Returns the system and its solution.
-        """
+    def _solve(self) -> _Solve:
+        """Weigh the residuals and solve with the present variances."""
         self._last = None  # its factor takes as much memory as the next, or as the weighing
         self._reweigh()
-        problem, sd_mag = self._problem, self._estimate.sd_mag
-        weights = _weights(self._robust, self._estimate.noise, problem)
-        threads = problem.settings.threads
-        normal = normal_system(self._model, weights, self._order, threads=threads)
-        system = normal.plus(prior_matrix(self._model, sd_mag))
-        del normal
+        self._residual = right = np.zeros(0)  # what is as long as the detections is let go
+        problem, model, sd_mag = self._problem, self._model, self._estimate.sd_mag
+
+        def system() -> System:
+            nonlocal right
+            weights = _weights(self._robust, self._estimate.noise, problem)
+            right = weighted(model, weights, problem.delta_mag)
+            threads = problem.settings.threads
+            normal = normal_system(model, weights, self._order, threads=threads)
+            return normal.plus(prior_matrix(model, sd_mag))
+
         factor = Factor(system, self._dense)
-        parameters = factor.solve(weighted(self._model, weights, problem.delta_mag))
+        parameters = factor.solve(right)
         self._estimate = replace(self._estimate, parameters=parameters)
-        self._residual = problem.delta_mag - self._model.values(parameters)
+        self._residual = problem.delta_mag - model.values(parameters)
         self._last = _Solve(factor, self._robust, self._estimate.noise, sd_mag)
-        return system, self._last
+        return self._last
 
     def _round(self, *, exact: bool = False) -> JointRound:
-        sums, moves = self._residual, self._problem.settings.move_variances
-        system, last = self._solve()
-        working = working_variates(self._model, self._estimate.parameters)
-        prior = prior_matrix(self._model, self._estimate.sd_mag)
-        projected = np.asarray(system @ working - prior @ working)
-        del system  # large, and no longer needed
-        moved = float(np.std(self._residual - sums))
-        changes = [self._move_variances(projected, last, exact)] if moves else []
+        before, moves = self._estimate.parameters, self._problem.settings.move_variances
+        last = self._solve()
+        moved = self._moved(before)
+        changes = [self._move_variances(last, exact)] if moves else []
         return JointRound(max(changes, default=0.0), moved, self._robust.kept)
 
-    def _move_variances(self, projected: FloatArray, last: _Solve, exact: bool) -> float:
+    def _moved(self, before: FloatArray) -> float:
+        """Return by how much the sum of all terms has moved, rms over the detections."""
+        parameters = self._estimate.parameters
+        if len(before):
+            return float(np.std(self._model.values(parameters - before)))
+        return float(np.std(self._model.values(parameters) - self._by_exposure()))
+
+    def _move_variances(self, last: _Solve, exact: bool) -> float:
         """Move noise and terms' standard deviations; return the largest relative change."""
         before, settings = self._estimate, self._problem.settings
+        projected = self._projected(last)
         factor, draws = last.factor, self._draws(last)
+        quick = quick_trace(factor, self._model.width, drawn_trace(draws))
         noise_change = self._move_noise(draws)
         self._components = update_components(
             self._model, self._estimate.parameters, factor.solve,
-            exact_trace(factor) if exact else self._quick_trace(factor, draws),
-            projected,
+            exact_trace(factor) if exact else quick, projected,
             before.sd_mag, self._start_mag, settings.held, self._bounds.longest,
         )  # fmt: skip
         sd_mag = {component.name: component.sd_mag for component in self._components}
@@ -199,8 +215,15 @@ class Rounds:
         self._estimate = replace(self._estimate, sd_mag=sd_mag)
         return max([noise_change, *_changes(self._components, before.sd_mag)])
 
-    def _quick_trace(self, factor: Factor, draws: list[FloatArray]) -> Trace:
-        return narrow_trace(factor.solve, self._model.width, drawn_trace(draws))
+    def _projected(self, last: _Solve) -> FloatArray:
+        """Return the normal matrix, without the prior, times `working_variates`, (p, k).
+
+        Not by the matrix itself: holding it beside its factor takes more than these passes.
+        """
+        weights, model = last.weights(self._problem), self._model
+        working = working_variates(model, self._estimate.parameters)
+        columns = [weighted(model, weights, model.values(column)) for column in working.T]
+        return np.stack(columns, axis=1)
 
     def _move_noise(self, draws: list[FloatArray]) -> float:
         problem = self._problem
@@ -237,13 +260,6 @@ def _weights(robust: RobustWeights, noise: NoiseModel, problem: JointProblem) ->
         robust.detection / noise.variance(problem.error_mag),
         robust.star / noise.star_variance(problem.covariates),
     )
-
-
-def _less_exposures(design: Design, values: FloatArray) -> FloatArray:
-    """Return values less the median of their exposure: residuals before any solve."""
-    exposure, model = design.exposures.of_detection, design.model
-    medians = group_medians(values, exposure, model.by_exposure.shape[0])
-    return np.asarray(values - medians[exposure])
 
 
 def _changes(components: tuple[Component, ...], before: Mapping[str, float]) -> list[float]:
