@@ -1,14 +1,18 @@
 # Everything is installed into .venv, with the versions of constraints.txt.
-# PYTHON=/path/to/python3 chooses the interpreter, ARGS=... goes to the command.
+# PYTHON=/path/to/python3 chooses the interpreter, ARGS=... goes to the command, JOBS=... says
+# how many tests run side by side.
 
 PYTHON  ?=
 ARGS    ?=
 SEEDS   ?= 10
+JOBS    ?= 2
 VENV    := .venv
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 NEEDS   := $(BIN)/python scripts/requirements.py
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
+# Tests of a file stay together, as they share what is costly to make.
+SIDE_BY_SIDE := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 INPUTS  := constraints.txt pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 
 .DEFAULT_GOAL := help
@@ -26,7 +30,7 @@ calibrate: setup  ## Calibrate the VPHAS+ u band (ARGS="--data DIR --out DIR"; e
 	$(BIN)/scrframe calibrate surveys/vphas_u.yaml $(ARGS)
 
 test: setup  ## Run every test (ARGS="-k name")
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 closure: setup  ## Run the tests on injected truth, pooled over SEEDS surveys
 	SCRFRAME_CLOSURE_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/closure $(ARGS)
