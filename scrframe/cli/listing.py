@@ -1,16 +1,20 @@
 """Plain lists: installed plugins, descriptions that ship, and the vocabulary of cuts."""
 
+# ruff: noqa: PLC0415 - each command imports what it needs: `scrframe --help` must not wait.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from scrframe.config import ShippedSurvey, VocabularyRow
-from scrframe.plugin import Registry
-from scrframe.plugin.registry import HOOKS
+if TYPE_CHECKING:
+    from scrframe.config import ShippedSurvey, VocabularyRow
+    from scrframe.plugin import Registry
 
 
 def plugin_lines(registry: Registry) -> list[str]:
     """Return lines on what is installed, from where, and what is broken and why."""
+    from scrframe.plugin.registry import HOOKS
+
     rows = [("KIND", "NAME", "VERSION", "FROM", "SUMMARY")]
     for hook, descriptor, provider in registry.everything():
         source = f"{provider.distribution} ({provider.module})"
