@@ -25,7 +25,9 @@ EXTINCTION_TOLERANCE = 1e-6
 
 def root_of(subject: Subject, *, judge: bool = False) -> Path:
     """Return the folder of the example, which is written at the first use."""
-    return subject.once("an example of the data", lambda: _written(subject), judge=judge)
+    return subject.once(
+        "an example of the data", lambda: files.remember(subject, _written(subject)), judge=judge
+    )
 
 
 def _written(subject: Subject) -> Path:
@@ -158,7 +160,8 @@ def check_deterministic(subject: Subject) -> None:
 
 def check_input_untouched(subject: Subject) -> None:
     """Check that reading leaves the files as they are."""
-    files.judge_untouched(root_of(subject), lambda: _read(subject, _ids(subject)))
+    _table(subject)
+    files.judge_untouched(subject, root_of(subject))
 
 
 def check_bad_file(subject: Subject) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -126,12 +125,16 @@ def _refusal(name: str, read: Callable[[Part], Any], part: Part, what: str) -> b
     return False
 
 
-def judge_untouched(root: Path, read: Callable[[], Any]) -> None:
-    """Demand that reading leaves all files below a folder as they are."""
-    before = _digests(root)
-    read()
-    after = _digests(root)
-    changed = sorted(set(before.items()) ^ set(after.items()))
+def remember(subject: Subject, root: Path) -> Path:
+    """Note the files below a folder that has just been written, and return the folder."""
+    subject.once("digests of the example", lambda: _digests(root))
+    return root
+
+
+def judge_untouched(subject: Subject, root: Path) -> None:
+    """Demand that all that was read until now has left the files below a folder as they are."""
+    before = subject.once("digests of the example", lambda: _digests(root))
+    changed = sorted(set(before.items()) ^ set(_digests(root).items()))
     demand(
         not changed,
         f"reading changed or made the file {changed[0][0] if changed else ''}: leave the data root"
@@ -142,14 +145,6 @@ def judge_untouched(root: Path, read: Callable[[], Any]) -> None:
 def _digests(root: Path) -> dict[str, str]:
     files = sorted(path for path in root.rglob("*") if path.is_file())
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-def copied(subject: Subject, name: str, root: Path) -> Path:
-    """Return a fresh copy of a folder."""
-    target = subject.folder(name)
-    shutil.rmtree(target)
-    shutil.copytree(root, target)
-    return target
 
 
 def judge_same(first: ColumnTable, second: ColumnTable, when: str, advice: str) -> None:

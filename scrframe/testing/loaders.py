@@ -30,7 +30,11 @@ SKY_TOLERANCE_DEG, PIX_TOLERANCE = 1e-4, 0.01
 
 def root_of(subject: Subject) -> Path:
     """Return the folder of the example survey, which is written at the first use."""
-    return subject.once("an example of the data", lambda: _written(subject))
+    return subject.once("an example of the data", lambda: _remembered(subject))
+
+
+def _remembered(subject: Subject) -> Path:
+    return files.remember(subject, _written(subject))
 
 
 def _written(subject: Subject) -> Path:
@@ -56,7 +60,7 @@ def _written(subject: Subject) -> Path:
 
 def check_example(subject: Subject) -> None:
     """Check that the loader brings a tiny survey, and settings that read it."""
-    root = subject.once("an example of the data", lambda: _written(subject), judge=True)
+    root = subject.once("an example of the data", lambda: _remembered(subject), judge=True)
     demand(any(root.rglob("*")), "`example` wrote no file: write a tiny survey of two visits")
 
 
@@ -267,9 +271,8 @@ def check_deterministic(subject: Subject) -> None:
 
 def check_input_untouched(subject: Subject) -> None:
     """Check that reading leaves the files as they are."""
-    files.judge_untouched(
-        root_of(subject), lambda: [_read(subject, part) for part in _parts(subject)]
-    )
+    _tables(subject)
+    files.judge_untouched(subject, root_of(subject))
 
 
 def check_bad_file(subject: Subject) -> None:

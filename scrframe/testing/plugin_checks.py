@@ -59,7 +59,7 @@ CHECKS: dict[str, tuple[Function, ...]] = {
     "colour-model": (
         *_FIRST, common.check_settings, models.check_read_only, models.check_schema,
         models.check_deterministic, models.check_threads, models.check_chunks,
-        models.check_refusals, models.check_weights, models.check_function_recovered,
+        models.check_refusals, models.check_function_recovered, models.check_weights,
         models.check_smoother, common.check_pickling, models.check_model_pickling,
         common.check_cheap_import,
     ),
@@ -159,7 +159,7 @@ def find_subject(
         known for known, hook in KINDS.items() if name in registry.names(HOOKS[hook][0])
     ]  # fmt: skip
     if len(kinds) > 1:
-        raise PluginError(f"{name!r} is the name of a {' and a '.join(kinds)}: say which (--kind)")
+        raise PluginError(f"{name!r} names several: {', '.join(kinds)}; say which with --kind")
     if not kinds:
         broken = "".join(f"; {b.provider.plugin!r} is broken: {b.reason}" for b in registry.broken)
         raise PluginError(

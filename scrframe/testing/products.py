@@ -16,7 +16,7 @@ from scrframe.errors import ScrframeError
 from scrframe.plugin import Part, file_part
 from scrframe.tables import Corrections, Detections
 from scrframe.testing.draws import draw_corrections, draw_products, draw_sample
-from scrframe.testing.files import judge_untouched
+from scrframe.testing.files import judge_untouched, remember
 from scrframe.testing.subject import NotTestedError, Subject, demand
 
 NOTE = "simulated for a check"
@@ -153,6 +153,7 @@ def _write(subject: Subject, folder: str) -> Written:
     suffixes = subject.descriptor.suffixes or (".csv",)
     root, out = subject.folder("catalogues"), subject.folder(folder)
     part, detections = subject.once("a catalogue", lambda: catalogue(root, suffixes[0]))
+    remember(subject, root)
     corrections = draw_corrections(detections)
     arguments = (part, detections, corrections, root, out, subject.config, NOTE)
     found = subject.descriptor.write(*arguments)
@@ -265,7 +266,7 @@ def check_deterministic(subject: Subject) -> None:
 def check_input_untouched(subject: Subject) -> None:
     """Check that the input stays as it is."""
     done = _written(subject)
-    judge_untouched(done.root, lambda: _write(subject, "untouched"))
+    judge_untouched(subject, done.root)
 
 
 def check_bad_file(subject: Subject) -> None:
