@@ -172,8 +172,9 @@ class Block:
             return column
         if is_text(column.type):
             lower = pc.utf8_lower(self.texts(name))
-            true = pc.is_in(lower, pa.array(_TRUE))
-            false = pc.is_in(lower, pa.array(_FALSE))
+            number, zero = pc.utf8_is_digit(lower), pc.match_substring_regex(lower, "^0+$")
+            true = pc.or_(pc.is_in(lower, pa.array(_TRUE)), pc.and_not(number, zero))
+            false = pc.or_(pc.is_in(lower, pa.array(_FALSE)), zero)
             neither = pc.and_not(pc.invert(pc.or_(true, false)), lower.is_null())
             bad = neither.to_numpy(zero_copy_only=False).astype(bool)
             if bad.any():

@@ -150,6 +150,8 @@ def _put(
     """Set the columns that one column of the vocabulary is made from."""
     wanted = _wanted(name, source, facts, star, config)
     needed = name in NEEDED
+    if isinstance(source.zero_point, str):
+        made.put(source.zero_point, ZERO_POINT_MAG, "zero points")
     if source.column is not None:
         made.put(source.column, wanted, name, force=needed and source.simulated is None)
     elif source.expression is not None:
