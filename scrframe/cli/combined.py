@@ -90,8 +90,7 @@ def combined_lines(summary: Mapping[str, Any], out: Path) -> Iterator[str]:
         how = "shared" if each["shared"] else "not significant, not shared"
         yield f"stars of {pair}: {each['common']} in common, deviations {said}: {how}"
     for each in summary["terms"]:
-        common = f"{each['common']} of {each['columns']} columns in common"
-        yield f"term {each['name']}: shared, {common}"
+        yield f"term {each['name']}: {each['said']}"
     names = ", ".join(f"{name}/" for name in summary["members"])
     yield f"products in {out}: {names}, each a run of its own, and shared/"
 

@@ -157,7 +157,7 @@ def load_combined(
         _member(block, document, number, source.parent, overrides, plugins, variables)
         for number, block in enumerate(settings.members)
     )
-    wrong = [*_wrong_members(members, document), *_wrong_terms(settings, members, document)]
+    wrong = _wrong_members(members, document) or _wrong_terms(settings, members, document)
     if wrong:
         raise ConfigError("\n".join(wrong))
     return CombinedDescription(settings.name, members, settings.share, source)

@@ -7,7 +7,7 @@ one entry a row: the column of the whole that a parameter is, and its scale.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
@@ -21,7 +21,13 @@ from scrframe.offsets.draws import is_diagonal
 from scrframe.offsets.factor import Factor, choose_dense
 from scrframe.offsets.joint_problem import JointFit
 from scrframe.offsets.model import FloatArray, IntArray, MixedModel, Term, Weights
-from scrframe.offsets.normal import normal_system, prior_matrix, star_means, weighted
+from scrframe.offsets.normal import (
+    normal_system,
+    prior_matrix,
+    star_means,
+    star_solve,
+    weighted,
+)
 
 
 @dataclass(frozen=True)
@@ -123,6 +129,17 @@ class Together:
         return place.extracted(moved)
 
     @cached_property
+    def log_likelihood(self) -> float:
+        """Restricted logarithmic likelihood of the differences, but for a constant.
+
+        The constant is the same however terms are shared.
+        """
+        delta = self.residual_mag + self.model.values(self.parameters)
+        misfit = float(delta @ star_solve(self.model, self.weights, self.residual_mag))
+        prior = sum(_log_variance(term, self.prior_sd_mag) for term in self.model.terms)
+        return -0.5 * (misfit + self.factor.log_determinant + prior)
+
+    @cached_property
     def star_deviations(self) -> tuple[FloatArray, FloatArray]:
         """Mean and variance of all stars' deviations, shape (s,) each."""
         return star_means(self.model, self.weights, self.residual_mag)
@@ -213,6 +230,16 @@ def solve_together(
     residual = delta - model.values(parameters)
     together = Together(model, weights, sd_mag, factor, parameters, residual, tuple(places))
     return tuple(_view(together, number, member) for number, member in enumerate(members))
+
+
+def _log_variance(term: Term, sd_mag: Mapping[str, float]) -> float:
+    """Return log det of the prior covariance, without that of columns that depend."""
+    if term.precision is None:
+        return 0.0
+    found = 2 * term.width * np.log(sd_mag[term.name])
+    if is_diagonal(term.precision):
+        found -= float(np.sum(np.log(term.precision.diagonal())))
+    return float(found)
 
 
 def _view(together: Together, number: int, member: Member) -> MemberFit:

@@ -69,6 +69,9 @@ def shared_summary(
                 "columns": term.columns,
                 "common": term.common,
                 "correlation_alone": term.alike,
+                "log_likelihood_ratio": term.odds,
+                "shared": term.shared,
+                "said": term.describe(),
             }
             for term in found.terms
         ],

@@ -23,12 +23,14 @@ from scrframe.offsets.correlation import (
 )
 from scrframe.offsets.joint import JointFit
 from scrframe.offsets.results import ExposureOffsets, JointResults
-from scrframe.offsets.sharing import Member, MemberFit, SharedTerm, solve_together
+from scrframe.offsets.sharing import Member, SharedTerm, solve_together
 from scrframe.pipeline.joint_report import level_labels
 from scrframe.pipeline.run import Prepared
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+#: Logarithm of the likelihood ratio at which data speak against sharing a term.
+LEAST_ODDS = -2.0
 #: Stars of the same identifier that lie further apart than this are not the same, in deg.
 SAME_DEG = 5 / 3600
 
@@ -98,6 +100,8 @@ class SharedColumns:
     alike : float
         Correlation of what the first two surveys find alone in the columns that both have;
         NaN of fewer than four.
+    odds : float
+        Logarithm of the ratio of the likelihoods with and without sharing it.
     """
 
     name: str
@@ -105,6 +109,18 @@ class SharedColumns:
     columns: int
     common: int
     alike: float
+    odds: float
+
+    @property
+    def shared(self) -> bool:
+        """Whether it is: the data do not speak against it."""
+        return self.odds > LEAST_ODDS
+
+    def describe(self) -> str:
+        """Return in words what columns are in common, and whether they are shared."""
+        said = f"{self.common} of {self.columns} columns in common"
+        how = "shared" if self.shared else "not shared, the data speak against it"
+        return f"{said}: {how} (log likelihood ratio {self.odds:+.1f})"
 
 
 @dataclass(frozen=True)
@@ -149,8 +165,7 @@ class Combined:
             how = "" if used else ": not significant, not shared"
             yield f"{pair}: {each.common} in common, deviations correlated by {said}{how}"
         for term in self.terms:
-            alike = "" if np.isnan(term.alike) else f", correlated by {term.alike:+.2f} alone"
-            yield f"  term {term.name}: {term.common} of {term.columns} columns in common{alike}"
+            yield f"  term {term.name}: {term.describe()}"
         for name, alone, both in zip(self.names, self.alone, self.together, strict=True):
             before, after = (1000 * _rms(each.err_mag) for each in (alone, both))
             yield f"  errors of exposures of {name}: {before:.2f} mmag alone, {after:.2f} together"
@@ -171,21 +186,40 @@ def solve_combined(surveys: Sequence[Alone], share: ShareSettings, threads: int)
         Member(each.survey.name, each.fit, source)
         for each, source in zip(surveys, sources, strict=True)
     ]
-    shared = [
-        SharedTerm(name, tuple(each.labels[name] for each in surveys)) for name in share.terms
-    ]
-    fits: tuple[MemberFit | JointFit, ...] = tuple(each.fit for each in surveys)
-    if shared or np.any(follow):
-        fits = solve_together(members, follow, shared, threads)
+    terms = [SharedTerm(name, tuple(each.labels[name] for each in surveys)) for name in share.terms]
+    fits, odds = _with_terms(members, follow, terms, threads)
     return Combined(
         tuple(surveys),
-        fits,
+        tuple(fits),
         tuple(JointResults(each.fit).exposures for each in surveys),
         tuple(JointResults(fit).exposures for fit in fits),
         found,
         follow,
-        tuple(_columns(surveys, each) for each in shared),
+        tuple(_columns(surveys, each, ratio) for each, ratio in zip(terms, odds, strict=True)),
     )
+
+
+def _with_terms(
+    members: Sequence[Member], follow: FloatArray, terms: Sequence[SharedTerm], threads: int
+) -> tuple[Sequence[JointFit], list[float]]:
+    """Share terms one after the other, where the data do not speak against it.
+
+    Returns the fits, and by term the logarithm of the ratio of the likelihoods with and
+    without sharing it.
+    """
+    if not terms and not np.any(follow):
+        return [member.fit for member in members], []
+    fits = solve_together(members, follow, (), threads)
+    shared: list[SharedTerm] = []
+    odds = []
+    for term in terms:
+        others = solve_together(members, follow, [*shared, term], threads)
+        ratio = others[0].together.log_likelihood - fits[0].together.log_likelihood
+        odds.append(ratio)
+        if ratio > LEAST_ODDS:
+            shared.append(term)
+            fits = others
+    return fits, odds
 
 
 def _correlations(surveys: Sequence[Alone]) -> dict[tuple[int, int], Correlation]:
@@ -217,7 +251,7 @@ def _require_same_places(first: Alone, second: Alone, rows: tuple[IntArray, IntA
         )
 
 
-def _columns(surveys: Sequence[Alone], shared: SharedTerm) -> SharedColumns:
+def _columns(surveys: Sequence[Alone], shared: SharedTerm, odds: float) -> SharedColumns:
     sets = [set(labels) for labels in shared.labels]
     values = []
     for each, labels in zip(surveys, shared.labels, strict=True):
@@ -235,6 +269,7 @@ def _columns(surveys: Sequence[Alone], shared: SharedTerm) -> SharedColumns:
         len(set.union(*sets)),
         len(set.intersection(*sets)),
         alike,
+        odds,
     )
 
 

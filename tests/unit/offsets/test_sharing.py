@@ -159,6 +159,22 @@ def test_the_solve_is_the_best_predictor_of_all_detections(pair, members, shared
         start += size
 
 
+def test_likelihoods_are_those_of_all_detections(pair, members):
+    """Up to a constant that is the same for both: by their definition, from all covariances."""
+    found, expected = [], []
+    problems = pair.drawn(1)[0]
+    delta = np.concatenate([problem.delta_mag for problem in problems])
+    for shared in ((), SHARED):
+        found.append(solve_together(members, FOLLOW, shared)[0].together.log_likelihood)
+        z, v, prior, flat = dense(members, FOLLOW, shared)
+        whole, x = v + z @ prior @ z.T, z[:, flat]
+        total = np.linalg.inv(whole)
+        fixed = x.T @ total @ x
+        left = delta @ total @ (delta - x @ np.linalg.solve(fixed, x.T @ total @ delta))
+        expected.append(-0.5 * (left + np.linalg.slogdet(whole)[1] + np.linalg.slogdet(fixed)[1]))
+    assert np.diff(found) == pytest.approx(np.diff(expected), abs=1e-7)
+
+
 def test_a_change_of_one_surveys_differences_moves_both_as_solving_anew_does(pair, members):
     fits = solve_together(members, FOLLOW, SHARED)
     change = np.random.default_rng(3).normal(0, 0.01, len(fits[0].residual_mag))
