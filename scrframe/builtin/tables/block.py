@@ -172,7 +172,9 @@ class Block:
             return column
         if is_text(column.type):
             lower = pc.utf8_lower(self.texts(name))
-            number, zero = pc.utf8_is_digit(lower), pc.match_substring_regex(lower, "^0+$")
+            # Whole numbers count as in other formats: any but zero is true.
+            number = pc.fill_null(pc.utf8_is_digit(lower), fill_value=False)
+            zero = pc.fill_null(pc.match_substring_regex(lower, "^0+$"), fill_value=False)
             true = pc.or_(pc.is_in(lower, pa.array(_TRUE)), pc.and_not(number, zero))
             false = pc.or_(pc.is_in(lower, pa.array(_FALSE)), zero)
             neither = pc.and_not(pc.invert(pc.or_(true, false)), lower.is_null())
