@@ -94,7 +94,7 @@ def search_detections(data: AnomalyInput) -> tuple[Anomaly, ...]:
     unmapped = SingleResiduals(singles.value + data.offset_map, singles.sigma)
     found = [
         bad_place(one, data.ccds)
-        for one in bad_places(data.ccd, data.x, data.y, unmapped, data.extent)
+        for one in bad_places(data.ccd, data.x, data.y, unmapped, data.extent, star=data.star)
     ]
     visit, visit_err = _visit_offsets(data, singles)
     order = np.argsort(data.mjd, kind="stable")

@@ -30,6 +30,8 @@ FLANKS = {"column": 2, "row": 2, "region": 1}
 LEAST, LEAST_EXPECTED = 8, 12.0
 #: Smaller deviations of a strip are within what maps of the detector leave, in mag.
 LEAST_MAG = 0.003
+#: Standard deviations by which stars of its own must make a place differ.
+AT_ALL = 3.0
 #: Share of the residuals left out at either end where their mean is taken.
 TRIMMED = 0.1
 
@@ -89,6 +91,7 @@ def bad_places(
     singles: SingleResiduals,
     extent: tuple[float, float],
     limit: float | None = None,
+    star: IntArray | None = None,
 ) -> list[BadPlace]:
     """Search strips and squares of all detectors.
 
@@ -109,6 +112,10 @@ def bad_places(
         Pixels of a detector along x and y.
     limit : float, optional
         Significance after trials that a place needs; by default `needed()`.
+    star : ndarray of int, shape (n,), optional
+        Number of the star, from 0. A bad place spoils what its stars' other detections are
+        compared with, which may lie together elsewhere: a place that is odd only by stars of
+        more significant places is their mirror, and is left out.
 
     Returns
     -------
@@ -127,20 +134,28 @@ def bad_places(
     candidates.sort(key=lambda entry: -entry[0])
     order = np.argsort(ccd, kind="stable")
     bounds = np.searchsorted(ccd[order], np.arange(number + 1))
+    told = np.zeros(0 if star is None else int(star.max()) + 1, dtype=np.bool_)
     places: list[BadPlace] = []
+    mirrors: list[BadPlace] = []
     for significance, place, measure, expected, shape, x_range, y_range in candidates:
-        if any(_overlap(one, place, x_range, y_range) for one in places):
+        if any(_overlap(one, place, x_range, y_range) for one in (*places, *mirrors)):
             continue
         rows = order[bounds[place] : bounds[place + 1]]
         inside = _within(x[rows], y[rows], x_range, y_range)
         beside = _within(x[rows], y[rows], *_grown(shape, x_range, y_range)) & ~inside
         offset, scatter = _sizes(singles.value[rows], inside, beside)
+        one = BadPlace(shape, place, x_range, y_range, measure, offset, scatter,
+                       int(inside.sum()), expected, significance)  # fmt: skip
+        if star is not None and measure != "stars":
+            own = inside & ~told[star[rows]]
+            if own.sum() < inside.sum() and not _differs(score[rows], spread[rows], own, beside):
+                mirrors.append(one)
+                continue
         if {"offset": abs(offset), "scatter": scatter, "stars": np.inf}[measure] < LEAST_MAG:
             continue
-        places.append(
-            BadPlace(shape, place, x_range, y_range, measure, offset, scatter,
-                     int(inside.sum()), expected, significance)
-        )  # fmt: skip
+        places.append(one)
+        if star is not None:
+            told[star[rows[inside]]] = True
     return places
 
 
@@ -284,6 +299,22 @@ def _grown(
     more_x = 0.0 if shape == "row" else FLANKS[shape] * (x[1] - x[0])
     more_y = 0.0 if shape == "column" else FLANKS[shape] * (y[1] - y[0])
     return (x[0] - more_x, x[1] + more_x), (y[0] - more_y, y[1] + more_y)
+
+
+def _differs(
+    score: FloatArray,
+    spread: FloatArray,
+    inside: npt.NDArray[np.bool_],
+    beside: npt.NDArray[np.bool_],
+) -> bool:
+    """Return whether normal scores, or those of the spread, differ from the flanks at all."""
+    own, rest = int(inside.sum()), int(beside.sum())
+    if min(own, rest) < LEAST:
+        return False
+    error = np.sqrt(1 / own + 1 / rest)
+    offset = abs(float(score[inside].mean() - score[beside].mean()))
+    more = float(spread[inside].mean() - spread[beside].mean())
+    return max(offset, more) > AT_ALL * error
 
 
 def _sizes(

@@ -95,8 +95,9 @@ def test_jump_below_the_noise_of_a_small_survey_is_said_to_be_untestable():
 def test_dead_column_is_named():
     run = draw_run(6, Faults(column=-0.3))
     kinds = [one for one in search_detections(anomaly_input(run)) if one.kind == "bad_column"]
-    here = [one for one in kinds if one.where["ccd"] == CCD]
-    assert len(here) == 1 and here[0].significance == max(one.significance for one in kinds)
+    # Stars of the column lie together elsewhere in the other visits: that is no bad place.
+    assert [one.where["ccd"] for one in kinds] == [CCD]
+    here = kinds
     assert here[0].where["x1_pix"] <= 1001 and here[0].where["x2_pix"] >= 1012
 
 
