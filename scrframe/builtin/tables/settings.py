@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Strict, field_validator, model_validator
 
 from scrframe.builtin.tables.camera import CameraSettings
-from scrframe.builtin.tables.source import KINDS, Short, Source
+from scrframe.builtin.tables.source import KINDS, OrText, Source
 from scrframe.builtin.tables.units import check_unit
 from scrframe.errors import ConfigError
 from scrframe.plugin import PluginConfig
@@ -23,6 +23,8 @@ Whole = Annotated[int, Strict()]
 Switch = Annotated[bool, Strict()]
 Mag = Annotated[float, InUnit("mag")]
 Real = Annotated[float, Strict()]
+#: Names of columns, or of those of one table by those of another.
+Names = Mapping[str, str] | tuple[str, ...] | str
 
 #: What the loader itself makes.
 MADE = ("file", "extension", "row")
@@ -65,7 +67,7 @@ class Join(PluginConfig):
 
     _files = field_validator("files")(_pattern)
 
-    @field_validator("on", "columns", mode="before")
+    @field_validator("on", "columns", mode="before", json_schema_input_type=Names)
     @classmethod
     def _same_names(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -75,7 +77,7 @@ class Join(PluginConfig):
         return value
 
 
-class Flag(Short):
+class Flag(OrText):
     """A column that says which detections must not calibrate; a text alone is its name."""
 
     column: str = Field(min_length=1, description="Column of the table.")
@@ -94,7 +96,7 @@ class Flag(Short):
     def _short_form(cls, data: Any) -> Any:
         return {"column": data} if isinstance(data, str) else data
 
-    @field_validator("mask", mode="before")
+    @field_validator("mask", mode="before", json_schema_input_type=Whole | str | None)
     @classmethod
     def _hexadecimal(cls, value: Any) -> Any:
         if isinstance(value, str):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
+    GetJsonSchemaHandler,
     SerializationInfo,
     SerializerFunctionWrapHandler,
     Strict,
@@ -15,6 +16,8 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from scrframe.errors import ConfigError
 from scrframe.plugin import PluginConfig
@@ -49,6 +52,17 @@ class Short(PluginConfig):
         return {key: value for key, value in written.items() if value is not None}
 
 
+class OrText(Short):
+    """Settings for which a text alone may stand; says so in the schema for editors."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Return the JSON schema of the settings or a text."""
+        return {"anyOf": [{"type": "string"}, handler(core_schema)]}
+
+
 class Simulated(Short):
     """What simulated catalogues hold in a column that the simulation does not know."""
 
@@ -56,7 +70,7 @@ class Simulated(Short):
     other: Scalar = Field(description="Value of galaxies and spurious detections.")
 
 
-class Source(Short):
+class Source(OrText):
     """Where one column comes from; a text alone is the name of a column."""
 
     column: str | None = Field(default=None, min_length=1, description="Column of the table.")
@@ -113,7 +127,7 @@ class Source(Short):
             raise ValueError("is no column; a constant is written {value: ...}")
         return data
 
-    @field_validator("simulated", mode="before")
+    @field_validator("simulated", mode="before", json_schema_input_type=Simulated | Scalar | None)
     @classmethod
     def _one_for_all(cls, value: Any) -> Any:
         plain = value is None or isinstance(value, (dict, Simulated))
