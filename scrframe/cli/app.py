@@ -162,19 +162,26 @@ def validate(
 ) -> None:
     """Check a description, its plugins and its data, before any work."""
     from scrframe.cli.progress import observer_for
-    from scrframe.config import load_survey
+    from scrframe.config import is_combined, load_combined, load_survey
     from scrframe.pipeline.validate import validate as check_survey
 
     screen = Screen(quiet)
-    description = load_survey(survey, overrides=changes or ())
-    found = check_survey(description, data=data, workers=workers, observer=observer_for(screen))
-    if found.problems:
-        raise InputProblemsError("\n".join(found.problems))
-    for reason in found.skipped.values():
-        screen.complain(f"warning: left out: {reason}")
-    counts = ", ".join(f"{count} {name}" for name, count in found.counts.items())
-    made = "the built-in sample survey, made at its first use"
-    screen.say(f"{survey}: valid; data root {found.data_root}: {counts or made}")
+    if is_combined(survey):
+        several = load_combined(survey, overrides=changes or ())
+        members = (several if data is None else several.with_data_root(data)).members
+        named = [(f"{survey}, {member.name}", member) for member in members]
+    else:
+        description = load_survey(survey, overrides=changes or ())
+        named = [(str(survey), description if data is None else description.with_data_root(data))]
+    for name, member in named:
+        found = check_survey(member, workers=workers, observer=observer_for(screen))
+        if found.problems:
+            raise InputProblemsError("\n".join(found.problems))
+        for reason in found.skipped.values():
+            screen.complain(f"warning: left out: {reason}")
+        counts = ", ".join(f"{count} {kind}" for kind, count in found.counts.items())
+        made = "the built-in sample survey, made at its first use"
+        screen.say(f"{name}: valid; data root {found.data_root}: {counts or made}")
 
 
 @app.command()

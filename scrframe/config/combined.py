@@ -14,14 +14,11 @@ from pydantic import Field, ValidationError, model_validator
 
 from scrframe.config.base import Label, Settings, Switch, as_written
 from scrframe.config.document import Document, parse_yaml
-from scrframe.config.loading import load_survey, read_text
+from scrframe.config.loading import MEMBERS, load_survey, read_text
 from scrframe.config.problems import lines
 from scrframe.config.survey import SurveyDescription
 from scrframe.errors import ConfigError
 from scrframe.plugin import Registry, load_registry
-
-#: A description that has this key at its top is one of several surveys.
-MEMBERS = "members"
 
 
 class MemberSettings(Settings):

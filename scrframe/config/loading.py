@@ -16,6 +16,9 @@ from scrframe.config.survey import DEFAULT_ROOT, SurveyDescription
 from scrframe.errors import ConfigError
 from scrframe.plugin import Registry, load_registry
 
+#: A description that has this key at its top is one of several surveys.
+MEMBERS = "members"
+
 
 def load_survey(
     path: str | os.PathLike[str],
@@ -54,6 +57,11 @@ def load_survey(
         raise ConfigError(f"{path}: is empty; a survey description is a mapping of keys")
     if not isinstance(document.data, dict):
         raise ConfigError(f"{document.origin(())}: is no mapping of keys")
+    if MEMBERS in document.data:
+        raise ConfigError(
+            f"{document.origin((MEMBERS,), of_key=True)}: describes several surveys, which only"
+            " calibrate and validate take; give the description of one of them"
+        )
     apply_overrides(document, overrides, SurveyDescription, variables)
     _default_root(document, variables)
     description = _validated(document, plugins)

@@ -126,3 +126,10 @@ def test_surveys_in_mode_sequential_are_refused_each_by_name(load):
     assert len(found) == 2
     assert "both.yaml:3:5: survey 'vphas_u' has offsets.mode sequential" in found[0]
     assert "survey 'other' has offsets.mode sequential" in found[1]
+
+
+def test_a_command_for_one_survey_refuses_several(tmp_path, registry):
+    path = tmp_path / "both.yaml"
+    path.write_text(TWO, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"both.yaml:2:1: describes several surveys, which only"):
+        load_survey(path, registry=registry, environ={})

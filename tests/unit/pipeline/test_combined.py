@@ -11,6 +11,8 @@ import pytest
 from astropy.table import Table
 
 import scrframe
+from scrframe.cli.closing import rendered
+from scrframe.cli.combined import combined_lines, combined_table
 from scrframe.config import load_combined
 from scrframe.errors import DataError
 from scrframe.pipeline.combined import CombinedRun, calibrate_combined
@@ -132,6 +134,20 @@ def test_what_is_said_of_a_survey_alone_is_its_own_run(both, description, tmp_pa
         there = given[row["visit"], row["ccd"]]
         assert there["offset"] == pytest.approx(row["offset_alone"], abs=1e-9)
         assert there["offset_err"] == pytest.approx(row["err_alone"], abs=1e-9)
+
+
+def test_the_screen_shows_errors_and_what_is_shared(both):
+    shown = rendered(combined_table(both.run.summary), False)
+    for name in NAMES:
+        figures = both.run.summary["members"][name]
+        row = next(line for line in shown.splitlines() if line.strip().startswith(name))
+        assert f"{1000 * figures['err_alone_mag']:.2f}" in row
+        assert f"{1000 * figures['err_together_mag']:.2f}" in row
+    lines = list(combined_lines(both.run.summary, both.run.path))
+    assert lines[0].startswith("stars of vphas_u and again: ")
+    assert lines[0].endswith(": shared")
+    assert lines[1].startswith("term field_slope: 2 of 2 columns in common")
+    assert "vphas_u/, again/, each a run of its own, and shared/" in lines[2]
 
 
 def test_a_survey_without_data_is_named_and_nothing_is_left(description, tmp_path):
