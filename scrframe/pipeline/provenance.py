@@ -44,7 +44,7 @@ def input_hashes(
     executor: Executor, parts: Iterable[Part], root: Path, observer: Observer
 ) -> dict[str, str]:
     """Return the hash of each input file by its path relative to the data root."""
-    paths = sorted({part.path for part in parts})
+    paths = sorted({path for part in parts for path in (part.path, *part.also)})
     with observer.step("Hashing inputs", len(paths)) as done:
         hashes = run_tasks(executor, file_hash, paths, done)
     return {

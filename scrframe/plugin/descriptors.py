@@ -51,12 +51,15 @@ class Part:
         Changes when the content does (size and modification time are enough).
     detail : mapping
         What the plugin itself needs to find the part again (row groups, a join); picklable.
+    also : tuple of Path
+        Further files that it is read from, such as tables to join; hashed as input.
     """
 
     key: str
     path: Path
     fingerprint: str
     detail: Mapping[str, Any]
+    also: tuple[Path, ...] = ()
 
 
 def file_part(path: Path, key: str) -> Part:

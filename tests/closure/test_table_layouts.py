@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,12 @@ def test_injected_offsets_are_in_the_corrected_catalogues(run, tree):
     pull = (difference - np.average(difference, weights=weight[difference.index])) / error
     # One degree of freedom is the constant that no survey knows of itself.
     assert np.sum(pull**2) < chi2.ppf(0.999, len(pull) - 1)
+
+
+def test_every_input_is_hashed(run, tree):
+    hashed = set(json.loads((run / "summary.json").read_text())["input_sha256"])
+    names = {str(path.relative_to(tree)) for path in tree.rglob("*.*") if path.is_file()}
+    assert names - hashed == {"simulation.json", "truth.parquet"}
 
 
 def test_flat_unsorted_tables_give_the_same(run, tree, description, tmp_path):

@@ -45,20 +45,23 @@ def parts(config: TableConfig, root: Path) -> list[Part]:
     if not files:
         raise DataError(f"no catalogues match {config.files!r} below {root}")
     # What is joined is input as much as the file itself.
-    also = "".join(f"+{fingerprint(path)}" for path in joined)
+    also = tuple(sorted(set(joined)))
     return [part for path in files for part in _parts_of(path, config, root, also)]
 
 
-def _parts_of(path: Path, config: TableConfig, root: Path, also: str) -> Iterator[Part]:
-    key, state = path.relative_to(root).as_posix(), fingerprint(path) + also
+def _parts_of(
+    path: Path, config: TableConfig, root: Path, also: tuple[Path, ...]
+) -> Iterator[Part]:
+    key = path.relative_to(root).as_posix()
+    state = "+".join(fingerprint(each) for each in (path, *also))
     detail = {"root": str(root)}
     ranges = _ranges(path, config) if path.stat().st_size else []
     if len(ranges) < 2:
-        yield Part(key, path, state, detail)
+        yield Part(key, path, state, detail, also)
         return
     for first, last in ranges:
         groups = {"row_groups": (first, last)}
-        yield Part(f"{key}#{first:05d}", path, state, {**detail, **groups})
+        yield Part(f"{key}#{first:05d}", path, state, {**detail, **groups}, also)
 
 
 def _ranges(path: Path, config: TableConfig) -> list[tuple[int, int]]:

@@ -61,6 +61,7 @@ def test_parts_change_with_what_is_joined(tmp_path, columns, configure, write):
     write(tmp_path / "e.parquet", {**EXPOSURES, "further": [1, 2, 3]})
     (after,) = loader.parts(config, tmp_path)
     assert before.key == after.key and before.fingerprint != after.fingerprint
+    assert before.also == (tmp_path / "e.parquet",)
 
 
 def test_further_catalogues_find_the_tables_to_join(tmp_path, columns, configure, write):
