@@ -101,7 +101,7 @@ def misfits(description: SurveyDescription, registry: Registry) -> Iterator[tupl
     if description.extinction.second_curve is not None:
         yield (
             ("extinction", "second_curve"),
-            f'dereddens spectra, and reference.kind "{kind}" provides {provides}; take it out',
+            f'is for spectra, and reference.kind "{kind}" provides {provides}; take it out',
         )
     if description.absolute is not None and description.absolute.kind == "passband":
         yield (

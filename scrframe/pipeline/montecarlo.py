@@ -151,6 +151,7 @@ class _MonteCarlo:
     def __init__(self, stage: Stage, plan: _Plan) -> None:
         self._stage, self._plan = stage, plan
         self._notes: list[str] = []
+        self._told_by: StarFeatures
 
     def run(self) -> dict[str, Any]:
         stage, plan, monitor = self._stage, self._plan, self._stage.monitor
@@ -158,6 +159,7 @@ class _MonteCarlo:
         sample, fitted = stage.fitted(builder)
         told = builder.told
         assert told is not None
+        self._told_by = told
         self._note_unknown(told)
         with monitor.step("model without errors"):
             predicted = Predicted(stage, sample, fitted, told, retrain=plan.retrain)
@@ -244,7 +246,7 @@ class _MonteCarlo:
             "mag": values.mag,
             "reference_mag": values.reference_mag,
             "extinction": values.extinction,
-            "snr": values.snr,
+            **({"snr": values.snr} if isinstance(self._told_by, Spectra) else {}),
         }
 
     def _summary(
@@ -264,6 +266,9 @@ class _MonteCarlo:
             "realisations": plan.realisations,
             "seed": plan.seed,
             "retrained": plan.retrain,
+            "perturbed": "spectra"
+            if isinstance(self._told_by, Spectra)
+            else ", ".join(self._told_by.names),
             "stars": len(sample.stars),
             "training_stars": len(fitted.plan.train),
             "retraining_alone_mag": float(np.sqrt(np.mean(change**2))),

@@ -78,11 +78,19 @@ def figure_predicted_colour(data: RunData) -> FigureProduct | None:
             f" With magnitudes corrected for visits only, as while training, the run found r2"
             f" {test['r2']:.4f} and {MMAG * test['dispersion_mag']:.1f} mmag."
         )
+    known = data.summary.get("colour_model", {}).get("training_stars") == 0
+    said = (
+        f"Colour {plain_colour(data)} of {who}, observed (calibrated magnitude) against predicted"
+        " by the reference catalogue, both reddened; dashed: equality."
+        if known
+        else f"Intrinsic colour {plain_colour(data, '_0')} of {who}, observed (calibrated"
+        " magnitude, dereddened) against predicted by a model that they did not train; dashed:"
+        " equality."
+    )
     return FigureProduct(
         "predicted_colour",
         "Predicted against observed colour",
-        f"Intrinsic colour {plain_colour(data, '_0')} of {who}, observed (calibrated magnitude,"
-        " dereddened) against predicted by a model that they did not train; dashed: equality."
+        f"{said}"
         " Below: medians of predicted less observed in bins of like numbers, bars of 1.4826 times"
         f" the median absolute deviation. MAD is the same for all.{own}",
         f"Observed against predicted intrinsic colour of {len(observed)} {who}: r2 {r2:.4f},"

@@ -91,19 +91,21 @@ def montecarlo_page(summary: Mapping[str, Any], table: Table) -> Page:
         f" {MMAG * each['model_err']['percentile_90_mag']:.1f} mmag)."
         for name, each in sets.items()
     )
+    what = str(summary.get("perturbed", "spectra"))
+    again = ", spectra are dereddened again" if what == "spectra" else ""
     how = (
-        "In each realisation observed and reference magnitudes, extinctions and spectra get errors,"
-        " spectra are dereddened again, and the colour model is trained anew on them."
+        f"In each realisation observed and reference magnitudes, extinctions and {what} get errors"
+        f"{again}, and the colour model is trained anew on them."
         if summary["retrained"]
-        else "In each realisation reference magnitudes, extinctions and spectra get errors and"
-        " spectra are dereddened again; the colour model is trained once, without errors, so that"
-        " errors of observed magnitudes do not count."
+        else f"In each realisation reference magnitudes, extinctions and {what} get errors{again};"
+        " the colour model is trained once, without errors, so that errors of observed magnitudes"
+        " do not count."
     )
     held = (
         "The reddening law, the offsets of visits and the selection of stars stand. The error of a"
         f" single star, from {summary['realisations']} realisations, is itself uncertain by"
-        f" {100 / np.sqrt(2 * (summary['realisations'] - 1)):.0f} per cent. Not in it: what the"
-        " spectra do not tell of a star's colour, which is the scatter about the model."
+        f" {100 / np.sqrt(2 * (summary['realisations'] - 1)):.0f} per cent. Not in it: what"
+        f" {what} do not tell of a star's colour, which is the scatter about the model."
     )
     section = Section("Result", (how, held), (_set_table(sets),), (figure_montecarlo(table),))
     facts = {

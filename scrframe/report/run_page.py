@@ -45,7 +45,7 @@ def run_page(story: RunStory) -> Page:
     counts = summary["counts"]
     sections = (
         _glance(story),
-        _section(story, "Samples", tables.cut_tables(counts), _samples(counts)),
+        _section(story, "Samples", tables.cut_tables(counts), _samples(summary)),
         _section(story, "Colour model", tables.model_table(summary["colour_model"])),
         _section(story, "Reddening law", tables.law_tables(summary["reddening_law"])),
         _section(story, "Offsets", tables.level_table(summary["offsets"]), *_offsets(story)),
@@ -156,12 +156,14 @@ def _glance(story: RunStory) -> Section:
     )
 
 
-def _samples(counts: Mapping[str, Any]) -> str:
+def _samples(summary: Mapping[str, Any]) -> str:
+    counts, trains = summary["counts"], summary["colour_model"]["training_stars"] > 0
     both = [counts[name] for name in ("calibration", "control")]
     ours = [f"{one['stars']:,} stars ({one['detections']:,} detections)" for one in both]
     return (
-        f"{ours[0]} calibrate; {ours[1]} of them are in the Control Sample, whose colours train"
-        f" the model. The paper has {paper.CALIBRATION_STARS:,} and {paper.CONTROL_STARS:,} stars."
+        f"{ours[0]} calibrate; {ours[1]} of them are in the Control Sample, whose colours"
+        f" {'train' if trains else 'judge'} the model."
+        f" The paper has {paper.CALIBRATION_STARS:,} and {paper.CONTROL_STARS:,} stars."
     )
 
 
