@@ -22,13 +22,15 @@ def noise_draw(model: MixedModel, weights: Weights, random: np.random.Generator)
     Written so that no variance appears: that of an outlier is next to infinite.
     """
     star, stars = model.star, model.stars
-    root = np.sqrt(weights.detection)
-    noise = root * random.standard_normal(len(star))
+    noise = random.standard_normal(len(star))  # in place from here on
+    noise *= np.sqrt(weights.detection)
     own = np.sqrt(weights.star) * random.standard_normal(stars)
     total = weights.star + np.bincount(star, weights.detection, minlength=stars)
     known = total > 0
     share = (own - np.bincount(star, noise, minlength=stars)) / np.where(known, total, 1.0)
-    drawn = np.asarray(noise + weights.detection * share[star])
+    drawn = share[star]
+    drawn *= weights.detection
+    drawn += noise
     common = common_terms(model, weights)
     return drawn if common is None else common.drawn(drawn, weights, random)
 

@@ -84,10 +84,17 @@ def fit_design(
     report = report or (lambda _: None)
     many = len(design.model.star) > MANY
     if start is None and many:
-        part, smaller = part_of(design, problem)
-        found = Rounds(smaller, part, None, many=len(part.model.star) > MANY).run(report)
-        start = replace(found.estimate, parameters=np.zeros(0))
+        start = _start_from_part(design, problem, report)
     return Rounds(problem, design, start, many=many).run(report)
+
+
+def _start_from_part(
+    design: Design, problem: JointProblem, report: Callable[[JointRound], None]
+) -> Estimate:
+    """Return the variances that a part of the visits gives; nothing else of it is kept."""
+    part, smaller = part_of(design, problem)
+    found = Rounds(smaller, part, None, many=len(part.model.star) > MANY).run(report)
+    return replace(found.estimate, parameters=np.zeros(0))
 
 
 def _require_finite(problem: JointProblem) -> None:

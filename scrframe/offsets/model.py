@@ -95,7 +95,9 @@ class MixedModel:
         """Return Z u by detection, shape (n,), of parameters, shape (p,)."""
         split = self.by_exposure.shape[1]
         shared = np.asarray(self.by_exposure @ parameters[:split])
-        return np.asarray(shared[self.exposure] + self.by_detection @ parameters[split:])
+        values = np.asarray(self.by_detection @ parameters[split:])
+        values += shared[self.exposure]
+        return values
 
     def adjoint(self, values: FloatArray) -> FloatArray:
         """Return Z^T v, shape (p,), of values by detection, shape (n,)."""

@@ -136,10 +136,11 @@ def normal_matrix(
 
 def star_solve(model: MixedModel, weights: Weights, values: FloatArray) -> FloatArray:
     """Return V^-1 v by detection, shape (n,), of values by detection, shape (n,)."""
-    weighted_values = weights.detection * values
     total = _by_star(model, weights.detection)
-    mean = _ratio(_by_star(model, weighted_values), weights.star + total)
-    solved = np.asarray(weighted_values - weights.detection * mean[model.star])
+    mean = _ratio(_by_star(model, weights.detection * values), weights.star + total)
+    solved = mean[model.star]  # in place from here on: as long as the detections
+    np.subtract(values, solved, out=solved)
+    solved *= weights.detection
     common = common_terms(model, weights)
     return solved if common is None else common.subtracted(solved, values)
 
