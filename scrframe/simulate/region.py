@@ -87,4 +87,4 @@ def _steps(low: float, high: float, step: float) -> FloatArray:
     """Return values from `low` to `high`; none where there is no room."""
     if high < low:
         return np.zeros(0)
-    return low + step * np.arange(int((high - low) / step) + 1)
+    return np.asarray(low + step * np.arange(int((high - low) / step) + 1), dtype=np.float64)
