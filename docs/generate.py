@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import typer
 from scrframe.cli.app import app
 from scrframe.config import column_vocabulary, survey_schema
 from scrframe.plugin import Registry, load_registry
+from scrframe.plugin.kinds import KINDS
+from scrframe.testing import CHECKS
 
 Schema = dict[str, Any]
 Row = tuple[str, ...]
@@ -29,6 +31,7 @@ def write_all(folder: Path) -> None:
         "keys.md": keys_page(registry),
         "columns.md": columns_page(registry),
         "commands.md": commands_page(),
+        "checks.md": checks_page(),
     }
     for name, text in parts.items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -103,18 +106,34 @@ def _is_mapping(field: Schema) -> bool:
 def _keys(schema: Schema, field: Schema, path: str) -> Iterator[Row]:
     """Yield the keys at and below a field: path, value, default, meaning."""
     field = _resolved(schema, field)
-    items = _resolved(schema, field["items"]) if isinstance(field.get("items"), dict) else {}
     if field.get("properties"):
         for name, inner in field["properties"].items():
             yield from _keys(schema, inner, f"{path}.{name}")
     elif "oneOf" in field:
         yield from _kinds(schema, field["oneOf"], path)
-    elif _is_mapping(items):
+    elif items := _block(schema, field.get("items")):
         default = field.get("default")
         yield _row(path, "list", default, field.get("description", ""))
         yield from _keys(schema, items, f"{path}[]")
+    elif values := _block(schema, field.get("additionalProperties")):
+        yield _row(path, _value(schema, field), field.get("default"), _about(field))
+        yield from _keys(schema, values, f"{path}.<name>")
+    elif block := _block(schema, field):
+        yield _row(path, _value(schema, field), field.get("default"), _about(field))
+        yield from _keys(schema, block, path)
     else:
         yield _row(path, _value(schema, field), field.get("default"), _about(field))
+
+
+def _block(schema: Schema, field: Any) -> Schema:
+    """Return what a field takes that is a mapping of known keys; empty if nothing is."""
+    if not isinstance(field, dict):
+        return {}
+    field = _resolved(schema, field)
+    if _is_mapping(field):
+        return field
+    blocks = (_block(schema, choice) for choice in field.get("anyOf", []))
+    return next(filter(None, blocks), {})
 
 
 def _kinds(schema: Schema, choices: list[Schema], path: str) -> Iterator[Row]:
@@ -181,6 +200,20 @@ def _bounds(field: Schema) -> str:
     }  # fmt: skip
     said = [f"{word} {field[key]:g}" for key, word in words.items() if key in field]
     return f" ({', '.join(said)})" if said else ""
+
+
+def checks_page() -> str:
+    """Return the conformance checks of every kind of plugin, a table for each."""
+    return "\n".join(
+        f"## {kind}\n\nOf `{KINDS[kind]}`.\n\n"
+        + markdown_table(("check", "that"), [(f"`{f.__name__}`", _that(f)) for f in checks])
+        for kind, checks in CHECKS.items()
+    )
+
+
+def _that(check: Callable[..., None]) -> str:
+    first = (check.__doc__ or "").splitlines()[0]
+    return first.removeprefix("Check that ")
 
 
 def commands_page() -> str:

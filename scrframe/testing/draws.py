@@ -250,7 +250,7 @@ def draw_products() -> pa.Table:
         "offset_total": total, "offset_total_err": np.full(rows, 0.004),
         "mag_cal_err": np.full(rows, 0.012), "mag_cal_sys": np.full(rows, 0.005),
         "offset_level": np.full(rows, 1, np.int16), "mag_cal": table["mag"] + total,
-        "colour0": table["colour0"], "extinction": table["extinction"],
+        "colour0": table["colour0"], "extinction": table["extinction"], "feh": table["feh"],
         "in_control": rng.random(rows) < 0.3, "in_solve": rng.random(rows) < 0.9,
         "reserved": rng.random(rows) < 0.02, "weight": rng.uniform(0.5, 1, rows),
         "star_dev": rng.normal(0, 0.05, rows), "star_dev_err": np.full(rows, 0.006),

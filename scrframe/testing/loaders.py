@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scrframe.plugin import Part, file_part
-from scrframe.tables import Camera, Detections
+from scrframe.plugin import Part, SurveyLoader, file_part
+from scrframe.tables import Detections, SimulatedVisit
 from scrframe.testing import files
 from scrframe.testing.common import judge_columns
 from scrframe.testing.draws import draw_visit, to_plane
@@ -58,6 +58,12 @@ def _written(subject: Subject) -> Path:
     return root
 
 
+def loader_of(subject: Subject) -> SurveyLoader:
+    """Return the loader with the columns that it has with the settings."""
+    loader: SurveyLoader = subject.descriptor.with_settings(subject.config)
+    return loader
+
+
 def check_example(subject: Subject) -> None:
     """Check that the loader brings a tiny survey, and settings that read it."""
     root = subject.once("an example of the data", lambda: _remembered(subject), judge=True)
@@ -94,16 +100,17 @@ def _read(subject: Subject, part: Part, columns: Any = None) -> Detections:
 
 def check_schema(subject: Subject) -> None:
     """Check that every promised column is delivered, in its type, and rows are numbered."""
-    loader = subject.descriptor
+    tables = _tables(subject, judge=True)
+    loader = loader_of(subject)
     judge_columns(loader.columns, ("detection",))
-    for table in _tables(subject, judge=True):
+    for table in tables:
         demand(len(table), "`read` delivers no detection of the example: return every row")
         promised = [*loader.columns, *(column.name for column in loader.own_columns)]
         files.judge_delivered(table, promised, "read")
         files.own_types(table, loader.own_columns)
         demand(
-            all(table.codes("visit")[1]) and all(table.codes("band")[1]),
-            "`visit` or `band` is an empty text in some rows: give every detection its key",
+            all(table.codes("visit")[1]),
+            "`visit` is an empty text in some rows: give every detection the key of its visit",
         )
         places = np.stack([table.codes("file")[0], table["extension"], table["row"]], axis=1)
         demand(
@@ -171,7 +178,7 @@ def check_units(subject: Subject) -> None:
 
 def _check_scale(subject: Subject, table: Detections) -> None:
     """Demand that positions on the sky and on the detectors fit each other."""
-    camera = camera_of(subject) if subject.descriptor.camera is not None else None
+    camera = subject.descriptor.camera_for(subject.config)
     low, high = SCALES
     if camera is not None:
         low, high = (camera.pixel_scale_arcsec * (1 + s * SCALE_TOLERANCE) for s in (-1, 1))
@@ -242,8 +249,9 @@ def check_visit_key(subject: Subject) -> None:
 def check_columns_subset(subject: Subject) -> None:
     """Check that reading fewer columns, or the parts in another order, changes no value."""
     advice = "the values must not depend on which columns or parts are read"
-    optional = [name for name in subject.descriptor.columns if name not in Detections.required]
-    optional += [column.name for column in subject.descriptor.own_columns]
+    loader = loader_of(subject)
+    optional = [name for name in loader.columns if name not in Detections.required]
+    optional += [column.name for column in loader.own_columns]
     pairs = list(zip(_parts(subject), _tables(subject), strict=True))
     for part, whole in reversed(pairs):
         for chosen in ([], optional[:1], optional[-1:]):
@@ -284,18 +292,18 @@ def check_bad_file(subject: Subject) -> None:
     files.judge_bad_files(subject, root_of(subject), _parts(subject)[0], readers)
 
 
-def camera_of(subject: Subject) -> Camera:
-    """Return the camera, which may depend on the settings."""
-    camera: Camera = subject.descriptor.camera_for(subject.config)
-    return camera
-
-
-def _simulate(subject: Subject, root: Path) -> list[Any]:
+def _simulate(subject: Subject, root: Path) -> list[SimulatedVisit]:
     """Write two visits in the survey's own format and return them."""
-    band = getattr(subject.config, "band", "u")
-    visits = [draw_visit(camera_of(subject), number, band) for number in (1, 2)]
+    loader, config = subject.descriptor, subject.config
+    camera = loader.camera_for(config)
+    if camera is None:
+        raise NotTestedError("the loader has no `camera` with these settings")
+    band = getattr(config, "band", "u")
+    visits = [draw_visit(camera, number, band) for number in (1, 2)]
     for visit in visits:
-        subject.descriptor.write_simulated(visit, root, subject.config)
+        loader.write_simulated(visit, root, config)
+    if loader.close_simulated is not None:
+        loader.close_simulated(root, config)
     return visits
 
 

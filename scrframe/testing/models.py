@@ -47,6 +47,8 @@ def _fit(
 
 def _trained(subject: Subject) -> Any:
     """Train on read-only arrays."""
+    if not subject.descriptor.learns:
+        raise NotTestedError("by its descriptor it learns nothing")
     training, _ = _stars()
     for array in (training.features, training.colour_mag):
         array.flags.writeable = False
@@ -147,8 +149,9 @@ def check_deterministic(subject: Subject) -> None:
 def check_threads(subject: Subject) -> None:
     """Check that any number of threads gives the same bits."""
     training, judged = _stars()
+    first = _predict(subject)
     model = _fit(subject, training.features, training.colour_mag, np.ones(TRAINED), threads=3)
-    first, second = _predict(subject), model.predict(judged.features).colour_mag
+    second = model.predict(judged.features).colour_mag
     demand(
         same_bits(first, second),
         f"with 3 threads predictions differ by up to {np.max(np.abs(first - second)):.2g} mag: sum"
@@ -205,6 +208,7 @@ def check_refusals(subject: Subject) -> None:
 def check_weights(subject: Subject) -> None:
     """Check that stars of weight zero do not count."""
     training, judged = _stars()
+    _predict(subject)
     wrong = np.arange(TRAINED) % 4 == 0
     colour = training.colour_mag + np.where(wrong, ABSURD_MAG, 0.0)
     model = _fit(subject, training.features, colour, np.where(wrong, 0.0, 1.0))

@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from scrframe.plugin import Part
-from scrframe.tables import Footprint, ReferenceStars, SimulatedStars
+from scrframe.tables import Footprint, ReferenceStars, SimulatedStars, StarFeatures
 from scrframe.testing import files
-from scrframe.testing.common import judge_columns
+from scrframe.testing.common import NOT_DERIVED, judge_columns
 from scrframe.testing.draws import draw_stars
 from scrframe.testing.subject import NotTestedError, Subject, demand
 
 #: Radius of the footprint that is asked for, in degrees.
 RADIUS_DEG = 0.1
+#: A catalogue that is no catalogue of spectra may hold some of the simulated stars only.
+LEAST_READ = 0.25
 
 
 def root_of(subject: Subject, *, judge: bool = False) -> Path:
@@ -109,11 +112,8 @@ def _features(subject: Subject, stars: ReferenceStars) -> dict[str, Any]:
     return {name: values[order] for name, values in joined.items()} | grid
 
 
-def _arrays(features: Any) -> dict[str, Any]:
-    fields = vars(features) if not hasattr(features, "names") else {
-        name: features[name] for name in features.names
-    }  # fmt: skip
-    return {name: values for name, values in fields.items() if isinstance(values, np.ndarray)}
+def _arrays(features: StarFeatures) -> dict[str, Any]:
+    return {name: value for name, value in vars(features).items() if isinstance(value, np.ndarray)}
 
 
 def _all_features(subject: Subject, *, judge: bool = False) -> dict[str, Any]:
@@ -124,13 +124,12 @@ def _all_features(subject: Subject, *, judge: bool = False) -> dict[str, Any]:
 def check_schema(subject: Subject) -> None:
     """Check that every promised column is delivered, and each star once."""
     catalogue = subject.descriptor
-    judge_columns(catalogue.columns, ("reference",))
+    judge_columns(catalogue.columns, ("reference", "extinction", "spectrum"))
     stars = _all_stars(subject, judge=True)
     demand(len(stars), "`read_sources` delivers no star of the example: check what it leaves out")
-    promised = [
-        *catalogue.columns,
-        *(c.name for c in catalogue.own_columns if c.stage == "reference"),
-    ]
+    own = [column.name for column in catalogue.own_columns if column.stage == "reference"]
+    # The S/N comes with the features.
+    promised = [name for name in (*catalogue.columns, *own) if name not in NOT_DERIVED]
     files.judge_delivered(stars, promised, "read_sources")
     demand(
         len(np.unique(stars["source_id"])) == len(stars),
@@ -156,7 +155,7 @@ def check_finite(subject: Subject) -> None:
             " and take an unknown proper motion as 0",
         )
     for name, values in _all_features(subject).items():
-        if values.dtype.kind == "f" and values.ndim == 2:
+        if name in ("flux", "values"):
             demand(
                 np.isfinite(values).all(),
                 f"the features hold values in {name} that are not finite: leave out stars without"
@@ -276,16 +275,29 @@ def check_round_trip(subject: Subject) -> None:
         raise NotTestedError("the catalogue has no `write_simulated`")
     truth = written_stars(draw_stars())
     stars = _all_stars(subject)
-    demand(
-        np.array_equal(stars["source_id"], truth["source_id"]),
-        f"{len(truth['source_id'])} simulated stars with a spectrum are read as {len(stars)}:"
-        " write and read every star that has_spectrum, and no other",
-    )
+    if subject.descriptor.provides == "spectra":
+        demand(
+            np.array_equal(stars["source_id"], truth["source_id"]),
+            f"{len(truth['source_id'])} simulated stars with a spectrum are read as {len(stars)}:"
+            " write and read every star that has_spectrum, and no other",
+        )
+    rows = rows_of(stars["source_id"], truth["source_id"])
     for name, own, tolerance in (
         ("ref_ra", "ref_ra", 1e-7), ("ref_dec", "ref_dec", 1e-7), ("pmra", "pmra", 1e-3),
         ("pmdec", "pmdec", 1e-3), ("reference_mag", "bp_mag", 1e-5),
     ):  # fmt: skip
-        judge_truth(stars[name], truth[own], name, tolerance)
+        judge_truth(stars[name], truth[own][rows], name, tolerance)
+
+
+def rows_of(read: npt.NDArray[np.int64], written: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return where the stars that are read stand among those written; demand that it is some."""
+    demand(
+        np.isin(read, written).all() and len(read) >= LEAST_READ * len(written),
+        f"of {len(written)} simulated stars {np.isin(written, read).sum()} are read, and"
+        f" {np.count_nonzero(~np.isin(read, written))} that were not written: write and read the"
+        " stars that have a spectrum, under their own source_id",
+    )
+    return np.searchsorted(written, read)
 
 
 def written_stars(stars: SimulatedStars) -> dict[str, Any]:
@@ -294,11 +306,11 @@ def written_stars(stars: SimulatedStars) -> dict[str, Any]:
     return {name: table[name].to_numpy() for name in table.column_names}
 
 
-def judge_truth(read: Any, truth: Any, name: str, tolerance: float) -> None:
-    """Demand that a column is read back as it was simulated."""
-    worst = float(np.max(np.abs(np.asarray(read) - np.asarray(truth)), initial=0.0))
+def judge_truth(read: Any, truth: Any, name: str, tolerance: Any) -> None:
+    """Demand that a column is read back as it was simulated, within a tolerance for each row."""
+    off = np.abs(np.asarray(read) - np.asarray(truth))
     demand(
-        worst <= tolerance,
-        f"{name} of simulated stars is read back off by up to {worst:.3g}: `write_simulated` and"
-        " the reader must be inverses, in units and order",
+        (off <= tolerance).all(),
+        f"{name} of simulated stars is read back off by up to {off.max():.3g}: `write_simulated`"
+        " and the reader must be inverses, in units and order",
     )
