@@ -20,6 +20,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SURVEY = "vphas_u"
+#: Loads a description, as every command does first.
+LOAD = """
+import sys
+from scrframe.config import is_combined, load_combined, load_survey
+(load_combined if is_combined(sys.argv[1]) else load_survey)(sys.argv[1])
+"""
 #: What lets a survey of two fields calibrate, in seconds.
 SMALL = (
     "offsets.mode=sequential",
@@ -35,7 +41,8 @@ SMALL = (
 def run(*command: str | Path, folder: Path) -> str:
     """Run a command in a folder, away from the checkout, and return what it printed."""
     words = [str(word) for word in command]
-    sys.stdout.write("$ " + " ".join([Path(words[0]).name, *words[1:]]) + "\n")
+    shown = [Path(words[0]).name, *("..." if word == LOAD else word for word in words[1:])]
+    sys.stdout.write("$ " + " ".join(shown) + "\n")
     sys.stdout.flush()
     hidden = ("PYTHONPATH", "SCRFRAME_DATA", "SCRFRAME_CACHE")
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
@@ -80,10 +87,9 @@ def use(bin_folder: Path, folder: Path) -> None:
     shipped = sorted(path.stem for path in (ROOT / "surveys").glob("*.yaml"))
     if names != shipped or "(not installed)" in "".join(listed):
         sys.exit(f"the wheels hold other descriptions, or lack plugins: {listed}, not {shipped}")
-    check = "import sys, scrframe; scrframe.load_survey(sys.argv[1])"
     for name in names:
         run(scrframe, "surveys", "copy", name, folder=folder)
-        run(python, "-c", check, Path("surveys", f"{name}.yaml"), folder=folder)
+        run(python, "-c", LOAD, Path("surveys", f"{name}.yaml"), folder=folder)
     description = Path("surveys", f"{SURVEY}.yaml")
     size = ("--fields", "2", "--density", "1000", "--seed", "3")
     run(scrframe, "simulate", description, "--out", "tree", *size, "--quiet", folder=folder)
