@@ -17,6 +17,11 @@ from scrframe.report.style import COLOURS, INK, house_style
 MMAG = 1000.0
 #: What the sets of errors are called.
 TITLES = {"median": "median errors", "high": "90th percentile", "own": "each star's own"}
+#: The same within a sentence.
+WORDS = {
+    "median": "median errors", "high": "errors at the 90th percentile",
+    "own": "each star's own errors",
+}  # fmt: skip
 
 
 def figure_montecarlo(table: Table) -> FigureProduct:
@@ -86,7 +91,7 @@ def montecarlo_page(summary: Mapping[str, Any], table: Table) -> Page:
     """Return the page: the answer, a table of the sets, and the figure."""
     sets: Mapping[str, Any] = summary["sets"]
     answer = tuple(
-        f"With {TITLES[name]}: a star's model magnitude has an error of"
+        f"With {WORDS[name]}: a star's model magnitude has an error of"
         f" {MMAG * each['model_err']['median_mag']:.1f} mmag (median; one star in ten has more than"
         f" {MMAG * each['model_err']['percentile_90_mag']:.1f} mmag)."
         for name, each in sets.items()
