@@ -41,23 +41,7 @@ def fit(
 ) -> FittedForest:
     """Train extremely randomised trees; the same for any number of threads.
 
-    Parameters
-    ----------
-    features : ndarray of float32, shape (n, m)
-        Standardised intrinsic spectra, one row a star.
-    colour_mag : ndarray of float64, shape (n,)
-        Intrinsic colours in mag.
-    weights : ndarray of float64, shape (n,), or None
-        Weights of the stars in splits and leaf means.
-    config : ExtraTreesConfig
-    seed : int
-        Not negative.
-    threads : int
-
-    Raises
-    ------
-    CalibrationError
-        If shapes disagree, a value is not finite or there are too few stars.
+    The contract is that of `scrframe.plugin.descriptors.FitFunction`.
     """
     return grow_forest(
         "forest of extra trees", _grow_tree, features, colour_mag, weights, config, seed, threads

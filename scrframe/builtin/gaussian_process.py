@@ -108,23 +108,8 @@ def fit(
 ) -> FittedLinear:
     """Train a Gaussian process; the result does not depend on the number of threads.
 
-    Parameters
-    ----------
-    features : ndarray of float32, shape (n, m)
-        Standardised intrinsic spectra, one row a star.
-    colour_mag : ndarray of float64, shape (n,)
-        Intrinsic colours in mag.
-    weights : ndarray of float64, shape (n,), or None
-        Weights of the stars: inverse variances, up to a factor.
-    config : GaussianProcessConfig
-    seed : int
-        Not negative; draws the stars whose kernel functions are used.
-    threads : int
-
-    Raises
-    ------
-    CalibrationError
-        If shapes disagree, a value is not finite or there are too few stars.
+    The contract is that of `scrframe.plugin.descriptors.FitFunction`. The seed draws the
+    stars whose kernel functions are used.
     """
     colour, weight = check_training("Gaussian process", features, colour_mag, weights, 10)
     training = Training(np.array(features, dtype=np.float32), colour, weight)

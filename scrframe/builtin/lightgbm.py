@@ -95,23 +95,10 @@ def fit(
 ) -> FittedLightGbm:
     """Train boosted trees; the result does not depend on the number of threads.
 
-    Parameters
-    ----------
-    features : ndarray of float32, shape (n, m)
-        Standardised intrinsic spectra, one row a star.
-    colour_mag : ndarray of float64, shape (n,)
-        Intrinsic colours in mag.
-    weights : ndarray of float64, shape (n,), or None
-        Weights of the stars in the loss.
-    config : LightGbmConfig
-    seed : int
-        Not negative.
-    threads : int
+    The contract is that of `scrframe.plugin.descriptors.FitFunction`.
 
     Raises
     ------
-    CalibrationError
-        If shapes disagree, a value is not finite or there are too few stars.
     PluginError
         If the LightGBM library cannot be loaded.
     """

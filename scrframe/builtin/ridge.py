@@ -65,23 +65,7 @@ def fit(
 ) -> FittedLinear:
     """Train a ridge regression; the result does not depend on the number of threads.
 
-    Parameters
-    ----------
-    features : ndarray of float32, shape (n, m)
-        Standardised intrinsic spectra, one row a star.
-    colour_mag : ndarray of float64, shape (n,)
-        Intrinsic colours in mag.
-    weights : ndarray of float64, shape (n,), or None
-        Weights of the stars: inverse variances, up to a factor.
-    config : RidgeConfig
-    seed : int
-        Not used: nothing is drawn.
-    threads : int
-
-    Raises
-    ------
-    CalibrationError
-        If shapes disagree, a value is not finite or there are too few stars.
+    The contract is that of `scrframe.plugin.descriptors.FitFunction`. Nothing is drawn.
     """
     colour, weight = check_training("ridge regression", features, colour_mag, weights, 10)
     training = Training(np.array(features, dtype=np.float32), colour, weight)

@@ -327,7 +327,27 @@ class FitFunction(Protocol):
         seed: int,
         threads: int,
     ) -> FittedColourModel:
-        """Train on features (n, m) and colours (n,); the same for any number of threads."""
+        """Train a model; the same to the last bit for any number of threads.
+
+        Parameters
+        ----------
+        features : ndarray of float32, shape (n, m)
+            Standardised intrinsic spectra, one row a star.
+        colour_mag : ndarray of float64, shape (n,)
+            Intrinsic colours in mag.
+        weights : ndarray of float64, shape (n,), or None
+            Weights of the stars: inverse variances, up to a factor.
+        config : PluginConfig
+            Settings of the model.
+        seed : int
+            Not negative; decides whatever is drawn.
+        threads : int
+
+        Raises
+        ------
+        CalibrationError
+            If shapes disagree, a value is not finite or there are too few stars.
+        """
         ...
 
 
