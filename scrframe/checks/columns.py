@@ -314,7 +314,7 @@ def _differs(
     error = np.sqrt(1 / own + 1 / rest)
     offset = abs(float(score[inside].mean() - score[beside].mean()))
     more = float(spread[inside].mean() - spread[beside].mean())
-    return max(offset, more) > AT_ALL * error
+    return bool(max(offset, more) > AT_ALL * error)
 
 
 def _sizes(
