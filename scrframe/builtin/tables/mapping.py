@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from scrframe.builtin.levels.sky import Rings
-from scrframe.builtin.tables.block import Block, RawColumns, is_text
+from scrframe.builtin.tables.block import Block, RawColumns
 from scrframe.builtin.tables.settings import TableConfig
 from scrframe.builtin.tables.source import DATES, KINDS, Source
 from scrframe.builtin.tables.units import (
@@ -361,8 +360,3 @@ def _said(source: Source) -> str:
     if source.names:
         return f"column {', '.join(source.names)}"
     return f"keyword {source.keyword}" if source.keyword else "a constant"
-
-
-def text_columns(table: pa.Table) -> Sequence[str]:
-    """Return the names of the columns that hold text."""
-    return [field.name for field in table.schema if is_text(field.type)]

@@ -18,7 +18,6 @@ FloatArray = npt.NDArray[np.float64]
 JD_ZERO = 2400000.5
 #: By how much the error of a magnitude exceeds the relative error of its flux.
 MAG_PER_RELATIVE_FLUX = 2.5 / np.log(10)
-_LABELS = ("visit", "band", "field")
 
 
 @cache
