@@ -32,9 +32,7 @@ FROM_STARS = {
     "extinction": "extinction", "colour0": "colour0", "predicted_mag": "mag_cal",
     "source_id": "source_id",
 }  # fmt: skip
-#: Columns that levels read and visits have.
-FROM_VISITS = ("visit", "field", "band", "airmass")
-#: What can be worked out from these.
+#: Columns that levels read and that can be worked out from others.
 DERIVED = {"season", "gal_l", "gal_b"}
 #: Names that are offered in place of an unknown one.
 NEAR = 3

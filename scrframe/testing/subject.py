@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from scrframe.plugin import Descriptor, PluginConfig
+from scrframe.plugin import PluginConfig
 
 T = TypeVar("T")
 #: A function and its arguments.
@@ -151,9 +151,3 @@ def required_examples(model: type[PluginConfig], given: Collection[str]) -> dict
         )
         values[name] = examples[0]
     return values
-
-
-def all_of(descriptor: Descriptor, names: tuple[str, ...]) -> list[tuple[str, Callable[..., Any]]]:
-    """Return the callables of a descriptor that are there, by field name."""
-    found = [(name, getattr(descriptor, name, None)) for name in names]
-    return [(name, function) for name, function in found if function is not None]
