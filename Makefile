@@ -33,7 +33,7 @@ test: setup  ## Run every test (ARGS="-k name")
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 closure: setup  ## Run the tests on injected truth, pooled over SEEDS surveys
-	SCRFRAME_CLOSURE_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/closure $(ARGS)
+	SCRFRAME_CLOSURE_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/closure tests/docs $(ARGS)
 
 lint: setup  ## Check style and types
 	$(BIN)/ruff check .

@@ -90,8 +90,8 @@ class BackendResult:
     offsets : dict of str to OffsetError
         By level.
     against_reference : dict of str to Difference
-        By figure: "random_sd", "random_mad", "blocked_sd", "blocked_mad", and "offset_" with
-        a level. Empty for the reference backend itself.
+        By figure: "random_sd", "random_mad", "blocked_sd", "blocked_mad", and ``offset_<level>``.
+        Empty for the reference backend itself.
     """
 
     name: str
