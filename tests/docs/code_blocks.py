@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 
 import scrframe
+from scrframe.config.document import parse_yaml
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -163,7 +164,7 @@ def shrink(folder: Path, report: bool = False) -> None:
     """Change the descriptions in a folder so that a run of them takes seconds."""
     for path in folder.glob("*.yaml"):
         text = path.read_text(encoding="utf-8")
-        described = yaml.safe_load(text)
+        described = parse_yaml(text, str(path), {}).data  # in which `on` is a word
         if "members" in described:
             continue
         simulation = {"fields": 2, "density": 1000.0, "other_sources": 0.2, "seed": 3}
@@ -171,7 +172,8 @@ def shrink(folder: Path, report: bool = False) -> None:
         if described["colour_model"]["kind"] == "gaussian_process":
             described["colour_model"]["kind"] = "ridge"
         described["colour_model"]["random_forest"] = {"trees": 10, "min_samples_leaf": 3}
-        described["reddening"] = {**described["reddening"], "order": 2, "extinction_order": 0}
+        if "reddening" in described:
+            described["reddening"] |= {"order": 2, "extinction_order": 0}
         offsets = described["offsets"]
         offsets.setdefault("joint", {})["max_rounds"] = 4
         offsets["min_stars"] = 3
