@@ -29,7 +29,7 @@ FENCE = re.compile(
 )
 MARK = re.compile(r"<!-- not run: (?P<reason>[^>]*?) -->\n\s*\Z")
 #: What only a reader has, and what stands for it.
-STAND_INS = {"<data root>": "DIR", "--fields 40": "--fields 2"}
+STAND_INS = {"<data root>": "DIR", "/data/mine": "mine", "--fields 40": "--fields 2"}
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from code_blocks import (
 #: `text` holds what is only looked at: layouts of folders, answers of commands.
 RUN, LOOKED_AT = ("console", "python", "yaml"), ("text",)
 QUICK = [page for page in PAGES if blocks_of(page) and not is_slow(page)]
+TUTORIAL = ROOT / "docs" / "tutorial.md"
 SLOW = [page for page in PAGES if is_slow(page)]
 #: A run of the quick tests is not to wait for these.
 whole = pytest.mark.skipif(
@@ -77,11 +78,14 @@ def setting(tmp_path_factory) -> Path:
     """Return a folder with what the pages take for granted: small surveys, data and runs."""
     folder = tmp_path_factory.mktemp("setting")
     shutil.copytree(ROOT / "surveys", folder / "surveys")
+    own = next(block for block in blocks_of(TUTORIAL) if block.file)
+    (folder / str(own.file)).write_text(own.text, encoding="utf-8")
     shrink(folder / "surveys")
     survey = folder / "surveys" / "vphas_u.yaml"
     reader = Reader(folder, {})
     block = Block(survey, 0, "console", "", None)
     reader.run(f"scrframe simulate {survey} --out DIR", [], block)
+    reader.run(f"scrframe simulate {own.file} --out mine", [], own)
     reader.run(f"scrframe calibrate {survey} --data DIR --out runs/vphas_u --workers 1", [], block)
     shutil.copytree(folder / "runs" / "vphas_u", folder / "runs" / "dr4")
     catalogues = sorted((folder / "DIR" / "catalogues").iterdir())
@@ -97,7 +101,7 @@ def setting(tmp_path_factory) -> Path:
 
 @whole
 @pytest.mark.closure
-@pytest.mark.parametrize("page", [page for page in SLOW if page.name != "tutorial.md"], ids=name_of)
+@pytest.mark.parametrize("page", [page for page in SLOW if page != TUTORIAL], ids=name_of)
 def test_pages_that_calibrate(page, setting, tmp_path, monkeypatch):
     folder = tmp_path / "work"
     # Runs, and what is written, are this page's own; data are shared.
@@ -124,6 +128,6 @@ def test_pages_that_calibrate(page, setting, tmp_path, monkeypatch):
 def test_tutorial_word_by_word(tmp_path, monkeypatch):
     """In an empty folder, as a newcomer does, with nothing made smaller."""
     monkeypatch.chdir(tmp_path)
-    assert Reader(tmp_path, {}, small=False).follow(ROOT / "docs" / "tutorial.md") > 12
+    assert Reader(tmp_path, {}, small=False).follow(TUTORIAL) > 12
     found = pq.read_table(tmp_path / "runs" / "mine_u" / "stars.parquet").num_rows
     assert found > 1000
