@@ -167,8 +167,8 @@ def shrink(folder: Path, report: bool = False) -> None:
         described = parse_yaml(text, str(path), {}).data  # in which `on` is a word
         if "members" in described:
             continue
-        simulation = {"fields": 2, "density": 1000.0, "other_sources": 0.2, "seed": 3}
-        described["simulation"] = {**(described.get("simulation") or {}), **simulation}
+        size = {"fields": 2, "other_sources": 0.2, "seed": 3}
+        described["simulation"] = {"density": 1000.0, **(described.get("simulation") or {}), **size}
         if described["colour_model"]["kind"] == "gaussian_process":
             described["colour_model"]["kind"] = "ridge"
         described["colour_model"]["random_forest"] = {"trees": 10, "min_samples_leaf": 3}
