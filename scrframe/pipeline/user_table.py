@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import warnings
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,11 @@ from astropy.table import Table
 from astropy.utils.exceptions import AstropyWarning
 
 from scrframe.errors import DataError
+from scrframe.plugin.helpers.formats import TableFormat, detect_format
 from scrframe.tables.names import did_you_mean
 
 FloatArray = npt.NDArray[np.float64]
 
-_HEAD_BYTES = 4096
 _GZIP = b"\x1f\x8b"
 _MESSAGE = 200
 _DAMAGE = (
@@ -98,8 +98,7 @@ def read_user_table(path: Path, names: Sequence[str]) -> UserTable:
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file")
-    kind = _format(path)
-    reader = {"Parquet": _parquet, "FITS": _fits, "VOTable": _votable, "text": _text}[kind]
+    kind, reader = _READERS[detect_format(path, "FITS, VOTable, Parquet, ECSV or text")]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
@@ -133,29 +132,6 @@ def _find(path: Path, name: str, there: list[str]) -> str:
         near = did_you_mean(name, there)
         raise DataError(f"{path}: has no column {name}{near}; there are: {listed}")
     return found
-
-
-def _format(path: Path) -> str:
-    try:
-        with path.open("rb") as handle:
-            head = handle.read(_HEAD_BYTES)
-        if head.startswith(_GZIP):
-            with gzip.open(path) as handle:
-                head = handle.read(_HEAD_BYTES)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from None
-    text = head.lstrip()
-    if not text:
-        raise DataError(f"{path}: the file is empty")
-    if head.startswith(b"PAR1"):
-        return "Parquet"
-    if head.startswith(b"SIMPLE"):
-        return "FITS"
-    if text.startswith((b"<?xml", b"<VOTABLE")):
-        return "VOTable"
-    if b"\0" in head:
-        raise DataError(f"{path}: is no FITS, VOTable, Parquet, ECSV or text file")
-    return "text"
 
 
 def _parquet(path: Path, names: Sequence[str]) -> _Columns:
@@ -223,3 +199,13 @@ def _of_astropy(table: Any) -> _Columns:
         name: (np.ma.array(table[name]), "" if table[name].unit is None else str(table[name].unit))
         for name in table.colnames
     }
+
+
+#: What messages call each format, and its reader.
+_READERS: Mapping[TableFormat, tuple[str, Callable[[Path, Sequence[str]], _Columns]]] = {
+    "parquet": ("Parquet", _parquet),
+    "fits": ("FITS", _fits),
+    "votable": ("VOTable", _votable),
+    "ecsv": ("text", _text),
+    "csv": ("text", _text),
+}

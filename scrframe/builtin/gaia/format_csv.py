@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import csv
-import gzip
-import io
 import re
-import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +12,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from scrframe.builtin.gaia.formats import Kind, TableInfo, Wanted
-from scrframe.errors import DataError
-from scrframe.plugin.helpers.fits import is_gzipped
+from scrframe.builtin.text_files import open_stream, open_text, readable
 
 #: Bytes of text parsed at a time; a row of a continuous spectrum takes 43 kB.
 BLOCK_BYTES = 4 << 20
@@ -31,7 +26,6 @@ _TYPES: dict[Kind, pa.DataType] = {
 _NAME = re.compile(r"\bname:\s*['\"]?([^,}'\"\s]+)")
 _UNIT = re.compile(r"\bunit:\s*['\"]?([^,}'\"]+?)['\"]?\s*(?:[,}]|$)")
 _DELIMITER = re.compile(r"^delimiter:\s*(['\"])(.)\1")
-_MESSAGE = 200
 
 
 @dataclass(frozen=True)
@@ -54,7 +48,7 @@ def blocks(info: TableInfo, wanted: Mapping[str, Wanted]) -> Iterator[pa.Table]:
     """Yield the columns wanted; arrays and flags as text, missing values as null."""
     header = _header(info.path)
     names = {item.name: own for own, item in wanted.items()}
-    with _readable(info.path), _stream(info.path) as stream:
+    with readable(info.path), open_stream(info.path) as stream:
         reader = pacsv.open_csv(
             stream,
             pacsv.ReadOptions(skip_rows=header.comments, block_size=BLOCK_BYTES, use_threads=False),
@@ -74,7 +68,7 @@ def blocks(info: TableInfo, wanted: Mapping[str, Wanted]) -> Iterator[pa.Table]:
 
 def _header(path: Path) -> _Header:
     comments, units, delimiter, name = 0, {}, ",", ""
-    with _readable(path), _open_text(path) as lines:
+    with readable(path), open_text(path) as lines:
         for line in lines:
             if not line.startswith("#"):
                 break
@@ -92,32 +86,3 @@ def _header(path: Path) -> _Header:
             line = ""
     names = next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter), [])
     return _Header(comments, tuple(name.strip() for name in names), units, delimiter)
-
-
-@contextmanager
-def _open_text(path: Path) -> Iterator[io.TextIOBase]:
-    opener = gzip.open if is_gzipped(path) else open
-    with opener(path, "rt", encoding="utf-8") as handle:
-        yield handle
-
-
-@contextmanager
-def _stream(path: Path) -> Iterator[pa.NativeFile]:
-    with pa.OSFile(str(path)) as raw:
-        if not is_gzipped(path):
-            yield raw
-            return
-        with pa.CompressedInputStream(raw, "gzip") as stream:
-            yield stream
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Turn what damaged files raise into one line."""
-    try:
-        yield
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: is no text") from None
-    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
-        message = " ".join(str(error).split())[:_MESSAGE]
-        raise DataError(f"{path}: cannot be read as CSV: {message}") from None

@@ -6,8 +6,6 @@ gzipped or not. Names of columns are matched without regard to case.
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Literal
 
 import pyarrow as pa
 
-from scrframe.errors import DataError
+from scrframe.plugin.helpers.formats import detect_format
 
 Format = Literal["csv", "parquet", "fits", "votable"]
 Kind = Literal["int", "float", "flag", "array"]
@@ -23,7 +21,6 @@ Kind = Literal["int", "float", "flag", "array"]
 #: Rows read at a time of a table of numbers, and of one of arrays (7 MB of spectra).
 BLOCK_ROWS = 65_536
 ARRAY_BLOCK_ROWS = 512
-_HEAD_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ def describe(path: Path) -> list[TableInfo]:
         If the file cannot be read or is of none of the formats.
     """
     # Each format's library is imported only when a file needs it.
-    kind = detect(path)
+    kind = detect_format(path)
     if kind == "parquet":
         from scrframe.builtin.gaia import format_parquet  # noqa: PLC0415
 
@@ -144,38 +141,3 @@ def blocks(
     for table in stream:
         yield start, table
         start += table.num_rows
-
-
-def detect(path: Path) -> Format:
-    """Return the format of a file, by its content.
-
-    Raises
-    ------
-    DataError
-        If it cannot be read, is empty, or is of none of the formats.
-    """
-    head = _head(path)
-    text = head.lstrip()
-    if not text:
-        raise DataError(f"{path}: the file is empty")
-    if head.startswith(b"PAR1"):
-        return "parquet"
-    if head.startswith(b"SIMPLE"):
-        return "fits"
-    if text.startswith((b"<?xml", b"<VOTABLE")):
-        return "votable"
-    if b"\0" in head or head.startswith(b"\x89HDF"):
-        raise DataError(f"{path}: is no Parquet, FITS, VOTable, CSV or ECSV file")
-    return "csv"
-
-
-def _head(path: Path) -> bytes:
-    try:
-        with path.open("rb") as handle:
-            head = handle.read(_HEAD_BYTES)
-        if head.startswith(b"\x1f\x8b"):
-            with gzip.open(path) as handle:
-                head = handle.read(_HEAD_BYTES)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from None
-    return head

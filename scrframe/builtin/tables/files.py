@@ -6,16 +6,13 @@ needs it.
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
 
-from scrframe.errors import DataError
-from scrframe.plugin.helpers.fits import is_gzipped
+from scrframe.plugin.helpers.formats import detect_format
 
 #: Rows that are handled at a time.
 BLOCK_ROWS = 262_144
@@ -29,7 +26,6 @@ ENDINGS = {
     "csv": (".csv", ".csv.gz", ".tsv", ".tsv.gz"),
     "votable": (".vot", ".vot.gz", ".votable", ".votable.gz", ".xml"),
 }
-_HEAD_BYTES = 4096
 
 
 class TableFile(Protocol):
@@ -81,7 +77,7 @@ def open_tables(path: Path, file_format: str, hdu: int | str | None) -> Sequence
     DataError
         If the file cannot be read, is empty, or is not of the format.
     """
-    found = detect(path) if file_format == "auto" else file_format
+    found = detect_format(path) if file_format == "auto" else file_format
     if found == "parquet":
         from scrframe.builtin.tables.format_parquet import ParquetTable  # noqa: PLC0415
 
@@ -97,42 +93,6 @@ def open_tables(path: Path, file_format: str, hdu: int | str | None) -> Sequence
     from scrframe.builtin.tables.format_text import TextTable  # noqa: PLC0415
 
     return [TextTable(path)]
-
-
-def detect(path: Path) -> str:
-    """Return the format of a file, by its content.
-
-    Raises
-    ------
-    DataError
-        If it cannot be read, is empty, or is of none of the formats.
-    """
-    head = read_head(path)
-    text = head.lstrip()
-    if not text:
-        raise DataError(f"{path}: the file is empty")
-    if head.startswith(b"PAR1"):
-        return "parquet"
-    if head.startswith(b"SIMPLE"):
-        return "fits"
-    if text.startswith((b"<?xml", b"<VOTABLE")):
-        return "votable"
-    if b"\0" in head or head.startswith(b"\x89HDF"):
-        raise DataError(f"{path}: is no Parquet, FITS, VOTable, CSV or ECSV file")
-    return "ecsv" if head.startswith(b"# %ECSV") else "csv"
-
-
-def read_head(path: Path) -> bytes:
-    """Return the first bytes of a file, decompressed."""
-    try:
-        with path.open("rb") as handle:
-            head = handle.read(_HEAD_BYTES)
-        if is_gzipped(path):
-            with gzip.open(path) as handle:
-                head = handle.read(_HEAD_BYTES)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from None
-    return head
 
 
 def format_of_name(name: str) -> str | None:

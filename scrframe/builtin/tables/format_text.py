@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import csv
-import gzip
-import io
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +12,8 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from scrframe.builtin.tables.files import NULLS, only_length
+from scrframe.builtin.text_files import open_stream, open_text, readable
 from scrframe.errors import DataError
-from scrframe.plugin.helpers.fits import is_gzipped
 
 #: Bytes of text that are parsed at a time.
 BLOCK_BYTES = 16 << 20
@@ -67,7 +63,7 @@ class TextTable:
         """Yield the columns named as text; what is missing is null."""
         chosen = list(names) or [self.names[0]]
         start = 0
-        with readable(self.path), _stream(self.path) as stream:
+        with readable(self.path), open_stream(self.path) as stream:
             reader = pacsv.open_csv(
                 stream,
                 pacsv.ReadOptions(
@@ -141,33 +137,3 @@ def _ecsv(path: Path, comments: list[str]) -> tuple[str, dict[str, str]]:
         said = " ".join(str(error).split())[:200]
         raise DataError(f"{path}: has a damaged ECSV header: {said}") from None
     return header.get("delimiter", " "), units
-
-
-@contextmanager
-def open_text(path: Path) -> Iterator[io.TextIOBase]:
-    """Open a text, decompressing it."""
-    opener: Any = gzip.open if is_gzipped(path) else open
-    with opener(path, "rt", encoding="utf-8", newline="") as handle:
-        yield handle
-
-
-@contextmanager
-def _stream(path: Path) -> Iterator[pa.NativeFile]:
-    with pa.OSFile(str(path)) as raw:
-        if not is_gzipped(path):
-            yield raw
-            return
-        with pa.CompressedInputStream(raw, "gzip") as stream:
-            yield stream
-
-
-@contextmanager
-def readable(path: Path) -> Iterator[None]:
-    """Turn what damaged files raise into one line."""
-    try:
-        yield
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: is no text") from None
-    except (OSError, EOFError, zlib.error, csv.Error, pa.ArrowException) as error:
-        message = " ".join(str(error).split())[:200]
-        raise DataError(f"{path}: cannot be read as CSV: {message}") from None

@@ -19,9 +19,10 @@ import pyarrow as pa
 from scrframe import __version__
 from scrframe.builtin.fits_catalogue import WHOLE, corrected_columns, history, meaning, place_below
 from scrframe.builtin.fits_catalogue import write as write_fits
-from scrframe.builtin.tables.files import ENDINGS, detect
+from scrframe.builtin.tables.files import ENDINGS
 from scrframe.errors import DataError
 from scrframe.plugin import NoConfig, Part
+from scrframe.plugin.helpers.formats import detect_format
 from scrframe.tables import Corrections, Detections
 
 Array = npt.NDArray[Any]
@@ -130,7 +131,7 @@ def write(
     DataError
         If the file is damaged, is corrected already, or does not hold the detections.
     """
-    kind = detect(part.path)
+    kind = detect_format(part.path)
     if kind == "fits":
         return write_fits(part, detections, corrections, root, out, config, note)
     target = out / place_below(part.path, root)

@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from scrframe.builtin.fits_catalogue import WHOLE
-from scrframe.builtin.tables.format_text import open_text, read_header, readable
+from scrframe.builtin.tables.format_text import read_header
 from scrframe.builtin.tables.writer import Added, about
+from scrframe.builtin.text_files import open_text, readable
 from scrframe.errors import DataError
 from scrframe.plugin.helpers.fits import is_gzipped
 

@@ -12,8 +12,9 @@ from astropy.table import Table
 
 from scrframe.builtin.tables import files as table_files
 from scrframe.builtin.tables import loader
-from scrframe.builtin.tables.files import detect, open_tables
+from scrframe.builtin.tables.files import open_tables
 from scrframe.errors import DataError
+from scrframe.plugin.helpers.formats import detect_format
 
 FPACKED = Path(__file__).parents[2] / "plugin" / "data"
 ROWS = 60
@@ -77,7 +78,7 @@ def test_format_is_found_by_content(tmp_path, columns, write):
     for name in NAMES:
         path = write(tmp_path / name, columns)
         bare = path.rename(tmp_path / f"{name.replace('.', '_')}.dat")
-        assert detect(bare) == table_files.format_of_name(name)
+        assert detect_format(bare) == table_files.format_of_name(name)
 
 
 def test_packed_fits():
