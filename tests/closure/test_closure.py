@@ -41,7 +41,7 @@ def test_offsets_reach_the_error_of_their_groups(levels, name, parents, record_p
     error = truth.rms(levels[name].error_mag)
     shares = [truth.rms(levels[level].own_mag) for level in (name, *parents)]
     bound = float(np.hypot.reduce(shares))
-    record_property("ratio", error / bound)
+    record_property("ratio", float(error / bound))
     with capsys.disabled():
         print(
             f"\n  {name}: rms {1000 * error:.2f} mmag, bound {1000 * bound:.2f} mmag,"

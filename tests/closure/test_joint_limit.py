@@ -173,7 +173,7 @@ def say(capsys, record_property) -> Callable[[str, str, float], None]:
     """Return a function that prints a line and records a figure."""
 
     def out(line: str, name: str, value: float) -> None:
-        record_property(name, value)
+        record_property(name, float(value))
         with capsys.disabled():
             print(f"\n  {line}, {len(closure_seeds())} seed(s)", end="")
 

@@ -44,7 +44,7 @@ def test_two_overlapping_pointings_take_two_fifths_off_the_error(
     overlapping, record_property, capsys
 ):
     means, joint, best = overlapping
-    record_property("share", joint / means)
+    record_property("share", float(joint / means))
     with capsys.disabled():
         print(
             f"\n  two pointings a field, total: sequential {means:.2f} mmag, joint {joint:.2f},"
@@ -74,7 +74,7 @@ def test_slopes_halve_the_error_of_visits_where_the_law_varies(
     varying_law, record_property, capsys
 ):
     means, without, joint, best = varying_law
-    record_property("share", joint / means)
+    record_property("share", float(joint / means))
     with capsys.disabled():
         print(
             f"\n  law varies by 2 %, visits: sequential {means:.2f} mmag, joint without slopes"
@@ -94,7 +94,7 @@ def test_bins_reach_the_bound_on_a_large_sample(record_property, capsys):
     draw = drawn.draw(sample, spread, 1)
     joint = joint_fit.solve(sample, draw, spread).errors(draw).by_group("pixel")
     ratio = rms(joint) / rms(predictor.errors(draw).by_group("pixel"))
-    record_property("ratio", ratio)
+    record_property("ratio", float(ratio))
     with capsys.disabled():
         print(
             f"\n  bins: rms {1000 * rms(joint):.2f} mmag, bound {1000 * rms(joint) / ratio:.2f},"

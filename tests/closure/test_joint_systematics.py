@@ -83,7 +83,7 @@ def test_what_is_shared_is_covered(pulls, record_property, capsys):
     over_error, over_both, field = pulls
     alone = float(np.sqrt(np.mean(over_error**2)))
     figure = judge("pulls over error and systematics", over_both, field)[0]
-    record_property("pull", figure.value)
+    record_property("pull", float(figure.value))
     with capsys.disabled():
         print(
             f"\n  systematics injected: sd of pulls {alone:.3f} over the error alone,"
