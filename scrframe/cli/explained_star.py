@@ -26,7 +26,8 @@ def star_pieces(facts: Facts) -> Iterator[str | Table]:
         for word in facts["flags"].values():
             yield f"  {word}"
     else:
-        yield "  like the stars of the training set; no flag"
+        like = "like the stars of the training set; " if facts["trained"] else ""
+        yield f"  {like}no flag"
     table = new_table("\nDetections; magnitudes in mag, the rest in mmag", ["visit", "CCD"])
     names = list(facts["detections"][0]["offsets_mag"])
     for name in ("observed", *names, "whole", "calibrated", "error", "weight", "model less cal."):

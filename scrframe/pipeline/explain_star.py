@@ -65,6 +65,7 @@ def explain_star(run: OpenedRun, rows: IntArray) -> Facts:
     ratio = float(data.law.ratio(np.array([colour0]), np.array([extinction]))[0])
     return {
         "star": source,
+        "trained": data.summary["colour_model"].get("training_stars") != 0,
         "mean": mean,
         "flags": {name: FLAG_WORDS[name] for name in flag_names(flags)},
         "model": {

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 import scrframe
+from scrframe.cli.explained_star import star_pieces
+from scrframe.pipeline.explain import explain
 
 from . import truth
 from .conftest import CLEAN, DESCRIPTION
@@ -91,6 +95,17 @@ def test_synthetic_photometry_trains_nothing_and_fits_no_law(synthetic):
     assert summary["colour_model"]["converged"]
     assert [point["R"] for point in summary["reddening_law"]["R"]] == [0.0] * 5
     assert json.loads((synthetic[0].path / "summary.json").read_text())["band"] == "g"
+
+
+@pytest.mark.parametrize(("kind", "likened"), [("parameters", True), ("synthetic", False)])
+def test_a_star_is_likened_to_those_trained_on_only_where_there_are_any(kind, likened, request):
+    run = request.getfixturevalue(kind)[0]
+    stars = pq.read_table(run.path / "stars.parquet", columns=["source_id", "flags"])
+    plain = stars.filter(pc.equal(stars["flags"], 0))["source_id"]
+    facts = explain(run.path, star=plain[0].as_py()).facts
+    said = [line for line in star_pieces(facts) if isinstance(line, str)]
+    assert any(line.endswith("no flag") for line in said)
+    assert any("training set" in line for line in said) == likened
 
 
 def test_synthetic_photometry_predicts_the_true_magnitude(synthetic):
