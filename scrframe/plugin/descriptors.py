@@ -216,7 +216,8 @@ class ReferenceCatalogue(Descriptor):
     write_simulated : callable (stars, root, gaia_format) -> None, optional
         Writes simulated stars in its own formats, "parquet" or "csv".
     example : callable (directory) -> config, optional
-        Writes a tiny catalogue and returns settings that read it.
+        Writes a tiny catalogue and returns settings that read it; where there is
+        `write_simulated`, only what else its files need, with settings that also read these.
     """
 
     provides: Literal["spectra", "parameters", "colour"]

@@ -33,6 +33,8 @@ def root_of(subject: Subject, *, judge: bool = False) -> Path:
 def _written(subject: Subject) -> Path:
     catalogue, root = subject.descriptor, subject.folder("stars")
     if catalogue.write_simulated is not None:
+        if catalogue.example is not None:
+            example_of(subject, subject.folder("example"))
         catalogue.write_simulated(draw_stars(), root, "parquet")
         return root
     example_of(subject, root)

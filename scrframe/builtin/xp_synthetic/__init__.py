@@ -12,6 +12,7 @@ from typing import Any
 from scrframe.builtin.gaia.corrections import CORRECTIONS, OUTSIDE
 from scrframe.builtin.gaia.write import write_simulated
 from scrframe.builtin.xp_synthetic import catalogue
+from scrframe.builtin.xp_synthetic.passband import example
 from scrframe.builtin.xp_synthetic.settings import XpSyntheticConfig
 from scrframe.errors import CalibrationError
 from scrframe.plugin import (
@@ -41,6 +42,7 @@ XP_SYNTHETIC = ReferenceCatalogue(
     band="G_BP",
     check=catalogue.check,
     write_simulated=write_simulated,
+    example=example,
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scrframe.builtin.gaia import formats
 from scrframe.builtin.gaia.grid import SAMPLES_NM
 from scrframe.builtin.gaia.user_table import read_columns
-from scrframe.builtin.xp_synthetic.settings import Vega, XpSyntheticConfig
+from scrframe.builtin.xp_synthetic.settings import Passband, Vega, XpSyntheticConfig
 from scrframe.errors import CalibrationError, DataError
 from scrframe.spectra.passband import photon_weights
 
@@ -44,6 +44,13 @@ def sample_weights(config: XpSyntheticConfig, root: Path) -> FloatArray:
         return photon_weights(SAMPLES_NM, wavelength, through, config.system, vega)
     except CalibrationError as error:
         raise DataError(f"{path}: {error}") from None
+
+
+def example(directory: Path) -> XpSyntheticConfig:
+    """Write a passband, no camera's own, and return settings that name it from anywhere."""
+    path = directory.resolve() / "passband.csv"
+    path.write_text("wavelength,transmission\n450,0\n500,1\n550,1\n600,0\n", encoding="utf-8")
+    return XpSyntheticConfig(passband=Passband(file=str(path)))
 
 
 def _vega(path: Path, settings: Vega) -> tuple[FloatArray, FloatArray]:

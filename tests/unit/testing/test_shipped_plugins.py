@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from scrframe.plugin import Registry, load_registry
@@ -46,19 +44,11 @@ SHIPPED = shipped()
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """Return settings by plugin, with a passband, which no survey shares with another."""
-    path = tmp_path_factory.mktemp("passband") / "passband.csv"
-    path.write_text("wavelength,transmission\n450,0\n500,1\n550,1\n600,0\n", encoding="utf-8")
-    return {**SETTINGS, "xp_synthetic": {"passband": {"file": str(path)}}}
-
-
-@pytest.fixture(scope="module")
-def subjects(settings) -> dict[tuple[str, str], Subject]:
+def subjects() -> dict[tuple[str, str], Subject]:
     """Return all subjects; one new process answers for all of them."""
     registry: Registry = load_registry()
     found = {
-        (kind, name): find_subject(name, kind, settings=settings.get(name), registry=registry)[1]
+        (kind, name): find_subject(name, kind, settings=SETTINGS.get(name), registry=registry)[1]
         for kind, name in SHIPPED
     }
     share_process(list(found.values()))
