@@ -89,11 +89,7 @@ def synthetic_magnitudes(
         If less than 99 per cent of the passband's area lies within the spectra, or if F0
         does not cover that part of the passband.
     """
-    require_coverage(wavelength_nm, band_wavelength_nm, transmission)
-    low = max(wavelength_nm[0], band_wavelength_nm[0])
-    high = min(wavelength_nm[-1], band_wavelength_nm[-1])
-    zero = _zero_flux(low, high, band_wavelength_nm, transmission, system, vega)
-    kernel = _kernel(wavelength_nm, low, high, band_wavelength_nm, transmission)
+    kernel, zero = _integrals(wavelength_nm, band_wavelength_nm, transmission, system, vega)
     # In blocks, for spectra of single precision are widened.
     blocks = (flux[start : start + _BLOCK] for start in range(0, len(flux), _BLOCK))
     ratio = np.concatenate([np.zeros(0), *(block @ kernel / zero for block in blocks)])
@@ -113,11 +109,23 @@ def photon_weights(
     The sum of a spectrum times them is the flux in units of that of magnitude 0, so that
     `synthetic_magnitudes` is -2.5 lg of it. Parameters and errors raised are those there.
     """
+    kernel, zero = _integrals(wavelength_nm, band_wavelength_nm, transmission, system, vega)
+    return kernel / zero
+
+
+def _integrals(
+    wavelength_nm: FloatArray,
+    band_wavelength_nm: FloatArray,
+    transmission: FloatArray,
+    system: System,
+    vega: tuple[FloatArray, FloatArray] | None,
+) -> tuple[FloatArray, float]:
+    """Return weights of a grid that make the integral, and that of magnitude 0."""
     require_coverage(wavelength_nm, band_wavelength_nm, transmission)
     low = max(wavelength_nm[0], band_wavelength_nm[0])
     high = min(wavelength_nm[-1], band_wavelength_nm[-1])
     zero = _zero_flux(low, high, band_wavelength_nm, transmission, system, vega)
-    return _kernel(wavelength_nm, low, high, band_wavelength_nm, transmission) / zero
+    return _kernel(wavelength_nm, low, high, band_wavelength_nm, transmission), zero
 
 
 def _zero_flux(
