@@ -10,7 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from scrframe.builtin.levels.sky import Rings
-from scrframe.builtin.tables.block import Block, RawColumns
+from scrframe.builtin.tables.block import Block
+from scrframe.builtin.tables.reading import (
+    constant_of,
+    decoded,
+    numbers_of,
+    refuse_nulls,
+    said_of,
+    unit_of,
+)
 from scrframe.builtin.tables.settings import TableConfig
 from scrframe.builtin.tables.source import DATES, KINDS, Source
 from scrframe.builtin.tables.units import (
@@ -21,11 +29,9 @@ from scrframe.builtin.tables.units import (
     mag_factor,
     magnitude_errors,
     magnitudes,
-    parse_unit,
 )
 from scrframe.errors import DataError
 from scrframe.tables.columns import BY_NAME, Kind
-from scrframe.tables.cuts import Expression
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -96,12 +102,12 @@ def _labels(block: Block, name: str, source: Source) -> pa.Array:
     elif source.expression is not None:
         raise DataError(f"{block.label}: {name} is text, which no expression makes")
     else:
-        text = pa.array([str(_constant(block, name, source)).strip()] * len(block), pa.string())
+        text = pa.array([str(constant_of(block, name, source)).strip()] * len(block), pa.string())
     if source.codes is not None:
-        coded = _coded(block, name, source, text)
+        coded = decoded(block, name, source, text)
         text = pa.array([None if each is None else str(each) for each in coded], pa.string())
     if name == "visit":
-        _refuse_nulls(block, name, source, text)
+        refuse_nulls(block, name, source, text)
     return pc.fill_null(text, "").dictionary_encode()
 
 
@@ -119,7 +125,7 @@ def _tiles(block: Block, name: str, source: Source) -> pa.Array:
     ra, dec = (block.numbers(column) for column in source.tile or ())
     rings = Rings(source.size or 1.0)
     cells, place = np.unique(rings.cell(ra, dec), return_inverse=True)
-    block.refuse(cells[place] < 0, f"{name} ({_said(source)}) has no position")
+    block.refuse(cells[place] < 0, f"{name} ({said_of(source)}) has no position")
     centres = zip(*rings.centre(cells), strict=True)
     labels = pa.array([f"{east:07.3f}{north:+07.3f}" for east, north in centres], pa.string())
     return labels.take(pa.array(place))
@@ -133,34 +139,22 @@ def _flags(block: Block, source: Source) -> Any:
 
 def _whole(block: Block, name: str, source: Source, kind: Kind) -> npt.NDArray[np.int64]:
     if source.codes is not None:
-        coded = _coded(block, name, source, block.texts(source.names[0]))
+        coded = decoded(block, name, source, block.texts(source.names[0]))
         values = np.array([_int(each) for each in coded], dtype=np.int64)
     elif source.column is not None:
         values = block.integers(source.column)
     else:
-        numbers = _numbers(block, name, source)
+        numbers = numbers_of(block, name, source)
         block.refuse(
             ~np.isfinite(numbers) | (numbers != np.round(numbers)),
-            f"{name} ({_said(source)}) is no whole number",
+            f"{name} ({said_of(source)}) is no whole number",
         )
         values = numbers.astype(np.int64)
     limit = _LIMITS[kind]
-    block.refuse((values > limit) | (values < -limit - 1), f"{name} ({_said(source)}) is too large")
+    block.refuse(
+        (values > limit) | (values < -limit - 1), f"{name} ({said_of(source)}) is too large"
+    )
     return values
-
-
-def _coded(block: Block, name: str, source: Source, text: pa.Array) -> list[Any]:
-    """Return what the description says each text stands for."""
-    codes = source.codes or {}
-    chosen = text.dictionary_encode()
-    labels = chosen.dictionary.to_pylist()
-    strange = [each for each in labels if each not in codes]
-    if strange:
-        bad = pc.equal(text, strange[0]).fill_null(False).to_numpy(zero_copy_only=False)
-        block.refuse(bad.astype(bool), f'{name} is "{strange[0]}", which its codes do not tell')
-    _refuse_nulls(block, name, source, text)
-    values = np.array([codes[each] for each in labels], dtype=object)
-    return list(values[chosen.indices.to_numpy()]) if len(text) else []
 
 
 def _int(value: Any) -> int:
@@ -170,39 +164,9 @@ def _int(value: Any) -> int:
         raise DataError(f"codes: {value!r} is no whole number") from None
 
 
-def _numbers(block: Block, name: str, source: Source) -> FloatArray:
-    """Return numbers as the table has them, NaN where there is none."""
-    if source.column is not None:
-        return block.numbers(source.column)
-    if source.expression is not None:
-        names = Expression(source.expression).names
-        numbers = pa.table({each: block.numbers(each) for each in names})
-        values = Expression(source.expression).evaluate(RawColumns(numbers))
-        return np.where(np.isfinite(values), values, np.nan)
-    if source.template is not None or source.tile is not None:
-        origin = "tile" if source.template is None else "template"
-        raise DataError(f"{block.label}: {name} is a number, which no {origin} makes")
-    value = _constant(block, name, source)
-    try:
-        return np.full(len(block), float(value))
-    except (TypeError, ValueError):
-        raise DataError(f'{block.label}: {name} is "{value}", expected a number') from None
-
-
-def _constant(block: Block, name: str, source: Source) -> Any:
-    if source.extension:
-        return block.extension
-    if source.keyword is None:
-        return source.value
-    value = block.keyword(source.keyword)
-    if value is None:
-        raise DataError(f"{block.label}: has no keyword {source.keyword}, which {name} needs")
-    return value
-
-
 def _scaled(block: Block, name: str, source: Source) -> FloatArray:
     """Return numbers in the unit of the vocabulary."""
-    values = _numbers(block, name, source)
+    values = numbers_of(block, name, source)
     target = BY_NAME[name].unit if name in BY_NAME else ""
     unit = unit_of(block, source)
     if not target or unit is None:
@@ -210,42 +174,7 @@ def _scaled(block: Block, name: str, source: Source) -> FloatArray:
     try:
         return values * factor(unit, target)
     except ValueError as error:
-        raise DataError(f"{block.label}: {name} ({_said(source)}) {error}") from None
-
-
-def unit_of(block: Block, source: Source) -> str | None:
-    """Return the unit of a source: what the description says, else what the file declares.
-
-    Raises
-    ------
-    DataError
-        If both do, and differ; or what the file declares is no unit of astropy's, and the
-        description does not say what it is.
-    """
-    declared = block.units.get(source.column or "")
-    if source.unit is not None:
-        if declared is not None and source.unit not in DATES:
-            _refuse_conflict(block, source, source.unit, declared)
-        return source.unit
-    if declared is None:
-        return None
-    try:
-        parse_unit(declared)
-    except ValueError:
-        return None
-    return declared
-
-
-def _refuse_conflict(block: Block, source: Source, said: str, declared: str) -> None:
-    try:
-        same = bool(np.isclose(factor(declared, said), 1.0, rtol=1e-6))
-    except (ValueError, TypeError, AttributeError):
-        same = is_mag(said)  # zero points of magnitudes are declared in many ways
-    if not same:
-        raise DataError(
-            f"{block.label}: column {source.column} has the unit {declared} in the file, but"
-            f" {said} in the description"
-        )
+        raise DataError(f"{block.label}: {name} ({said_of(source)}) {error}") from None
 
 
 def _dates(block: Block, source: Source) -> FloatArray:
@@ -257,7 +186,7 @@ def _dates(block: Block, source: Source) -> FloatArray:
         stamps = block.column(source.column).cast(pa.timestamp("us")).to_numpy(zero_copy_only=False)
         days = (stamps - np.datetime64("1858-11-17")) / np.timedelta64(1, "D")
         return np.asarray(days, dtype=np.float64)
-    values = _numbers(block, "mjd", source)
+    values = numbers_of(block, "mjd", source)
     if unit == "jd":
         return values - JD_ZERO
     if unit is not None and unit not in DATES:
@@ -269,7 +198,7 @@ def _iso(block: Block, source: Source) -> FloatArray:
     if source.column is not None:
         text = pc.fill_null(block.texts(source.column), "NaT")
     else:
-        text = pa.array([str(_constant(block, "mjd", source))] * len(block), pa.string())
+        text = pa.array([str(constant_of(block, "mjd", source))] * len(block), pa.string())
     dates = text.dictionary_encode()
     labels = pc.replace_substring(dates.dictionary, " ", "T").to_pylist()
     found = np.full(len(labels), np.nan)
@@ -278,14 +207,14 @@ def _iso(block: Block, source: Source) -> FloatArray:
             stamp = np.datetime64(label.removesuffix("Z"), "us")
         except ValueError:
             bad = np.asarray(dates.indices) == number
-            block.refuse(bad, f'mjd ({_said(source)}) is "{label}", no ISO date')
+            block.refuse(bad, f'mjd ({said_of(source)}) is "{label}", no ISO date')
         found[number] = (stamp - np.datetime64("1858-11-17")) / np.timedelta64(1, "D")
     return found[np.asarray(dates.indices)] if len(text) else np.zeros(0)
 
 
 def magnitude(block: Block, source: Source) -> FloatArray:
     """Return magnitudes, NaN where there is none or the flux is not positive."""
-    values, unit = _numbers(block, "mag", source), unit_of(block, source)
+    values, unit = numbers_of(block, "mag", source), unit_of(block, source)
     if is_flux(source, unit):
         return magnitudes(values, _zero_point(block, source, unit))
     return values * (1.0 if unit is None else mag_factor(unit))
@@ -304,24 +233,24 @@ def _zero_point(block: Block, source: Source, unit: str | None) -> FloatArray | 
     try:
         return ab_zero_point(unit or "")
     except ValueError as error:
-        raise DataError(f"{block.label}: mag ({_said(source)}) {error}") from None
+        raise DataError(f"{block.label}: mag ({said_of(source)}) {error}") from None
 
 
 def _magnitude_error(block: Block, config: TableConfig) -> FloatArray:
     """Return errors of magnitudes, at least `min_error`; NaN where there is none."""
     source, flux_source = config.source("mag_err"), config.source("mag")
-    values, unit = _numbers(block, "mag_err", source), unit_of(block, source)
+    values, unit = numbers_of(block, "mag_err", source), unit_of(block, source)
     flux_unit = unit_of(block, flux_source)
     if is_flux(flux_source, flux_unit) and not (unit is not None and is_mag(unit)):
         try:
             scale = 1.0 if unit is None or flux_unit is None else factor(unit, flux_unit)
         except ValueError as error:
-            raise DataError(f"{block.label}: mag_err ({_said(source)}) {error}") from None
-        flux = _numbers(block, "mag", flux_source)
+            raise DataError(f"{block.label}: mag_err ({said_of(source)}) {error}") from None
+        flux = numbers_of(block, "mag", flux_source)
         errors = magnitude_errors(flux, values * scale)
     elif unit is not None and not is_mag(unit):
         raise DataError(
-            f"{block.label}: mag_err ({_said(source)}) has the unit {unit}, but mag is no flux"
+            f"{block.label}: mag_err ({said_of(source)}) has the unit {unit}, but mag is no flux"
         )
     else:
         errors = values * (1.0 if unit is None else mag_factor(unit))
@@ -334,7 +263,7 @@ def _position(block: Block, name: str, source: Source, values: FloatArray) -> Fl
     if bad.any():
         worst = values[np.flatnonzero(bad)[0]]
         block.refuse(
-            bad, f"{name} ({_said(source)}) is {worst:g} deg, outside {low:g} to {high:g}:"
+            bad, f"{name} ({said_of(source)}) is {worst:g} deg, outside {low:g} to {high:g}:"
             " is its unit right?"
         )  # fmt: skip
     return values % 360.0 if name == "ra" else np.clip(values, low, high)
@@ -344,19 +273,6 @@ def _complete(block: Block, name: str, source: Source, values: FloatArray) -> Fl
     bad = ~np.isfinite(values)
     if bad.any():
         block.refuse(
-            bad, f"{name} ({_said(source)}) has no value; leave such rows out by a cut under rows"
+            bad, f"{name} ({said_of(source)}) has no value; leave such rows out by a cut under rows"
         )
     return values
-
-
-def _refuse_nulls(block: Block, name: str, source: Source, text: pa.Array) -> None:
-    bad = np.asarray(text.is_null().to_numpy(zero_copy_only=False), dtype=bool)
-    if bad.any():
-        block.refuse(bad, f"{name} ({_said(source)}) is empty")
-
-
-def _said(source: Source) -> str:
-    """Return how messages call a source."""
-    if source.names:
-        return f"column {', '.join(source.names)}"
-    return f"keyword {source.keyword}" if source.keyword else "a constant"
