@@ -14,7 +14,7 @@ from scrframe.tables import Detections, SimulatedVisit
 from scrframe.testing import files
 from scrframe.testing.common import judge_columns
 from scrframe.testing.draws import draw_visit, to_plane
-from scrframe.testing.subject import NotTestedError, Subject, demand
+from scrframe.testing.subject import NotTestedError, Subject, demand, take_example
 
 #: Stand-ins for missing magnitudes, in absolute value.
 STAND_INS = (88.0, 99.0, 99.9, 99.99, 99.999, 999.0, 999.9, 999.99, 9999.0, 99999.0)
@@ -40,14 +40,7 @@ def _remembered(subject: Subject) -> Path:
 def _written(subject: Subject) -> Path:
     loader, root = subject.descriptor, subject.folder("survey")
     if loader.example is not None:
-        config = loader.example(root)
-        demand(
-            isinstance(config, loader.config),
-            f"`example` returned a {type(config).__name__}: return the {loader.config.__name__}"
-            " that reads what it wrote",
-        )
-        if subject.settings is None:
-            subject.settings = config.model_dump(mode="json", exclude_unset=True)
+        take_example(subject, root)
         return root
     demand(
         loader.write_simulated is not None and loader.camera is not None,

@@ -15,7 +15,7 @@ from scrframe.tables import Footprint, ReferenceStars, SimulatedStars, StarFeatu
 from scrframe.testing import files
 from scrframe.testing.common import NOT_DERIVED, judge_columns
 from scrframe.testing.draws import draw_stars
-from scrframe.testing.subject import NotTestedError, Subject, demand
+from scrframe.testing.subject import NotTestedError, Subject, demand, take_example
 
 #: Radius of the footprint that is asked for, in degrees.
 RADIUS_DEG = 0.1
@@ -49,14 +49,7 @@ def example_of(subject: Subject, root: Path) -> None:
         "the descriptor has neither `write_simulated` nor `example`: add a function (directory) ->"
         " config that writes a tiny catalogue, without which nothing can be checked",
     )
-    config = descriptor.example(root)
-    demand(
-        isinstance(config, descriptor.config),
-        f"`example` returned a {type(config).__name__}: return the {descriptor.config.__name__}"
-        " that reads what it wrote",
-    )
-    if subject.settings is None:
-        subject.settings = config.model_dump(mode="json", exclude_unset=True)
+    take_example(subject, root)
 
 
 def check_example(subject: Subject) -> None:

@@ -109,6 +109,25 @@ class Subject:
         return self.once("settings", lambda: settings_of(self))
 
 
+def take_example(subject: Subject, root: Path) -> None:
+    """Write the descriptor's example below `root`, and take its settings unless some are given.
+
+    Raises
+    ------
+    CheckFailureError
+        If it does not return settings of the descriptor's own.
+    """
+    descriptor = subject.descriptor
+    config = descriptor.example(root)
+    demand(
+        isinstance(config, descriptor.config),
+        f"`example` returned a {type(config).__name__}: return the {descriptor.config.__name__}"
+        " that reads what it wrote",
+    )
+    if subject.settings is None:
+        subject.settings = config.model_dump(mode="json", exclude_unset=True)
+
+
 def settings_of(subject: Subject) -> PluginConfig:
     """Return settings made of what was given, or of defaults and examples of fields.
 
