@@ -65,8 +65,7 @@ def exact_trace(inverse: Inverse) -> Trace:
 def quick_trace(factor: SolvedInverse, width: int, otherwise: Trace) -> Trace:
     """Return exact traces where they cost little, and others elsewhere.
 
-    Exact are those of terms in the factor's dense block, and of terms of few columns, by
-    solving for each of these.
+    Exact are those of terms of few columns, by solving for each of these.
 
     Parameters
     ----------
@@ -79,9 +78,11 @@ def quick_trace(factor: SolvedInverse, width: int, otherwise: Trace) -> Trace:
 
     def trace(term: Term) -> float:
         assert term.precision is not None
+        if term.width > NARROW:
+            return otherwise(term)
         if factor.holds_densely(term.columns):
             return factor.trace(term.precision, term.columns)
-        return solved_trace(term) if term.width <= NARROW else otherwise(term)
+        return solved_trace(term)
 
     def solved_trace(term: Term) -> float:
         assert term.precision is not None

@@ -222,14 +222,21 @@ class Factor:
         inside = np.isin(np.arange(columns.start, columns.stop), self._dense)
         if inside.all():
             here = np.searchsorted(self._dense, np.arange(columns.start, columns.stop))
-            part = self._corner_inverse[here[:, None], here]
-            return float(matrix.multiply(part.T).sum())
+            return float(matrix.multiply(self._corner_part(here).T).sum())
         if probes and not inside.any():
             signs = np.random.default_rng(seed).choice([-1.0, 1.0], (len(inside), probes))
             right = np.zeros((self.size, probes))
             right[columns] = signs
             return float(np.sum((matrix.T @ signs) * self.solve(right)[columns]) / probes)
         return self._exact_trace(matrix, columns)
+
+    def _corner_part(self, some: IntArray) -> FloatArray:
+        """Return some rows and columns of the dense block of H^-1, shape (k, k)."""
+        if "_corner_inverse" in self.__dict__ or 4 * len(some) > len(self._dense):
+            return np.asarray(self._corner_inverse[some[:, None], some])
+        unit = np.zeros((len(self._dense), len(some)))
+        unit[some, np.arange(len(some))] = 1.0
+        return np.asarray(linalg.cho_solve((self._corner, True), unit)[some])
 
     def _exact_trace(self, matrix: sparse.csr_array, columns: slice) -> float:
         table = sparse.coo_array(matrix)

@@ -244,3 +244,20 @@ def test_terms_that_many_exposures_share_are_dense_and_local_ones_are_not():
     assert found | {"visit"} == {"visit", "static", "bin"}
     assert not dense[232:6632].any()
     assert not dense[6664:].any()
+
+
+def test_the_trace_of_few_columns_of_the_dense_block_needs_no_inverse_of_it():
+    rng = np.random.default_rng(3)
+    root = rng.normal(size=(60, 60))
+    matrix = root @ root.T + 60 * np.eye(60)
+    factor = Factor(sparse.csc_array(matrix), np.arange(60) >= 20)
+    some = slice(30, 36)
+    precision = sparse.csr_array(
+        sparse.diags_array([1.0, 2.0, 1.0], offsets=[-1, 0, 1], shape=(6, 6))
+    )
+    wanted = np.trace(precision.toarray() @ np.linalg.inv(matrix)[some, some])
+    assert factor.holds_densely(some) and not factor.holds_densely(slice(15, 36))
+    assert factor.trace(precision, some) == pytest.approx(wanted, rel=1e-12)
+    assert "_corner_inverse" not in vars(factor)
+    factor.diagonal()
+    assert factor.trace(precision, some) == pytest.approx(wanted, rel=1e-12)
