@@ -20,6 +20,14 @@ Strict = Annotated[bool, typer.Option("--strict", help="Exit code 3 if a null te
 
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Directory of a finished run.")],
+    montecarlo: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Results of `scrframe montecarlo`, to be shown as well."),
+    ] = None,
+    crosscheck: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Results of `scrframe crosscheck`, to be shown as well."),
+    ] = None,
     strict: Strict = False,
     quiet: Quiet = False,
 ) -> None:
@@ -30,7 +38,9 @@ def report(
     from scrframe.pipeline.report import write_report
 
     screen = Screen(quiet)
-    made = write_report(run, observer=observer_for(screen))
+    made = write_report(
+        run, montecarlo=montecarlo, crosscheck=crosscheck, observer=observer_for(screen)
+    )
     if made.checks:
         screen.say(rendered(check_table(made), screen.is_terminal, WIDE))
     judge(screen, made, made.path, strict)

@@ -16,6 +16,7 @@ from scrframe.checks.verdict import Anomaly, Check
 from scrframe.errors import DataError
 from scrframe.pipeline.anomalies import find_anomalies, write_anomalies
 from scrframe.pipeline.checks import run_checks
+from scrframe.pipeline.further_figures import further_figures
 from scrframe.pipeline.observer import Observer
 from scrframe.pipeline.run_products import STARS, RunProducts, StarColumns, open_run
 from scrframe.pipeline.workspace import writable, write_json
@@ -55,6 +56,8 @@ class Report:
 def write_report(
     run_dir: str | Path,
     *,
+    montecarlo: str | Path | None = None,
+    crosscheck: str | Path | None = None,
     observer: Observer | None = None,
     registry: Registry | None = None,
 ) -> Report:
@@ -64,6 +67,8 @@ def write_report(
     ----------
     run_dir : path
         As `scrframe.calibrate` wrote it. An earlier report there is replaced.
+    montecarlo, crosscheck : path, optional
+        Directories of a Monte Carlo and of a cross-check, whose figures the page then shows.
     observer : Observer, optional
         Is told of progress.
     registry : Registry, optional
@@ -76,17 +81,19 @@ def write_report(
     Raises
     ------
     DataError
-        If it is no finished run, or a product is missing or damaged. An earlier report stays.
+        If it is no finished run, or a product is missing or damaged, its own or of the other
+        results. An earlier report stays.
     ConfigError
         If the run's folder cannot be written.
     """
     observer = observer or Observer()
     products = open_run(run_dir, registry)
     findings = _findings(products.path)
+    figures = (*FIGURES, *further_figures(_path(montecarlo), _path(crosscheck)))
     with observer.step("null tests and anomalies"):
         checks, anomalies = _judged(products)
-    with observer.step("figures", len(FIGURES)) as done:
-        drawn = draw_all(_reopener(products), done, FIGURES)
+    with observer.step("figures", len(figures)) as done:
+        drawn = draw_all(_reopener(products), done, figures)
     story = RunStory(products.summary, drawn, checks, anomalies, findings)
     with observer.step("page"), _in_place(products.path / REPORT) as folder:
         note = {"data_note": products.note}
@@ -94,6 +101,10 @@ def write_report(
         write_anomalies(folder / ANOMALIES, anomalies)
         write_page(run_page(story), folder)
     return Report(products.path / REPORT / "index.html", checks, anomalies)
+
+
+def _path(path: str | Path | None) -> Path | None:
+    return None if path is None else Path(path)
 
 
 def _reopener(products: RunProducts) -> Callable[[], RunData]:

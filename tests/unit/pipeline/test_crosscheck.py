@@ -14,6 +14,7 @@ from astropy.table import Table
 from scrframe.errors import ConfigError, DataError
 from scrframe.pipeline.crosscheck import crosscheck
 from scrframe.pipeline.crosscheck_runs import compare_runs
+from scrframe.pipeline.further_figures import further_figures
 from scrframe.pipeline.run_products import open_run
 
 
@@ -132,6 +133,22 @@ def test_products(tiny_run, tmp_path):
     before = {path.name: path.read_bytes() for path in found.path.glob("*.*")}
     again = crosscheck(tiny_run.path, tiny_run.path, out=tmp_path / "cc")
     assert {path.name: path.read_bytes() for path in again.path.glob("*.*")} == before
+    shown = further_figures(None, found.path)[1].draw(None)
+    assert (shown.name, len(shown.data)) == ("crosscheck", len(table))
+
+
+def test_a_report_shows_no_other_results_than_whole_ones(tiny_run, tmp_path):
+    assert [(one.number, one.draw(None)) for one in further_figures(None, None)] == [
+        (14, None), (15, None),
+    ]  # fmt: skip
+    with pytest.raises(DataError, match=r"no directory of a cross-check; it has no crosscheck"):
+        further_figures(None, tiny_run.path)
+    with pytest.raises(DataError, match=r"no directory of a Monte Carlo; it has no montecarlo"):
+        further_figures(tmp_path, None)
+    found = crosscheck(tiny_run.path, tiny_run.path, out=tmp_path / "cc")
+    (found.path / "crosscheck.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(DataError, match=r"crosscheck\.ecsv: is damaged"):
+        further_figures(None, found.path)
 
 
 def test_nothing_is_left_of_one_that_stops(tiny_run, tmp_path, monkeypatch):

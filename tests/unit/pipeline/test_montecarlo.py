@@ -11,6 +11,7 @@ import pytest
 
 import scrframe
 from scrframe.errors import ConfigError, DataError
+from scrframe.pipeline.further_figures import further_figures
 from scrframe.pipeline.montecarlo import Predicted, monte_carlo
 from scrframe.pipeline.observer import Observer
 from scrframe.pipeline.workspace import partial_run
@@ -166,6 +167,9 @@ def test_products(tiny_survey, tmp_path):
     assert {path.name for path in (found.path / "figures").iterdir()} == {
         "montecarlo.png", "montecarlo.pdf", "montecarlo.ecsv",
     }  # fmt: skip
+    shown = further_figures(found.path, None)[0].draw(None)
+    beyond = sum(each["beyond"] for each in shown.data.meta["fits"].values())
+    assert np.sum(shown.data["count"]) + beyond == 3 * 2 * table.num_rows
 
 
 class Stopping(Observer):
