@@ -17,8 +17,7 @@ from scrframe.report.page import FIGURES
 from scrframe.report.run_crosscheck import figure_crosscheck
 from scrframe.report.run_figures import RunFigure
 from scrframe.report.run_montecarlo import figure_montecarlo
-
-SECTION = "Other runs"
+from scrframe.report.run_page import FURTHER
 
 
 def further_figures(montecarlo: Path | None, crosscheck: Path | None) -> tuple[RunFigure, ...]:
@@ -38,14 +37,14 @@ def further_figures(montecarlo: Path | None, crosscheck: Path | None) -> tuple[R
         RunFigure(
             14,
             _always(None if montecarlo is None else _montecarlo(montecarlo)),
-            SECTION,
+            FURTHER,
             "Error of model magnitudes",
             "a Monte Carlo: `scrframe montecarlo`, then `scrframe report --montecarlo DIR`",
         ),
         RunFigure(
             15,
             _always(None if crosscheck is None else _crosscheck(crosscheck)),
-            SECTION,
+            FURTHER,
             "Cross-check with another run",
             "another run: `scrframe crosscheck`, then `scrframe report --crosscheck DIR`",
         ),

@@ -15,6 +15,8 @@ from scrframe.report.run_figures import Drawn
 
 #: What stands in a run's folder of the report besides the page and the figures.
 CHECKS, ANOMALIES = "checks.json", "anomalies.ecsv"
+#: Section of what other commands have found.
+FURTHER = "Other runs"
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ def run_page(story: RunStory) -> Page:
         _section(story, "Offsets", tables.level_table(summary["offsets"]), *_offsets(story)),
         _section(story, "Maps"),
         _section(story, "Residuals", (), *_residuals()),
+        _section(story, FURTHER),
         _checks(story),
         _anomalies(story),
         _errors(story),

@@ -17,6 +17,7 @@ from reading import Reader, content
 
 from scrframe.checks.verdict import Anomaly, Check
 from scrframe.errors import DataError
+from scrframe.pipeline.further_figures import further_figures
 from scrframe.pipeline.report import Report, write_report
 from scrframe.pipeline.run_products import open_run
 from scrframe.report.merit import merit_rows
@@ -64,6 +65,14 @@ def test_every_figure_is_there_or_its_absence_explained(read, made):
     assert len(images) + len(re.findall(r"needs ", read.text)) >= len(FIGURES)
     files = sorted(path.name for path in (made.path.parent / "figures").iterdir())
     assert len(files) == 3 * len(images)
+
+
+def test_figures_of_every_section_have_their_place(made):
+    run = open_run(made.path.parents[1])
+    figure = FIGURES[0].draw(run.data())
+    for section in {one.section for one in (*FIGURES, *further_figures(None, None))}:
+        page = run_page(RunStory(run.summary, Drawn({section: [figure]}, []), (), ()))
+        assert [one.title for one in page.sections if one.figures] == [section]
 
 
 def test_no_figure_is_blank(read, made):
