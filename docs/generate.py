@@ -19,8 +19,11 @@ Schema = dict[str, Any]
 Row = tuple[str, ...]
 #: How JSON's types are called in words.
 TYPES = {
-    "string": "text", "integer": "whole number", "boolean": "true or false", "object": "mapping",
-}  # fmt: skip
+    "string": "text",
+    "integer": "whole number",
+    "boolean": "true or false",
+    "object": "mapping",
+}
 
 
 def write_all(folder: Path) -> None:
@@ -195,9 +198,11 @@ def _value(schema: Schema, field: Schema) -> str:
 
 def _bounds(field: Schema) -> str:
     words = {
-        "minimum": "at least", "exclusiveMinimum": "more than",
-        "maximum": "at most", "exclusiveMaximum": "less than",
-    }  # fmt: skip
+        "minimum": "at least",
+        "exclusiveMinimum": "more than",
+        "maximum": "at most",
+        "exclusiveMaximum": "less than",
+    }
     said = [f"{word} {field[key]:g}" for key, word in words.items() if key in field]
     return f" ({', '.join(said)})" if said else ""
 

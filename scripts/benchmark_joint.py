@@ -35,9 +35,14 @@ CCDS_X, CCDS_Y, BINS_X, BINS_Y = 8, 4, 8, 16
 CCDS, BINS = CCDS_X * CCDS_Y, BINS_X * BINS_Y
 CELL_DEG, KNOT_YEARS, YEARS = 0.5, 0.5, 7.0
 SD_MAG = {
-    "visit": 0.06, "static": 0.015, "drift": 0.01, "jitter": 0.01,
-    "bin": 0.009, "slope": 0.02, "cell": 0.02,
-}  # fmt: skip
+    "visit": 0.06,
+    "static": 0.015,
+    "drift": 0.01,
+    "jitter": 0.01,
+    "bin": 0.009,
+    "slope": 0.02,
+    "cell": 0.02,
+}
 STAR_MAG, NOISE_MAG = 0.065, 0.015
 
 
@@ -119,9 +124,16 @@ def build(drawn: Drawn, fields: int, rng: np.random.Generator) -> MixedModel:
     widths = {"constant": 1, "visit": visits, "static": CCDS, "drift": CCDS * knots}
     starts = np.cumsum([0, *widths.values(), exposures])
     column = np.stack(
-        [np.zeros(exposures, int), starts[1] + visit, starts[2] + ccd,
-         starts[3] + knot, starts[3] + knot + 1, starts[4] + np.arange(exposures)], axis=1,
-    )  # fmt: skip
+        [
+            np.zeros(exposures, int),
+            starts[1] + visit,
+            starts[2] + ccd,
+            starts[3] + knot,
+            starts[3] + knot + 1,
+            starts[4] + np.arange(exposures),
+        ],
+        axis=1,
+    )
     one = np.ones(exposures)
     value = np.stack([one, one, one, 1 - share, share, one], axis=1)
     by_exposure = _rows(column, value, int(starts[-1]))
@@ -141,10 +153,15 @@ def build(drawn: Drawn, fields: int, rng: np.random.Generator) -> MixedModel:
     columns = [*starts.tolist(), *(starts[-1] + at[1:]).tolist()]
     names = ["constant", "visit", "static", "drift", "jitter", "bin", "slope", "cell", "law"]
     terms = tuple(
-        Term(name, "nuisance" if name in {"slope", "cell", "law"} else "correction", low, high,
-             _precision(name, high - low, knots))
+        Term(
+            name,
+            "nuisance" if name in {"slope", "cell", "law"} else "correction",
+            low,
+            high,
+            _precision(name, high - low, knots),
+        )
         for name, low, high in zip(names, columns[:-1], columns[1:], strict=True)
-    )  # fmt: skip
+    )
     return MixedModel(
         terms, by_exposure, by_detection, drawn.exposure, drawn.star, int(drawn.star.max()) + 1
     )
@@ -213,8 +230,10 @@ def run(detections: int, fields: int, seed: int) -> dict[str, object]:
     weights = Weights(
         np.full(len(model.exposure), NOISE_MAG**-2), np.full(model.stars, STAR_MAG**-2)
     )
-    print(f"{len(model.exposure)} detections, {model.stars} stars, {model.width} parameters",
-          file=sys.stderr)  # fmt: skip
+    print(
+        f"{len(model.exposure)} detections, {model.stars} stars, {model.width} parameters",
+        file=sys.stderr,
+    )
     watch.lap("draw")
     order = StarOrder.of(model)
     watch.lap("order")
@@ -244,10 +263,13 @@ def run(detections: int, fields: int, seed: int) -> dict[str, object]:
     residual = float(np.max(np.abs(matrix @ solution - right)) / np.max(np.abs(right)))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     return {
-        "detections": len(model.exposure), "parameters": model.width, "residual": residual,
+        "detections": len(model.exposure),
+        "parameters": model.width,
+        "residual": residual,
         "trace_by_probes": probed / exact - 1,
-        "peak_gb": round(peak, 2), "seconds": watch.seconds,
-    }  # fmt: skip
+        "peak_gb": round(peak, 2),
+        "seconds": watch.seconds,
+    }
 
 
 def fit(detections: int, fields: int, seed: int) -> dict[str, object]:
@@ -267,21 +289,28 @@ def fit(detections: int, fields: int, seed: int) -> dict[str, object]:
     problem = JointProblem((), None, delta, model.star, error, np.ones((model.stars, 1)), settings)
     watch.lap("draw")
     done = fit_design(
-        Design(model, exposures), problem, None,
+        Design(model, exposures),
+        problem,
+        None,
         lambda this: watch.lap(f"round, {100 * this.change:.1f} per cent"),
-    )  # fmt: skip
+    )
     watch.lap("last weights")
     done.factor.row_variances(total_rows(model))
     watch.lap("errors")
     for each in done.components:
-        print(f"  {each.name:<8}{1000 * each.sd_mag:8.3f} mmag, drawn "
-              f"{1000 * SD_MAG[each.name]:.3f}", file=sys.stderr)  # fmt: skip
+        print(
+            f"  {each.name:<8}{1000 * each.sd_mag:8.3f} mmag, drawn {1000 * SD_MAG[each.name]:.3f}",
+            file=sys.stderr,
+        )
     spent = time.perf_counter() - watch.start - watch.seconds["draw"]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     return {
-        "detections": len(model.exposure), "parameters": model.width,
-        "fit_seconds": round(spent, 1), "rounds": len(done.rounds), "peak_gb": round(peak, 2),
-    }  # fmt: skip
+        "detections": len(model.exposure),
+        "parameters": model.width,
+        "fit_seconds": round(spent, 1),
+        "rounds": len(done.rounds),
+        "peak_gb": round(peak, 2),
+    }
 
 
 def drawn_differences(model: MixedModel, rng: np.random.Generator) -> np.ndarray:

@@ -103,8 +103,9 @@ def repeat(run: Path, large: Path, detections: float) -> None:
     star = np.searchsorted(ids, stars.column("source_id").to_numpy())
     large.mkdir(parents=True, exist_ok=True)
     parts = [moved_stars(stars, copy, star, sign[copy][star]) for copy in range(copies)]
-    pq.write_table(pa.concat_tables(parts).unify_dictionaries(), large / "stars.parquet",
-                   compression="zstd")  # fmt: skip
+    pq.write_table(
+        pa.concat_tables(parts).unify_dictionaries(), large / "stars.parquet", compression="zstd"
+    )
     parts = [moved_stars(catalogue, copy, np.arange(len(ids)), None) for copy in range(copies)]
     pq.write_table(pa.concat_tables(parts), large / "star_catalogue.parquet", compression="zstd")
     repeat_solution(run / "solution", large / "solution", copies)

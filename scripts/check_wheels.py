@@ -95,8 +95,20 @@ def use(bin_folder: Path, folder: Path) -> None:
     run(scrframe, "simulate", description, "--out", "tree", *size, "--quiet", folder=folder)
     run(scrframe, "validate", description, "--data", "tree", folder=folder)
     changes = [word for change in SMALL for word in ("--set", change)]
-    run(scrframe, "calibrate", description, "--data", "tree", "--out", "run", "--workers", "1",
-        "--no-report", *changes, folder=folder)  # fmt: skip
+    run(
+        scrframe,
+        "calibrate",
+        description,
+        "--data",
+        "tree",
+        "--out",
+        "run",
+        "--workers",
+        "1",
+        "--no-report",
+        *changes,
+        folder=folder,
+    )
     corrected = list((folder / "run" / "catalogues").iterdir())
     if len(corrected) != len(list((folder / "tree" / "catalogues").iterdir())):
         sys.exit(f"only {len(corrected)} catalogues were corrected")

@@ -58,9 +58,16 @@ def draw_visits(axes: Any, stars: pd.DataFrame, column: str) -> Any:
     # The two pointings of a field would hide each other.
     shift = np.where(np.arange(len(means)) % 2, 1.2, -1.2)
     drawn = axes.scatter(
-        means.ra_deg + 2 * shift, means.dec_deg + shift, c=means[column], cmap=COLOURS,
-        vmin=-VISIT_RANGE, vmax=VISIT_RANGE, s=45, edgecolor="0.3", linewidth=0.4,
-    )  # fmt: skip
+        means.ra_deg + 2 * shift,
+        means.dec_deg + shift,
+        c=means[column],
+        cmap=COLOURS,
+        vmin=-VISIT_RANGE,
+        vmax=VISIT_RANGE,
+        s=45,
+        edgecolor="0.3",
+        linewidth=0.4,
+    )
     axes.set(xlabel="RA (deg)", xlim=(290, 95), ylim=(-72, 12))
     axes.set_title(f"{TITLES[column]}: sd of visits {means[column].std():.1f} mmag", fontsize=10)
     return drawn

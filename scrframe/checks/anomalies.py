@@ -16,7 +16,7 @@ from scrframe.checks.anomaly_texts import (
     several_swaps,
     variable,
     visit_change,
-)  # fmt: skip
+)
 from scrframe.checks.columns import bad_places
 from scrframe.checks.jumps import find_changes, typical, without
 from scrframe.checks.outliers import Deviant, deviating_exposures, deviating_visits
@@ -121,16 +121,19 @@ def search_stars(
     stars = variable_stars(repeats)
     return tuple(
         variable(
-            rank, len(stars.star), int(source_id[row]), (float(ra[row]), float(dec[row])),
-            int(repeats.detections[row]), float(amplitude), float(significance),
+            rank,
+            len(stars.star),
+            int(source_id[row]),
+            (float(ra[row]), float(dec[row])),
+            int(repeats.detections[row]),
+            float(amplitude),
+            float(significance),
         )
         for rank, (row, amplitude, significance) in enumerate(
-            zip(
-                stars.star[:MOST_VARIABLES], stars.amplitude_mag, stars.significance, strict=False
-            ),
+            zip(stars.star[:MOST_VARIABLES], stars.amplitude_mag, stars.significance, strict=False),
             start=1,
         )
-    )  # fmt: skip
+    )
 
 
 def _visit_offsets(data: AnomalyInput, singles: SingleResiduals) -> tuple[FloatArray, FloatArray]:

@@ -34,12 +34,19 @@ def bad_place(place: BadPlace, ccds: IntArray) -> Anomaly:
     size = {"offset": place.offset_mag, "scatter": place.scatter_mag, "stars": np.nan}
     return Anomaly(
         kind=f"bad_{place.shape}",
-        where={"ccd": ccd, "x1_pix": low, "x2_pix": high, "y1_pix": bottom, "y2_pix": top,
-               "measure": place.measure, "detections": place.count},
+        where={
+            "ccd": ccd,
+            "x1_pix": low,
+            "x2_pix": high,
+            "y1_pix": bottom,
+            "y2_pix": top,
+            "measure": place.measure,
+            "detections": place.count,
+        },
         size_mag=float(size[place.measure]),
         significance=place.significance,
         text=f"CCD {ccd}, {name} {first} ({second}): {says}, {_sigma(place.significance)}.",
-    )  # fmt: skip
+    )
 
 
 def _differences(place: BadPlace) -> str:
@@ -121,13 +128,19 @@ def several_swaps(
         place = f"{len(swaps)} visits from MJD {min(dates):.2f} to {max(dates):.2f}, as {place}"
     return Anomaly(
         kind="swapped_ccds",
-        where={"ccd": first, "other_ccd": second, "visit": visits[best.visit],
-               "visits": len(swaps), "mjd1": min(dates), "mjd2": max(dates)},
+        where={
+            "ccd": first,
+            "other_ccd": second,
+            "visit": visits[best.visit],
+            "visits": len(swaps),
+            "mjd1": min(dates),
+            "mjd2": max(dates),
+        },
         size_mag=best.size_mag,
         significance=best.significance,
         text=f"CCDs {first} and {second} look exchanged in {place}: each fits the other's "
         f"pattern, which differs by {_mmag(best.size_mag)}, {_sigma(best.significance)}.",
-    )  # fmt: skip
+    )
 
 
 def variable(
@@ -142,13 +155,17 @@ def variable(
     """Return a star that varies as an anomaly, the `rank`-th of so many `stars`."""
     return Anomaly(
         kind="variable_star",
-        where={"source_id": source_id, "ra_deg": sky[0], "dec_deg": sky[1],
-               "detections": detections},
+        where={
+            "source_id": source_id,
+            "ra_deg": sky[0],
+            "dec_deg": sky[1],
+            "detections": detections,
+        },
         size_mag=amplitude,
         significance=significance,
         text=f"Star {source_id} varies by {_mmag(amplitude)} (rms) over {detections} detections, "
         f"{_sigma(significance)}; number {rank} of {stars} such stars.",
-    )  # fmt: skip
+    )
 
 
 def _mmag(value: float) -> str:

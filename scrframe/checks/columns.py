@@ -144,8 +144,18 @@ def bad_places(
         inside = _within(x[rows], y[rows], x_range, y_range)
         beside = _within(x[rows], y[rows], *_grown(shape, x_range, y_range)) & ~inside
         offset, scatter = _sizes(singles.value[rows], inside, beside)
-        one = BadPlace(shape, place, x_range, y_range, measure, offset, scatter,
-                       int(inside.sum()), expected, significance)  # fmt: skip
+        one = BadPlace(
+            shape,
+            place,
+            x_range,
+            y_range,
+            measure,
+            offset,
+            scatter,
+            int(inside.sum()),
+            expected,
+            significance,
+        )
         if star is not None and measure != "stars":
             own = inside & ~told[star[rows]]
             if own.sum() < inside.sum() and not _differs(score[rows], spread[rows], own, beside):
@@ -269,20 +279,25 @@ def _significant(
             measure = "stars" if stars else measure
             x0, y0 = 0.5 + float(a) * windows.cell[0], 0.5 + float(b) * windows.cell[1]
             yield (
-                float(significance), int(place), measure, float(windows.expected[place, a, b]),
+                float(significance),
+                int(place),
+                measure,
+                float(windows.expected[place, a, b]),
                 windows.shape,
                 (x0, x0 + windows.size[0] * windows.cell[0]),
                 (y0, y0 + windows.size[1] * windows.cell[1]),
-            )  # fmt: skip
+            )
 
 
 def _overlap(known: BadPlace, place: int, x: tuple[float, float], y: tuple[float, float]) -> bool:
     """Return whether a window touches a known place, which would be the same thing twice."""
     return (
         known.ccd == place
-        and x[0] <= known.x[1] and known.x[0] <= x[1]
-        and y[0] <= known.y[1] and known.y[0] <= y[1]
-    )  # fmt: skip
+        and x[0] <= known.x[1]
+        and known.x[0] <= x[1]
+        and y[0] <= known.y[1]
+        and known.y[0] <= y[1]
+    )
 
 
 def _within(

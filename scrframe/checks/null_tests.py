@@ -163,9 +163,12 @@ def null_tests(stars: StarSample, visits: VisitSample, limits: Limits) -> tuple[
         _steps(stars, visits, limits),
         ccd_places(
             Named("ccd_places", "Each CCD lies at its usual place", "CCD"),
-            stars.position, stars.visit, stars.ccd, limits.place,
+            stars.position,
+            stars.visit,
+            stars.ccd,
+            limits.place,
         ),
-    )  # fmt: skip
+    )
 
 
 def _residuals(stars: StarSample, limits: Limits) -> list[Check]:
@@ -238,9 +241,13 @@ def _repeats(stars: StarSample, visits: VisitSample, limits: Limits) -> list[Che
     base = int(exposure.max(initial=0)) + 1
     two = codes(exposure[solved.first] * base + exposure[solved.second])
     calibrated = Calibrated(
-        stars.mag, stars.photometric_err, stars.exposure_err, stars.visit, stars.ccd,
+        stars.mag,
+        stars.photometric_err,
+        stars.exposure_err,
+        stars.visit,
+        stars.ccd,
         np.nan_to_num(visits.covariance),
-    )  # fmt: skip
+    )
     judges = successive(stars.source, stars.judges)
     same = stars.field[judges.first] == stars.field[judges.second]
     return [

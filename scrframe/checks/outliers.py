@@ -16,7 +16,7 @@ from scrframe.checks.significance import (
     needed,
     normal_from_t,
     robust_sd,
-)  # fmt: skip
+)
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -160,11 +160,14 @@ def differences(
     chi2, scale = float(np.sum(mean**2 / variance)), float(np.mean(variance))
     needed = float(stats.chi2.isf(limit.probability, dof))
     detail = {
-        "chi2": chi2, "pairs": dof, "rms_mag": float(np.sqrt(np.mean(mean**2))),
+        "chi2": chi2,
+        "pairs": dof,
+        "rms_mag": float(np.sqrt(np.mean(mean**2))),
         "groups": np.stack([key[enough] // base, key[enough] % base], axis=1),
-        "difference_mag": mean, "error_mag": np.sqrt(variance),
+        "difference_mag": mean,
+        "error_mag": np.sqrt(variance),
         "worst": int(np.argmax(mean**2 / variance)),
-    }  # fmt: skip
+    }
     return judge(
         test,
         float(np.sqrt(max(chi2 / dof - 1, 0.0) * scale)),

@@ -75,9 +75,11 @@ def ccd_places(
     needed = np.sqrt(stats.chi2.isf(limit.probability / known.sum(), 2))
     noise = np.sqrt(np.mean(scatter**2) / np.median(number[known])) / np.median(nearest)
     detail = {
-        "worst_visit": int(worst[0]), "worst_ccd": names[used][worst[1]],
-        "visits": far[:, 0], "ccds": names[used][far[:, 1]],
-    }  # fmt: skip
+        "worst_visit": int(worst[0]),
+        "worst_ccd": names[used][worst[1]],
+        "visits": far[:, 0],
+        "ccds": names[used][far[:, 1]],
+    }
     value = float(ranked[worst])
     return judge(test, value, limit, float(chance[worst]), float(needed * noise), detail)
 

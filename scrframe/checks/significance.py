@@ -37,8 +37,9 @@ def after_trials(z: npt.ArrayLike, trials: float) -> FloatArray:
     """
     log_one = np.minimum(special.log_ndtr(-np.abs(np.asarray(z, float))) + np.log(2), 0.0)
     # 1 - (1 - p)^n, which is n p where p is too small for floats
-    exact = np.log(np.maximum(-np.expm1(trials * np.log1p(-np.exp(np.minimum(log_one, -1e-12)))),
-                              1e-300))  # fmt: skip
+    exact = np.log(
+        np.maximum(-np.expm1(trials * np.log1p(-np.exp(np.minimum(log_one, -1e-12)))), 1e-300)
+    )
     log_any = np.where(log_one < -30, np.minimum(log_one + np.log(trials), 0.0), exact)
     return np.asarray(np.maximum(-special.ndtri_exp(np.minimum(log_any, -1e-12) - np.log(2)), 0.0))
 

@@ -52,10 +52,13 @@ def ccd_steps(test: Named, offset_mag: FloatArray, mjd: FloatArray, limit: Limit
     needed = float(stats.t.isf(limit.probability / 2 / trials, freedom))
     before = int(place) + LEAST_SIDE - 1
     detail = {
-        "worst_ccd_place": int(worst), "step_mag": float(step[place, worst]),
-        "error_mag": float(others[place, worst]), "visits": number,
-        "mjd_before": float(dates[before]), "mjd_after": float(dates[before + 1]),
-    }  # fmt: skip
+        "worst_ccd_place": int(worst),
+        "step_mag": float(step[place, worst]),
+        "error_mag": float(others[place, worst]),
+        "visits": number,
+        "mjd_before": float(dates[before]),
+        "mjd_after": float(dates[before + 1]),
+    }
     return judge(
         test,
         abs(float(step[place, worst])),

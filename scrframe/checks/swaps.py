@@ -228,7 +228,13 @@ def _chosen(
             continue
         taken |= {(visit, first), (visit, second)}
         swaps.append(
-            Swap(visit, first, second, float(size[first, second]),
-                 float(share[visit, first, second]), float(significance[row]))
-        )  # fmt: skip
+            Swap(
+                visit,
+                first,
+                second,
+                float(size[first, second]),
+                float(share[visit, first, second]),
+                float(significance[row]),
+            )
+        )
     return swaps

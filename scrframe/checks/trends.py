@@ -97,9 +97,14 @@ def residual_trend(
     error = np.sqrt(np.einsum("ij,jk,ik->i", basis, fit.covariance, basis))
     seen = stats.t.isf(limit.probability / 2, regions - 1) * np.sqrt(np.mean(error**2))
     detail = {
-        "x": np.quantile(x, (GRID + 1) / 2), "x_unit": x_unit, "curve_mag": curve,
-        "curve_err_mag": error, "detections": len(x), "regions": regions, "degree": degree,
-    }  # fmt: skip
+        "x": np.quantile(x, (GRID + 1) / 2),
+        "x_unit": x_unit,
+        "curve_mag": curve,
+        "curve_err_mag": error,
+        "detections": len(x),
+        "regions": regions,
+        "degree": degree,
+    }
     return judge(test, float(np.abs(curve).max()), limit, fit.probability(), float(seen), detail)
 
 
@@ -140,9 +145,11 @@ def residual_by_ccd(test: Named, ccd: IntArray, stars: Residuals, limit: Limit) 
     each = (size.sum() - (size**2).sum() / size.sum()) / (len(names) - 1)
     needed = float(stats.f.isf(limit.probability, len(names) - 1, freedom))
     detail = {
-        "ccd": names, "mean_mag": by_ccd, "err_mag": np.sqrt(within / size),
+        "ccd": names,
+        "mean_mag": by_ccd,
+        "err_mag": np.sqrt(within / size),
         "detections": len(residual),
-    }  # fmt: skip
+    }
     return judge(
         test,
         float(np.sqrt(max(between - within, 0.0) / each)),
@@ -186,8 +193,11 @@ def mean_difference(
     error = float(np.sqrt(fit.covariance[0, 0]))
     seen = float(stats.t.isf(limit.probability / 2, fit.clusters - 1)) * error
     detail = {
-        "difference_mag": float(fit.coefficients[0]), "error_mag": error,
-        "detections": int(first.sum()), "others": int((~first).sum()), "regions": fit.clusters,
-    }  # fmt: skip
+        "difference_mag": float(fit.coefficients[0]),
+        "error_mag": error,
+        "detections": int(first.sum()),
+        "others": int((~first).sum()),
+        "regions": fit.clusters,
+    }
     value = abs(float(fit.coefficients[0]))
     return judge(test, value, limit, fit.probability(), seen, detail)

@@ -74,7 +74,12 @@ def visit_trend(
     span = float(GRID[-1] - GRID[0])
     seen = float(stats.t.isf(limit.probability / 2, fit.freedom)) * fit.error * span
     detail = {
-        "x_unit": x_unit, "x": quantity, "offset_mag": offset, "groups": len(offset),
-        "range_mag": fit.slope * span, "error_mag": fit.error * span, "spread_mag": fit.spread,
-    }  # fmt: skip
+        "x_unit": x_unit,
+        "x": quantity,
+        "offset_mag": offset,
+        "groups": len(offset),
+        "range_mag": fit.slope * span,
+        "error_mag": fit.error * span,
+        "spread_mag": fit.spread,
+    }
     return judge(test, abs(fit.slope) * span, limit, fit.probability(), seen, detail)

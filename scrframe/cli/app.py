@@ -127,9 +127,15 @@ def calibrate(
 
         report = False if no_report else None
         calibrate_several(
-            screen, survey, data=data, out=out, workers=workers, report=report, strict=strict,
+            screen,
+            survey,
+            data=data,
+            out=out,
+            workers=workers,
+            report=report,
+            strict=strict,
             changes=changes or (),
-        )  # fmt: skip
+        )
         return
     description = load_survey(survey, overrides=changes or ())
     if strict and (no_report or not description.report.enabled):

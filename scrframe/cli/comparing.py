@@ -36,10 +36,16 @@ def comparison_table(run: ComparisonRun) -> Table:
     table.add_column(f"against\n{comparison.reference}")
     table.add_column("sd differs by\n(95 per cent)", justify="right")
     for head in (
-        "sd\nrandom, blocked", "MAD\nrandom, blocked", "bias with\ncolour, mag, E",
-        f"offsets:\n{', '.join(levels)}", "within\n1 sigma", "fit\ns", "stars\na second",
-        "memory\nMB", "model\nMB",
-    ):  # fmt: skip
+        "sd\nrandom, blocked",
+        "MAD\nrandom, blocked",
+        "bias with\ncolour, mag, E",
+        f"offsets:\n{', '.join(levels)}",
+        "within\n1 sigma",
+        "fit\ns",
+        "stars\na second",
+        "memory\nMB",
+        "model\nMB",
+    ):
         table.add_column(head, justify="right")
     costs = {each.backend: each for each in run.costs}
     for result in _in_order(comparison):

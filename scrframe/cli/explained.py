@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 WIDE = 130
 #: What each kind of explanation consists of.
 PIECES = {
-    "visit": visit_pieces, "exposure": visit_pieces, "ccd": ccd_pieces, "star": star_pieces,
-}  # fmt: skip
+    "visit": visit_pieces,
+    "exposure": visit_pieces,
+    "ccd": ccd_pieces,
+    "star": star_pieces,
+}
 
 
 def explanation_text(found: Explanation, terminal: bool) -> str:

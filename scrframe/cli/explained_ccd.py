@@ -50,10 +50,15 @@ def _ccd_levels(levels: Sequence[Facts]) -> Table:
         table.add_column(name, justify="right")
     for each in levels:
         add_row(
-            table, each["level"], each["what"], mmag(each["mean_mag"]),
-            mmag(each["rms_mag"], sign=False), mmag(each["err_mag"], sign=False),
-            mmag(each["sd_mag"], sign=False), f"{each['with_offset']:,}",
-        )  # fmt: skip
+            table,
+            each["level"],
+            each["what"],
+            mmag(each["mean_mag"]),
+            mmag(each["rms_mag"], sign=False),
+            mmag(each["err_mag"], sign=False),
+            mmag(each["sd_mag"], sign=False),
+            f"{each['with_offset']:,}",
+        )
     return table
 
 

@@ -73,10 +73,14 @@ def _levels(levels: Sequence[Facts]) -> Table:
         table.add_column(name, justify="right")
     for each in levels:
         add_row(
-            table, each["level"], each["what"], mmag(each["mean_mag"], each["err_mag"]),
-            mmag(each["rms_mag"], sign=False), mmag(each["sd_mag"], sign=False),
+            table,
+            each["level"],
+            each["what"],
+            mmag(each["mean_mag"], each["err_mag"]),
+            mmag(each["rms_mag"], sign=False),
+            mmag(each["sd_mag"], sign=False),
             f"{each['columns']:,}",
-        )  # fmt: skip
+        )
     return table
 
 
@@ -106,10 +110,14 @@ def _focal_plane(ccds: Sequence[Facts]) -> Iterator[str | Table]:
         order = sorted(ccds, key=lambda each: -abs(each["jitter_mag"] or 0.0))
         for each in order[:5]:
             add_row(
-                table, each["ccd"], mmag(each["ccd_mag"], each["ccd_err_mag"]),
-                *(mmag(each["parts_mag"][name]) for name in parts), mmag(each["jitter_mag"]),
-                mmag(each["residual_mag"], each["residual_err_mag"]), each["used"],
-            )  # fmt: skip
+                table,
+                each["ccd"],
+                mmag(each["ccd_mag"], each["ccd_err_mag"]),
+                *(mmag(each["parts_mag"][name]) for name in parts),
+                mmag(each["jitter_mag"]),
+                mmag(each["residual_mag"], each["residual_err_mag"]),
+                each["used"],
+            )
         yield table
     yield from _grid("Mean residual, model less calibrated (CCD: mmag)", ccds, "residual_mag")
 
@@ -131,10 +139,13 @@ def _neighbours(facts: Facts) -> Iterator[str | Table]:
         table.add_column(name, justify="right")
     for each in found[:MOST]:
         add_row(
-            table, each["visit"], each["field"] or NONE, f"{each['shared']:,}",
+            table,
+            each["visit"],
+            each["field"] or NONE,
+            f"{each['shared']:,}",
             mmag(each["difference_mag"], each["err_mag"]),
             mmag(each["expected_err_mag"], sign=False),
-        )  # fmt: skip
+        )
     yield table
     if len(found) > MOST:
         yield f"  and {len(found) - MOST} more"

@@ -268,6 +268,14 @@ def _result(tried: Tried, found: Figures | None, described: Figures | None) -> R
     if described is not None and tried.region.kind != "described":
         against = found.less(described)
     return RegionResult(
-        tried.region, None, value[0], err[0], value[1], err[1], value[2], err[2],
-        tried.outside, *against,
-    )  # fmt: skip
+        tried.region,
+        None,
+        value[0],
+        err[0],
+        value[1],
+        err[1],
+        value[2],
+        err[2],
+        tried.outside,
+        *against,
+    )

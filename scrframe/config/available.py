@@ -82,9 +82,10 @@ def misfits(description: SurveyDescription, registry: Registry) -> Iterator[tupl
     learns = registry.get(ColourModel, model).learns
     if provides == "colour" and learns:
         none = [
-            name for name in registry.names(ColourModel)
+            name
+            for name in registry.names(ColourModel)
             if not registry.get(ColourModel, name).learns
-        ]  # fmt: skip
+        ]
         yield (
             ("colour_model", "kind"),
             f'is "{model}", but reference.kind "{kind}" provides colours and nothing is trained;'

@@ -140,10 +140,19 @@ class Rounds:
         if last is None:
             last = self._solve()
         return JointFit(
-            self._design, self._estimate, self._components, self._notes, self._noise_errors,
-            last.robust, last.weights(self._problem), last.sd_mag, last.factor, self._residual,
-            tuple(rounds), converged,
-        )  # fmt: skip
+            self._design,
+            self._estimate,
+            self._components,
+            self._notes,
+            self._noise_errors,
+            last.robust,
+            last.weights(self._problem),
+            last.sd_mag,
+            last.factor,
+            self._residual,
+            tuple(rounds),
+            converged,
+        )
 
     def _reweigh(self) -> None:
         """Find outliers among the residuals."""
@@ -206,10 +215,16 @@ class Rounds:
         quick = quick_trace(factor, self._model.width, drawn_trace(draws))
         noise_change = self._move_noise(draws)
         self._components = update_components(
-            self._model, self._estimate.parameters, factor.solve,
-            exact_trace(factor) if exact else quick, projected,
-            before.sd_mag, self._start_mag, settings.held, self._bounds.longest,
-        )  # fmt: skip
+            self._model,
+            self._estimate.parameters,
+            factor.solve,
+            exact_trace(factor) if exact else quick,
+            projected,
+            before.sd_mag,
+            self._start_mag,
+            settings.held,
+            self._bounds.longest,
+        )
         sd_mag = {component.name: component.sd_mag for component in self._components}
         self._bounds.note(before.sd_mag, sd_mag)
         self._estimate = replace(self._estimate, sd_mag=sd_mag)

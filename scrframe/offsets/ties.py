@@ -60,9 +60,13 @@ def _components(common: sparse.coo_array, least: int) -> IntArray:
 
 
 def _groups(
-    kind: Kind, names: Sequence[str], group: IntArray, among: npt.NDArray[np.bool_],
-    said: str, gauge: str,
-) -> list[Degeneracy]:  # fmt: skip
+    kind: Kind,
+    names: Sequence[str],
+    group: IntArray,
+    among: npt.NDArray[np.bool_],
+    said: str,
+    gauge: str,
+) -> list[Degeneracy]:
     numbers = np.unique(group[among])
     if len(numbers) < 2:
         return []

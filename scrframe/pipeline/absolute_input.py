@@ -17,8 +17,10 @@ FloatArray = npt.NDArray[np.float64]
 _FLUX_UNIT = u.W / u.m**2 / u.nm
 #: How files spell units that astropy does not know.
 _SPELLINGS = {
-    "angstroms": "Angstrom", "microns": "um", "flam": "erg / (s cm2 Angstrom)",
-}  # fmt: skip
+    "angstroms": "Angstrom",
+    "microns": "um",
+    "flam": "erg / (s cm2 Angstrom)",
+}
 
 
 def path_below(root: Path, file: str) -> Path:

@@ -27,9 +27,16 @@ FloatArray = npt.NDArray[np.float64]
 STAR_CATALOGUE = "star_catalogue.parquet"
 #: Columns of the catalogue of stars that the search for variables reads.
 STAR_COLUMNS = (
-    "source_id", "ra_deg", "dec_deg", "chi2", "dof", "n_detections", "n_visits",
-    "photometric_err", "one_outlier",
-)  # fmt: skip
+    "source_id",
+    "ra_deg",
+    "dec_deg",
+    "chi2",
+    "dof",
+    "n_detections",
+    "n_visits",
+    "photometric_err",
+    "one_outlier",
+)
 #: Smallest photometric error in mag, against zeros in catalogues.
 LEAST_ERR = 1e-4
 
@@ -115,7 +122,9 @@ def write_anomalies(path: Path, anomalies: Sequence[Anomaly]) -> None:
             Column(np.array(where, dtype=str), name="where", description="where it is, as JSON"),
             Column(
                 np.array([one.size_mag for one in anomalies], dtype=float),
-                name="size", unit=units.mag, description="by how much it stands out",
+                name="size",
+                unit=units.mag,
+                description="by how much it stands out",
             ),
             Column(
                 np.array([one.significance for one in anomalies], dtype=float),
@@ -124,7 +133,7 @@ def write_anomalies(path: Path, anomalies: Sequence[Anomaly]) -> None:
             ),
             Column(np.array(texts, dtype=str), name="text", description="in words"),
         ]
-    )  # fmt: skip
+    )
     write_ecsv(table, path)
 
 

@@ -145,9 +145,14 @@ class SampleBuilder:
             return None
         sources = sample.stars["source_id"]
         found = all_extinctions(
-            self._executor, self._space, catalogue, block.settings,
-            self._inputs.second_extinctions, sources, self._observer,
-        )  # fmt: skip
+            self._executor,
+            self._space,
+            catalogue,
+            block.settings,
+            self._inputs.second_extinctions,
+            sources,
+            self._observer,
+        )
         row = find_rows(sources, found["source_id"])
         second = found["extinction"][np.maximum(row, 0)]
         own = np.asarray(sample.stars["extinction"], dtype=np.float64)

@@ -199,10 +199,18 @@ class _Comparing:
             groups, pairs = ranked(good, lesson, stars, lesson.seed)
             survey = self._chosen.survey
             comparison = Comparison(
-                survey.name, survey.band, found.reference, tuple(range(self._plan.seeds)),
-                self._plan.folds, len(lesson.control), self._has_truth, self._stage.note,
-                tuple(found.with_figures(each) for each in told), groups, pairs,
-            )  # fmt: skip
+                survey.name,
+                survey.band,
+                found.reference,
+                tuple(range(self._plan.seeds)),
+                self._plan.folds,
+                len(lesson.control),
+                self._has_truth,
+                self._stage.note,
+                tuple(found.with_figures(each) for each in told),
+                groups,
+                pairs,
+            )
         with monitor.step("write products"):
             return comparison, self._write(comparison, good, lesson, stars)
 
@@ -220,9 +228,14 @@ class _Comparing:
             for k, each in enumerate(blocks)
         )
         lesson = Lesson(
-            sample.features, control, label[control], folds,
-            trend_settings(self._chosen), seed, self._workers,
-        )  # fmt: skip
+            sample.features,
+            control,
+            label[control],
+            folds,
+            trend_settings(self._chosen),
+            seed,
+            self._workers,
+        )
         return lesson, ControlStars(columns, blocks[0].block)
 
     def _judge_all(self, lesson: Lesson) -> dict[str, Judged]:
@@ -264,10 +277,16 @@ class _Comparing:
         if block.search is None:
             return settings
         settings, record = search_settings(
-            backend, settings, block.search, lesson.features[lesson.control],
-            lesson.colour_mag, search_folds(len(lesson.control), block.search),
-            lesson.seed, self._workers, lesson.trend,
-        )  # fmt: skip
+            backend,
+            settings,
+            block.search,
+            lesson.features[lesson.control],
+            lesson.colour_mag,
+            search_folds(len(lesson.control), block.search),
+            lesson.seed,
+            self._workers,
+            lesson.trend,
+        )
         if record:
             self._searched[backend.name] = record
         return settings
@@ -275,9 +294,14 @@ class _Comparing:
     def _key(self, backend: ColourModel, settings: PluginConfig) -> str:
         provider = self._chosen.registry.provider(ColourModel, backend.name)
         content = [
-            backend.name, backend.version, provider.distribution, provider.module,
-            settings.model_dump(mode="json"), self._plan.folds, self._plan.seeds,
-        ]  # fmt: skip
+            backend.name,
+            backend.version,
+            provider.distribution,
+            provider.module,
+            settings.model_dump(mode="json"),
+            self._plan.folds,
+            self._plan.seeds,
+        ]
         return json.dumps(content, sort_keys=True)
 
     def _offset_errors(
@@ -307,10 +331,14 @@ class _Comparing:
         name = backend.name
         settings, this = self._settings.get(name), judged[name]
         return BackendResult(
-            name, backend.summary, backend.version,
+            name,
+            backend.summary,
+            backend.version,
             {} if settings is None else settings.model_dump(mode="json"),
-            self._searched.get(name), this.fault, this.notes,
-        )  # fmt: skip
+            self._searched.get(name),
+            this.fault,
+            this.notes,
+        )
 
     def _write(
         self,

@@ -140,9 +140,13 @@ class Pupil:
     def train(self, features: Features, colour_mag: FloatArray) -> FittedColourModel:
         """Train on features (t, m) and colours (t,)."""
         return self._backend.fit(
-            np.array(features), np.array(colour_mag), None, self._settings.model_copy(),
-            seed=self._seed, threads=self._threads,
-        )  # fmt: skip
+            np.array(features),
+            np.array(colour_mag),
+            None,
+            self._settings.model_copy(),
+            seed=self._seed,
+            threads=self._threads,
+        )
 
     def __call__(self, features: Features, colour_mag: FloatArray) -> PlainModel:
         """Train, and return a model that predicts plain arrays."""

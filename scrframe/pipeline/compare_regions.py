@@ -159,9 +159,14 @@ def find_candidates(sample: MatchedStars, fitted: FittedModel, used: BoolArray) 
     found.append(sky.candidate(f"E < {limit:.2f} anywhere", "low extinction", inside))
     rows = np.flatnonzero(able)
     for cap in low_extinction_caps(
-        sky.ra_deg[rows], sky.dec_deg[rows], sky.extinction[rows], _places(sample, sky)[rows],
-        RADII_DEG, CAPS_PER_RADIUS, MIN_STARS,
-    ):  # fmt: skip
+        sky.ra_deg[rows],
+        sky.dec_deg[rows],
+        sky.extinction[rows],
+        _places(sample, sky)[rows],
+        RADII_DEG,
+        CAPS_PER_RADIUS,
+        MIN_STARS,
+    ):
         name = f"{cap.radius_deg:g} deg about RA {cap.ra_deg:.1f}, Dec {cap.dec_deg:+.1f}"
         found.append(sky.candidate(name, "cap", able & cap.holds(sky.ra_deg, sky.dec_deg), cap))
     return _marked(found)
@@ -274,9 +279,12 @@ class _Work:
             return Tried(candidate.region, fault=str(error), independent=False)
         zero_points = judging.by_visit(self.corrections(delta)[rows])
         return Tried(
-            candidate.region, delta[rows], zero_points, outside,
+            candidate.region,
+            delta[rows],
+            zero_points,
+            outside,
             independent=candidate.independent,
-        )  # fmt: skip
+        )
 
     def differences(self, inside: BoolArray) -> FloatArray:
         """Return model less observed magnitude, shape (n,), NaN of what takes no part.

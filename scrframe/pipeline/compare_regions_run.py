@@ -84,9 +84,14 @@ def rank_control_regions(
         with stage.monitor.step("compare control regions"):
             truth = true_offsets(stage.inputs.root, sample.detections)
             regions = compare_regions(
-                chosen, sample, fitted, workers=stage.workers, observer=observer, truth=truth,
+                chosen,
+                sample,
+                fitted,
+                workers=stage.workers,
+                observer=observer,
+                truth=truth,
                 seed=survey.colour_model.seed,
-            )  # fmt: skip
+            )
         provenance = {
             "versions": versions(),
             "description_sha256": chosen.survey.digest(),

@@ -62,9 +62,14 @@ class Stage:
     def builder(self, *, keep_spectra: bool = False) -> SampleBuilder:
         """Return what builds the sample here, and keeps its observed spectra if need be."""
         return SampleBuilder(
-            self.chosen, self.inputs, self.executor, self.space, self.monitor, self.observer,
+            self.chosen,
+            self.inputs,
+            self.executor,
+            self.space,
+            self.monitor,
+            self.observer,
             keep_spectra=keep_spectra,
-        )  # fmt: skip
+        )
 
     def fitted(self, builder: SampleBuilder | None = None) -> tuple[MatchedStars, FittedModel]:
         """Build the sample and fit it with the description's own colour model.

@@ -252,11 +252,16 @@ def first_pass(
     """
     tasks = [
         ReadTask(
-            loader, settings, part, columns, cuts,
-            space.target("detections", _key(part)), space.target("others", _key(part)),
+            loader,
+            settings,
+            part,
+            columns,
+            cuts,
+            space.target("detections", _key(part)),
+            space.target("others", _key(part)),
         )
         for part in parts
-    ]  # fmt: skip
+    ]
     function = read_part_or_reason if on_bad_file == "skip" else read_part
     with observer.step("Reading catalogues", len(tasks)) as done:
         read = run_tasks(executor, function, tasks, done)

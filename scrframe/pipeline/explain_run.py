@@ -27,11 +27,21 @@ BoolArray = npt.NDArray[np.bool_]
 
 #: Columns that levels read, by their names in stars.parquet.
 FROM_STARS = {
-    "ccd": "ccd", "mjd": "mjd", "x": "x_pix", "y": "y_pix", "ra": "ra_deg", "dec": "dec_deg",
-    "star_ra": "ra_deg", "star_dec": "dec_deg", "mag": "mag_obs", "mag_err": "mag_err",
-    "extinction": "extinction", "colour0": "colour0", "predicted_mag": "mag_cal",
+    "ccd": "ccd",
+    "mjd": "mjd",
+    "x": "x_pix",
+    "y": "y_pix",
+    "ra": "ra_deg",
+    "dec": "dec_deg",
+    "star_ra": "ra_deg",
+    "star_dec": "dec_deg",
+    "mag": "mag_obs",
+    "mag_err": "mag_err",
+    "extinction": "extinction",
+    "colour0": "colour0",
+    "predicted_mag": "mag_cal",
     "source_id": "source_id",
-}  # fmt: skip
+}
 #: Columns that levels read and that can be worked out from others.
 DERIVED = {"season", "gal_l", "gal_b"}
 #: Names that are offered in place of an unknown one.

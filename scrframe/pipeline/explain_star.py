@@ -33,19 +33,45 @@ FLAG_WORDS = {
 }
 #: Columns of a detection by their names here; those that a run does not have are left out.
 DETECTION = {
-    "ccd": "ccd", "mjd": "mjd", "x_pix": "x_pix", "y_pix": "y_pix", "observed_mag": "mag_obs",
-    "catalogued_err_mag": "mag_err", "total_mag": "offset_total",
-    "total_err_mag": "offset_total_err", "calibrated_mag": "mag_cal",
-    "calibrated_err_mag": "mag_cal_err", "calibrated_sys_mag": "mag_cal_sys", "weight": "weight",
+    "ccd": "ccd",
+    "mjd": "mjd",
+    "x_pix": "x_pix",
+    "y_pix": "y_pix",
+    "observed_mag": "mag_obs",
+    "catalogued_err_mag": "mag_err",
+    "total_mag": "offset_total",
+    "total_err_mag": "offset_total_err",
+    "calibrated_mag": "mag_cal",
+    "calibrated_err_mag": "mag_cal_err",
+    "calibrated_sys_mag": "mag_cal_sys",
+    "weight": "weight",
     "in_solve": "in_solve",
-}  # fmt: skip
+}
 #: Columns of the star catalogue that a star is told of.
 CATALOGUE = (
-    "ra_deg", "dec_deg", "mag_cal", "mag_cal_err", "photometric_err", "offset_err", "mag_cal_sys",
-    "n_detections", "n_visits", "chi2", "dof", "chi2_probability", "variable", "one_outlier",
-    "mag_model", "residual", "star_dev", "star_dev_err", "colour0", "extinction", "in_control",
+    "ra_deg",
+    "dec_deg",
+    "mag_cal",
+    "mag_cal_err",
+    "photometric_err",
+    "offset_err",
+    "mag_cal_sys",
+    "n_detections",
+    "n_visits",
+    "chi2",
+    "dof",
+    "chi2_probability",
+    "variable",
+    "one_outlier",
+    "mag_model",
+    "residual",
+    "star_dev",
+    "star_dev_err",
+    "colour0",
+    "extinction",
+    "in_control",
     "reserved",
-)  # fmt: skip
+)
 
 
 def explain_star(run: OpenedRun, rows: IntArray) -> Facts:

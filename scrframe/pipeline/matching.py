@@ -74,8 +74,9 @@ def match_group(
     visits = merge_visits(visit for part in group for visit in part.visits)
     code = _codes([visit.key for visit in visits], detections, others)
     if len(group) > 1:
-        of_part = np.concatenate([np.repeat(np.arange(len(group)), [len(t) for t in tables])
-                                  for tables in (read, cut)])  # fmt: skip
+        of_part = np.concatenate(
+            [np.repeat(np.arange(len(group)), [len(t) for t in tables]) for tables in (read, cut)]
+        )
         _refuse_copies(group, [visit.key for visit in visits], code, of_part, ra, dec)
     code = np.where(np.isfinite(ra) & np.isfinite(dec), code, len(visits))
     order = np.argsort(code, kind="stable")

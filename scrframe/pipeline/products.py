@@ -24,12 +24,26 @@ from scrframe.tables import (
 
 #: Units of the columns of stars.parquet; the rest are numbers and labels.
 STAR_UNITS = {
-    "ra_deg": "deg", "dec_deg": "deg", "mjd": "d", "x_pix": "pix", "y_pix": "pix",
-    "mag_obs": "mag", "mag_err": "mag", "mag_model": "mag", "delta": "mag",
-    "offset_total": "mag", "mag_cal": "mag", "mag_cal_err": "mag", "mag_cal_sys": "mag",
-    "colour0": "mag", "extinction": "mag", "star_dev": "mag", "star_dev_err": "mag",
-    "offset_level": "", "feh": "dex",
-}  # fmt: skip
+    "ra_deg": "deg",
+    "dec_deg": "deg",
+    "mjd": "d",
+    "x_pix": "pix",
+    "y_pix": "pix",
+    "mag_obs": "mag",
+    "mag_err": "mag",
+    "mag_model": "mag",
+    "delta": "mag",
+    "offset_total": "mag",
+    "mag_cal": "mag",
+    "mag_cal_err": "mag",
+    "mag_cal_sys": "mag",
+    "colour0": "mag",
+    "extinction": "mag",
+    "star_dev": "mag",
+    "star_dev_err": "mag",
+    "offset_level": "",
+    "feh": "dex",
+}
 #: What a catalogue of extinctions may tell of the stars besides.
 FROM_EXTINCTIONS = ("feh",)
 #: Detections of less weight in the joint solution are flagged.

@@ -164,11 +164,15 @@ def all_sources(
     """
     tasks = [
         SourceTask(
-            catalogue, settings, part, footprint, corrections,
+            catalogue,
+            settings,
+            part,
+            footprint,
+            corrections,
             space.target("sources", f"{part.key}|{part.fingerprint}"),
         )
         for part in parts
-    ]  # fmt: skip
+    ]
     with observer.step("Reading reference stars", len(tasks)) as done:
         files = run_tasks(executor, read_sources, tasks, done)
     stars = ReferenceStars.concat(ReferenceStars(load_arrow(file)[0]) for file in files)
@@ -201,11 +205,14 @@ def all_extinctions(
     save_arrow(listed, pa.table({"source_id": wanted}))
     tasks = [
         ExtinctionTask(
-            catalogue, settings, part, listed,
+            catalogue,
+            settings,
+            part,
+            listed,
             space.target("extinctions", f"{part.key}|{part.fingerprint}"),
         )
         for part in parts
-    ]  # fmt: skip
+    ]
     with observer.step("Reading extinctions", len(tasks)) as done:
         files = run_tasks(executor, read_extinctions, tasks, done)
     found = Extinctions.concat(Extinctions(load_arrow(file)[0]) for file in files)
@@ -239,11 +246,15 @@ def all_features(
     save_arrow(listed, wanted.arrow)
     tasks = [
         FeatureTask(
-            catalogue, settings, part, listed, corrections,
+            catalogue,
+            settings,
+            part,
+            listed,
+            corrections,
             space.target("spectra", f"{part.key}|{part.fingerprint}"),
         )
         for part in parts
-    ]  # fmt: skip
+    ]
     with observer.step(f"Reading {READ[catalogue.provides]}", len(tasks)) as done:
         files = run_tasks(executor, read_features, tasks, done)
     told = _stacked([load_features(file) for file in files])

@@ -292,9 +292,14 @@ class Calibration:
         story, chosen = self._story, self._chosen
         absolute = chosen.survey.absolute
         builder = SampleBuilder(
-            chosen, self._inputs, executor, self._space, self._monitor, self._observer,
+            chosen,
+            self._inputs,
+            executor,
+            self._space,
+            self._monitor,
+            self._observer,
             keep_spectra=_needs_spectra(chosen.survey),
-        )  # fmt: skip
+        )
         sample = builder.build()
         if absolute is not None and builder.spectra is not None:
             check_passband(absolute, self._inputs.root, builder.spectra.wavelength_nm)

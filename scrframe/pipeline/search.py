@@ -220,9 +220,16 @@ def tune(
     with observer.step("Search for settings"):
         labels = round_one_labels(features, seen, plan, settings)[plan.train]
         found, record = search_settings(
-            chosen.backend, block.settings, search, features[plan.train], labels,
-            search_folds(len(plan.train), search), block.seed, workers, trend,
-        )  # fmt: skip
+            chosen.backend,
+            block.settings,
+            search,
+            features[plan.train],
+            labels,
+            search_folds(len(plan.train), search),
+            block.seed,
+            workers,
+            trend,
+        )
     observer.message(describe_search(block.kind, record))
     return found, record
 

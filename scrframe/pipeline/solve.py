@@ -219,17 +219,28 @@ def _solve_joint(
     assert settler is not None
     results = JointResults(fit)
     opinion = Opinion(
-        sample, fitted.seen, model, fitted.plan, trend_settings(chosen), law_settings(chosen),
-        settler.used, second,
-    )  # fmt: skip
+        sample,
+        fitted.seen,
+        model,
+        fitted.plan,
+        trend_settings(chosen),
+        law_settings(chosen),
+        settler.used,
+        second,
+    )
     shifts = systematic_shifts(chosen, opinion, results)
     exposures = with_systematics(exposure_table(fit, results, settler, visits), fit, shifts)
     levels = solved_levels(chosen, results, settler.levels, fit)
     noise = fit.estimate.noise
     solution = Solution(
-        levels, 0.0, model.law, tuple(visit.key for visit in visits), provenance, exposures,
+        levels,
+        0.0,
+        model.law,
+        tuple(visit.key for visit in visits),
+        provenance,
+        exposures,
         PhotometricError(noise.scale, noise.floor_mag),
-    )  # fmt: skip
+    )
     delta = model.model_mag - sample.detections["mag"]
     residual = np.where(
         settler.used, delta - apply_solution(solution, sample.detections).total_mag, np.nan

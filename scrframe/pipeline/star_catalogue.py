@@ -21,16 +21,33 @@ IntArray = npt.NDArray[np.int64]
 STAR_CATALOGUE = "star_catalogue.parquet"
 #: Units of its columns; the rest are numbers and labels.
 UNITS = {
-    "ra_deg": "deg", "dec_deg": "deg", "mag_cal": "mag", "mag_cal_err": "mag",
-    "photometric_err": "mag", "offset_err": "mag", "mag_cal_sys": "mag", "mag_model": "mag",
-    "residual": "mag", "star_dev": "mag", "star_dev_err": "mag", "colour0": "mag",
+    "ra_deg": "deg",
+    "dec_deg": "deg",
+    "mag_cal": "mag",
+    "mag_cal_err": "mag",
+    "photometric_err": "mag",
+    "offset_err": "mag",
+    "mag_cal_sys": "mag",
+    "mag_model": "mag",
+    "residual": "mag",
+    "star_dev": "mag",
+    "star_dev_err": "mag",
+    "colour0": "mag",
     "extinction": "mag",
-}  # fmt: skip
+}
 #: Columns of stars.parquet without which there is no star catalogue.
 NEEDED = (
-    "source_id", "visit", "ccd", "ra_deg", "dec_deg", "mag_cal", "mag_err", "mag_model",
-    "in_control", "flags",
-)  # fmt: skip
+    "source_id",
+    "visit",
+    "ccd",
+    "ra_deg",
+    "dec_deg",
+    "mag_cal",
+    "mag_err",
+    "mag_model",
+    "in_control",
+    "flags",
+)
 
 
 def star_catalogue(stars_table: pa.Table, limit: float = VARIABLE_LIMIT) -> pa.Table:
@@ -76,11 +93,31 @@ def write_star_catalogue(path: Path, table: pa.Table, meta: Mapping[str, str]) -
 
 
 _ORDER = (
-    "source_id", "ra_deg", "dec_deg", "mag_cal", "mag_cal_err", "photometric_err", "offset_err",
-    "mag_cal_sys", "n_detections", "n_visits", "chi2", "dof", "chi2_probability", "variable",
-    "one_outlier", "mag_model", "residual", "star_dev", "star_dev_err", "colour0",
-    "extinction", "in_control", "reserved", "flags",
-)  # fmt: skip
+    "source_id",
+    "ra_deg",
+    "dec_deg",
+    "mag_cal",
+    "mag_cal_err",
+    "photometric_err",
+    "offset_err",
+    "mag_cal_sys",
+    "n_detections",
+    "n_visits",
+    "chi2",
+    "dof",
+    "chi2_probability",
+    "variable",
+    "one_outlier",
+    "mag_model",
+    "residual",
+    "star_dev",
+    "star_dev_err",
+    "colour0",
+    "extinction",
+    "in_control",
+    "reserved",
+    "flags",
+)
 
 
 def _numbers(table: pa.Table, name: str) -> npt.NDArray[Any]:

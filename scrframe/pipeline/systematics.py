@@ -137,9 +137,13 @@ def law_changes(opinion: Opinion) -> list[FloatArray]:
         settings = replace(opinion.law, order=other[0], extinction_order=other[1])
         try:
             alternative = fit_law(
-                colour0, extinction, excess, seen.visit[used], settings,
+                colour0,
+                extinction,
+                excess,
+                seen.visit[used],
+                settings,
                 seen.fields.take(used) if seen.fields is not None else None,
-            )  # fmt: skip
+            )
         except CalibrationError:
             continue  # an order that these data do not determine is no opinion
         changes.append(alternative.ratio(colour0, extinction) * extinction - present)

@@ -28,9 +28,18 @@ FloatArray = npt.NDArray[np.float64]
 _GZIP = b"\x1f\x8b"
 _MESSAGE = 200
 _DAMAGE = (
-    OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, IndexError, SyntaxError,
-    ExpatError, pa.ArrowException, AstropyWarning,
-)  # fmt: skip
+    OSError,
+    EOFError,
+    zlib.error,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    SyntaxError,
+    ExpatError,
+    pa.ArrowException,
+    AstropyWarning,
+)
 #: What stands for a missing value in text.
 _MISSING = [(text, "0") for text in ("", "null", "NULL", "None", "N/A", "--")]
 

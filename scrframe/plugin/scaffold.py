@@ -47,11 +47,9 @@ TEMPLATES: dict[str, Template] = {
         "One offset for each period of time",
         "offsets:\n  levels:\n    - {name: period, kind: NAME, days: 180, sd: 5 mmag}",
     ),
-    "diagnostic": Template(
-        "Median and scatter after correction", "diagnostics: [{kind: NAME}]"
-    ),
+    "diagnostic": Template("Median and scatter after correction", "diagnostics: [{kind: NAME}]"),
     "writer": Template("Corrected catalogues as Parquet", "writers: [{kind: NAME}]"),
-}  # fmt: skip
+}
 
 
 def new_plugin(name: str, kind: str, out: Path, taken: Iterable[str] = ()) -> Path:

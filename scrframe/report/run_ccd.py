@@ -57,9 +57,13 @@ def figure_ccd_maps(data: RunData) -> FigureProduct | None:
             figure.supxlabel("east of the pointing (deg)", fontsize=7.5)
             figure.supylabel("north of the pointing (deg)", fontsize=7.5)
         figure.colorbar(
-            drawn, ax=panels, location="top", aspect=40, extend="both",
+            drawn,
+            ax=panels,
+            location="top",
+            aspect=40,
+            extend="both",
             label="offset of the CCD less that of its visit (mmag)",
-        )  # fmt: skip
+        )
     told = "; ".join(
         f"{why} {data.visits[row]}: {MMAG * np.nanstd(offsets.offset_mag[row]):.1f}"
         for why, row in rows.items()
@@ -166,9 +170,13 @@ def _draw_image(figure: Figure, found: Course, ccd: IntArray, end: float) -> Non
     axes = figure.subplots()
     t, c = found.offset_mag.shape
     mesh = axes.pcolormesh(
-        np.arange(t + 1), np.arange(c + 1), MMAG * found.offset_mag.T, cmap=SIGNED_MAP,
-        norm=Normalize(-MMAG * end, MMAG * end), rasterized=True,
-    )  # fmt: skip
+        np.arange(t + 1),
+        np.arange(c + 1),
+        MMAG * found.offset_mag.T,
+        cmap=SIGNED_MAP,
+        norm=Normalize(-MMAG * end, MMAG * end),
+        rasterized=True,
+    )
     axes.set_facecolor(FAINT)
     starts = np.flatnonzero(np.diff(found.season, prepend=found.season[0] - 1))
     for start in starts[1:]:
@@ -184,9 +192,13 @@ def _draw_image(figure: Figure, found: Course, ccd: IntArray, end: float) -> Non
     axes.tick_params(length=0)
     axes.set(xlabel="visits in order of time; season from", ylabel="CCD")
     figure.colorbar(
-        mesh, ax=axes, location="top", aspect=40, extend="both",
+        mesh,
+        ax=axes,
+        location="top",
+        aspect=40,
+        extend="both",
         label="offset of the CCD less that of its visit (mmag)",
-    )  # fmt: skip
+    )
 
 
 def _draw_course(axes: Axes, found: Course, column: int, name: str) -> None:

@@ -62,9 +62,13 @@ def figure_predicted_colour(data: RunData) -> FigureProduct | None:
         plane.set_ylabel(f"observed {colour} (mag)")
         note(
             plane,
-            [f"$r^2$ = {r2:.4f}", f"sd {sd:.1f} mmag", f"MAD {mad:.1f} mmag", f"{len(observed):,}"
-             f" {who}"],
-        )  # fmt: skip
+            [
+                f"$r^2$ = {r2:.4f}",
+                f"sd {sd:.1f} mmag",
+                f"MAD {mad:.1f} mmag",
+                f"{len(observed):,} {who}",
+            ],
+        )
         below.axhline(0, color=COLOURS[1], lw=0.9, ls="--")
         below.errorbar(
             centre, MMAG * middle, MMAG * spread, fmt="o", ms=2.5, color=COLOURS[0], elinewidth=0.7

@@ -87,9 +87,15 @@ def _points(axes: Axes, x: Any, y: Any, judged: Any, apart: Any) -> None:
     for chosen, colour, marker, label in kinds:
         if chosen.any():
             axes.plot(
-                x[chosen], y[chosen], marker, color=colour, ms=2.2, label=label, mew=0,
+                x[chosen],
+                y[chosen],
+                marker,
+                color=colour,
+                ms=2.2,
+                label=label,
+                mew=0,
                 rasterized=True,
-            )  # fmt: skip
+            )
 
 
 def _values(table: Table, name: str) -> Any:

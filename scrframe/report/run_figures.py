@@ -51,7 +51,10 @@ FIGURES: tuple[RunFigure, ...] = (
         1, figure_sky_samples, "Samples", "Samples on the sky", "stars with a place on the sky"
     ),
     RunFigure(
-        2, figure_control_field, "Samples", "Control field before and after",
+        2,
+        figure_control_field,
+        "Samples",
+        "Control field before and after",
         "enough stars in the Control Sample",
     ),
     RunFigure(
@@ -71,18 +74,20 @@ FIGURES: tuple[RunFigure, ...] = (
     RunFigure(
         5, figure_visit_sky, "Offsets", "Visit offsets on the sky", "a level of offsets by visit"
     ),
+    RunFigure(6, figure_visit_time, "Offsets", "Visit offsets in time", "visits with a date"),
+    RunFigure(7, figure_ccd_maps, "Offsets", "CCD offsets of visits", "offsets of CCDs in visits"),
     RunFigure(
-        6, figure_visit_time, "Offsets", "Visit offsets in time", "visits with a date"
-    ),
-    RunFigure(
-        7, figure_ccd_maps, "Offsets", "CCD offsets of visits", "offsets of CCDs in visits"
-    ),
-    RunFigure(
-        8, figure_ccd_time, "Offsets", "CCD offsets in time",
+        8,
+        figure_ccd_time,
+        "Offsets",
+        "CCD offsets in time",
         "offsets of CCDs in visits of several dates",
     ),
     RunFigure(
-        9, figure_pixel_seasons, "Maps", "Maps of CCDs by season",
+        9,
+        figure_pixel_seasons,
+        "Maps",
+        "Maps of CCDs by season",
         "places on detectors, and dates of visits",
     ),
     RunFigure(
@@ -103,10 +108,13 @@ FIGURES: tuple[RunFigure, ...] = (
         "enough detections with a correction",
     ),
     RunFigure(
-        13, figure_histograms, "Residuals", "Differences before and after",
+        13,
+        figure_histograms,
+        "Residuals",
+        "Differences before and after",
         "50 detections with a correction",
     ),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)

@@ -72,9 +72,11 @@ class FocalPlane:
         return np.where(self.ccd[found] == wanted, found, -1)
 
     def corners(
-        self, ccd: npt.ArrayLike, x_pix: tuple[FloatArray, FloatArray],
+        self,
+        ccd: npt.ArrayLike,
+        x_pix: tuple[FloatArray, FloatArray],
         y_pix: tuple[FloatArray, FloatArray],
-    ) -> FloatArray:  # fmt: skip
+    ) -> FloatArray:
         """Return the corners of rectangles on detectors, shape (n, 4, 2).
 
         Parameters
@@ -134,9 +136,15 @@ class FocalPlane:
         halo = [withStroke(linewidth=0.8, foreground="white")]
         for number, (across, up) in zip(self.ccd, self.centre, strict=True):
             axes.text(
-                across, up, str(number), ha="center", va="center", fontsize=size, color=INK,
+                across,
+                up,
+                str(number),
+                ha="center",
+                va="center",
+                fontsize=size,
+                color=INK,
                 path_effects=halo,
-            )  # fmt: skip
+            )
 
 
 def fill_rectangles(
@@ -148,9 +156,14 @@ def fill_rectangles(
     """
     good = np.isfinite(values)
     filled = PolyCollection(
-        list(corners[good]), array=values[good], cmap=cmap, norm=norm, lw=0, antialiased=False,
+        list(corners[good]),
+        array=values[good],
+        cmap=cmap,
+        norm=norm,
+        lw=0,
+        antialiased=False,
         rasterized=True,
-    )  # fmt: skip
+    )
     axes.add_collection(filled)
     return filled
 

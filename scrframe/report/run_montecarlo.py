@@ -19,9 +19,10 @@ MMAG = 1000.0
 TITLES = {"median": "median errors", "high": "90th percentile", "own": "each star's own"}
 #: The same within a sentence.
 WORDS = {
-    "median": "median errors", "high": "errors at the 90th percentile",
+    "median": "median errors",
+    "high": "errors at the 90th percentile",
     "own": "each star's own errors",
-}  # fmt: skip
+}
 
 
 def figure_montecarlo(table: Table) -> FigureProduct:
@@ -44,9 +45,12 @@ def figure_montecarlo(table: Table) -> FigureProduct:
             count = np.asarray(mine["count"], dtype=float)
             share = count / max(count.sum() + fit["beyond"], 1.0)
             axes.stairs(
-                share, np.append(middle - MMAG * width / 2, middle[-1] + MMAG * width / 2),
-                fill=True, color=colour, alpha=0.45,
-            )  # fmt: skip
+                share,
+                np.append(middle - MMAG * width / 2, middle[-1] + MMAG * width / 2),
+                fill=True,
+                color=colour,
+                alpha=0.45,
+            )
             _gaussian(axes, fit, width, middle)
             name_panel(axes, TITLES.get(name, name))
             reach = max(4.5 * max(float(f["sigma_mag"]) for f in fits.values()), 2 * width)

@@ -101,9 +101,13 @@ def level_map(level: LevelData, size_pix: tuple[float, float]) -> PixelMap:
 
 
 def binned_map(
-    ccd: IntArray, x_pix: FloatArray, y_pix: FloatArray, value_mag: FloatArray,
-    size_pix: tuple[float, float], bin_pix: float,
-) -> PixelMap:  # fmt: skip
+    ccd: IntArray,
+    x_pix: FloatArray,
+    y_pix: FloatArray,
+    value_mag: FloatArray,
+    size_pix: tuple[float, float],
+    bin_pix: float,
+) -> PixelMap:
     """Return means of values, one a detection, in bins of all CCDs that occur.
 
     Parameters

@@ -25,7 +25,7 @@ from scrframe.report.style import (
     SIGNED_MAP,
     house_style,
     new_figure,
-)  # fmt: skip
+)
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -78,10 +78,13 @@ def figure_single_stars(data: RunData, ccd: int | None = None) -> FigureProduct 
         _draw_maps(above, points, fine, odd, size)
         _draw_profiles(below, found, ccd, odd)
     return FigureProduct(
-        "single_stars", f"Single stars on CCD {ccd}", _caption(found, ccd, why, step, fine),
+        "single_stars",
+        f"Single stars on CCD {ccd}",
+        _caption(found, ccd, why, step, fine),
         f"Maps of CCD {ccd} and profiles of narrow strips along x and y. {_named(odd)}",
-        figure, _table(own, fine),
-    )  # fmt: skip
+        figure,
+        _table(own, fine),
+    )
 
 
 def fine_bins(
@@ -109,28 +112,39 @@ def fine_bins(
     few = count < LEAST_STARS
     return Table(
         {
-            "x_low": x_edges[across], "x_high": x_edges[across + 1],
-            "y_low": y_edges[up], "y_high": y_edges[up + 1],
+            "x_low": x_edges[across],
+            "x_high": x_edges[across + 1],
+            "y_low": y_edges[up],
+            "y_high": y_edges[up + 1],
             "n_detections": count,
             "mean": np.where(few, np.nan, mean),
             "scatter": np.where(few, np.nan, scatter),
         }
-    )  # fmt: skip
+    )
 
 
 def _draw_maps(
-    figure: SubFigure, points: tuple[FloatArray, FloatArray, FloatArray], fine: Table,
-    odd: Strips, size: tuple[float, float],
-) -> None:  # fmt: skip
+    figure: SubFigure,
+    points: tuple[FloatArray, FloatArray, FloatArray],
+    fine: Table,
+    odd: Strips,
+    size: tuple[float, float],
+) -> None:
     panels = figure.subplots(1, 3, sharex=True, sharey=True)
     names = ("x_low", "y_low", "x_high", "y_low", "x_high", "y_high", "x_low", "y_high")
     corners = np.stack([fine[name] for name in names], axis=-1).reshape(-1, 4, 2)
     x_pix, y_pix, away = points
     reach = MMAG * float(np.percentile(np.abs(away), 95))
     stars = panels[0].scatter(
-        x_pix, y_pix, c=MMAG * away, s=0.8, lw=0, cmap=SIGNED_MAP,
-        norm=Normalize(-reach, reach), rasterized=True,
-    )  # fmt: skip
+        x_pix,
+        y_pix,
+        c=MMAG * away,
+        s=0.8,
+        lw=0,
+        cmap=SIGNED_MAP,
+        norm=Normalize(-reach, reach),
+        rasterized=True,
+    )
     mean = MMAG * fine["mean"]
     end = float(np.nanpercentile(np.abs(mean), 97))
     middle = fill_rectangles(panels[1], corners, mean, Normalize(-end, end))
@@ -193,9 +207,14 @@ def _draw_profiles(figure: SubFigure, found: Strips, ccd: int, odd: Strips) -> N
             )
             if len(marked.ccd):
                 axes.plot(
-                    (at[0] + at[1]) / 2, MMAG * getattr(marked, name), "v", ms=4, mfc="none",
-                    color=COLOURS[1], label="stands out",
-                )  # fmt: skip
+                    (at[0] + at[1]) / 2,
+                    MMAG * getattr(marked, name),
+                    "v",
+                    ms=4,
+                    mfc="none",
+                    color=COLOURS[1],
+                    label="stands out",
+                )
             if column == 0:
                 axes.set_ylabel(label)
         panels[1, column].set_xlabel(f"{axis} (pix)")
@@ -245,13 +264,18 @@ def _table(own: Strips, fine: Table) -> Table:
     strip = Table(
         {
             "part": np.where(own.whole, part, np.char.add(part, " (piece)")),
-            "x_low": own.x_pix[0], "x_high": own.x_pix[1],
-            "y_low": own.y_pix[0], "y_high": own.y_pix[1],
+            "x_low": own.x_pix[0],
+            "x_high": own.x_pix[1],
+            "y_low": own.y_pix[0],
+            "y_high": own.y_pix[1],
             "n_detections": own.count,
-            "mean": own.mean_mag, "mean_err": own.mean_err_mag, "scatter": own.scatter_mag,
-            "mean_sigma": own.mean_sigma, "scatter_sigma": own.scatter_sigma,
+            "mean": own.mean_mag,
+            "mean_err": own.mean_err_mag,
+            "scatter": own.scatter_mag,
+            "mean_sigma": own.mean_sigma,
+            "scatter_sigma": own.scatter_sigma,
         }
-    )  # fmt: skip
+    )
     bins = fine.copy()
     bins.add_column(np.repeat("bin", len(bins)), name="part", index=0)
     for name in ("mean_err", "mean_sigma", "scatter_sigma"):

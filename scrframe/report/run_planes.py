@@ -25,9 +25,13 @@ def count_plane(
     """Draw how many points (n,) lie in the cells between evenly spaced edges, with a scale."""
     count = cell_counts(x, y, x_edges, y_edges)
     mesh = axes.pcolormesh(
-        x_edges, y_edges, np.where(count > 0, count, np.nan).T, cmap=cmap,
-        norm=LogNorm(1, max(2.0, float(count.max()))), rasterized=True,
-    )  # fmt: skip
+        x_edges,
+        y_edges,
+        np.where(count > 0, count, np.nan).T,
+        cmap=cmap,
+        norm=LogNorm(1, max(2.0, float(count.max()))),
+        rasterized=True,
+    )
     axes.figure.colorbar(mesh, ax=axes, label=label, pad=0.02)
 
 

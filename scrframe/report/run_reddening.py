@@ -101,11 +101,18 @@ def _slices(
         centre, _ = group_medians(code, e[here], bins)
         line = np.linspace(0, max(float(centre[-1]), 1e-6), 50)
         axes.errorbar(
-            centre, middle, spread, fmt=MARKERS[number], ms=3, elinewidth=0.7,
-            markeredgecolor="white", markeredgewidth=0.4,
+            centre,
+            middle,
+            spread,
+            fmt=MARKERS[number],
+            ms=3,
+            elinewidth=0.7,
+            markeredgecolor="white",
+            markeredgewidth=0.4,
             label=f"${colour_label(data, '_0').strip('$')}$ = {colour:.2f}",
-            color=COLOURS[number], zorder=4,
-        )  # fmt: skip
+            color=COLOURS[number],
+            zorder=4,
+        )
         ratio = data.law.ratio(np.full(len(line), colour), line)
         axes.plot(line, ratio * line, "-" if number else "--", color=COLOURS[number], zorder=4)
         table = Table({"kind": np.full(bins, "excess")})
@@ -127,9 +134,16 @@ def _law(
     axes.fill_between(line, ratio - err, ratio + err, color=COLOURS[4], alpha=0.45, lw=0)
     axes.plot(line, ratio, color=COLOURS[0], label="law")
     axes.errorbar(
-        slopes.colour0_mag, slopes.slope, slopes.err, fmt="s", ms=2.8, color=COLOURS[1],
-        elinewidth=0.7, label="slope of each bin", zorder=4,
-    )  # fmt: skip
+        slopes.colour0_mag,
+        slopes.slope,
+        slopes.err,
+        fmt="s",
+        ms=2.8,
+        color=COLOURS[1],
+        elinewidth=0.7,
+        label="slope of each bin",
+        zorder=4,
+    )
     axes.legend(loc="upper left")
     return float(ratio[0]), float(ratio[-1])
 

@@ -138,7 +138,8 @@ def figure_residuals(data: RunData) -> FigureProduct | None:
         label = "detections in a cell, relative to the fullest"
         figure.colorbar(mesh, ax=panels, location="top", aspect=40, label=label)
     return FigureProduct(
-        "residuals", "Residuals against magnitude, colour and extinction",
+        "residuals",
+        "Residuals against magnitude, colour and extinction",
         "Model less observed magnitude before (less its median over all), and model less calibrated"
         f" magnitude after correction, of {np.isfinite(data.residual).sum():,} detections against"
         f" the model's magnitude and colour and the extinction E. Colours give the density,"
@@ -150,8 +151,9 @@ def figure_residuals(data: RunData) -> FigureProduct | None:
         "Densities of residuals before and after, with medians. Robust scatter"
         f" {scatter['before']:.0f} mmag before and {scatter['after']:.0f} after; root mean square"
         f" of the medians after, in mmag, against {', '.join(told)}.",
-        figure, vstack(parts),
-    )  # fmt: skip
+        figure,
+        vstack(parts),
+    )
 
 
 def _variables(data: RunData) -> dict[str, tuple[str, FloatArray]]:
@@ -189,9 +191,13 @@ def _draw_density(
     density = cell_counts(variable, residual, across, up)
     density /= max(1.0, density.max())
     mesh = axes.pcolormesh(
-        across, MMAG * up, np.where(density > 0, density, np.nan).T, cmap=AMOUNT_MAP,
-        norm=LogNorm(1e-3, 1), rasterized=True,
-    )  # fmt: skip
+        across,
+        MMAG * up,
+        np.where(density > 0, density, np.nan).T,
+        cmap=AMOUNT_MAP,
+        norm=LogNorm(1e-3, 1),
+        rasterized=True,
+    )
     axes.axhline(0, color=INK, lw=0.6)
     return mesh
 
@@ -200,21 +206,24 @@ def _draw_medians(axes: Axes, one: Binned) -> None:
     middle = (one.low + one.high) / 2
     value, colour = MMAG * one.median_mag, COLOURS[1]
     axes.errorbar(middle, value, MMAG * one.spread_mag, fmt="none", ecolor=colour, elinewidth=0.5)
-    axes.errorbar(
-        middle, value, MMAG * one.err_mag, fmt="o", color=colour, ms=2.2, elinewidth=1.8
-    )  # fmt: skip
+    axes.errorbar(middle, value, MMAG * one.err_mag, fmt="o", color=colour, ms=2.2, elinewidth=1.8)
 
 
 def _part(name: str, when: str, one: Binned) -> Table:
     bins = len(one.low)
     part = Table(
         {
-            "variable": np.repeat(name, bins), "residual": np.repeat(when, bins),
-            "low": one.low, "high": one.high, "n_detections": one.detections,
-            "n_stars": one.stars, "median": one.median_mag, "median_err": one.err_mag,
+            "variable": np.repeat(name, bins),
+            "residual": np.repeat(when, bins),
+            "low": one.low,
+            "high": one.high,
+            "n_detections": one.detections,
+            "n_stars": one.stars,
+            "median": one.median_mag,
+            "median_err": one.err_mag,
             "scatter": one.spread_mag,
         }
-    )  # fmt: skip
+    )
     for column in ("low", "high", "median", "median_err", "scatter"):
         part[column].unit = "mag"
     part["n_stars"].description = "detections, each as one over the number of its star's"

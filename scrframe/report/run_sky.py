@@ -118,9 +118,13 @@ def figure_control_field(data: RunData) -> FigureProduct | None:
         panels[0].set_ylabel("declination (deg)")
         figure.supxlabel("right ascension (deg)", fontsize=7.5)
         figure.colorbar(
-            mesh, ax=panels, location="top", label="median model \N{MINUS SIGN} observed (mmag)",
-            aspect=40, extend="both",
-        )  # fmt: skip
+            mesh,
+            ax=panels,
+            location="top",
+            label="median model \N{MINUS SIGN} observed (mmag)",
+            aspect=40,
+            extend="both",
+        )
     table = _cell_table(grid, None, middles, count)
     table = table[np.isfinite(table["before"])]
     return FigureProduct(
@@ -168,19 +172,38 @@ def figure_visit_sky(data: RunData) -> FigureProduct | None:
         # The largest last: what stands out must not be hidden by a neighbour.
         order = np.argsort(np.abs(offset), kind="stable")
         points = sky.scatter(
-            ra[order], visits.dec_deg[rows][order], c=offset[order], s=size, cmap=SIGNED_MAP,
-            vmin=-limit, vmax=limit, edgecolors=INK, linewidths=0.25, rasterized=len(rows) > 500,
-        )  # fmt: skip
+            ra[order],
+            visits.dec_deg[rows][order],
+            c=offset[order],
+            s=size,
+            cmap=SIGNED_MAP,
+            vmin=-limit,
+            vmax=limit,
+            edgecolors=INK,
+            linewidths=0.25,
+            rasterized=len(rows) > 500,
+        )
         sky.set_ylabel("declination (deg)")
         figure.colorbar(
-            points, ax=sky, location="top", label="offset of the visit (mmag)", aspect=40,
+            points,
+            ax=sky,
+            location="top",
+            label="offset of the visit (mmag)",
+            aspect=40,
             extend="both",
-        )  # fmt: skip
+        )
         against.axhline(0, color=RULE, lw=0.6)
         against.errorbar(
-            ra, offset, err, fmt="o", ms=2, color="#0072b2", ecolor=RULE, elinewidth=0.5,
+            ra,
+            offset,
+            err,
+            fmt="o",
+            ms=2,
+            color="#0072b2",
+            ecolor=RULE,
+            elinewidth=0.5,
             rasterized=len(rows) > 500,
-        )  # fmt: skip
+        )
         against.set_ylabel("offset (mmag)")
         against.set_xlabel("right ascension (deg)")
         _ra_axis(against)

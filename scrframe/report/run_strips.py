@@ -87,9 +87,12 @@ class Strips:
 
 
 def strips(
-    ccd: npt.NDArray[np.integer], x_pix: FloatArray, y_pix: FloatArray, value_mag: FloatArray,
+    ccd: npt.NDArray[np.integer],
+    x_pix: FloatArray,
+    y_pix: FloatArray,
+    value_mag: FloatArray,
     size_pix: tuple[float, float],
-) -> Strips:  # fmt: skip
+) -> Strips:
     """Return means and scatters in strips of columns and of rows, whole and in pieces.
 
     Parameters
@@ -118,10 +121,16 @@ def strips(
 
 
 def _strips_along(
-    axis: str, pieces: int, names: IntArray, code: IntArray, where: dict[str, FloatArray],
-    away_mag: FloatArray, spread_mag: FloatArray, kurtosis: FloatArray,
+    axis: str,
+    pieces: int,
+    names: IntArray,
+    code: IntArray,
+    where: dict[str, FloatArray],
+    away_mag: FloatArray,
+    spread_mag: FloatArray,
+    kurtosis: FloatArray,
     size_pix: tuple[float, float],
-) -> Strips:  # fmt: skip
+) -> Strips:
     length = dict(zip("xy", size_pix, strict=True))
     other = "y" if axis == "x" else "x"
     width = {axis: STRIP_PIX, other: length[other] / pieces}
@@ -144,10 +153,18 @@ def _strips_along(
         other: (edges[other][piece], edges[other][piece + 1]),
     }
     return Strips(
-        names[number].astype(np.int64), np.repeat(axis, len(number)),
-        np.repeat(pieces == 1, len(number)), sides["x"], sides["y"], count, mean, error, scatter,
-        mean_sigma, scatter_sigma,
-    )  # fmt: skip
+        names[number].astype(np.int64),
+        np.repeat(axis, len(number)),
+        np.repeat(pieces == 1, len(number)),
+        sides["x"],
+        sides["y"],
+        count,
+        mean,
+        error,
+        scatter,
+        mean_sigma,
+        scatter_sigma,
+    )
 
 
 def _scatter_sigma(ratio: FloatArray, count: IntArray, kurtosis: FloatArray) -> FloatArray:

@@ -19,10 +19,15 @@ MARKS: Mapping[str, Kind] = {"passed": "good", "failed": "bad", "not testable": 
 SHOWN_ANOMALIES = 12
 #: Figures of merit that stand at the head of the page.
 HEADLINES = (
-    "spread before, Gaussian fit (mag)", "spread after, Gaussian fit (mag)",
-    "sd of visit offsets (mag)", "sd of ccd offsets (mag)", "sd of pixel offsets (mag)",
-    "r2 on the test stars", "dispersion on the test stars (mag)", "left uncorrected (per cent)",
-)  # fmt: skip
+    "spread before, Gaussian fit (mag)",
+    "spread after, Gaussian fit (mag)",
+    "sd of visit offsets (mag)",
+    "sd of ccd offsets (mag)",
+    "sd of pixel offsets (mag)",
+    "r2 on the test stars",
+    "dispersion on the test stars (mag)",
+    "left uncorrected (per cent)",
+)
 Row = Mapping[str, Cell | str]
 
 

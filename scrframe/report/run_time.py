@@ -84,9 +84,17 @@ def _offsets(
     err: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
 ) -> None:
     axes.errorbar(
-        mjd, offset, err, fmt="o", ms=2.2, color=COLOURS[0], ecolor=RULE, elinewidth=0.5,
-        rasterized=len(mjd) > MANY, zorder=4,
-    )  # fmt: skip
+        mjd,
+        offset,
+        err,
+        fmt="o",
+        ms=2.2,
+        color=COLOURS[0],
+        ecolor=RULE,
+        elinewidth=0.5,
+        rasterized=len(mjd) > MANY,
+        zorder=4,
+    )
 
 
 def _scatter(
@@ -128,9 +136,14 @@ def _seasons(
         above.plot(ends, [offset[here].mean()] * 2, color=INK, lw=0.8, zorder=3)
         if ends[1] - ends[0] > ROOM * (right - left):
             above.text(
-                0.5 * sum(ends), 0.97, f"{year}", transform=above.get_xaxis_transform(),
-                ha="center", va="top", fontsize=6,
-            )  # fmt: skip
+                0.5 * sum(ends),
+                0.97,
+                f"{year}",
+                transform=above.get_xaxis_transform(),
+                ha="center",
+                va="top",
+                fontsize=6,
+            )
     low, high = above.get_ylim()
     above.set_ylim(low - 0.12 * (high - low), high + 0.1 * (high - low))
     return len(known)

@@ -294,9 +294,11 @@ def _field(
         if np.hypot(*_apart(there, centre)) < max(3.0, float(np.hypot(*(top - low)))):
             other_xi, other_eta = to_plane(ra, dec, *there)
             fresh &= ~(
-                (other_xi > low[0]) & (other_xi < top[0])
-                & (other_eta > low[1]) & (other_eta < top[1])
-            )  # fmt: skip
+                (other_xi > low[0])
+                & (other_xi < top[0])
+                & (other_eta > low[1])
+                & (other_eta < top[1])
+            )
     return draw_stars(
         settings,
         spectroscope,

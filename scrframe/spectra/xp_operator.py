@@ -123,11 +123,17 @@ class XpOperator:
             Errors in W m^-2 nm^-1.
         """
         bands = (
-            (self._bands[0], _checked(bp_errors, BASES, "BP errors"),
-             _checked(bp_correlations, PACKED, "BP correlations")),
-            (self._bands[1], _checked(rp_errors, BASES, "RP errors"),
-             _checked(rp_correlations, PACKED, "RP correlations")),
-        )  # fmt: skip
+            (
+                self._bands[0],
+                _checked(bp_errors, BASES, "BP errors"),
+                _checked(bp_correlations, PACKED, "BP correlations"),
+            ),
+            (
+                self._bands[1],
+                _checked(rp_errors, BASES, "RP errors"),
+                _checked(rp_correlations, PACKED, "RP correlations"),
+            ),
+        )
         result = np.zeros((len(bp_errors), len(self.wavelength_nm)))
 
         def work(block: slice) -> None:

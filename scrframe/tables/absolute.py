@@ -60,8 +60,9 @@ class AbsoluteTie:
     def to_json(self) -> dict[str, Any]:
         """Return the tie as plain JSON data."""
         data = asdict(self)
-        return {key: list(value) if isinstance(value, tuple) else value
-                for key, value in data.items()}  # fmt: skip
+        return {
+            key: list(value) if isinstance(value, tuple) else value for key, value in data.items()
+        }
 
     def metadata(self) -> dict[str, str]:
         """Return what the key-value metadata of products say of the tie, as text."""

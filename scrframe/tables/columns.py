@@ -135,9 +135,15 @@ BY_NAME: dict[str, Column] = {column.name: column for column in VOCABULARY}
 DETECTION_KEYS = ("visit", "band", "ccd", "file", "extension", "row")
 DETECTION_REQUIRED = (*DETECTION_KEYS, "ra", "dec", "mjd", "x", "y", "mag", "mag_err")
 REFERENCE_REQUIRED = (
-    "source_id", "ref_ra", "ref_dec", "ref_epoch", "pmra", "pmdec",
-    "reference_mag", "reference_mag_err",
-)  # fmt: skip
+    "source_id",
+    "ref_ra",
+    "ref_dec",
+    "ref_epoch",
+    "pmra",
+    "pmdec",
+    "reference_mag",
+    "reference_mag_err",
+)
 EXTINCTION_REQUIRED = ("source_id", "extinction", "extinction_err")
 
 

@@ -55,9 +55,14 @@ class ExposureTable:
 
     def __post_init__(self) -> None:
         arrays = (
-            self.visit, self.ccd, self.offset_mag, self.err_mag, self.sys_mag, self.level,
+            self.visit,
+            self.ccd,
+            self.offset_mag,
+            self.err_mag,
+            self.sys_mag,
+            self.level,
             self.count,
-        )  # fmt: skip
+        )
         if len({array.shape for array in arrays}) != 1:
             raise DataError("exposure table: the columns differ in length")
         strange = sorted(set(np.unique(self.level).tolist()) - set(LEVELS))

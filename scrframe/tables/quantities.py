@@ -47,8 +47,12 @@ class Quantities:
         if len(self.snr) != shape[0] or len(self.flags) != shape[0]:
             raise DataError("quantities, S/N and flags differ in length")
         arrays: tuple[npt.NDArray[Any], ...] = (
-            self.source_id, self.values, self.errors, self.snr, self.flags,
-        )  # fmt: skip
+            self.source_id,
+            self.values,
+            self.errors,
+            self.snr,
+            self.flags,
+        )
         for each in arrays:
             each.flags.writeable = False
 

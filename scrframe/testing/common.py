@@ -117,8 +117,11 @@ def _check_column(column: Column) -> None:
     try:
         units.Unit(column.unit)
     except ValueError:
-        demand(False, f"own column {column.name!r} has the unknown unit {column.unit!r}; write it"
-                      " as astropy does, or leave it empty")  # fmt: skip
+        demand(
+            False,
+            f"own column {column.name!r} has the unknown unit {column.unit!r}; write it"
+            " as astropy does, or leave it empty",
+        )
 
 
 def judge_columns(names: tuple[str, ...], stages: tuple[str, ...]) -> None:
@@ -155,8 +158,11 @@ def _picklable(descriptor: Descriptor) -> None:
         try:
             pickle.dumps(value)
         except Exception as error:
-            demand(False, f"`{field.name}` of the descriptor cannot be pickled ({error}): make it a"
-                          " function at the top of a module, no lambda")  # fmt: skip
+            demand(
+                False,
+                f"`{field.name}` of the descriptor cannot be pickled ({error}): make it a"
+                " function at the top of a module, no lambda",
+            )
 
 
 def check_cheap_import(subject: Subject) -> None:

@@ -55,14 +55,29 @@ def draw_visit(camera: Camera, number: int, band: str, per_ccd: int = 5) -> Simu
     mag_err = 0.002 + 10 ** (0.4 * (mag - 23))
     mag[1] = mag_err[1] = np.nan
     columns = {
-        "ccd": camera.ccd[place], "x": x, "y": y, "ra": ra, "dec": dec,
-        "mag": mag, "mag_err": mag_err, "classification": np.full(rows, -1, dtype=np.int16),
-    }  # fmt: skip
+        "ccd": camera.ccd[place],
+        "x": x,
+        "y": y,
+        "ra": ra,
+        "dec": dec,
+        "mag": mag,
+        "mag_err": mag_err,
+        "classification": np.full(rows, -1, dtype=np.int16),
+    }
     mjd = 56000.1 + 30.0 * number
     return SimulatedVisit(
-        "field_0001", number, number, ra_deg, dec_deg, mjd, 150.0, 1.2, 0.9, band,
+        "field_0001",
+        number,
+        number,
+        ra_deg,
+        dec_deg,
+        mjd,
+        150.0,
+        1.2,
+        0.9,
+        band,
         pa.table(columns),
-    )  # fmt: skip
+    )
 
 
 def from_plane(
@@ -194,40 +209,68 @@ def draw_sample() -> MatchedStars:
     bp = rng.uniform(13, 17, count)
     first = np.unique(visit * 8 + ccd, return_index=True, return_inverse=True)
     stars = {
-        "source_id": np.arange(count) + 3 * 10**18, "ref_ra": star_ra, "ref_dec": star_dec,
-        "ref_epoch": np.full(count, REF_EPOCH), "pmra": np.zeros(count),
-        "pmdec": np.zeros(count), "reference_mag": bp, "reference_mag_err": np.full(count, 0.003),
-        "g_mag": bp - 0.4, "bp_mag": bp, "rp_mag": bp - 1.1,
-        "phot_bp_rp_excess_factor": np.full(count, 1.2), "extinction": extinction,
-        "extinction_err": np.full(count, 0.014), "quality_flags": np.zeros(count, np.int16),
-        "teff": 7000 - 1200 * colour0, "logg": rng.uniform(2, 4.5, count),
-        "feh": rng.uniform(-0.8, 0.3, count), "xp_snr": rng.uniform(30, 200, count),
+        "source_id": np.arange(count) + 3 * 10**18,
+        "ref_ra": star_ra,
+        "ref_dec": star_dec,
+        "ref_epoch": np.full(count, REF_EPOCH),
+        "pmra": np.zeros(count),
+        "pmdec": np.zeros(count),
+        "reference_mag": bp,
+        "reference_mag_err": np.full(count, 0.003),
+        "g_mag": bp - 0.4,
+        "bp_mag": bp,
+        "rp_mag": bp - 1.1,
+        "phot_bp_rp_excess_factor": np.full(count, 1.2),
+        "extinction": extinction,
+        "extinction_err": np.full(count, 0.014),
+        "quality_flags": np.zeros(count, np.int16),
+        "teff": 7000 - 1200 * colour0,
+        "logg": rng.uniform(2, 4.5, count),
+        "feh": rng.uniform(-0.8, 0.3, count),
+        "xp_snr": rng.uniform(30, 200, count),
         "colour0": colour0,
-    }  # fmt: skip
+    }
     mag = bp[star] + colour0[star] + 1.4 * extinction[star]
     of_stars = {name: values[star] for name, values in stars.items()}
     detections = {
         "visit": np.array([f"visit_{number:02d}" for number in range(VISITS)])[visit],
-        "band": np.full(rows, "u"), "ccd": ccd,
+        "band": np.full(rows, "u"),
+        "ccd": ccd,
         "file": np.array([f"visit_{number:02d}.fits" for number in range(VISITS)])[visit],
-        "extension": ccd, "row": np.arange(rows) - first[1][first[2]],
+        "extension": ccd,
+        "row": np.arange(rows) - first[1][first[2]],
         "field": np.array(["field_a", "field_b"])[visit % 2],
-        "ra": star_ra[star], "dec": star_dec[star], "mjd": mjd[visit],
-        "x": 1 + (east % half) * 3600 / SCALE_ARCSEC, "y": 1 + (north % half) * 3600 / SCALE_ARCSEC,
-        "mag": mag, "mag_err": np.full(rows, 0.01), "classification": np.full(rows, -1),
-        "airmass": 1.0 + 0.05 * (visit % 7), "seeing": 0.7 + 0.04 * (visit % 5),
-        "exposure_time": np.full(rows, 150.0), "gal_l": star_ra[star] + 100,
-        "gal_b": star_dec[star] + 5, "season": np.where(mjd[visit] < 56201, 2011, 2012),
-        **of_stars, "match_distance": np.full(rows, 0.1), "bp_rp": np.full(rows, 1.1),
-        "colour": mag - bp[star], "star_ra": star_ra[star], "star_dec": star_dec[star],
+        "ra": star_ra[star],
+        "dec": star_dec[star],
+        "mjd": mjd[visit],
+        "x": 1 + (east % half) * 3600 / SCALE_ARCSEC,
+        "y": 1 + (north % half) * 3600 / SCALE_ARCSEC,
+        "mag": mag,
+        "mag_err": np.full(rows, 0.01),
+        "classification": np.full(rows, -1),
+        "airmass": 1.0 + 0.05 * (visit % 7),
+        "seeing": 0.7 + 0.04 * (visit % 5),
+        "exposure_time": np.full(rows, 150.0),
+        "gal_l": star_ra[star] + 100,
+        "gal_b": star_dec[star] + 5,
+        "season": np.where(mjd[visit] < 56201, 2011, 2012),
+        **of_stars,
+        "match_distance": np.full(rows, 0.1),
+        "bp_rp": np.full(rows, 1.1),
+        "colour": mag - bp[star],
+        "star_ra": star_ra[star],
+        "star_dec": star_dec[star],
         "predicted_mag": mag,
-    }  # fmt: skip
+    }
     width = 3
     features = rng.normal(0, 1, (count, width)).astype(np.float32)
     return MatchedStars(
-        Detections.from_columns(detections), ReferenceStars.from_columns(stars), star, features,
+        Detections.from_columns(detections),
+        ReferenceStars.from_columns(stars),
+        star,
+        features,
         np.zeros(rows, dtype=bool),
-    )  # fmt: skip
+    )
 
 
 def draw_products() -> pa.Table:
@@ -241,22 +284,38 @@ def draw_products() -> pa.Table:
     mag_model = table["mag"] + total + rng.normal(0, 0.06, rows)
     text = {name: table.arrow[name].cast(pa.string()) for name in ("file", "visit")}
     columns = {
-        "file": text["file"], "visit": text["visit"],
+        "file": text["file"],
+        "visit": text["visit"],
         **{name: table.arrow[name] for name in ("ccd", "row", "source_id")},
-        "ra_deg": table["ra"], "dec_deg": table["dec"], "mjd": table["mjd"],
-        "x_pix": table["x"], "y_pix": table["y"], "mag_obs": table["mag"],
-        "mag_err": table["mag_err"], "mag_model": mag_model, "delta": mag_model - table["mag"],
+        "ra_deg": table["ra"],
+        "dec_deg": table["dec"],
+        "mjd": table["mjd"],
+        "x_pix": table["x"],
+        "y_pix": table["y"],
+        "mag_obs": table["mag"],
+        "mag_err": table["mag_err"],
+        "mag_model": mag_model,
+        "delta": mag_model - table["mag"],
         **{f"offset_{name}": values for name, values in offsets.items()},
-        "offset_total": total, "offset_total_err": np.full(rows, 0.004),
-        "mag_cal_err": np.full(rows, 0.012), "mag_cal_sys": np.full(rows, 0.005),
-        "offset_level": np.full(rows, 1, np.int16), "mag_cal": table["mag"] + total,
-        "colour0": table["colour0"], "extinction": table["extinction"], "feh": table["feh"],
-        "in_control": rng.random(rows) < 0.3, "in_solve": rng.random(rows) < 0.9,
-        "reserved": rng.random(rows) < 0.02, "weight": rng.uniform(0.5, 1, rows),
-        "star_dev": rng.normal(0, 0.05, rows), "star_dev_err": np.full(rows, 0.006),
+        "offset_total": total,
+        "offset_total_err": np.full(rows, 0.004),
+        "mag_cal_err": np.full(rows, 0.012),
+        "mag_cal_sys": np.full(rows, 0.005),
+        "offset_level": np.full(rows, 1, np.int16),
+        "mag_cal": table["mag"] + total,
+        "colour0": table["colour0"],
+        "extinction": table["extinction"],
+        "feh": table["feh"],
+        "in_control": rng.random(rows) < 0.3,
+        "in_solve": rng.random(rows) < 0.9,
+        "reserved": rng.random(rows) < 0.02,
+        "weight": rng.uniform(0.5, 1, rows),
+        "star_dev": rng.normal(0, 0.05, rows),
+        "star_dev_err": np.full(rows, 0.006),
         "domain_distance": rng.uniform(0, 1.2, rows).astype(np.float32),
-        "in_test": rng.random(rows) < 0.2, "flags": np.zeros(rows, np.int32),
-    }  # fmt: skip
+        "in_test": rng.random(rows) < 0.2,
+        "flags": np.zeros(rows, np.int32),
+    }
     return pa.table(columns)
 
 

@@ -141,9 +141,11 @@ def check_chunks(subject: Subject) -> None:
         " asked for that the catalogue holds",
     )
     files.judge_same(
-        whole.take(np.arange(0, len(whole), 2)), some, "when fewer stars are asked for",
+        whole.take(np.arange(0, len(whole), 2)),
+        some,
+        "when fewer stars are asked for",
         "treat each star by itself",
-    )  # fmt: skip
+    )
     none = _read(subject, np.array([5], dtype=np.int64) + 8 * 10**18)
     demand(
         not len(none) and set(none.names) == set(whole.names),
@@ -154,9 +156,11 @@ def check_chunks(subject: Subject) -> None:
 def check_deterministic(subject: Subject) -> None:
     """Check that reading twice gives the same bits."""
     files.judge_same(
-        _table(subject), _read(subject, _ids(subject)), "when they are read again",
+        _table(subject),
+        _read(subject, _ids(subject)),
+        "when they are read again",
         "nothing may depend on random numbers, the clock or what was read before",
-    )  # fmt: skip
+    )
 
 
 def check_input_untouched(subject: Subject) -> None:

@@ -48,8 +48,11 @@ def judge_parts(subject: Subject, name: str, find: Find, root: Path) -> list[Par
         try:
             pickle.dumps(part)
         except Exception as error:
-            demand(False, f"part {part.key!r} cannot be pickled ({error}): keep plain values only"
-                          " in its `detail`")  # fmt: skip
+            demand(
+                False,
+                f"part {part.key!r} cannot be pickled ({error}): keep plain values only"
+                " in its `detail`",
+            )
     return found
 
 

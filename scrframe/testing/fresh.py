@@ -16,9 +16,24 @@ from scrframe.testing.subject import NotTestedError, Subject
 
 #: Libraries that take long to load, which a module may import inside its functions only.
 HEAVY = (
-    "sklearn", "sklearnex", "lightgbm", "xgboost", "catboost", "torch", "tensorflow", "keras",
-    "jax", "numba", "pandas", "polars", "dask", "matplotlib", "gaiaxpy", "healpy", "lsdb",
-)  # fmt: skip
+    "sklearn",
+    "sklearnex",
+    "lightgbm",
+    "xgboost",
+    "catboost",
+    "torch",
+    "tensorflow",
+    "keras",
+    "jax",
+    "numba",
+    "pandas",
+    "polars",
+    "dask",
+    "matplotlib",
+    "gaiaxpy",
+    "healpy",
+    "lsdb",
+)
 #: Libraries of the framework that look for others themselves.
 _OWN_AFFAIR = ("pyarrow", "scipy", "astropy", "numpy", "h5py", "pydantic")
 TIMEOUT_S = 300.0

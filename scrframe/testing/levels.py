@@ -75,8 +75,11 @@ def check_schema(subject: Subject) -> None:
         f"the design has shape {weights.shape}, expected (n, p) = {(len(table), labels.num_rows)}:"
         " n detections, and as many columns as `labels` has rows",
     )
-    demand(np.isfinite(weights.data).all(), "the design holds weights that are not finite: give a"
-                                            " detection without a value an empty row")  # fmt: skip
+    demand(
+        np.isfinite(weights.data).all(),
+        "the design holds weights that are not finite: give a"
+        " detection without a value an empty row",
+    )
     demand(weights.nnz, "no detection of the sample has a weight: check how groups are found")
 
 
@@ -143,9 +146,12 @@ def check_unknown(subject: Subject) -> None:
     level, table = _level(subject), _sample(subject).detections.take(np.arange(20))
     rows = len(table)
     strange = {
-        "visit": np.full(rows, "visit never seen"), "field": np.full(rows, "field never seen"),
-        "ccd": np.full(rows, 99), "x": np.full(rows, np.nan), "mjd": np.full(rows, 70000.0),
-    }  # fmt: skip
+        "visit": np.full(rows, "visit never seen"),
+        "field": np.full(rows, "field never seen"),
+        "ccd": np.full(rows, 99),
+        "x": np.full(rows, np.nan),
+        "mjd": np.full(rows, 70000.0),
+    }
     needs = subject.descriptor.needs(subject.config)
     for name in [name for name in strange if name in needs]:
         weights = _weights(level, table.with_columns({name: strange[name]}))
@@ -162,8 +168,9 @@ def check_restore(subject: Subject) -> None:
     try:
         state = json.loads(json.dumps(dict(level.state()), allow_nan=False))
     except (TypeError, ValueError) as error:
-        demand(False, f"`state` cannot be written as JSON ({error}): return numbers, texts and"
-                      " lists")  # fmt: skip
+        demand(
+            False, f"`state` cannot be written as JSON ({error}): return numbers, texts and lists"
+        )
     restored = descriptor.restore(LEVEL, level.labels(), state, subject.config)
     demand(
         restored.labels().equals(level.labels()),
@@ -276,8 +283,11 @@ def check_level_pickling(subject: Subject) -> None:
     try:
         again = pickle.loads(pickle.dumps(level))
     except Exception as error:
-        demand(False, f"the level cannot be pickled ({type(error).__name__}: {error}): keep plain"
-                      " attributes, no functions or open files")  # fmt: skip
+        demand(
+            False,
+            f"the level cannot be pickled ({type(error).__name__}: {error}): keep plain"
+            " attributes, no functions or open files",
+        )
     demand(
         _same(_weights(again, table), _design(subject)),
         "the level has another design after pickling: keep all that it needs in attributes",

@@ -265,9 +265,11 @@ def check_deterministic(subject: Subject) -> None:
     """Check that reading twice gives the same bits."""
     for part, table in zip(_parts(subject), _tables(subject), strict=True):
         files.judge_same(
-            table, _read(subject, part), "when a part is read again",
+            table,
+            _read(subject, part),
+            "when a part is read again",
             "nothing may depend on random numbers, the clock or what was read before",
-        )  # fmt: skip
+        )
 
 
 def check_input_untouched(subject: Subject) -> None:
@@ -328,9 +330,13 @@ def check_round_trip(subject: Subject) -> None:
 def _compare_visit(read: Detections, written: Any) -> None:
     order = np.lexsort((read["row"], read["ccd"]))
     for name, tolerance in (
-        ("ccd", 0.0), ("x", PIX_TOLERANCE), ("y", PIX_TOLERANCE), ("dec", SKY_TOLERANCE_DEG),
-        ("ra", SKY_TOLERANCE_DEG), ("mag", MAG_TOLERANCE),
-    ):  # fmt: skip
+        ("ccd", 0.0),
+        ("x", PIX_TOLERANCE),
+        ("y", PIX_TOLERANCE),
+        ("dec", SKY_TOLERANCE_DEG),
+        ("ra", SKY_TOLERANCE_DEG),
+        ("mag", MAG_TOLERANCE),
+    ):
         truth = np.asarray(written[name], dtype=np.float64)
         given = np.asarray(read[name], dtype=np.float64)[order]
         demand(

@@ -287,8 +287,11 @@ def check_model_pickling(subject: Subject) -> None:
     try:
         again = pickle.loads(pickle.dumps(model))
     except Exception as error:
-        demand(False, f"the trained model cannot be pickled ({type(error).__name__}: {error}): keep"
-                      " plain attributes, no functions, locks or open files")  # fmt: skip
+        demand(
+            False,
+            f"the trained model cannot be pickled ({type(error).__name__}: {error}): keep"
+            " plain attributes, no functions, locks or open files",
+        )
     demand(
         same_bits(before, again.predict(judged.features).colour_mag),
         "the trained model predicts otherwise after pickling: keep all that it needs in attributes",

@@ -31,55 +31,113 @@ _LAST: tuple[Function, ...] = (common.check_pickling, common.check_cheap_import)
 #: what those before it have found.
 CHECKS: dict[str, tuple[Function, ...]] = {
     "survey": (
-        *_FIRST, loaders.check_example, common.check_settings, loaders.check_parts,
-        loaders.check_schema, loaders.check_finite, loaders.check_units,
-        loaders.check_deterministic, loaders.check_columns_subset, loaders.check_visit_key,
+        *_FIRST,
+        loaders.check_example,
+        common.check_settings,
+        loaders.check_parts,
+        loaders.check_schema,
+        loaders.check_finite,
+        loaders.check_units,
+        loaders.check_deterministic,
+        loaders.check_columns_subset,
+        loaders.check_visit_key,
         loaders.check_input_untouched,
-        loaders.check_bad_file, loaders.check_round_trip, *_LAST,
+        loaders.check_bad_file,
+        loaders.check_round_trip,
+        *_LAST,
     ),
     "reference": (
-        *_FIRST, references.check_example, common.check_settings, references.check_parts,
-        references.check_schema, references.check_finite, references.check_units,
-        references.check_deterministic, references.check_footprint, references.check_chunks,
-        references.check_input_untouched, references.check_bad_file, references.check_round_trip,
+        *_FIRST,
+        references.check_example,
+        common.check_settings,
+        references.check_parts,
+        references.check_schema,
+        references.check_finite,
+        references.check_units,
+        references.check_deterministic,
+        references.check_footprint,
+        references.check_chunks,
+        references.check_input_untouched,
+        references.check_bad_file,
+        references.check_round_trip,
         *_LAST,
     ),
     "extinction": (
-        *_FIRST, extinctions.check_example, common.check_settings, extinctions.check_parts,
-        extinctions.check_schema, extinctions.check_finite, extinctions.check_units,
-        extinctions.check_deterministic, extinctions.check_chunks,
-        extinctions.check_input_untouched, extinctions.check_bad_file,
-        extinctions.check_round_trip, *_LAST,
+        *_FIRST,
+        extinctions.check_example,
+        common.check_settings,
+        extinctions.check_parts,
+        extinctions.check_schema,
+        extinctions.check_finite,
+        extinctions.check_units,
+        extinctions.check_deterministic,
+        extinctions.check_chunks,
+        extinctions.check_input_untouched,
+        extinctions.check_bad_file,
+        extinctions.check_round_trip,
+        *_LAST,
     ),
     "curve": (
-        *_FIRST, common.check_settings, extinctions.check_curve_schema,
-        extinctions.check_curve_units, extinctions.check_curve_chunks,
-        extinctions.check_curve_refusals, *_LAST,
+        *_FIRST,
+        common.check_settings,
+        extinctions.check_curve_schema,
+        extinctions.check_curve_units,
+        extinctions.check_curve_chunks,
+        extinctions.check_curve_refusals,
+        *_LAST,
     ),
     "colour-model": (
-        *_FIRST, common.check_settings, models.check_read_only, models.check_schema,
-        models.check_deterministic, models.check_threads, models.check_chunks,
-        models.check_refusals, models.check_function_recovered, models.check_weights,
-        models.check_smoother, common.check_pickling, models.check_model_pickling,
+        *_FIRST,
+        common.check_settings,
+        models.check_read_only,
+        models.check_schema,
+        models.check_deterministic,
+        models.check_threads,
+        models.check_chunks,
+        models.check_refusals,
+        models.check_function_recovered,
+        models.check_weights,
+        models.check_smoother,
+        common.check_pickling,
+        models.check_model_pickling,
         common.check_cheap_import,
     ),
     "offset-level": (
-        *_FIRST, common.check_settings, levels.check_schema, levels.check_role,
-        levels.check_deterministic, levels.check_chunks, levels.check_unknown,
-        levels.check_precision, levels.check_within_exposure, levels.check_offsets_recovered,
-        levels.check_restore, common.check_pickling, levels.check_level_pickling,
+        *_FIRST,
+        common.check_settings,
+        levels.check_schema,
+        levels.check_role,
+        levels.check_deterministic,
+        levels.check_chunks,
+        levels.check_unknown,
+        levels.check_precision,
+        levels.check_within_exposure,
+        levels.check_offsets_recovered,
+        levels.check_restore,
+        common.check_pickling,
+        levels.check_level_pickling,
         common.check_cheap_import,
     ),
     "diagnostic": (
-        *_FIRST, common.check_settings, products.check_numbers, products.check_chunks,
-        products.check_few_stars, *_LAST,
+        *_FIRST,
+        common.check_settings,
+        products.check_numbers,
+        products.check_chunks,
+        products.check_few_stars,
+        *_LAST,
     ),
     "writer": (
-        *_FIRST, common.check_settings, products.check_written, products.check_corrected,
-        products.check_note, products.check_deterministic, products.check_input_untouched,
-        products.check_bad_file, *_LAST,
+        *_FIRST,
+        common.check_settings,
+        products.check_written,
+        products.check_corrected,
+        products.check_note,
+        products.check_deterministic,
+        products.check_input_untouched,
+        products.check_bad_file,
+        *_LAST,
     ),
-}  # fmt: skip
+}
 _TASKS: dict[str, Callable[[Subject], dict[str, Task]]] = {
     "colour-model": models.tasks,
     "offset-level": levels.tasks,
@@ -134,9 +192,16 @@ def _no_tasks(subject: Subject) -> dict[str, Task]:
 
 
 def _module_of(descriptor: Any, kind: str) -> str:
-    first = {"survey": "read", "reference": "read_sources", "extinction": "read", "curve": "curve",
-             "colour-model": "fit", "offset-level": "prepare", "diagnostic": "compute",
-             "writer": "write"}[kind]  # fmt: skip
+    first = {
+        "survey": "read",
+        "reference": "read_sources",
+        "extinction": "read",
+        "curve": "curve",
+        "colour-model": "fit",
+        "offset-level": "prepare",
+        "diagnostic": "compute",
+        "writer": "write",
+    }[kind]
     return str(getattr(descriptor, first).__module__)
 
 
@@ -155,9 +220,11 @@ def find_subject(
         If nothing, or more than one kind, is called so.
     """
     registry = load_registry() if registry is None else registry
-    kinds = [kind] if kind is not None else [
-        known for known, hook in KINDS.items() if name in registry.names(HOOKS[hook][0])
-    ]  # fmt: skip
+    kinds = (
+        [kind]
+        if kind is not None
+        else [known for known, hook in KINDS.items() if name in registry.names(HOOKS[hook][0])]
+    )
     if len(kinds) > 1:
         raise PluginError(f"{name!r} names several: {', '.join(kinds)}; say which with --kind")
     if not kinds:

@@ -38,8 +38,11 @@ def check_numbers(subject: Subject) -> None:
     try:
         numbers = _numbers(subject, judge=True)
     except KeyError as error:
-        demand(False, f"`compute` reads the column {error}, which stars.parquet does not have: see"
-                      " the reference of products")  # fmt: skip
+        demand(
+            False,
+            f"`compute` reads the column {error}, which stars.parquet does not have: see"
+            " the reference of products",
+        )
     demand(
         hasattr(numbers, "items") and len(numbers),
         f"`compute` returned {type(numbers).__name__}: return a mapping of names to numbers",
@@ -78,8 +81,11 @@ def check_few_stars(subject: Subject) -> None:
         try:
             numbers = subject.descriptor.compute(table, subject.config)
         except Exception as error:
-            demand(False, f"a table {what} stops `compute` with {type(error).__name__} ({error}):"
-                          " return NaN where nothing can be told")  # fmt: skip
+            demand(
+                False,
+                f"a table {what} stops `compute` with {type(error).__name__} ({error}):"
+                " return NaN where nothing can be told",
+            )
         demand(not list(_strange(numbers, "")), f"`compute` of a table {what} returns no numbers")
 
 
@@ -143,9 +149,11 @@ def catalogue(root: Path, suffix: str) -> tuple[Part, Detections]:
         raise NotTestedError(f"there is no example of a catalogue called *{suffix}")
     extension = 1 if plain in (".fits", ".fit") else 0
     own = {
-        "visit": np.full(ROWS, "visit_00"), "file": np.full(ROWS, path.name),
-        "extension": np.full(ROWS, extension), "row": np.arange(ROWS),
-    }  # fmt: skip
+        "visit": np.full(ROWS, "visit_00"),
+        "file": np.full(ROWS, path.name),
+        "extension": np.full(ROWS, extension),
+        "row": np.arange(ROWS),
+    }
     return file_part(path, f"night/{path.name}"), detections.with_columns(own)
 
 
@@ -227,8 +235,11 @@ def _columns(path: Path) -> list[Any]:
             name = path.name.removesuffix(".gz")
             formats = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv", ".vot": "votable"}
             read = Table.read(path, format=formats.get(Path(name).suffix))
-            columns = [np.ma.filled(np.ma.asarray(read[name]).astype(float), np.nan)
-                       for name in read.colnames if read[name].dtype.kind in "fiu"]  # fmt: skip
+            columns = [
+                np.ma.filled(np.ma.asarray(read[name]).astype(float), np.nan)
+                for name in read.colnames
+                if read[name].dtype.kind in "fiu"
+            ]
     except Exception:  # any format that is not known here
         return []
     return [column for column in columns if column.dtype.kind in "fiu"]
@@ -283,7 +294,10 @@ def check_bad_file(subject: Subject) -> None:
             f"`write` does not name the file that is bad in one line: {error}",
         )
     except Exception as error:
-        demand(False, f"`write` raised {type(error).__name__} ({error}) for a damaged input: raise"
-                      " a DataError that names the file")  # fmt: skip
+        demand(
+            False,
+            f"`write` raised {type(error).__name__} ({error}) for a damaged input: raise"
+            " a DataError that names the file",
+        )
     finally:
         path.write_bytes(content)

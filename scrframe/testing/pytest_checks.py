@@ -101,9 +101,11 @@ def parametrize_with_checks(
     parameters = []
     for function in CHECKS[kind]:
         reason = expected.get(function.__name__)
-        marks = [] if reason is None else [
-            pytest.mark.xfail(reason=reason, raises=CheckFailureError, strict=True)
-        ]  # fmt: skip
+        marks = (
+            []
+            if reason is None
+            else [pytest.mark.xfail(reason=reason, raises=CheckFailureError, strict=True)]
+        )
         check = Check(function, subject)
         parameters.append(pytest.param(check, id=function.__name__, marks=marks))
     return pytest.mark.parametrize("check", parameters)

@@ -278,9 +278,12 @@ def check_round_trip(subject: Subject) -> None:
         )
     rows = rows_of(stars["source_id"], truth["source_id"])
     for name, own, tolerance in (
-        ("ref_ra", "ref_ra", 1e-7), ("ref_dec", "ref_dec", 1e-7), ("pmra", "pmra", 1e-3),
-        ("pmdec", "pmdec", 1e-3), ("reference_mag", "bp_mag", 1e-5),
-    ):  # fmt: skip
+        ("ref_ra", "ref_ra", 1e-7),
+        ("ref_dec", "ref_dec", 1e-7),
+        ("pmra", "pmra", 1e-3),
+        ("pmdec", "pmdec", 1e-3),
+        ("reference_mag", "bp_mag", 1e-5),
+    ):
         judge_truth(stars[name], truth[own][rows], name, tolerance)
 
 

@@ -47,10 +47,32 @@ GENERAL = ("scr", "offsets", "compare", "checks", "config", "tables", "pipeline"
 #: Surveys, telescopes, cameras, pipelines and backends. Gaia stands in the vocabulary of
 #: columns, and its spectra in what simulated data say of themselves.
 NAMES = {
-    "vphas", "omegacam", "casu", "vst", "eso", "skymapper", "sdss", "decam", "noirlab", "nsc",
-    "rubin", "lsst", "apogee", "lamost", "zgr23", "imcore",
-    "sklearn", "scikit", "lightgbm", "lgbm", "xgboost", "forest", "forests", "torch", "keras",
-}  # fmt: skip
+    "vphas",
+    "omegacam",
+    "casu",
+    "vst",
+    "eso",
+    "skymapper",
+    "sdss",
+    "decam",
+    "noirlab",
+    "nsc",
+    "rubin",
+    "lsst",
+    "apogee",
+    "lamost",
+    "zgr23",
+    "imcore",
+    "sklearn",
+    "scikit",
+    "lightgbm",
+    "lgbm",
+    "xgboost",
+    "forest",
+    "forests",
+    "torch",
+    "keras",
+}
 #: What plugins may import of scrframe.
 FOR_PLUGINS = ("plugin", "tables", "units", "errors")
 
@@ -122,8 +144,14 @@ def test_config_and_plugin_know_neither_the_method_nor_what_ships_inside():
 def test_only_the_pipeline_knows_all_rooms():
     others = set(ROOMS) - {"cli"}
     assert {other for path in sources(KNOWS_ALL) for _, other in rooms_imported(path)} >= {
-        "config", "plugin", "tables", "scr", "offsets", "simulate", "errors",
-    }  # fmt: skip
+        "config",
+        "plugin",
+        "tables",
+        "scr",
+        "offsets",
+        "simulate",
+        "errors",
+    }
     assert all(KNOWS_ALL not in ROOMS[room] for room in others)
 
 
@@ -174,9 +202,18 @@ def calls(path: Path, names: set[str]) -> Iterator[tuple[int, str]]:
 
 def test_only_the_command_line_prints_or_exits():
     names = {
-        "print", "exit", "quit", "sys.exit", "os._exit", "SystemExit", "sys.stdout.write",
-        "sys.stderr.write", "traceback.print_exc", "breakpoint", "input",
-    }  # fmt: skip
+        "print",
+        "exit",
+        "quit",
+        "sys.exit",
+        "os._exit",
+        "SystemExit",
+        "sys.stdout.write",
+        "sys.stderr.write",
+        "traceback.print_exc",
+        "breakpoint",
+        "input",
+    }
     modules = [path for path in sources() if PACKAGE / "cli" not in path.parents]
     wrong = [
         f"{place(path, line)}: {name}"

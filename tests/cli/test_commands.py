@@ -72,9 +72,16 @@ def test_columns_of_cuts_are_listed_with_units(scrframe_command):
 
 def test_calibrate_prints_the_headline_first_and_the_figures_last(scrframe_command, tiny_survey):
     answer = scrframe_command(
-        "calibrate", tiny_survey.description, "--data", tiny_survey.data,
-        "--out", "results/tiny", "--workers", "1", *tiny_survey.options,
-    )  # fmt: skip
+        "calibrate",
+        tiny_survey.description,
+        "--data",
+        tiny_survey.data,
+        "--out",
+        "results/tiny",
+        "--workers",
+        "1",
+        *tiny_survey.options,
+    )
     assert answer.code == 0, answer.err
     lines = answer.out.splitlines()
     assert lines[0] == f"scrframe: survey vphas_u, data root {tiny_survey.data}: {NOTE}"
@@ -92,9 +99,15 @@ def test_calibrate_prints_the_headline_first_and_the_figures_last(scrframe_comma
 
 def test_quiet_shows_nothing(scrframe_command, tiny_survey):
     answer = scrframe_command(
-        "calibrate", tiny_survey.description, "--data", tiny_survey.data, "--quiet",
-        "--workers", "1", *tiny_survey.options,
-    )  # fmt: skip
+        "calibrate",
+        tiny_survey.description,
+        "--data",
+        tiny_survey.data,
+        "--quiet",
+        "--workers",
+        "1",
+        *tiny_survey.options,
+    )
     assert (answer.code, answer.out, answer.err) == (0, "", "")
     assert Path("runs/vphas_u/summary.json").is_file()
 
@@ -164,9 +177,16 @@ def test_tables_of_corrections_are_inputs_like_others(refused, scrframe_command,
     assert "gbp.csv: no such file" in refused("validate", tiny_survey.description, *options)
     (tree / "gbp.csv").write_text("G,dBP\n10,0.01\n21,0.02\n")
     answer = scrframe_command(
-        "calibrate", tiny_survey.description, *options, *tiny_survey.options, "--out", "run",
-        "--workers", "1", "--quiet",
-    )  # fmt: skip
+        "calibrate",
+        tiny_survey.description,
+        *options,
+        *tiny_survey.options,
+        "--out",
+        "run",
+        "--workers",
+        "1",
+        "--quiet",
+    )
     assert answer.code == 0, answer.err
     summary = json.loads(Path("run/summary.json").read_text())
     digest = hashlib.sha256((tree / "gbp.csv").read_bytes()).hexdigest()
@@ -188,9 +208,19 @@ def _damage(path: Path) -> None:
 
 def test_simulate_takes_its_options(scrframe_command, tiny_survey):
     answer = scrframe_command(
-        "simulate", tiny_survey.description, "--out", "tree", "--fields", "1",
-        "--density", "50", "--seed", "7", "--gaia-format", "csv",
-    )  # fmt: skip
+        "simulate",
+        tiny_survey.description,
+        "--out",
+        "tree",
+        "--fields",
+        "1",
+        "--density",
+        "50",
+        "--seed",
+        "7",
+        "--gaia-format",
+        "csv",
+    )
     assert answer.code == 0, answer.err
     settings = json.loads(Path("tree/simulation.json").read_text())["settings"]
     assert (settings["fields"], settings["density"], settings["seed"]) == (1, 50, 7)

@@ -38,24 +38,31 @@ def backend(name, sd_mag, *, verdict=None, offsets="not told apart", fault=None)
             "offset_total": FIGURES(value=0.001, low=0.0, high=0.002, verdict=offsets),
         }
     levels = {level: FIGURES(rms_mag=0.004) for level in ("visit", "ccd", "pixel", "total")}
-    return FIGURES(
-        name=name, fault=None, folds=folds, offsets=levels, against_reference=against
-    )  # fmt: skip
+    return FIGURES(name=name, fault=None, folds=folds, offsets=levels, against_reference=against)
 
 
 def run_of(ranking, *backends):
     costs = [
         FIGURES(
-            backend=each.name, fit_s=3.2, predict_per_s=1e5 * (number + 1), peak_memory_mb=150.0,
+            backend=each.name,
+            fit_s=3.2,
+            predict_per_s=1e5 * (number + 1),
+            peak_memory_mb=150.0,
             model_mb=12.5,
         )
         for number, each in enumerate(backends)
         if not each.fault
-    ]  # fmt: skip
+    ]
     comparison = FIGURES(
-        survey="mine", band="u", reference=backends[0].name, control_stars=1234, truth=True,
-        data_note="simulated", backends=backends, ranking=ranking,
-    )  # fmt: skip
+        survey="mine",
+        band="u",
+        reference=backends[0].name,
+        control_stars=1234,
+        truth=True,
+        data_note="simulated",
+        backends=backends,
+        ranking=ranking,
+    )
     return FIGURES(comparison=comparison, costs=costs)
 
 
@@ -65,16 +72,27 @@ def shown(run):
 
 def test_the_table_has_a_row_for_each_model_the_best_first():
     run = run_of(
-        (("b",), ("a",)), backend("a", 0.066), backend("b", 0.064, verdict="better"),
+        (("b",), ("a",)),
+        backend("a", 0.066),
+        backend("b", 0.064, verdict="better"),
         backend("c", 0.0, fault="predicts values that are not finite for 3 of 9 stars"),
-    )  # fmt: skip
+    )
     lines = [line.strip() for line in shown(run).splitlines()]
     rows = [line for line in lines if line[:2] in {"a ", "b ", "c "}]
     assert [row[0] for row in rows] == ["b", "a", "c"]
     assert "1,234 control stars" in lines[0] and lines[0].endswith("simulated")
     assert re.search(r"better +\+2.10 \+- 1.00 ", rows[0])
-    for figure in ("64.0  64.0", "59.0  59.0", "1.2  0.0  3.0", "4.0  4.0  4.0  4.0", "68.4%",
-                   "3.2", "200,000", "150", "12.5"):  # fmt: skip
+    for figure in (
+        "64.0  64.0",
+        "59.0  59.0",
+        "1.2  0.0  3.0",
+        "4.0  4.0  4.0  4.0",
+        "68.4%",
+        "3.2",
+        "200,000",
+        "150",
+        "12.5",
+    ):
         assert figure in rows[0]
     assert "the reference" in rows[1]
     assert "fault, see below" in rows[2]
@@ -113,9 +131,19 @@ def options():
 
 def test_a_comparison_ends_with_the_table_and_the_advice(scrframe_command, tiny_survey, options):
     answer = scrframe_command(
-        "compare", tiny_survey.description, "--data", tiny_survey.data, "--out", "found",
-        "--backends", "ridge", *options, "--set", "colour_model.kind=ridge", *tiny_survey.options,
-    )  # fmt: skip
+        "compare",
+        tiny_survey.description,
+        "--data",
+        tiny_survey.data,
+        "--out",
+        "found",
+        "--backends",
+        "ridge",
+        *options,
+        "--set",
+        "colour_model.kind=ridge",
+        *tiny_survey.options,
+    )
     assert answer.code == 0, answer.err
     assert answer.err == ""
     lines = answer.out.splitlines()
@@ -147,9 +175,19 @@ def test_no_data_root_is_refused_and_nothing_left(refused, tiny_survey):
 
 def test_regions_are_ranked_instead(scrframe_command, tiny_survey):
     answer = scrframe_command(
-        "compare", tiny_survey.description, "--data", tiny_survey.data, "--out", "found",
-        "--regions", "--workers", "1", "--set", "colour_model.kind=ridge", *tiny_survey.options,
-    )  # fmt: skip
+        "compare",
+        tiny_survey.description,
+        "--data",
+        tiny_survey.data,
+        "--out",
+        "found",
+        "--regions",
+        "--workers",
+        "1",
+        "--set",
+        "colour_model.kind=ridge",
+        *tiny_survey.options,
+    )
     assert answer.code == 0, answer.err
     plain = json.loads(Path("found/regions.json").read_text(encoding="utf-8"))
     kinds = [each["region"]["kind"] for each in plain["regions"]]

@@ -22,14 +22,23 @@ def test_it_shows_each_level_and_where_the_products_are(scrframe_command, tiny_r
 
 def test_visits_that_disagree_are_named_the_first_of_many():
     figures = {
-        "judged": 40, "sd_mag": 0.036, "mad_sigma_mag": 0.03, "noise_mag": 0.002,
-        "constant_mag": -0.01, "disagree": 12,
-    }  # fmt: skip
+        "judged": 40,
+        "sd_mag": 0.036,
+        "mad_sigma_mag": 0.03,
+        "noise_mag": 0.002,
+        "constant_mag": -0.01,
+        "disagree": 12,
+    }
     visit = {"difference_mag": 0.0521, "err_mag": 0.002, "significance": 26.05}
     summary = {
-        "common_visits": 44, "min_stars": 20, "visit": figures, "ccd": None, "total": None,
-        "levels": {}, "disagree": [{"visit": f"v{number}", **visit} for number in range(12)],
-    }  # fmt: skip
+        "common_visits": 44,
+        "min_stars": 20,
+        "visit": figures,
+        "ccd": None,
+        "total": None,
+        "levels": {},
+        "disagree": [{"visit": f"v{number}", **visit} for number in range(12)],
+    }
     lines = list(crosscheck_lines(summary, "out"))
     assert lines[1] == (
         "  visit: sd 36.00, MAD 30.00, noise 2.00, constant -10.00; 12 of 40 disagree"

@@ -23,10 +23,16 @@ def test_a_visit_is_explained_in_words(scrframe_command, tiny_run, first):
     answer = scrframe_command("explain", tiny_run.path, "--visit", first[0])
     assert answer.code == 0, answer.err
     for words in (
-        f"visit {first[0]}", "Offset of the visit", "zero point of the visit", "Neighbours",
-        "Kin, without it", "Without its stars", "its own offset would be", "mmag",
+        f"visit {first[0]}",
+        "Offset of the visit",
+        "zero point of the visit",
+        "Neighbours",
+        "Kin, without it",
+        "Without its stars",
+        "its own offset would be",
+        "mmag",
         "simulated u magnitudes",
-    ):  # fmt: skip
+    ):
         assert words in answer.out, words
 
 

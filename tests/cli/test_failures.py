@@ -115,9 +115,15 @@ def test_interruption_is_not_lost_where_exceptions_are(scrframe_command, monkeyp
 
 def test_interrupted_run_goes_on(scrframe_command, tiny_survey):
     command = [
-        "calibrate", str(tiny_survey.description), "--data", str(tiny_survey.data),
-        "--out", "run", *tiny_survey.options, "--workers",
-    ]  # fmt: skip
+        "calibrate",
+        str(tiny_survey.description),
+        "--data",
+        str(tiny_survey.data),
+        "--out",
+        "run",
+        *tiny_survey.options,
+        "--workers",
+    ]
     answer = interrupt_at("Colour model", [*command, "2"])
     assert answer == (130, "interrupted; the same command goes on from where it stopped\n")
     assert [path.name for path in Path.cwd().iterdir()] == [".run.partial"]

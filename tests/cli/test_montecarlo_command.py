@@ -12,11 +12,26 @@ from scrframe.cli.montecarlo import montecarlo_lines
 
 def test_it_ends_with_a_line_for_each_set_of_errors(scrframe_command, tiny_survey):
     answer = scrframe_command(
-        "montecarlo", tiny_survey.description, "--data", tiny_survey.data, "--out", "found",
-        "--errors", "median", "--realisations", "2", "--workers", "1", "--seed", "4",
-        *tiny_survey.options, "--set", "colour_model.kind=ridge", "--set",
+        "montecarlo",
+        tiny_survey.description,
+        "--data",
+        tiny_survey.data,
+        "--out",
+        "found",
+        "--errors",
+        "median",
+        "--realisations",
+        "2",
+        "--workers",
+        "1",
+        "--seed",
+        "4",
+        *tiny_survey.options,
+        "--set",
+        "colour_model.kind=ridge",
+        "--set",
         "offsets.mode=sequential",
-    )  # fmt: skip
+    )
     assert answer.code == 0, answer.err
     assert answer.err == ""
     *_, line, last = answer.out.splitlines()

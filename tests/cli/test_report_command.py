@@ -93,9 +93,19 @@ def test_a_damaged_run_is_refused_and_keeps_its_report(refused, run):
 def test_calibrate_ends_with_its_report(scrframe_command, tiny_survey, judged):
     judged("failed")
     arguments = (
-        "calibrate", tiny_survey.description, "--data", tiny_survey.data, "--out", "mine",
-        "--workers", "1", *tiny_survey.options, "--set", "report.enabled=true", "--strict",
-    )  # fmt: skip
+        "calibrate",
+        tiny_survey.description,
+        "--data",
+        tiny_survey.data,
+        "--out",
+        "mine",
+        "--workers",
+        "1",
+        *tiny_survey.options,
+        "--set",
+        "report.enabled=true",
+        "--strict",
+    )
     answer = scrframe_command(*arguments)
     assert (answer.code, answer.err) == (3, "")
     assert "Do not rely on this run yet: 1 of 1 null tests failed" in answer.out
@@ -113,9 +123,18 @@ def test_a_report_that_fails_does_not_lose_the_calibration(
 
     monkeypatch.setattr(reporting, "draw_all", fail)
     answer = scrframe_command(
-        "calibrate", tiny_survey.description, "--data", tiny_survey.data, "--out", "mine",
-        "--workers", "1", *tiny_survey.options, "--set", "report.enabled=true",
-    )  # fmt: skip
+        "calibrate",
+        tiny_survey.description,
+        "--data",
+        tiny_survey.data,
+        "--out",
+        "mine",
+        "--workers",
+        "1",
+        *tiny_survey.options,
+        "--set",
+        "report.enabled=true",
+    )
     assert answer.code == 0
     (line,) = answer.err.splitlines()
     assert line.startswith(

@@ -253,9 +253,14 @@ class TestRuns:
     def refuse(self, refused, tiny_survey):
         def run(data: Path, *more: str) -> str:
             return refused(
-                "calibrate", tiny_survey.description, "--data", data, *tiny_survey.options,
-                *RUN, *more,
-            )  # fmt: skip
+                "calibrate",
+                tiny_survey.description,
+                "--data",
+                data,
+                *tiny_survey.options,
+                *RUN,
+                *more,
+            )
 
         return run
 
@@ -310,9 +315,18 @@ def test_damaged_catalogue_is_skipped_and_listed(scrframe_command, tiny_survey, 
     path.unlink()
     path.write_bytes(b"damaged")
     answer = scrframe_command(
-        "calibrate", tiny_survey.description, "--data", tree, *tiny_survey.options,
-        "--set", "data.on_bad_file=skip", "--workers", "1", "--out", "run",
-    )  # fmt: skip
+        "calibrate",
+        tiny_survey.description,
+        "--data",
+        tree,
+        *tiny_survey.options,
+        "--set",
+        "data.on_bad_file=skip",
+        "--workers",
+        "1",
+        "--out",
+        "run",
+    )
     assert answer.code == 0, answer.err
     assert f"warning: left out catalogues/{path.name}: " in answer.err
     assert f"1 damaged left out: catalogues/{path.name}" in answer.out

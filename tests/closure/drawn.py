@@ -281,13 +281,20 @@ def pointings(
     by_patch = mean_extinction * rng.lognormal(0, 0.3, len(first))
     visit, ccd, star, x, y = found
     return Sample(
-        visit=visit, ccd=ccd, star=star, x=x, y=y,
+        visit=visit,
+        ccd=ccd,
+        star=star,
+        x=x,
+        y=y,
         error_mag=catalogued_error(mag[star], rng),
-        mjd=mjd, field=field,
+        mjd=mjd,
+        field=field,
         extinction=by_patch[patch] * rng.lognormal(0, 0.3, len(stars)),
         colour0=np.clip(rng.gamma(2.0, 0.27, len(stars)), 0, 2.5),
-        mag=mag, ra_deg=stars[:, 0], dec_deg=stars[:, 1],
-    )  # fmt: skip
+        mag=mag,
+        ra_deg=stars[:, 0],
+        dec_deg=stars[:, 1],
+    )
 
 
 def _detect(
@@ -309,10 +316,13 @@ def _detect(
         column, row = (across[on] // NX).astype(np.int64), (up[on] // NY).astype(np.int64)
         parts.append(
             (
-                np.full(on.sum(), visit), row * COLUMNS + column, low + np.flatnonzero(on),
-                across[on] % NX + 0.5, up[on] % NY + 0.5,
+                np.full(on.sum(), visit),
+                row * COLUMNS + column,
+                low + np.flatnonzero(on),
+                across[on] % NX + 0.5,
+                up[on] % NY + 0.5,
             )
-        )  # fmt: skip
+        )
     visit, ccd, star, x, y = (np.concatenate(column) for column in zip(*parts, strict=True))
     seen, star = np.unique(star, return_inverse=True)
     return sky[seen], (visit, ccd, star, x, y)
@@ -331,10 +341,17 @@ def run_sample(run: Path, tree: Path) -> Sample:
     )
     field = np.unique([by_visit[name] for name in names], return_inverse=True)[1]
     return Sample(
-        visit=visit, ccd=np.unique(column["ccd"], return_inverse=True)[1], star=star,
-        x=column["x_pix"], y=column["y_pix"], error_mag=column["mag_err"],
-        mjd=column["mjd"][at], field=field,
-        extinction=column["extinction"][first], colour0=column["colour0"][first],
-        mag=column["mag_model"][first], ra_deg=column["ra_deg"][first],
+        visit=visit,
+        ccd=np.unique(column["ccd"], return_inverse=True)[1],
+        star=star,
+        x=column["x_pix"],
+        y=column["y_pix"],
+        error_mag=column["mag_err"],
+        mjd=column["mjd"][at],
+        field=field,
+        extinction=column["extinction"][first],
+        colour0=column["colour0"][first],
+        mag=column["mag_model"][first],
+        ra_deg=column["ra_deg"][first],
         dec_deg=column["dec_deg"][first],
-    )  # fmt: skip
+    )

@@ -113,21 +113,33 @@ def draw_run(
     total = np.sum(list(offsets.values()), axis=0)
     mag_obs = mag[star] - delta
     columns = {
-        "visit_code": visit.astype(np.int32), "ccd": (ccd + 1).astype(np.int16),
-        "source_id": star, "mjd": mjd[visit], "x_pix": x, "y_pix": y,
-        "ra_deg": centre[pair[star], 0] + place[star, 0] / np.cos(np.radians(
-            centre[pair[star], 1] + place[star, 1])),
+        "visit_code": visit.astype(np.int32),
+        "ccd": (ccd + 1).astype(np.int16),
+        "source_id": star,
+        "mjd": mjd[visit],
+        "x_pix": x,
+        "y_pix": y,
+        "ra_deg": centre[pair[star], 0]
+        + place[star, 0] / np.cos(np.radians(centre[pair[star], 1] + place[star, 1])),
         "dec_deg": centre[pair[star], 1] + place[star, 1],
-        "mag_obs": mag_obs, "mag_err": phot, "mag_model": mag[star], "delta": delta,
+        "mag_obs": mag_obs,
+        "mag_err": phot,
+        "mag_model": mag[star],
+        "delta": delta,
         **{f"offset_{name}": values for name, values in offsets.items()},
-        "offset_total": total, "offset_total_err": np.full(rows, 0.006),
-        "mag_cal_err": np.hypot(phot, 0.006), "mag_cal": mag_obs + total,
-        "colour0": colour0[star], "extinction": extinction[star],
-        "in_control": pair[star] < pairs // 3, "in_solve": in_solve, "reserved": reserved,
+        "offset_total": total,
+        "offset_total_err": np.full(rows, 0.006),
+        "mag_cal_err": np.hypot(phot, 0.006),
+        "mag_cal": mag_obs + total,
+        "colour0": colour0[star],
+        "extinction": extinction[star],
+        "in_control": pair[star] < pairs // 3,
+        "in_solve": in_solve,
+        "reserved": reserved,
         "weight": np.where(in_solve, 1.0, np.nan),
         "domain_distance": rng.uniform(0.1, 0.9, number)[star].astype(np.float32),
         "flags": np.zeros(rows, dtype=np.int32),
-    }  # fmt: skip
+    }
     first = np.unique(visit, return_index=True)[1]
     where = centre[np.arange(visits) // 4] + POINTINGS[np.arange(visits) % 4]
     table = VisitTable(
@@ -145,9 +157,17 @@ def draw_run(
     )
     law = ReddeningLaw(np.array([RATIO]), np.zeros((1, 1)), 0.0, ((0, 0),))
     return RunData(
-        survey="drawn", band="u", reference_band="G_BP", mode="joint", note="simulated",
-        stars=columns, visit_table=table, levels={}, zero_point_mag=0.0, law=law,
-    )  # fmt: skip
+        survey="drawn",
+        band="u",
+        reference_band="G_BP",
+        mode="joint",
+        note="simulated",
+        stars=columns,
+        visit_table=table,
+        levels={},
+        zero_point_mag=0.0,
+        law=law,
+    )
 
 
 def covariance(run: RunData) -> np.ndarray:

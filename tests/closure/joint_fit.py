@@ -150,15 +150,26 @@ def table_of(sample: Sample) -> Detections:
         return pa.DictionaryArray.from_arrays(pa.array(code.astype(np.int32)), labels)
 
     columns = {
-        "visit": keys("visit", sample.visit), "band": keys("band", np.zeros(n, int)),
-        "file": keys("file", sample.visit), "field": keys("field", sample.field[sample.visit]),
-        "ccd": sample.ccd + 1, "extension": sample.ccd + 1, "row": np.arange(n),
-        "ra": sample.ra_deg[star], "dec": sample.dec_deg[star],
-        "star_ra": sample.ra_deg[star], "star_dec": sample.dec_deg[star],
-        "mjd": sample.mjd[sample.visit], "x": sample.x, "y": sample.y,
-        "mag": sample.mag[star], "mag_err": sample.error_mag, "source_id": star,
-        "extinction": sample.extinction[star], "colour0": sample.colour0[star],
-    }  # fmt: skip
+        "visit": keys("visit", sample.visit),
+        "band": keys("band", np.zeros(n, int)),
+        "file": keys("file", sample.visit),
+        "field": keys("field", sample.field[sample.visit]),
+        "ccd": sample.ccd + 1,
+        "extension": sample.ccd + 1,
+        "row": np.arange(n),
+        "ra": sample.ra_deg[star],
+        "dec": sample.dec_deg[star],
+        "star_ra": sample.ra_deg[star],
+        "star_dec": sample.dec_deg[star],
+        "mjd": sample.mjd[sample.visit],
+        "x": sample.x,
+        "y": sample.y,
+        "mag": sample.mag[star],
+        "mag_err": sample.error_mag,
+        "source_id": star,
+        "extinction": sample.extinction[star],
+        "colour0": sample.colour0[star],
+    }
     return Detections.from_columns(columns)
 
 
@@ -172,8 +183,10 @@ def solve(sample: Sample, drawn: Drawn, spread: Spread, slopes: bool = True) -> 
     """
     table = table_of(sample)
     properties = {
-        "magnitude": sample.mag, "extinction": sample.extinction, "colour": sample.colour0
-    }  # fmt: skip
+        "magnitude": sample.mag,
+        "extinction": sample.extinction,
+        "colour": sample.colour0,
+    }
     problem = JointProblem(
         levels=tuple(_levels(table, spread, slopes)),
         table=table,

@@ -26,9 +26,14 @@ SPREAD = Spread(slope=0.02, cell=0.01)
 CCDS = 8
 #: Columns that levels of a sample read.
 NEEDS = {
-    "visit": ("visit",), "static": ("ccd",), "drift": ("ccd", "mjd"), "jitter": ("visit", "ccd"),
-    "pixel": ("ccd", "x", "y"), "slope": ("field", "extinction"), "cell": ("star_ra", "star_dec"),
-}  # fmt: skip
+    "visit": ("visit",),
+    "static": ("ccd",),
+    "drift": ("ccd", "mjd"),
+    "jitter": ("visit", "ccd"),
+    "pixel": ("ccd", "x", "y"),
+    "slope": ("field", "extinction"),
+    "cell": ("star_ra", "star_dec"),
+}
 
 
 def products(answer: Answer, sample: Sample, drawn: Drawn) -> OpenedRun:
@@ -40,26 +45,42 @@ def products(answer: Answer, sample: Sample, drawn: Drawn) -> OpenedRun:
     constant = float(np.mean(drawn.delta - total))
     mag = sample.mag[sample.star]
     stars = {
-        "visit_code": sample.visit.astype(np.int32), "ccd": (sample.ccd + 1).astype(np.int16),
-        "source_id": sample.star, "mjd": sample.mjd[sample.visit], "x_pix": sample.x,
-        "y_pix": sample.y, "ra_deg": sample.ra_deg[sample.star],
-        "dec_deg": sample.dec_deg[sample.star], "mag_model": mag, "mag_obs": mag - drawn.delta,
-        "mag_err": sample.error_mag, "delta": drawn.delta, "offset_total": total + constant,
+        "visit_code": sample.visit.astype(np.int32),
+        "ccd": (sample.ccd + 1).astype(np.int16),
+        "source_id": sample.star,
+        "mjd": sample.mjd[sample.visit],
+        "x_pix": sample.x,
+        "y_pix": sample.y,
+        "ra_deg": sample.ra_deg[sample.star],
+        "dec_deg": sample.dec_deg[sample.star],
+        "mag_model": mag,
+        "mag_obs": mag - drawn.delta,
+        "mag_err": sample.error_mag,
+        "delta": drawn.delta,
+        "offset_total": total + constant,
         "mag_cal": mag - drawn.delta + total + constant,
-        "extinction": sample.extinction[sample.star], "colour0": sample.colour0[sample.star],
+        "extinction": sample.extinction[sample.star],
+        "colour0": sample.colour0[sample.star],
         "in_solve": np.ones(len(sample), dtype=np.bool_),
         "weight": fit.robust.detection * np.maximum(fit.robust.star, 1e-6)[model.star],
-        "star_dev": deviation[model.star], "star_dev_err": np.sqrt(variance)[model.star],
-    }  # fmt: skip
+        "star_dev": deviation[model.star],
+        "star_dev_err": np.sqrt(variance)[model.star],
+    }
     levels = tuple(
         SolvedLevel(level, "any", results.table(level.name)) for level in answer._problem.levels
     )
     noise = fit.estimate.noise
     data = RunData(
-        survey="drawn", band="u", reference_band="G", mode="joint", note="", stars=stars,
+        survey="drawn",
+        band="u",
+        reference_band="G",
+        mode="joint",
+        note="",
+        stars=stars,
         visit_table=visit_table(answer, sample),
         levels={level.fitted.name: _level_data(level) for level in levels},
-        zero_point_mag=constant, law=ReddeningLaw(np.zeros(1), np.eye(1), 0.0, ((0, 0),), ()),
+        zero_point_mag=constant,
+        law=ReddeningLaw(np.zeros(1), np.eye(1), 0.0, ((0, 0),), ()),
         photometry=PhotometricError(noise.scale, noise.floor_mag),
         summary={
             "offsets": {
@@ -68,7 +89,7 @@ def products(answer: Answer, sample: Sample, drawn: Drawn) -> OpenedRun:
                 }
             }
         },
-    )  # fmt: skip
+    )
     opened = SimpleNamespace(solution=SimpleNamespace(levels=levels), path=None)
     run = OpenedRun(opened, data, None)
     run.__dict__["needs"] = NEEDS
@@ -85,10 +106,16 @@ def visit_table(answer: Answer, sample: Sample) -> VisitTable:
     return VisitTable(
         visit=tuple(f"visit_{number:04d}" for number in range(sample.visits)),
         field=np.array([f"field_{number:04d}" for number in sample.field]),
-        mjd=sample.mjd, season=np.zeros(sample.visits, dtype=np.int64), airmass=none,
-        ra_deg=none, dec_deg=none, offset_mag=offset, err_mag=error, scatter_mag=none,
+        mjd=sample.mjd,
+        season=np.zeros(sample.visits, dtype=np.int64),
+        airmass=none,
+        ra_deg=none,
+        dec_deg=none,
+        offset_mag=offset,
+        err_mag=error,
+        scatter_mag=none,
         count=np.bincount(sample.visit, minlength=sample.visits),
-    )  # fmt: skip
+    )
 
 
 def numbers(fit: JointFit) -> np.ndarray:
@@ -103,10 +130,14 @@ def moves(answer: Answer, sample: Sample, drawn: Drawn, visit: int) -> np.ndarra
     start = replace(answer.fit.estimate, parameters=np.zeros(0))
     seen = np.unique(sample.star[kept])
     problem = replace(
-        answer._problem, table=table_of(rest), delta_mag=drawn.delta[kept], star=rest.star,
-        error_mag=rest.error_mag, covariates=answer._problem.covariates[seen],
+        answer._problem,
+        table=table_of(rest),
+        delta_mag=drawn.delta[kept],
+        star=rest.star,
+        error_mag=rest.error_mag,
+        covariates=answer._problem.covariates[seen],
         settings=settings,
-    )  # fmt: skip
+    )
     fit = fit_joint(problem, start)
     after = np.full(sample.visits, np.nan)
     after[numbers(fit)] = JointResults(fit).exposures.visit_mag

@@ -161,11 +161,13 @@ def add_stars(pool: Pool, parts: Split, draw: Drawn, answer: joint_fit.Answer, s
     stated = np.hypot(offsets.error["total"], answer.noise_mag(judged))
     pool.stars.append(
         {
-            "pull": error / stated, "unit": judged.field[judged.visit] + 1000 * seed,
-            "E": judged.extinction[judged.star], "colour": judged.colour0[judged.star],
+            "pull": error / stated,
+            "unit": judged.field[judged.visit] + 1000 * seed,
+            "E": judged.extinction[judged.star],
+            "colour": judged.colour0[judged.star],
             "magnitude": judged.mag[judged.star],
         }
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture

@@ -63,9 +63,11 @@ def parameters(close_to):
 def synthetic(close_to):
     return close_to(
         "vphas_g_synthetic.yaml",
-        "simulation.fields=3", "simulation.density=1000", "offsets.mode=sequential",
+        "simulation.fields=3",
+        "simulation.density=1000",
+        "offsets.mode=sequential",
         "offsets.levels.pixel.size=1025 pix",
-    )  # fmt: skip
+    )
 
 
 def test_stellar_parameters_reach_the_error_of_their_stars(parameters):

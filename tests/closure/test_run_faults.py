@@ -75,9 +75,10 @@ class Judged:
     def at(self, ccd: int) -> list[str]:
         """Return the kinds of the anomalies of a CCD."""
         return [
-            one.kind for one in self.anomalies
+            one.kind
+            for one in self.anomalies
             if ccd in (one.where.get("ccd"), one.where.get("other_ccd"))
-        ]  # fmt: skip
+        ]
 
 
 @pytest.fixture(scope="module")

@@ -143,9 +143,14 @@ class Reader:
         """Run a command in a shell; what the page shows of its answer must be there."""
         command = self.meant(command)
         done = subprocess.run(
-            ["bash", "-c", command], cwd=self.folder, env=self.environment(), text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-        )  # fmt: skip
+            ["bash", "-c", command],
+            cwd=self.folder,
+            env=self.environment(),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
         expected = 2 if any(line.startswith("error: ") for line in shown) else 0
         assert done.returncode == expected, f"{block}: {command}\n{done.stdout}"
         for line in shown:

@@ -37,14 +37,35 @@ def catalogue(tmp_path: Path, visit: SimulatedVisit) -> Path:
 
 def test_columns_stand_where_casu_has_them() -> None:
     numbers = {
-        "Sequence_number": 1, "Isophotal_flux": 2, "X_coordinate": 3, "Y_coordinate": 5,
-        "Gaussian_sigma": 7, "Ellipticity": 8, "Position_angle": 9, "Areal_1_profile": 10,
-        "Areal_8_profile": 17, "Peak_height": 18, "Aper_flux_1": 20, "Aper_flux_3": 24,
-        "Aper_flux_3_err": 25, "Aper_flux_13_err": 45, "Petr_radius": 46, "Half_radius": 48,
-        "Petr_flux": 49, "Half_flux_err": 54, "Error_bit_flag": 55, "Sky_level": 56,
-        "Sky_rms": 57, "Av_conf": 58, "RA": 59, "DEC": 60, "Classification": 61,
-        "Statistic": 62, "Blank63": 63, "Blank80": 80,
-    }  # fmt: skip
+        "Sequence_number": 1,
+        "Isophotal_flux": 2,
+        "X_coordinate": 3,
+        "Y_coordinate": 5,
+        "Gaussian_sigma": 7,
+        "Ellipticity": 8,
+        "Position_angle": 9,
+        "Areal_1_profile": 10,
+        "Areal_8_profile": 17,
+        "Peak_height": 18,
+        "Aper_flux_1": 20,
+        "Aper_flux_3": 24,
+        "Aper_flux_3_err": 25,
+        "Aper_flux_13_err": 45,
+        "Petr_radius": 46,
+        "Half_radius": 48,
+        "Petr_flux": 49,
+        "Half_flux_err": 54,
+        "Error_bit_flag": 55,
+        "Sky_level": 56,
+        "Sky_rms": 57,
+        "Av_conf": 58,
+        "RA": 59,
+        "DEC": 60,
+        "Classification": 61,
+        "Statistic": 62,
+        "Blank63": 63,
+        "Blank80": 80,
+    }
     assert {name: COLUMN_NAMES.index(name) + 1 for name in numbers} == numbers
     assert len(set(COLUMN_NAMES)) == 80
 

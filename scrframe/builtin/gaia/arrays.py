@@ -38,12 +38,20 @@ def from_numpy(values: Any) -> pa.Array:
 def _from_objects(values: Any) -> pa.Array:
     """Return arrays of varying length (or text) as a column."""
     items = list(values)
-    if all(item is None or isinstance(item, (str, bytes, np.ma.core.MaskedConstant))
-           for item in items):  # fmt: skip
-        return pa.array([
-            item.decode() if isinstance(item, bytes) else item if isinstance(item, str) else None
-            for item in items
-        ], type=pa.string())  # fmt: skip
+    if all(
+        item is None or isinstance(item, (str, bytes, np.ma.core.MaskedConstant)) for item in items
+    ):
+        return pa.array(
+            [
+                item.decode()
+                if isinstance(item, bytes)
+                else item
+                if isinstance(item, str)
+                else None
+                for item in items
+            ],
+            type=pa.string(),
+        )
     rows: list[FloatArray] = [
         np.ma.filled(np.ma.asarray(item, dtype=float), np.nan).ravel() for item in items
     ]

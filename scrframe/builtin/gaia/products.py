@@ -34,21 +34,30 @@ class Product:
 SOURCE = Product(
     "gaia_source",
     {
-        "source_id": "int", "ra": "float", "dec": "float", "pmra": "float", "pmdec": "float",
-        "phot_g_mean_mag": "float", "phot_bp_mean_mag": "float", "phot_rp_mean_mag": "float",
-        "phot_bp_mean_flux_over_error": "float", "phot_bp_rp_excess_factor": "float",
+        "source_id": "int",
+        "ra": "float",
+        "dec": "float",
+        "pmra": "float",
+        "pmdec": "float",
+        "phot_g_mean_mag": "float",
+        "phot_bp_mean_mag": "float",
+        "phot_rp_mean_mag": "float",
+        "phot_bp_mean_flux_over_error": "float",
+        "phot_bp_rp_excess_factor": "float",
     },
     {"ref_epoch": "float", "has_xp_continuous": "flag"},
-)  # fmt: skip
+)
 CONTINUOUS = Product(
     "xp_continuous_mean_spectrum",
     {
         "source_id": "int",
-        "bp_coefficients": "array", "bp_coefficient_errors": "array",
-        "rp_coefficients": "array", "rp_coefficient_errors": "array",
+        "bp_coefficients": "array",
+        "bp_coefficient_errors": "array",
+        "rp_coefficients": "array",
+        "rp_coefficient_errors": "array",
     },
     {"bp_coefficient_correlations": "array", "rp_coefficient_correlations": "array"},
-)  # fmt: skip
+)
 SAMPLED = Product(
     "xp_sampled_mean_spectrum",
     {"source_id": "int", "flux": "array", "flux_error": "array"},

@@ -92,8 +92,9 @@ def _stars(
 def _epoch(table: pa.Table, config: GaiaXpConfig, label: str) -> FloatArray:
     if "ref_epoch" not in table.column_names:
         return np.full(len(table), config.ref_epoch)
-    return np.nan_to_num(floats(table["ref_epoch"], f"{label}: column ref_epoch"),
-                         nan=config.ref_epoch)  # fmt: skip
+    return np.nan_to_num(
+        floats(table["ref_epoch"], f"{label}: column ref_epoch"), nan=config.ref_epoch
+    )
 
 
 def _magnitude_error(flux_over_error: FloatArray) -> FloatArray:
@@ -141,6 +142,14 @@ def _joined(blocks: list[Columns]) -> Columns:
 
 def _empty(config: GaiaXpConfig) -> Columns:
     none: FloatArray = np.empty(0)
-    names = ("ref_ra", "ref_dec", "ref_epoch", "pmra", "pmdec", "reference_mag",
-             "reference_mag_err", *COPIED.values())  # fmt: skip
+    names = (
+        "ref_ra",
+        "ref_dec",
+        "ref_epoch",
+        "pmra",
+        "pmdec",
+        "reference_mag",
+        "reference_mag_err",
+        *COPIED.values(),
+    )
     return {"source_id": np.empty(0, dtype=np.int64), **dict.fromkeys(names, none)}

@@ -52,9 +52,12 @@ def correct(
     for axis, value in zip(interpolator.grid, values, strict=False):
         outside |= ~((value >= axis[0]) & (value <= axis[-1]))
     at = np.stack(
-        [*(np.broadcast_to(value[:, None], flux.shape) for value in values),
-         np.broadcast_to(wavelength, flux.shape)], axis=-1
-    )  # fmt: skip
+        [
+            *(np.broadcast_to(value[:, None], flux.shape) for value in values),
+            np.broadcast_to(wavelength, flux.shape),
+        ],
+        axis=-1,
+    )
     factor = interpolator(np.nan_to_num(at))
     factor[outside] = 1.0
     return flux * np.where(np.isfinite(factor), factor, 1.0), outside

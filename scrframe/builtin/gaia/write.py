@@ -213,10 +213,15 @@ def _true_false(table: pa.Table) -> pa.Table:
 
 def _ecsv_header(schema: pa.Schema, name: str) -> str:
     units: Mapping[str, str] = {
-        "ra": "deg", "dec": "deg", "pmra": "mas.yr**-1", "pmdec": "mas.yr**-1",
-        "ref_epoch": "yr", "phot_g_mean_mag": "mag", "phot_bp_mean_mag": "mag",
+        "ra": "deg",
+        "dec": "deg",
+        "pmra": "mas.yr**-1",
+        "pmdec": "mas.yr**-1",
+        "ref_epoch": "yr",
+        "phot_g_mean_mag": "mag",
+        "phot_bp_mean_mag": "mag",
         "phot_rp_mean_mag": "mag",
-    }  # fmt: skip
+    }
     lines = ["%ECSV 1.0", "---", "delimiter: ','", "meta: !!omap", "- RELEASE: Gaia DR3"]
     lines += [f"- TABLE: {name}", "- DESCRIPTION: simulated", "datatype:"]
     for item in schema:

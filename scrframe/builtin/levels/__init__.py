@@ -78,37 +78,76 @@ def nuisance(config: PluginConfig) -> Role:
 def scrframe_offset_levels() -> Iterable[OffsetLevel]:
     """Yield the kinds of levels that ship inside."""
     yield OffsetLevel(
-        "group", "one offset for each combination of keys", VERSION, GroupConfig,
-        prepare=prepare_group, restore=restore_group, needs=needs_group,
-    )  # fmt: skip
+        "group",
+        "one offset for each combination of keys",
+        VERSION,
+        GroupConfig,
+        prepare=prepare_group,
+        restore=restore_group,
+        needs=needs_group,
+    )
     yield OffsetLevel(
-        "bin", "one offset for each square bin of a detector", VERSION, BinConfig,
-        prepare=prepare_bin, restore=restore_bin, needs=needs_bin,
-    )  # fmt: skip
+        "bin",
+        "one offset for each square bin of a detector",
+        VERSION,
+        BinConfig,
+        prepare=prepare_bin,
+        restore=restore_bin,
+        needs=needs_bin,
+    )
     yield OffsetLevel(
-        "bilinear", "a map of each detector, bilinear between nodes", VERSION, BilinearConfig,
-        prepare=prepare_bilinear, restore=restore_bilinear, needs=needs_bilinear,
-    )  # fmt: skip
+        "bilinear",
+        "a map of each detector, bilinear between nodes",
+        VERSION,
+        BilinearConfig,
+        prepare=prepare_bilinear,
+        restore=restore_bilinear,
+        needs=needs_bilinear,
+    )
     yield OffsetLevel(
-        "polynomial", "a polynomial over a detector or the focal plane", VERSION,
-        PolynomialConfig, prepare=prepare_polynomial, restore=restore_polynomial,
+        "polynomial",
+        "a polynomial over a detector or the focal plane",
+        VERSION,
+        PolynomialConfig,
+        prepare=prepare_polynomial,
+        restore=restore_polynomial,
         needs=needs_polynomial,
-    )  # fmt: skip
+    )
     yield OffsetLevel(
-        "random_walk", "a damped random walk in time", VERSION, RandomWalkConfig,
-        prepare=prepare_random_walk, restore=restore_random_walk, needs=needs_time,
-    )  # fmt: skip
+        "random_walk",
+        "a damped random walk in time",
+        VERSION,
+        RandomWalkConfig,
+        prepare=prepare_random_walk,
+        restore=restore_random_walk,
+        needs=needs_time,
+    )
     yield OffsetLevel(
-        "spline", "a cubic spline in time", VERSION, SplineConfig,
-        prepare=prepare_spline, restore=restore_spline, needs=needs_time,
-    )  # fmt: skip
+        "spline",
+        "a cubic spline in time",
+        VERSION,
+        SplineConfig,
+        prepare=prepare_spline,
+        restore=restore_spline,
+        needs=needs_time,
+    )
     yield OffsetLevel(
-        "slope", "nuisance terms in proportion to columns", VERSION, SlopeConfig,
-        prepare=prepare_slope, restore=restore_slope, needs=needs_slope,
+        "slope",
+        "nuisance terms in proportion to columns",
+        VERSION,
+        SlopeConfig,
+        prepare=prepare_slope,
+        restore=restore_slope,
+        needs=needs_slope,
         role=nuisance,
-    )  # fmt: skip
+    )
     yield OffsetLevel(
-        "sky_cell", "one nuisance term for each cell of the sky", VERSION, SkyCellConfig,
-        prepare=prepare_sky_cell, restore=restore_sky_cell, needs=needs_sky_cell,
+        "sky_cell",
+        "one nuisance term for each cell of the sky",
+        VERSION,
+        SkyCellConfig,
+        prepare=prepare_sky_cell,
+        restore=restore_sky_cell,
+        needs=needs_sky_cell,
         role=nuisance,
-    )  # fmt: skip
+    )

@@ -20,10 +20,19 @@ IntArray = npt.NDArray[np.int64]
 #: Columns that are the same for all detections of one detector in one visit.
 _OF_EXPOSURES = frozenset(
     {
-        "visit", "band", "ccd", "file", "extension", "field",
-        "mjd", "season", "airmass", "seeing", "exposure_time",
+        "visit",
+        "band",
+        "ccd",
+        "file",
+        "extension",
+        "field",
+        "mjd",
+        "season",
+        "airmass",
+        "seeing",
+        "exposure_time",
     }
-)  # fmt: skip
+)
 
 
 def vary_within_exposure(by: Iterable[str]) -> bool:

@@ -112,9 +112,7 @@ class TimeLevel(KeyedLevel):
     def state(self) -> Mapping[str, Any]:
         """Return where the knots are."""
         knots = self._knots
-        return {
-            "start_mjd": knots.start_mjd, "step_d": knots.step_d, "intervals": knots.intervals
-        }  # fmt: skip
+        return {"start_mjd": knots.start_mjd, "step_d": knots.step_d, "intervals": knots.intervals}
 
     def _knot_columns(self, first: int, count: int) -> dict[str, npt.NDArray[Any]]:
         knot = np.arange(count)

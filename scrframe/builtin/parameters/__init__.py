@@ -27,8 +27,15 @@ STELLAR_PARAMETERS = ReferenceCatalogue(
     feature_parts=reference.feature_parts,
     read_features=reference.read_features,
     columns=(
-        *REFERENCE_REQUIRED, "g_mag", "bp_mag", "rp_mag", "phot_bp_rp_excess_factor",
-        "teff", "logg", "feh", "snr",
+        *REFERENCE_REQUIRED,
+        "g_mag",
+        "bp_mag",
+        "rp_mag",
+        "phot_bp_rp_excess_factor",
+        "teff",
+        "logg",
+        "feh",
+        "snr",
     ),
     own_columns=(OUTSIDE,),
     corrections=(MAGNITUDE_TABLE,),
@@ -36,7 +43,7 @@ STELLAR_PARAMETERS = ReferenceCatalogue(
     check=reference.check,
     write_simulated=write_simulated,
     example=reference.example,
-)  # fmt: skip
+)
 PARAMETER_TABLE = ExtinctionCatalogue(
     name="parameter_table",
     summary="Any column of a table as extinction, times a factor, such as APOGEE's AK_TARG",

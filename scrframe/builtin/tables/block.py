@@ -207,9 +207,14 @@ class Block:
     def take(self, kept: BoolArray) -> Block:
         """Return the rows where `kept`, shape (n,), is true."""
         return Block(
-            self.label, self.rows[kept], self.table.filter(pa.array(kept)), self.missing,
-            self.keyword, self.extension, self.units,
-        )  # fmt: skip
+            self.label,
+            self.rows[kept],
+            self.table.filter(pa.array(kept)),
+            self.missing,
+            self.keyword,
+            self.extension,
+            self.units,
+        )
 
     def with_columns(self, columns: Mapping[str, Any], units: Mapping[str, str]) -> Block:
         """Return the block with further columns, such as those of a joined table."""
@@ -217,9 +222,14 @@ class Block:
         for name, values in columns.items():
             table = table.append_column(name, values)
         return Block(
-            self.label, self.rows, table, self.missing, self.keyword, self.extension,
+            self.label,
+            self.rows,
+            table,
+            self.missing,
+            self.keyword,
+            self.extension,
             {**self.units, **units},
-        )  # fmt: skip
+        )
 
 
 def is_text(kind: pa.DataType) -> bool:

@@ -22,12 +22,26 @@ def tiny_visit(camera: Camera, number: int) -> SimulatedVisit:
     mag = generator.uniform(14, 20, len(place))
     table = pa.table(
         {
-            "ccd": camera.ccd[place], "x": x, "y": y, "ra": 108.0 + east, "dec": north,
-            "mag": mag, "mag_err": 0.002 + 10 ** (0.4 * (mag - 23)),
+            "ccd": camera.ccd[place],
+            "x": x,
+            "y": y,
+            "ra": 108.0 + east,
+            "dec": north,
+            "mag": mag,
+            "mag_err": 0.002 + 10 ** (0.4 * (mag - 23)),
             "classification": np.full(len(place), -1),
         }
-    )  # fmt: skip
+    )
     return SimulatedVisit(
-        "field_0001", number, number, 108.0, 0.0, 56000.1 + number / 100, 150.0, 1.2, 0.9, "u",
+        "field_0001",
+        number,
+        number,
+        108.0,
+        0.0,
+        56000.1 + number / 100,
+        150.0,
+        1.2,
+        0.9,
+        "u",
         table,
-    )  # fmt: skip
+    )

@@ -263,9 +263,10 @@ def _position(block: Block, name: str, source: Source, values: FloatArray) -> Fl
     if bad.any():
         worst = values[np.flatnonzero(bad)[0]]
         block.refuse(
-            bad, f"{name} ({said_of(source)}) is {worst:g} deg, outside {low:g} to {high:g}:"
-            " is its unit right?"
-        )  # fmt: skip
+            bad,
+            f"{name} ({said_of(source)}) is {worst:g} deg, outside {low:g} to {high:g}:"
+            " is its unit right?",
+        )
     return values % 360.0 if name == "ra" else np.clip(values, low, high)
 
 

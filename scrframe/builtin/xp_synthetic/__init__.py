@@ -35,7 +35,12 @@ XP_SYNTHETIC = ReferenceCatalogue(
     feature_parts=catalogue.feature_parts,
     read_features=catalogue.read_features,
     columns=(
-        *REFERENCE_REQUIRED, "g_mag", "bp_mag", "rp_mag", "phot_bp_rp_excess_factor", "snr",
+        *REFERENCE_REQUIRED,
+        "g_mag",
+        "bp_mag",
+        "rp_mag",
+        "phot_bp_rp_excess_factor",
+        "snr",
     ),
     own_columns=(OUTSIDE,),
     corrections=CORRECTIONS,
@@ -43,7 +48,7 @@ XP_SYNTHETIC = ReferenceCatalogue(
     check=catalogue.check,
     write_simulated=write_simulated,
     example=example,
-)  # fmt: skip
+)
 
 
 def fit_nothing(

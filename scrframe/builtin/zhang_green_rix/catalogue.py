@@ -25,8 +25,14 @@ ESTIMATES, ERRORS, QUALITY = "stellar_params_est", "stellar_params_err", "qualit
 #: Columns of the estimates and of their errors.
 TEFF_KK, FEH, LOGG, EXTINCTION, PARALLAX = range(5)
 COLUMNS = (
-    "source_id", "extinction", "extinction_err", "quality_flags", "teff", "logg", "feh",
-)  # fmt: skip
+    "source_id",
+    "extinction",
+    "extinction_err",
+    "quality_flags",
+    "teff",
+    "logg",
+    "feh",
+)
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
@@ -170,9 +176,15 @@ def write_simulated(stars: SimulatedStars, root: Path) -> None:
     column = {name: np.asarray(table[name]) for name in table.column_names}
     count = len(table)
     estimates = np.stack(
-        [column["teff"] / 1000, column["feh"], column["logg"], column["extinction"],
-         column["parallax"]], axis=1
-    )  # fmt: skip
+        [
+            column["teff"] / 1000,
+            column["feh"],
+            column["logg"],
+            column["extinction"],
+            column["parallax"],
+        ],
+        axis=1,
+    )
     # Typical errors; only that of the extinction is used.
     errors = np.tile(np.array([0.05, 0.1, 0.1, 0.0, 0.05]), (count, 1))
     errors[:, EXTINCTION] = column["extinction_err"]

@@ -16,9 +16,16 @@ from scrframe.plugin.helpers.fits_structure import Hdu, cards_of, parse_card
 
 #: Bytes and numpy type of the TFORM codes of fixed width.
 _TYPES = {
-    "L": "u1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8",
-    "C": ">c8", "M": ">c16",
-}  # fmt: skip
+    "L": "u1",
+    "B": "u1",
+    "I": ">i2",
+    "J": ">i4",
+    "K": ">i8",
+    "E": ">f4",
+    "D": ">f8",
+    "C": ">c8",
+    "M": ">c16",
+}
 
 
 @dataclass(frozen=True)

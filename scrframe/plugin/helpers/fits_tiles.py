@@ -22,9 +22,13 @@ Bytes = npt.NDArray[np.uint8]
 _ALGORITHMS = ("GZIP_1", "GZIP_2")
 #: Keywords of the original table, by the names under which compression keeps them.
 _KEPT = {
-    "ZNAXIS1": "NAXIS1", "ZNAXIS2": "NAXIS2", "ZPCOUNT": "PCOUNT", "ZTHEAP": "THEAP",
-    "ZHECKSUM": "CHECKSUM", "ZDATASUM": "DATASUM",
-}  # fmt: skip
+    "ZNAXIS1": "NAXIS1",
+    "ZNAXIS2": "NAXIS2",
+    "ZPCOUNT": "PCOUNT",
+    "ZTHEAP": "THEAP",
+    "ZHECKSUM": "CHECKSUM",
+    "ZDATASUM": "DATASUM",
+}
 
 
 def is_compressed(hdu: Hdu) -> bool:

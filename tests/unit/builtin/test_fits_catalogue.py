@@ -20,8 +20,14 @@ from scrframe.plugin import NoConfig, Part
 from scrframe.tables import CORRECTION_LEVELS, FLAG_BITS, Corrections, Detections
 
 ADDED = [
-    "MAG_OBS", "MAG_CAL", "OFFSET_VISIT", "OFFSET_CCD", "OFFSET_PIXEL", "OFFSET_TOTAL", "CAL_FLAGS",
-]  # fmt: skip
+    "MAG_OBS",
+    "MAG_CAL",
+    "OFFSET_VISIT",
+    "OFFSET_CCD",
+    "OFFSET_PIXEL",
+    "OFFSET_TOTAL",
+    "CAL_FLAGS",
+]
 ROWS = {1: 7, 2: 5, 3: 0}
 FPACKED = Path(__file__).parents[1] / "plugin" / "data"
 
@@ -60,12 +66,21 @@ def make_detections(rows: dict[int, list[int]], visit: str = "field_55925.12346"
     zeros = np.zeros(count)
     return Detections.from_columns(
         {
-            "visit": [visit] * count, "band": ["u"] * count, "file": ["c"] * count,
-            "ccd": extension, "extension": extension, "row": row,
-            "ra": zeros, "dec": zeros, "mjd": zeros, "x": zeros, "y": zeros,
-            "mag": generator.uniform(14, 21, count), "mag_err": zeros + 0.01,
+            "visit": [visit] * count,
+            "band": ["u"] * count,
+            "file": ["c"] * count,
+            "ccd": extension,
+            "extension": extension,
+            "row": row,
+            "ra": zeros,
+            "dec": zeros,
+            "mjd": zeros,
+            "x": zeros,
+            "y": zeros,
+            "mag": generator.uniform(14, 21, count),
+            "mag_err": zeros + 0.01,
         }
-    )  # fmt: skip
+    )
 
 
 def make_corrections(count: int) -> Corrections:

@@ -37,11 +37,15 @@ def write(root: Path, **columns):
         path.unlink()
     table = {
         "GAIAEDR3_SOURCE_ID": IDS,
-        "TEFF": 4500.0 + 50 * np.arange(8), "TEFF_ERR": np.full(8, 50.0),
-        "LOGG": np.full(8, 2.5), "LOGG_ERR": np.full(8, 0.08),
-        "M_H": np.full(8, -0.2), "M_H_ERR": np.full(8, 0.02),
-        "SNR": np.full(8, 100.0), "AK_TARG": 0.1 * np.arange(8),
-    }  # fmt: skip
+        "TEFF": 4500.0 + 50 * np.arange(8),
+        "TEFF_ERR": np.full(8, 50.0),
+        "LOGG": np.full(8, 2.5),
+        "LOGG_ERR": np.full(8, 0.08),
+        "M_H": np.full(8, -0.2),
+        "M_H_ERR": np.full(8, 0.02),
+        "SNR": np.full(8, 100.0),
+        "AK_TARG": 0.1 * np.arange(8),
+    }
     table |= columns
     kept = {name: values for name, values in table.items() if values is not None}
     Table(kept).write(root / "apogee" / "table.fits")

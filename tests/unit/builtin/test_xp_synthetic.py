@@ -56,8 +56,9 @@ def test_power_laws_through_a_box_have_closed_forms(root, power):
 def test_vega_has_the_magnitude_that_it_is_given(root):
     grid = np.arange(3000.0, 11000.0, 20.0)
     flux = 3e-9 * (grid / 5000) ** -2.5  # erg / (s cm2 Angstrom); 1e-2 of it in W / (m2 nm)
-    np.savetxt(root / "vega.csv", np.c_[grid, flux], header="WAVELENGTH,FLUX", delimiter=",",
-               comments="")  # fmt: skip
+    np.savetxt(
+        root / "vega.csv", np.c_[grid, flux], header="WAVELENGTH,FLUX", delimiter=",", comments=""
+    )
     of_vega = 1e-2 * np.interp(SAMPLES_NM, grid / 10, flux)
     given = {"system": "Vega", "vega": {"file": "vega.csv"}}
     assert magnitude(root, 1e-4 * of_vega, **given) == pytest.approx(10.0, abs=1e-5)
@@ -88,11 +89,19 @@ def stars_and_spectra(root, count=40):
     zeros = np.zeros(count)
     stars = ReferenceStars.from_columns(
         {
-            "source_id": ids, "ref_ra": zeros, "ref_dec": zeros, "ref_epoch": zeros + 2016,
-            "pmra": zeros, "pmdec": zeros, "reference_mag": rng.uniform(13, 16, count),
-            "reference_mag_err": zeros + 0.003, "g_mag": zeros, "bp_mag": zeros, "rp_mag": zeros,
+            "source_id": ids,
+            "ref_ra": zeros,
+            "ref_dec": zeros,
+            "ref_epoch": zeros + 2016,
+            "pmra": zeros,
+            "pmdec": zeros,
+            "reference_mag": rng.uniform(13, 16, count),
+            "reference_mag_err": zeros + 0.003,
+            "g_mag": zeros,
+            "bp_mag": zeros,
+            "rp_mag": zeros,
         }
-    )  # fmt: skip
+    )
     return stars, coefficients, errors, correlation
 
 

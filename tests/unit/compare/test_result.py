@@ -48,9 +48,18 @@ def comparison():
     plain = BackendResult("plain", folds={"random": figures(3)})
     broken = BackendResult("broken", fault="predicts values that are not finite")
     return Comparison(
-        "mine", "u", "plain", (1, 2), 5, 300, True, "simulated", (good, plain, broken),
-        (("good",), ("plain",)), (Pair("good", "plain", apart),),
-    )  # fmt: skip
+        "mine",
+        "u",
+        "plain",
+        (1, 2),
+        5,
+        300,
+        True,
+        "simulated",
+        (good, plain, broken),
+        (("good",), ("plain",)),
+        (Pair("good", "plain", apart),),
+    )
 
 
 def test_json_is_strict_and_comes_back_the_same():

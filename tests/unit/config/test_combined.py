@@ -108,7 +108,7 @@ def test_what_is_one_of_several_is_known_by_its_members(tmp_path):
         ("levels.pixel.size", "levels.pixl.size", "7:7", 'did you mean "pixel"'),
         ("name: both\n", "", "1:1", 'lacks the key "name"'),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_said_with_its_line(load, tmp_path, old, new, line, said):
     assert old in TWO
     found = refusal(load, TWO.replace(old, new))

@@ -91,7 +91,7 @@ def test_corrections_are_those_of_the_catalogue(load, minimal):
         ("1 arcsec", "0 arcsec", "6:17: reference.match_radius is "),
         ("1 arcsec", "nan arcsec", "6:17: reference.match_radius is "),
         ("256 pix", "256 arcsec", 'offsets.levels.pixel.size has unit "arcsec"; expected pix'),
-        ("min_stars", "min_star", '15:3: offsets.min_star is an unknown key; did you mean'),
+        ("min_stars", "min_star", "15:3: offsets.min_star is an unknown key; did you mean"),
         ("min_stars: 20", "min_stars: many", '15:14: offsets.min_stars is "many"; expected a'),
         ("min_stars: 20", "min_stars: true", "15:14: offsets.min_stars is true; expected a"),
         ("min_stars: 20", 'min_stars: "20"', '15:14: offsets.min_stars is "20"; expected a'),
@@ -100,7 +100,7 @@ def test_corrections_are_those_of_the_catalogue(load, minimal):
         ("min_stars: 20", "joint: {margin: 0.3}", "offsets.joint.margin has no unit; expected mag"),
         ("min_stars: 20", "joint: {reserved: 1}", "offsets.joint.reserved is 1; expected less"),
         ("min_stars: 20", "tolerance: 5", "15:14: offsets.tolerance has no unit; expected mag"),
-        ("aperture: 3", "apertur: 3", '3:31: loader.tiles.apertur is an unknown key; did'),
+        ("aperture: 3", "apertur: 3", "3:31: loader.tiles.apertur is an unknown key; did"),
         ("aperture: 3", "aperture: 9", "3:41: loader.tiles.aperture is 9; expected less"),
         ("{aperture: 3}", "3", "3:30: loader.tiles is 3; expected a mapping of keys"),
         ("tiles: {", "tile: {", '3:23: loader.tile is an unknown key; did you mean "tiles"?'),
@@ -110,12 +110,12 @@ def test_corrections_are_those_of_the_catalogue(load, minimal):
         ("kind: tiles", "kind: lost", "plugin 'lost' is broken: ImportError"),
         ("kind: tiles, ", "kind: tiles, plugins: {}, ", "loader.plugins is an unknown key"),
         ("kind: bin", "kind: bim", "18:27: offsets.levels.pixel.kind: no offset level is"),
-        ("size: 256", "sise: 256", '18:43: offsets.levels.pixel.sise is an unknown key; did'),
+        ("size: 256", "sise: 256", "18:43: offsets.levels.pixel.sise is an unknown key; did"),
         ("name: visit, ", "", '17:7: offsets.levels.0 lacks the key "name"'),
-        ("name: visit", "name: Visit", "17:14: offsets.levels.Visit.name is \"Visit\"; exp"),
+        ("name: visit", "name: Visit", '17:14: offsets.levels.Visit.name is "Visit"; exp'),
         ("name: pixel", "name: visit", 'offsets.levels has two levels called "visit"'),
         ("name: pixel", "name: pixel, parent: ccd", "which is no level before it (visit)"),
-        ("by: [visit]", "by: [chip]", '17:39: offsets.levels.visit.by.0: unknown column'),
+        ("by: [visit]", "by: [chip]", "17:39: offsets.levels.visit.by.0: unknown column"),
         ("by: [visit]", "by: [bp_rp]", "17:39: offsets.levels.visit.by.0: unknown column"),
         ("mag > 12", "magg > 12", '11:7: selection.calibration.1: unknown column "magg"; did'),
         ("mag > 12", "teff > 12", '11:7: selection.calibration.1: "teff" is provided by none'),
@@ -123,7 +123,7 @@ def test_corrections_are_those_of_the_catalogue(load, minimal):
         ("mag > 12", "12", "11:7: selection.calibration.1 is no cut; expected text"),
         ("mag > 12", "visit > 12", '11:7: selection.calibration.1: cut "visit > 12": labels'),
         ("name: demo\n", "", '1:1: the description lacks the key "name"'),
-        ("name: demo", "name: ../demo", "1:7: name is \"../demo\"; expected text to match"),
+        ("name: demo", "name: ../demo", '1:7: name is "../demo"; expected text to match'),
         ("name: demo", "name: 12", "1:7: name is 12; expected a valid string"),
         ("band: u", "bend: u", '2:1: bend is an unknown key; did you mean "band"?'),
         ("band: u", "band: u\nband: g", '3:1: duplicate key "band" (first at s.yaml:2:1)'),
@@ -141,7 +141,7 @@ def test_corrections_are_those_of_the_catalogue(load, minimal):
             "3:13: simulation has ccd_static + ccd_drift + ccd_jitter = ",
         ),
     ],
-)  # fmt: skip
+)
 def test_each_mistake_has_one_line(load, minimal, old, new, says):
     assert old in minimal
     message = refusal(load, minimal.replace(old, new, 1))

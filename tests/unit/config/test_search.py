@@ -56,8 +56,8 @@ def test_the_command_line_can_change_it(search):
         ("{over: {forest: {trees: [50, 0]}}}", "0]", ".over.forest.trees.1 is 0; expected greater"),
         ("{over: {forest: {trees: [a]}}}", "a]", '.over.forest.trees.0 is "a"; expected a valid'),
         ("{over: {boost: {loss: [l1, L2]}}}", "L2", '.over.boost.loss.1 is "L2"; expected'),
-        ("{over: {forest: {tree: [5]}}}", "tree:", '.over.forest.tree is an unknown key; did you'),
-        ("{over: {forst: {trees: [5]}}}", "forst", '.over.forst is an unknown key: no colour'),
+        ("{over: {forest: {tree: [5]}}}", "tree:", ".over.forest.tree is an unknown key; did you"),
+        ("{over: {forst: {trees: [5]}}}", "forst", ".over.forst is an unknown key: no colour"),
         ("{over: {trees: [5]}}", "[5]", ".over.trees is a list; expected a mapping of keys"),
         ("{over: {forest: {trees: 5}}}", "5", ".over.forest.trees is 5; expected a list"),
         ("{over: {forest: {trees: []}}}", "[]", ".over.forest.trees is a list; expected a list of"),
@@ -68,7 +68,7 @@ def test_the_command_line_can_change_it(search):
         ("{over: {forest: {trees: [5]}}, factor: 1}", "1", ".factor is 1; expected greater"),
         ("{over: {forest: {trees: [5]}}, fold: 2}", "fold:", ".fold is an unknown key; did"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_told_with_its_place(search, text, place, said):
     with pytest.raises(ConfigError) as told:
         search(text)

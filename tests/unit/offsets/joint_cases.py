@@ -66,13 +66,22 @@ def drawn_table(rng, stars: int, per_visit: float) -> tuple[Detections, np.ndarr
     extinction = rng.gamma(2, 0.3, stars)
     rows = np.arange(len(visit))
     columns = {
-        "visit": [f"v{9 - number}" for number in visit], "band": ["u"] * len(rows), "ccd": ccd,
-        "file": ["f"] * len(rows), "extension": ccd, "row": rows, "ra": np.ones(len(rows)),
-        "dec": np.ones(len(rows)), "mjd": 55900.0 + 100 * visit,
-        "x": rng.uniform(0.5, NX + 0.5, len(rows)), "y": rng.uniform(0.5, NY + 0.5, len(rows)),
-        "mag": np.ones(len(rows)), "mag_err": np.ones(len(rows)),
-        "field": [f"f{number % 2}" for number in visit], "extinction": extinction[star],
-    }  # fmt: skip
+        "visit": [f"v{9 - number}" for number in visit],
+        "band": ["u"] * len(rows),
+        "ccd": ccd,
+        "file": ["f"] * len(rows),
+        "extension": ccd,
+        "row": rows,
+        "ra": np.ones(len(rows)),
+        "dec": np.ones(len(rows)),
+        "mjd": 55900.0 + 100 * visit,
+        "x": rng.uniform(0.5, NX + 0.5, len(rows)),
+        "y": rng.uniform(0.5, NY + 0.5, len(rows)),
+        "mag": np.ones(len(rows)),
+        "mag_err": np.ones(len(rows)),
+        "field": [f"f{number % 2}" for number in visit],
+        "extinction": extinction[star],
+    }
     return Detections.from_columns(columns), star
 
 
@@ -117,9 +126,14 @@ def draw_case(
     delta = model.values(truth) + SCATTER * rng.normal(size=count)[star]
     delta += error * rng.normal(size=len(star))
     problem = JointProblem(
-        levels, table, delta, star, error, np.ones((count, 1)),
+        levels,
+        table,
+        delta,
+        star,
+        error,
+        np.ones((count, 1)),
         JointSettings(start_mag={name: TRUE.get(name, 0.02) for name in kinds}, **settings),
-    )  # fmt: skip
+    )
     return Case(problem, truth)
 
 

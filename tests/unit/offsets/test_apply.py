@@ -89,8 +89,18 @@ EXPOSURE_ERR = [0.003, 0.004, 0.003, 0.003, 0.020, 0.051, 0.060, 0.070, NAN, NAN
 MAP_ERR = [0.002, 0.005, 0.012, 0.0, 0.002, 0.002, 0.005, 0.002, NAN, NAN, 0.002]
 SYS = [0.001, 0.002, 0.001, 0.001, 0.003, 0.003, 0.003, 0.003, NAN, NAN, 0.001]
 LEVEL = [
-    "pixel", "pixel", "ccd", "ccd", "visit", "field", "season", "survey", "none", "none", "pixel",
-]  # fmt: skip
+    "pixel",
+    "pixel",
+    "ccd",
+    "ccd",
+    "visit",
+    "field",
+    "season",
+    "survey",
+    "none",
+    "none",
+    "pixel",
+]
 
 
 def detections(rows: list[tuple[str, int, float, float, float]]) -> Detections:
@@ -98,20 +108,35 @@ def detections(rows: list[tuple[str, int, float, float, float]]) -> Detections:
     zeros, numbers = np.zeros(len(rows)), np.arange(len(rows))
     return Detections.from_columns(
         {
-            "visit": visit, "band": ["u"] * len(rows), "ccd": ccd, "file": ["f"] * len(rows),
-            "extension": np.ones(len(rows), int), "row": numbers, "ra": zeros, "dec": zeros,
-            "mjd": zeros, "x": np.array(x, float), "y": zeros, "mag": mag, "mag_err": mag_err,
+            "visit": visit,
+            "band": ["u"] * len(rows),
+            "ccd": ccd,
+            "file": ["f"] * len(rows),
+            "extension": np.ones(len(rows), int),
+            "row": numbers,
+            "ra": zeros,
+            "dec": zeros,
+            "mjd": zeros,
+            "x": np.array(x, float),
+            "y": zeros,
+            "mag": mag,
+            "mag_err": mag_err,
         }
-    )  # fmt: skip
+    )
 
 
 def joint_solution(order: np.ndarray[Any, Any] | None = None) -> Solution:
     rows = [EXPOSURES[i] for i in (range(len(EXPOSURES)) if order is None else order)]
     visit, ccd, value, err, sys, level, count = zip(*rows, strict=True)
     exposures = ExposureTable(
-        np.array(visit), np.array(ccd, dtype=np.int64), np.array(value), np.array(err),
-        np.array(sys), np.array(level), np.array(count, dtype=np.int64),
-    )  # fmt: skip
+        np.array(visit),
+        np.array(ccd, dtype=np.int64),
+        np.array(value),
+        np.array(err),
+        np.array(sys),
+        np.array(level),
+        np.array(count, dtype=np.int64),
+    )
     # Levels that the table of exposures has summed already, and nuisance, are no part of it.
     summed = SolvedLevel(Level("visit", 1, "y"), "group", offsets([9.0], [9.0], [9]), False)
     levels = (summed, SolvedLevel(Level("pixel", 3), "bin", MAP))
@@ -171,9 +196,15 @@ class TestJoint:
 
     def test_columns_of_products(self):
         assert list(self.found.columns()) == [
-            "offset_visit", "offset_ccd", "offset_pixel", "offset_total", "offset_total_err",
-            "mag_cal_err", "mag_cal_sys", "offset_level",
-        ]  # fmt: skip
+            "offset_visit",
+            "offset_ccd",
+            "offset_pixel",
+            "offset_total",
+            "offset_total_err",
+            "mag_cal_err",
+            "mag_cal_sys",
+            "offset_level",
+        ]
 
     def test_no_detections(self):
         empty = apply_solution(joint_solution(), detections(SEEN).filter(np.zeros(11, bool)))
@@ -231,12 +262,20 @@ class TestSequential:
             SolvedLevel(Level("visit", 2), "group", offsets([0.1, -0.1], [0.01] * 2, [9, 9])),
             SolvedLevel(Level("odd", 3, "y"), "bin", HOLED),
         ),
-        ZERO_POINT, LAW, ("a",), {},
-    )  # fmt: skip
+        ZERO_POINT,
+        LAW,
+        ("a",),
+        {},
+    )
 
     def apply(self):
-        rows = [("a", 1, 0, 15.0, 0.01), ("a", 1, 1, 15.0, 0.01), ("a", 1, -1, 15.0, 0.01),
-                ("b", 1, 0, 15.0, 0.01), ("a", 1, 0, NAN, 0.01)]  # fmt: skip
+        rows = [
+            ("a", 1, 0, 15.0, 0.01),
+            ("a", 1, 1, 15.0, 0.01),
+            ("a", 1, -1, 15.0, 0.01),
+            ("b", 1, 0, 15.0, 0.01),
+            ("a", 1, 0, NAN, 0.01),
+        ]
         seen = detections(rows).with_columns({"y": np.array([0.0, 1, 2, 2, 0])})
         return apply_solution(self.solution, seen)
 

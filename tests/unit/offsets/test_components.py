@@ -64,10 +64,16 @@ def step_from(case, weights, sd, *, held=frozenset(), longest=None, start=None):
     factor = Factor(sparse.csc_array(normal + prior_matrix(model, sd)))
     parameters = factor.solve(weighted(model, weights, case.problem.delta_mag))
     components = update_components(
-        model, parameters, factor.solve, exact_trace(factor),
-        normal @ working_variates(model, parameters), sd,
-        start or sd, held, longest or dict.fromkeys(sd, 100.0),
-    )  # fmt: skip
+        model,
+        parameters,
+        factor.solve,
+        exact_trace(factor),
+        normal @ working_variates(model, parameters),
+        sd,
+        start or sd,
+        held,
+        longest or dict.fromkeys(sd, 100.0),
+    )
     return {each.name: each for each in components}
 
 
@@ -205,10 +211,13 @@ def test_what_the_data_do_not_determine_is_said():
     one = case.problem.table["visit"] == "v9"
     star = np.unique(case.problem.star[one], return_inverse=True)[1]
     problem = replace(
-        case.problem, table=case.problem.table.filter(one),
-        delta_mag=case.problem.delta_mag[one], star=star,
-        error_mag=case.problem.error_mag[one], covariates=np.ones((star.max() + 1, 1)),
-    )  # fmt: skip
+        case.problem,
+        table=case.problem.table.filter(one),
+        delta_mag=case.problem.delta_mag[one],
+        star=star,
+        error_mag=case.problem.error_mag[one],
+        covariates=np.ones((star.max() + 1, 1)),
+    )
     fit = fit_joint(problem)
     found = {each.name: each for each in fit.components}["visit"]
     assert found.note == "hardly determined by the data: the start value decides"

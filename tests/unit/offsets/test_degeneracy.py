@@ -287,9 +287,14 @@ def random_survey(rng):
     for _ in range(rng.integers(1, 4)):
         visits = rng.integers(1, 5)
         part = component(
-            rng, visits, rng.integers(1, 4), rng.integers(8, 40),
-            rng.integers(0, visits + 1), rng.integers(0, 2), rng.integers(1, 4),
-        )  # fmt: skip
+            rng,
+            visits,
+            rng.integers(1, 4),
+            rng.integers(8, 40),
+            rng.integers(0, visits + 1),
+            rng.integers(0, 2),
+            rng.integers(1, 4),
+        )
         survey = part if survey is None else survey.join(part)
     return survey
 
@@ -345,9 +350,14 @@ def test_a_healthy_survey_has_the_gauge_and_nothing_else():
     relations = {(f.kind, f.terms, f.message) for f in findings}
     assert {r[0] for r in relations} == {"null direction"}
     expected = {
-        ("constant", "visit"), ("constant", "static"), ("visit", "jitter"),
-        ("static", "jitter"), ("static", "pixel"), ("constant", "sky"), ("law", "slope"),
-    }  # fmt: skip
+        ("constant", "visit"),
+        ("constant", "static"),
+        ("visit", "jitter"),
+        ("static", "jitter"),
+        ("static", "pixel"),
+        ("constant", "sky"),
+        ("law", "slope"),
+    }
     assert {tuple(sorted(r[1])) for r in relations} == {tuple(sorted(e)) for e in expected}
     assert len(relations) == len(findings)
     for _, terms, message in relations:
@@ -420,8 +430,10 @@ def test_three_terms_that_depend_only_together_are_named():
         (*model.terms, Term("both", "nuisance", model.width, model.width + 1, None)),
         model.by_exposure,
         sparse.csr_array(np.hstack([model.by_detection.toarray(), column])),
-        model.exposure, model.star, model.stars,
-    )  # fmt: skip
+        model.exposure,
+        model.star,
+        model.stars,
+    )
     report = report_degeneracies(model, labels, visit, [f"v{v}" for v in range(6)])
     assert [(f.kind, f.terms) for f in report.findings] == [
         ("null direction", ("visit", "slope", "both"))
@@ -455,8 +467,10 @@ def test_flat_terms_that_are_nearly_dependent_are_weak(bend, weak):
         (*model.terms, Term("bent", "nuisance", model.width, model.width + 1, None)),
         model.by_exposure,
         sparse.csr_array(np.hstack([model.by_detection.toarray(), other])),
-        model.exposure, model.star, model.stars,
-    )  # fmt: skip
+        model.exposure,
+        model.star,
+        model.stars,
+    )
     report = report_degeneracies(model, labels, visit, [f"v{v}" for v in range(6)])
     expected = [("weak", ("law", "bent"))] if weak else []
     assert [(f.kind, f.terms) for f in report.findings] == expected

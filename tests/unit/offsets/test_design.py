@@ -73,8 +73,12 @@ def test_priors_are_those_of_the_levels(case):
     for level in case.problem.levels:
         found, expected = terms[level.name].precision, level.precision()
         np.testing.assert_array_equal(found.toarray(), expected.toarray())
-    flat = build_design(prepared(case.problem.table, ("free",)), case.problem.table,
-                        case.problem.star, case.model.stars)  # fmt: skip
+    flat = build_design(
+        prepared(case.problem.table, ("free",)),
+        case.problem.table,
+        case.problem.star,
+        case.model.stars,
+    )
     assert flat.term("free").precision is None
 
 
@@ -133,10 +137,13 @@ def test_terms_with_a_column_for_each_visit_or_exposure_are_known_by_their_colum
     design = build_design(problem.levels, table, star, case.model.stars)
     labels = {level.name: level.labels().to_pylist() for level in problem.levels}
     found = {
-        name: [None if columns is None else [labels[name][column] for column in columns]
-               for columns in (design.visit_columns(term), design.exposure_columns(term))]
-        for name in (*SHARED, *OWN) for term in [design.term(name)]
-    }  # fmt: skip
+        name: [
+            None if columns is None else [labels[name][column] for column in columns]
+            for columns in (design.visit_columns(term), design.exposure_columns(term))
+        ]
+        for name in (*SHARED, *OWN)
+        for term in [design.term(name)]
+    }
     exposures = design.exposures
     visits = [{"visit": name} for name in exposures.visits]
     both = [

@@ -17,8 +17,14 @@ from scrframe.offsets.normal import normal_matrix, prior_matrix
 RTOL = 1e-8
 FIELDS, CCDS, BINS = 10, 4, 3
 VISITS, EXPOSURES = 2 * FIELDS, 2 * FIELDS * CCDS
-WIDTHS = {"constant": 1, "visit": VISITS, "static": CCDS, "jitter": EXPOSURES,
-          "bin": CCDS * BINS, "slope": FIELDS}  # fmt: skip
+WIDTHS = {
+    "constant": 1,
+    "visit": VISITS,
+    "static": CCDS,
+    "jitter": EXPOSURES,
+    "bin": CCDS * BINS,
+    "slope": FIELDS,
+}
 
 
 def survey_model(seed: int, detections: int = 2500, share: float = 0.3) -> MixedModel:
@@ -33,21 +39,35 @@ def survey_model(seed: int, detections: int = 2500, share: float = 0.3) -> Mixed
     rows = len(star)
     ends = np.cumsum([0, *WIDTHS.values()])
     terms = tuple(
-        Term(name, "nuisance" if name in {"constant", "slope"} else "correction", low, high,
-             None if name == "constant" else sparse.csr_array(np.eye(high - low)))
+        Term(
+            name,
+            "nuisance" if name in {"constant", "slope"} else "correction",
+            low,
+            high,
+            None if name == "constant" else sparse.csr_array(np.eye(high - low)),
+        )
         for name, low, high in zip(WIDTHS, ends[:-1], ends[1:], strict=True)
-    )  # fmt: skip
+    )
     of_visit, of_ccd = np.divmod(np.arange(EXPOSURES), CCDS)
-    place = np.stack([np.zeros(EXPOSURES, int), 1 + of_visit, 1 + VISITS + of_ccd,
-                      1 + VISITS + CCDS + np.arange(EXPOSURES)], axis=1)  # fmt: skip
+    place = np.stack(
+        [
+            np.zeros(EXPOSURES, int),
+            1 + of_visit,
+            1 + VISITS + of_ccd,
+            1 + VISITS + CCDS + np.arange(EXPOSURES),
+        ],
+        axis=1,
+    )
     own = np.stack([ccd * BINS + rng.integers(0, BINS, rows), CCDS * BINS + visit // 2], axis=1)
     value = np.stack([np.ones(rows), np.repeat(rng.uniform(0, 2, stars), 2)], axis=1)
     return MixedModel(
         terms,
         _rows(place, np.ones(place.shape), int(ends[4])),
         _rows(own, value, CCDS * BINS + FIELDS),
-        visit * CCDS + ccd, star, stars,
-    )  # fmt: skip
+        visit * CCDS + ccd,
+        star,
+        stars,
+    )
 
 
 def _rows(column: np.ndarray, value: np.ndarray, width: int) -> sparse.csr_array:
@@ -228,17 +248,28 @@ def test_terms_that_many_exposures_share_are_dense_and_local_ones_are_not():
     ccd, visit = np.arange(exposures) % 32, np.arange(exposures) // 32
     terms = tuple(
         Term(name, "correction", low, high, sparse.csr_array(sparse.identity(high - low)))
-        for name, low, high in [("visit", 0, 200), ("static", 200, 232), ("jitter", 232, 6632),
-                                ("bin", 6632, 6664), ("cell", 6664, 7064)]
-    )  # fmt: skip
+        for name, low, high in [
+            ("visit", 0, 200),
+            ("static", 200, 232),
+            ("jitter", 232, 6632),
+            ("bin", 6632, 6664),
+            ("cell", 6664, 7064),
+        ]
+    )
     model = MixedModel(
         terms,
-        _rows(np.stack([visit, visits + ccd, 232 + np.arange(exposures)], axis=1),
-              np.ones((exposures, 3)), 6632),
-        _rows(np.stack([ccd, 32 + np.arange(exposures) // 16], axis=1),
-              np.ones((exposures, 2)), 432),
-        np.arange(exposures), np.arange(exposures), exposures,
-    )  # fmt: skip
+        _rows(
+            np.stack([visit, visits + ccd, 232 + np.arange(exposures)], axis=1),
+            np.ones((exposures, 3)),
+            6632,
+        ),
+        _rows(
+            np.stack([ccd, 32 + np.arange(exposures) // 16], axis=1), np.ones((exposures, 2)), 432
+        ),
+        np.arange(exposures),
+        np.arange(exposures),
+        exposures,
+    )
     dense = choose_dense(model)
     found = {term.name for term in terms if dense[term.columns].all()}
     assert found | {"visit"} == {"visit", "static", "bin"}

@@ -167,11 +167,21 @@ def detections(visit, ccd):
     n, zero = len(ccd), np.zeros(len(ccd))
     return Detections.from_columns(
         {
-            "visit": visit, "band": ["u"] * n, "ccd": ccd, "file": visit, "extension": ccd,
-            "row": np.arange(n), "ra": zero, "dec": zero, "mjd": zero, "x": zero, "y": zero,
-            "mag": zero, "mag_err": zero,
+            "visit": visit,
+            "band": ["u"] * n,
+            "ccd": ccd,
+            "file": visit,
+            "extension": ccd,
+            "row": np.arange(n),
+            "ra": zero,
+            "dec": zero,
+            "mjd": zero,
+            "x": zero,
+            "y": zero,
+            "mag": zero,
+            "mag_err": zero,
         }
-    )  # fmt: skip
+    )
 
 
 def test_detections_find_the_row_of_their_exposure():

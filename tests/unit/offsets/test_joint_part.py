@@ -31,14 +31,22 @@ def strip(rng: np.random.Generator) -> tuple[Detections, np.ndarray]:
     n = len(star)
     ccd = rng.integers(1, CCDS + 1, n)
     columns = {
-        "visit": [f"v{number:03d}" for number in visit], "band": ["u"] * n, "ccd": ccd,
-        "file": ["f"] * n, "extension": ccd, "row": np.arange(n), "ra": np.ones(n),
-        "dec": np.ones(n), "mjd": 55900.0 + 10 * visit,
-        "x": rng.uniform(0.5, NX + 0.5, n), "y": rng.uniform(0.5, NY + 0.5, n),
-        "mag": np.ones(n), "mag_err": np.ones(n),
+        "visit": [f"v{number:03d}" for number in visit],
+        "band": ["u"] * n,
+        "ccd": ccd,
+        "file": ["f"] * n,
+        "extension": ccd,
+        "row": np.arange(n),
+        "ra": np.ones(n),
+        "dec": np.ones(n),
+        "mjd": 55900.0 + 10 * visit,
+        "x": rng.uniform(0.5, NX + 0.5, n),
+        "y": rng.uniform(0.5, NY + 0.5, n),
+        "mag": np.ones(n),
+        "mag_err": np.ones(n),
         "field": [f"f{number // 2:02d}" for number in visit],
         "extinction": rng.gamma(2, 0.3, stars)[star],
-    }  # fmt: skip
+    }
     return Detections.from_columns(columns), star
 
 
@@ -131,10 +139,15 @@ def test_the_part_is_the_problem_of_its_visits(problem, normal):
     stars, star = np.unique(problem.star[rows], return_inverse=True)
     alone = fit_joint(
         JointProblem(
-            problem.levels, problem.table.take(rows), problem.delta_mag[rows], star,
-            problem.error_mag[rows], np.ones((len(stars), 1)), still,
+            problem.levels,
+            problem.table.take(rows),
+            problem.delta_mag[rows],
+            star,
+            problem.error_mag[rows],
+            np.ones((len(stars), 1)),
+            still,
         )
-    )  # fmt: skip
+    )
     np.testing.assert_allclose(part.residual_mag, alone.residual_mag, atol=1e-12)
     wide = {term.name: term.width for term in alone.design.model.terms}
     width = {term.name: term.width for term in design.model.terms}

@@ -145,9 +145,7 @@ def test_of_many_stars_every_kth_is_used():
     found = update_noise(
         residual, star, error, x, np.ones(1_000), [leverage], TRUTH, NoiseSettings(max_stars=400)
     )
-    expected = update_noise(
-        *part, np.ones(334), [leverage[third]], TRUTH, NoiseSettings()
-    )  # fmt: skip
+    expected = update_noise(*part, np.ones(334), [leverage[third]], TRUTH, NoiseSettings())
     np.testing.assert_allclose(found.covariance, expected.covariance, rtol=1e-12)
     np.testing.assert_allclose(values(found.model), values(expected.model), rtol=1e-12)
 
@@ -275,9 +273,14 @@ def test_equal_errors_hold_the_floor():
 def test_poor_repeats_hold_the_noise():
     residual, star, error, x = drawn(7, 30)
     update = settled(
-        residual, star, error, x, start=TRUTH, rounds=1,
+        residual,
+        star,
+        error,
+        x,
+        start=TRUTH,
+        rounds=1,
         settings=NoiseSettings(min_repeats=5, max_relative_error=0.1),
-    )  # fmt: skip
+    )
     (reason,) = update.held
     assert reason.startswith("photometric scale and floor held at 1.3 and 6 mmag: repeats give")
     assert (update.model.scale, update.model.floor_mag) == (1.3, 0.006)

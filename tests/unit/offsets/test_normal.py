@@ -107,9 +107,13 @@ def test_the_order_of_stars_and_detections_does_not_matter():
     star_weights = np.empty(model.stars)
     star_weights[names] = weights.star
     moved = MixedModel(
-        model.terms, model.by_exposure, model.by_detection[rows], model.exposure[rows],
-        names[model.star[rows]], model.stars,
-    )  # fmt: skip
+        model.terms,
+        model.by_exposure,
+        model.by_detection[rows],
+        model.exposure[rows],
+        names[model.star[rows]],
+        model.stars,
+    )
     np.testing.assert_allclose(
         normal_matrix(moved, Weights(weights.detection[rows], star_weights)).toarray(),
         normal_matrix(model, weights).toarray(),
@@ -132,9 +136,13 @@ def test_detections_in_the_order_of_their_stars_need_no_other():
     weights = some_weights(model, 9)
     rows = StarOrder.of(model).detection
     moved = MixedModel(
-        model.terms, model.by_exposure, model.by_detection[rows], model.exposure[rows],
-        model.star[rows], model.stars,
-    )  # fmt: skip
+        model.terms,
+        model.by_exposure,
+        model.by_detection[rows],
+        model.exposure[rows],
+        model.star[rows],
+        model.stars,
+    )
     assert StarOrder.of(moved).detection is None
     np.testing.assert_allclose(
         normal_matrix(moved, Weights(weights.detection[rows], weights.star)).toarray(),
@@ -205,9 +213,13 @@ def test_weights_that_are_no_inverse_variances_are_refused(bad):
 def test_a_model_without_detections_has_an_empty_normal_matrix():
     model = small_model(20)
     empty = MixedModel(
-        model.terms, model.by_exposure, model.by_detection[:0], model.exposure[:0],
-        model.star[:0], 0,
-    )  # fmt: skip
+        model.terms,
+        model.by_exposure,
+        model.by_detection[:0],
+        model.exposure[:0],
+        model.star[:0],
+        0,
+    )
     matrix = normal_matrix(empty, Weights(np.zeros(0), np.zeros(0)))
     assert matrix.shape == (model.width, model.width)
     assert matrix.nnz == 0 or np.all(matrix.data == 0.0)

@@ -71,9 +71,7 @@ def test_posteriors_are_those_of_enumeration():
     own = rng.uniform(0.03, 0.1, len(sizes))
     residual = rng.normal(0, 0.08, len(star)) * rng.choice([1, 1, 4], len(star))
     order = rng.permutation(len(star))
-    found = mixture_weights(
-        residual[order], star[order], sd[order] ** 2, own**2, RATES, FIXED
-    )  # fmt: skip
+    found = mixture_weights(residual[order], star[order], sd[order] ** 2, own**2, RATES, FIXED)
     detection = np.empty(len(star))
     detection[order] = found.detection
     seen = []

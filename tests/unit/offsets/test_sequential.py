@@ -29,12 +29,21 @@ def survey(seed=1, n=20_000, visits=10, ccds=4, noise=0.05):
     x, y = rng.uniform(0.5, SIZE[0] + 0.5, n), rng.uniform(0.5, SIZE[1] + 0.5, n)
     table = Detections.from_columns(
         {
-            "visit": [f"v{code:02d}" for code in visit], "band": ["u"] * n, "ccd": ccd,
-            "file": [f"v{code:02d}.fits" for code in visit], "extension": ccd,
-            "row": np.arange(n), "ra": np.zeros(n), "dec": np.zeros(n), "mjd": np.zeros(n),
-            "x": x, "y": y, "mag": rng.uniform(14, 20, n), "mag_err": np.full(n, 0.01),
+            "visit": [f"v{code:02d}" for code in visit],
+            "band": ["u"] * n,
+            "ccd": ccd,
+            "file": [f"v{code:02d}.fits" for code in visit],
+            "extension": ccd,
+            "row": np.arange(n),
+            "ra": np.zeros(n),
+            "dec": np.zeros(n),
+            "mjd": np.zeros(n),
+            "x": x,
+            "y": y,
+            "mag": rng.uniform(14, 20, n),
+            "mag_err": np.full(n, 0.01),
         }
-    )  # fmt: skip
+    )
     terms = {
         "visit": rng.normal(0, 0.06, visits)[visit],
         "ccd": rng.normal(0, 0.02, (visits, ccds))[visit, ccd - 1],
@@ -70,16 +79,19 @@ def test_without_noise_the_sum_of_the_levels_is_exact():
     n = visit.size
     table = table.take(np.zeros(n, dtype=np.int64)).with_columns(
         {
-            "visit": [f"v{code}" for code in visit.ravel()], "ccd": ccd.ravel(),
+            "visit": [f"v{code}" for code in visit.ravel()],
+            "ccd": ccd.ravel(),
             "x": np.where(place.ravel() % 2, 400.0, 100.0),
             "y": np.where(place.ravel() // 2, 400.0, 100.0),
         }
-    )  # fmt: skip
+    )
     rng = np.random.default_rng(2)
     delta = (
-        0.3 + rng.normal(size=5)[visit] + rng.normal(size=(5, 3))[visit, ccd - 1]
+        0.3
+        + rng.normal(size=5)[visit]
+        + rng.normal(size=(5, 3))[visit, ccd - 1]
         + rng.normal(size=(3, 4))[ccd - 1, place]
-    ).ravel()  # fmt: skip
+    ).ravel()
     _, solved = solve(table, delta, min_stars=1)
     np.testing.assert_allclose(solved.total_mag, delta - delta.mean(), atol=1e-12)
 

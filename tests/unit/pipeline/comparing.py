@@ -105,9 +105,14 @@ FAULTS = {
 def everyone() -> dict[str, ColourModel]:
     """Return all these colour models by name, the leaking one without memory."""
     fits = {
-        "linear": linear, "wasteful": wasteful, "nan": nan, "wrong_shape": wrong_shape,
-        "failing": failing, "bad": bad, "leak": Leak(),
-    }  # fmt: skip
+        "linear": linear,
+        "wasteful": wasteful,
+        "nan": nan,
+        "wrong_shape": wrong_shape,
+        "failing": failing,
+        "bad": bad,
+        "leak": Leak(),
+    }
     return {name: model(name, fit) for name, fit in fits.items()}
 
 

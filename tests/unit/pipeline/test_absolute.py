@@ -309,9 +309,20 @@ def test_a_unit_must_be_known(tmp_path):
 
 def test_a_tie_is_written_as_plain_json_with_all_it_holds():
     made = AbsoluteTie(
-        0.1, 0.01, 0.02, 0.03, 50, 2, "Vega", "standards", "s.csv", (0.1, -0.2), (0.01, 0.02),
-        "colour0", 1.2,
-    )  # fmt: skip
+        0.1,
+        0.01,
+        0.02,
+        0.03,
+        50,
+        2,
+        "Vega",
+        "standards",
+        "s.csv",
+        (0.1, -0.2),
+        (0.01, 0.02),
+        "colour0",
+        1.2,
+    )
     again = json.loads(json.dumps(made.to_json(), allow_nan=False))
     lists = {"colour_terms": [0.1, -0.2], "colour_term_errs": [0.01, 0.02]}
     assert again == {**vars(made), **lists}

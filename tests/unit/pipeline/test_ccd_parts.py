@@ -20,9 +20,13 @@ from scrframe.tables.derived import derive
 SIZE, STARS = 6, 40
 VISIT_SD, CCD_SD, JITTER_SD, ERROR = 0.06, 0.03, 0.01, 0.01
 NEEDS = {
-    "visit": ("visit",), "static": ("ccd",), "jitter": ("visit", "ccd"),
-    "season": ("season",), "season_ccd": ("season", "ccd"), "airmass": ("airmass", "ccd"),
-}  # fmt: skip
+    "visit": ("visit",),
+    "static": ("ccd",),
+    "jitter": ("visit", "ccd"),
+    "season": ("season",),
+    "season_ccd": ("season", "ccd"),
+    "airmass": ("airmass", "ccd"),
+}
 
 
 class AirmassLevel(FittedLevel):
@@ -55,11 +59,21 @@ def drawn(rng: np.random.Generator):
     mjd, one = 55900.0 + 100 * np.arange(SIZE + 1), np.ones(len(ccd))
     mjd[-1] += 365
     columns = {
-        "visit": [f"v{number}" for number in visit], "band": ["u"] * len(ccd), "ccd": ccd,
-        "file": ["f"] * len(ccd), "extension": ccd, "row": np.arange(len(ccd)), "ra": one,
-        "dec": one, "mjd": mjd[visit], "x": one, "y": one, "mag": one, "mag_err": ERROR * one,
+        "visit": [f"v{number}" for number in visit],
+        "band": ["u"] * len(ccd),
+        "ccd": ccd,
+        "file": ["f"] * len(ccd),
+        "extension": ccd,
+        "row": np.arange(len(ccd)),
+        "ra": one,
+        "dec": one,
+        "mjd": mjd[visit],
+        "x": one,
+        "y": one,
+        "mag": one,
+        "mag_err": ERROR * one,
         "airmass": 1.1 + 0.1 * visit,
-    }  # fmt: skip
+    }
     table = derive(Detections.from_columns(columns), "detection")
     visits = [
         VisitSeen(f"v{number}", "f", "", mjd[number], 1, 1, 1, 9, tuple(range(SIZE)))
@@ -83,10 +97,15 @@ class Solved:
         )
         self.fit = fit_joint(
             JointProblem(
-                self.levels, table, delta, star, np.full(len(star), ERROR),
-                np.ones((star.max() + 1, 1)), JointSettings(robust=False, max_rounds=5),
+                self.levels,
+                table,
+                delta,
+                star,
+                np.full(len(star), ERROR),
+                np.ones((star.max() + 1, 1)),
+                JointSettings(robust=False, max_rounds=5),
             )
-        )  # fmt: skip
+        )
         self.parts = ccd_parts(self.fit, JointResults(self.fit), self.levels, NEEDS, self.visits)
 
     def found(self, name: str) -> np.ndarray:

@@ -81,8 +81,12 @@ def test_each_survey_has_a_run_of_its_own_and_nothing_else_is_left(both):
         assert run.path == folder / name
         assert json.loads((run.path / "summary.json").read_text())["survey"] == name
         assert {path.name for path in run.path.iterdir()} >= {
-            "summary.json", "stars.parquet", "star_catalogue.parquet", "solution", "catalogues",
-        }  # fmt: skip
+            "summary.json",
+            "stars.parquet",
+            "star_catalogue.parquet",
+            "solution",
+            "catalogues",
+        }
         assert len(list((run.path / "catalogues").rglob("*.fits*"))) == 4
     written = json.loads((folder / "shared" / "summary.json").read_text())
     for key in ("name", "share", "stars", "members"):

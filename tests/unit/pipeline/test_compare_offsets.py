@@ -89,8 +89,9 @@ def test_the_law_is_refitted_at_the_other_colours(joint):
     moved = refitted_law(joint.chosen, joint.fitted, colour + 0.1)
     grid, extinction = np.linspace(0.3, 1.2, 5), np.full(5, 0.5)
     assert (own.order, own.extinction_order) == (
-        joint.fitted.model.law.order, joint.fitted.model.law.extinction_order,
-    )  # fmt: skip
+        joint.fitted.model.law.order,
+        joint.fitted.model.law.extinction_order,
+    )
     np.testing.assert_allclose(
         moved.ratio(grid + 0.1, extinction), own.ratio(grid, extinction), atol=1e-6
     )
@@ -200,9 +201,11 @@ class TestPairs:
 
     def test_differences_are_of_corrected_magnitudes(self):
         pairs = Pairs(
-            np.array([0, 1, 2]), np.array([1, 2, 3]), np.array([False, True, False]),
             np.array([0, 1, 2]),
-        )  # fmt: skip
+            np.array([1, 2, 3]),
+            np.array([False, True, False]),
+            np.array([0, 1, 2]),
+        )
         mag, corrections = np.array([15.0, 15.1, 15.3, 15.0]), np.array([0.1, 0.0, 0.0, np.nan])
         found = errors_by_pairs(corrections, mag, pairs)
         np.testing.assert_allclose(found["repeats"].error_mag, [0.0], atol=1e-12)

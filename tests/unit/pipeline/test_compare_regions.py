@@ -23,9 +23,14 @@ from scrframe.pipeline.solve import fit_model
 from scrframe.pipeline.workspace import Workspace
 from scrframe.plugin import load_registry
 
-FEW = ("colour_model.kind=random_forest", "colour_model.random_forest.trees=20",
-       "offsets.mode=sequential", "reddening.order=1",
-       "reddening.extinction_order=0", "reddening.field_slopes=false")  # fmt: skip
+FEW = (
+    "colour_model.kind=random_forest",
+    "colour_model.random_forest.trees=20",
+    "offsets.mode=sequential",
+    "reddening.order=1",
+    "reddening.extinction_order=0",
+    "reddening.field_slopes=false",
+)
 
 
 @pytest.fixture(scope="module")

@@ -52,9 +52,11 @@ def moved(data, visit, shift_mag, noise_mag, seed=0):
 def test_a_run_agrees_with_itself(data):
     found = compare_runs(data, data, 20)
     for agreement in (
-        found.visits.agreement, found.exposures.ccd_term, found.exposures.total,
+        found.visits.agreement,
+        found.exposures.ccd_term,
+        found.exposures.total,
         *found.levels.values(),
-    ):  # fmt: skip
+    ):
         assert not agreement.difference_mag.any()
         assert not agreement.disagrees.any()
     assert not found.visits.errors.err_mag.any()
@@ -117,8 +119,12 @@ def test_products(tiny_run, tmp_path):
     found = crosscheck(tiny_run.path, tiny_run.path, out=tmp_path / "cc")
     names = {path.name for path in found.path.iterdir()}
     assert names == {
-        "crosscheck.json", "crosscheck.ecsv", "crosscheck_exposures.ecsv", "index.html", "figures",
-    }  # fmt: skip
+        "crosscheck.json",
+        "crosscheck.ecsv",
+        "crosscheck_exposures.ecsv",
+        "index.html",
+        "figures",
+    }
     plain = json.loads((found.path / "crosscheck.json").read_text(encoding="utf-8"))
     assert plain["common_visits"] == 4 == plain["visit"]["judged"]
     assert plain["visit"]["sd_mag"] == 0
@@ -139,8 +145,9 @@ def test_products(tiny_run, tmp_path):
 
 def test_a_report_shows_no_other_results_than_whole_ones(tiny_run, tmp_path):
     assert [(one.number, one.draw(None)) for one in further_figures(None, None)] == [
-        (14, None), (15, None),
-    ]  # fmt: skip
+        (14, None),
+        (15, None),
+    ]
     with pytest.raises(DataError, match=r"no directory of a cross-check; it has no crosscheck"):
         further_figures(None, tiny_run.path)
     with pytest.raises(DataError, match=r"no directory of a Monte Carlo; it has no montecarlo"):

@@ -17,10 +17,20 @@ from scrframe.tables import Detections
 def detections(rows, mjd=56000.0):
     label, one = ["v"] * rows, np.ones(rows)
     columns = {
-        "visit": label, "band": label, "file": label, "ccd": one.astype(int),
-        "extension": one.astype(int), "row": np.arange(rows), "ra": one, "dec": one,
-        "mjd": one * mjd, "x": one, "y": one, "mag": one, "mag_err": one,
-    }  # fmt: skip
+        "visit": label,
+        "band": label,
+        "file": label,
+        "ccd": one.astype(int),
+        "extension": one.astype(int),
+        "row": np.arange(rows),
+        "ra": one,
+        "dec": one,
+        "mjd": one * mjd,
+        "x": one,
+        "y": one,
+        "mag": one,
+        "mag_err": one,
+    }
     return Detections.from_columns(columns)
 
 

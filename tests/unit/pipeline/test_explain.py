@@ -41,10 +41,13 @@ def facts(tiny_run, visit):
 def paper_run(tiny_survey, tmp_path_factory):
     """Return a run of the tiny survey in mode sequential."""
     changes = (
-        *tiny_survey.changes, "offsets.mode=sequential", "reddening.order=2",
-        "reddening.extinction_order=0", "reddening.field_slopes=false",
+        *tiny_survey.changes,
+        "offsets.mode=sequential",
+        "reddening.order=2",
+        "reddening.extinction_order=0",
+        "reddening.field_slopes=false",
         "colour_model.kind=ridge",
-    )  # fmt: skip
+    )
     survey = scrframe.load_survey(tiny_survey.description, overrides=changes)
     out = tmp_path_factory.mktemp("explained") / "run"
     return scrframe.calibrate(survey, data=tiny_survey.data, out=out, workers=1)
@@ -74,18 +77,23 @@ class TestWithout:
 
     def around(self, residual):
         return Around(
-            table=None, star=self.star, precision=self.noise**-2.0,
-            star_precision=self.star_sd**-2.0, residual_mag=residual,
-        )  # fmt: skip
+            table=None,
+            star=self.star,
+            precision=self.noise**-2.0,
+            star_precision=self.star_sd**-2.0,
+            residual_mag=residual,
+        )
 
     def test_it_is_exact(self):
         everything = np.ones(self.n, dtype=bool)
         removed = np.arange(self.n) < 15
         before, after = self.solution(everything), self.solution(~removed)
         columns = Movable(
-            sparse.csr_array(self.design), sparse.csr_array(self.prior),
-            np.ones(self.width, dtype=bool), ("any",),
-        )  # fmt: skip
+            sparse.csr_array(self.design),
+            sparse.csr_array(self.prior),
+            np.ones(self.width, dtype=bool),
+            ("any",),
+        )
         moved = moved_without(self.around(self.delta - self.design @ before), columns, removed)
         assert np.abs(after - before).max() > 1e-3
         np.testing.assert_allclose(moved, self.design @ (after - before), atol=1e-9)
@@ -93,9 +101,11 @@ class TestWithout:
     def test_nothing_moves_if_nothing_is_taken(self):
         before = self.solution(np.ones(self.n, dtype=bool))
         columns = Movable(
-            sparse.csr_array(self.design), sparse.csr_array(self.prior),
-            np.ones(self.width, dtype=bool), ("any",),
-        )  # fmt: skip
+            sparse.csr_array(self.design),
+            sparse.csr_array(self.prior),
+            np.ones(self.width, dtype=bool),
+            ("any",),
+        )
         moved = moved_without(
             self.around(self.delta - self.design @ before), columns, np.zeros(self.n, dtype=bool)
         )
@@ -306,5 +316,7 @@ def test_means_and_errors():
 
 def test_plain_values_are_json():
     assert plain({"a": np.float64("nan"), "b": (np.int64(2), np.bool_(True)), 3: None}) == {
-        "a": None, "b": [2, True], "3": None,
-    }  # fmt: skip
+        "a": None,
+        "b": [2, True],
+        "3": None,
+    }

@@ -33,18 +33,37 @@ def solved():
     delta[star == FAR] += 0.6
     delta[(visit == WRONG[0]) & (star == WRONG[1])] -= 0.6
     one = np.ones(len(star))
-    table = Detections.from_columns({
-        "visit": [f"v{number}" for number in visit], "band": ["u"] * len(star), "ccd": one,
-        "file": ["f"] * len(star), "extension": one, "row": np.arange(len(star)), "ra": one,
-        "dec": one, "mjd": one, "x": one, "y": one, "mag": one, "mag_err": error,
-    })  # fmt: skip
+    table = Detections.from_columns(
+        {
+            "visit": [f"v{number}" for number in visit],
+            "band": ["u"] * len(star),
+            "ccd": one,
+            "file": ["f"] * len(star),
+            "extension": one,
+            "row": np.arange(len(star)),
+            "ra": one,
+            "dec": one,
+            "mjd": one,
+            "x": one,
+            "y": one,
+            "mag": one,
+            "mag_err": error,
+        }
+    )
     stars = ReferenceStars(
-        pa.table({
-            "source_id": np.arange(STARS), "ref_ra": np.ones(STARS), "ref_dec": np.ones(STARS),
-            "ref_epoch": np.full(STARS, 2016.0), "pmra": np.zeros(STARS), "pmdec": np.zeros(STARS),
-            "reference_mag": np.ones(STARS), "reference_mag_err": np.ones(STARS),
-        })
-    )  # fmt: skip
+        pa.table(
+            {
+                "source_id": np.arange(STARS),
+                "ref_ra": np.ones(STARS),
+                "ref_dec": np.ones(STARS),
+                "ref_epoch": np.full(STARS, 2016.0),
+                "pmra": np.zeros(STARS),
+                "pmdec": np.zeros(STARS),
+                "reference_mag": np.ones(STARS),
+                "reference_mag_err": np.ones(STARS),
+            }
+        )
+    )
     control = np.zeros(len(star), dtype=bool)
     sample = MatchedStars(table, stars, star, np.zeros((STARS, 1), np.float32), control)
     judged = StarsJudged(np.arange(STARS) == RESERVED, np.zeros(STARS, np.int32))
@@ -53,10 +72,15 @@ def solved():
     number = np.unique(star[used], return_inverse=True)[1]
     fit = fit_joint(
         JointProblem(
-            levels, table.filter(used), delta[used], number, error[used],
-            np.ones((STARS - 1, 1)), JointSettings(),
+            levels,
+            table.filter(used),
+            delta[used],
+            number,
+            error[used],
+            np.ones((STARS - 1, 1)),
+            JointSettings(),
         )
-    )  # fmt: skip
+    )
     return sample, SimpleNamespace(used=used, stars=judged), fit
 
 

@@ -34,11 +34,16 @@ def stars(ra, dec):
     zero = np.zeros(count)
     return ReferenceStars.from_columns(
         {
-            "source_id": np.arange(count), "ref_ra": ra, "ref_dec": dec, "pmra": zero,
-            "pmdec": zero, "ref_epoch": zero + 2016.0, "reference_mag": zero,
+            "source_id": np.arange(count),
+            "ref_ra": ra,
+            "ref_dec": dec,
+            "pmra": zero,
+            "pmdec": zero,
+            "ref_epoch": zero + 2016.0,
+            "reference_mag": zero,
             "reference_mag_err": zero,
         }
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
@@ -61,8 +66,14 @@ def test_parts_that_share_visits_are_one_group(save):
         place = np.linspace(1, 2, len(visits))
         return save(name, detections(list(visits), place, place))
 
-    parts = [part("a", "1"), part("b", "2", "3"), part("c", "4"), part("d", "3", "4"),
-             part("e", "5"), part("f", "1")]  # fmt: skip
+    parts = [
+        part("a", "1"),
+        part("b", "2", "3"),
+        part("c", "4"),
+        part("d", "3", "4"),
+        part("e", "5"),
+        part("f", "1"),
+    ]
     found = [[each.part.key for each in group] for group in groups(parts)]
     assert found == [["a", "f"], ["b", "c", "d"], ["e"]]
 

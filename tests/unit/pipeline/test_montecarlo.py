@@ -148,8 +148,12 @@ def test_products(tiny_survey, tmp_path):
     found = run(tiny_survey, tmp_path / "mc", survey, errors="all", seed=5)
     table = pq.read_table(found.path / "montecarlo.parquet")
     assert table.column_names == [
-        "source_id", "mag_model", "model_err_median", "model_err_high", "model_err_own",
-    ]  # fmt: skip
+        "source_id",
+        "mag_model",
+        "model_err_median",
+        "model_err_high",
+        "model_err_own",
+    ]
     assert table.schema.field("model_err_own").metadata == {b"unit": b"mag"}
     columns = {name: table.column(name).to_numpy() for name in table.column_names}
     assert np.all(np.diff(columns["source_id"]) > 0)
@@ -165,8 +169,10 @@ def test_products(tiny_survey, tmp_path):
     assert plain["data_note"].startswith("simulated")
     assert "Error of model magnitudes" in (found.path / "index.html").read_text(encoding="utf-8")
     assert {path.name for path in (found.path / "figures").iterdir()} == {
-        "montecarlo.png", "montecarlo.pdf", "montecarlo.ecsv",
-    }  # fmt: skip
+        "montecarlo.png",
+        "montecarlo.pdf",
+        "montecarlo.ecsv",
+    }
     shown = further_figures(found.path, None)[0].draw(None)
     beyond = sum(each["beyond"] for each in shown.data.meta["fits"].values())
     assert np.sum(shown.data["count"]) + beyond == 3 * 2 * table.num_rows

@@ -31,9 +31,13 @@ def quantities():
     errors = np.tile([60.0, 0.08, np.nan], (50, 1))
     errors[3, 0] = np.nan
     return Quantities(
-        np.arange(50), ("teff", "logg", "feh"), values, errors, np.full(50, 90.0),
+        np.arange(50),
+        ("teff", "logg", "feh"),
+        values,
+        errors,
+        np.full(50, 90.0),
         np.zeros(50, dtype=np.uint8),
-    )  # fmt: skip
+    )
 
 
 def test_quantities_come_back_from_their_file(quantities, tmp_path):

@@ -47,11 +47,14 @@ def test_stars_are_the_same_bits_with_one_and_two_workers(
     monkeypatch.setattr("scrframe.pipeline.joint.fit_design", fit_design)
     files = [
         calibrate(
-            tiny_survey, tmp_path / str(workers), workers=workers,
+            tiny_survey,
+            tmp_path / str(workers),
+            workers=workers,
             changes=[f"colour_model.kind={backend}", "colour_model.lightgbm.num_trees=20"],
-        ).path / "stars.parquet"
+        ).path
+        / "stars.parquet"
         for workers in (1, 2)
-    ]  # fmt: skip
+    ]
     assert digest(files[0]) == digest(files[1])
     # The solver has as many threads as there are workers.
     assert threads == sorted(threads) and set(threads) == {1, 2}
@@ -227,8 +230,9 @@ def test_the_summary_accounts_for_the_inputs(tiny_run, tiny_survey):
         assert digest(tiny_survey.data / name) == expected
     inputs = {path.name for path in tiny_survey.data.rglob("*") if path.is_file()}
     assert {Path(name).name for name in summary["input_sha256"]} == inputs - {
-        "truth.parquet", "simulation.json",
-    }  # fmt: skip
+        "truth.parquet",
+        "simulation.json",
+    }
     left = [row["detections"] for row in summary["counts"]["calibration_cuts"]]
     assert left == sorted(left, reverse=True)
     stars = pq.read_table(tiny_run.path / "stars.parquet")

@@ -11,13 +11,23 @@ def matched():
     ones = np.ones(3)
     return Detections.from_columns(
         {
-            "visit": ["v"] * 3, "band": ["u"] * 3, "file": ["f"] * 3, "ccd": [1, 1, 1],
-            "extension": [1, 1, 1], "row": [0, 1, 2], "mjd": ones, "x": ones, "y": ones,
+            "visit": ["v"] * 3,
+            "band": ["u"] * 3,
+            "file": ["f"] * 3,
+            "ccd": [1, 1, 1],
+            "extension": [1, 1, 1],
+            "row": [0, 1, 2],
+            "mjd": ones,
+            "x": ones,
+            "y": ones,
             # At the Galactic pole, in the plane, and at the pole again.
-            "ra": [192.859508, 266.404988, 192.859508], "dec": [27.128336, -28.936178, 27.128336],
-            "mag": ones, "mag_err": ones, "source_id": [5, 6, 7],
+            "ra": [192.859508, 266.404988, 192.859508],
+            "dec": [27.128336, -28.936178, 27.128336],
+            "mag": ones,
+            "mag_err": ones,
+            "source_id": [5, 6, 7],
         }
-    )  # fmt: skip
+    )
 
 
 def test_a_cut_may_mix_derived_columns_of_detections_with_later_ones():

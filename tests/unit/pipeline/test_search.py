@@ -89,9 +89,15 @@ def backend(fit):
 def look(stars, search, config=None, fit=None, **more):
     fits = fit or Fits()
     found = search_settings(
-        backend(fits), config or Settings(), search, *stars, search_folds(STARS, search),
-        seed=1, threads=1, **more,
-    )  # fmt: skip
+        backend(fits),
+        config or Settings(),
+        search,
+        *stars,
+        search_folds(STARS, search),
+        seed=1,
+        threads=1,
+        **more,
+    )
     return *found, fits
 
 

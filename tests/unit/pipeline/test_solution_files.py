@@ -42,12 +42,20 @@ def table():
     return Detections.from_columns(
         {
             "visit": [f"vphas_{code:04d}: 1.5" for code in rng.integers(0, 5, n)],
-            "band": ["u"] * n, "ccd": rng.integers(1, 4, n), "file": ["f"] * n,
-            "extension": np.ones(n, int), "row": np.arange(n), "ra": ones, "dec": ones,
-            "mjd": ones, "x": rng.uniform(0.5, 600, n), "y": rng.uniform(0.5, 600, n),
-            "mag": ones, "mag_err": ones,
+            "band": ["u"] * n,
+            "ccd": rng.integers(1, 4, n),
+            "file": ["f"] * n,
+            "extension": np.ones(n, int),
+            "row": np.arange(n),
+            "ra": ones,
+            "dec": ones,
+            "mjd": ones,
+            "x": rng.uniform(0.5, 600, n),
+            "y": rng.uniform(0.5, 600, n),
+            "mag": ones,
+            "mag_err": ones,
         }
-    )  # fmt: skip
+    )
 
 
 def a_solution(table):

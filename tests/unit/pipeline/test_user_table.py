@@ -97,7 +97,7 @@ DAMAGED = {
         lambda path: path.write_text("umag,b\n1,2\n"),
         'has no column u_mag; did you mean "umag"?; there are: umag, b',
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", DAMAGED)

@@ -75,11 +75,17 @@ def figures_of(table: ResidualTable) -> Figures:
         tuple(halves),
         {name: trend(table, name, value) for name, value in variables.items()},
         Coverage(
-            float((pull < 1).mean()), float((pull < 2).mean()), 0.6827, 0.9545,
-            float((table.residual_mag / table.err_mag).std()), float(np.median(table.err_mag)),
-            len(pull), SHARES, found,
+            float((pull < 1).mean()),
+            float((pull < 2).mean()),
+            0.6827,
+            0.9545,
+            float((table.residual_mag / table.err_mag).std()),
+            float(np.median(table.err_mag)),
+            len(pull),
+            SHARES,
+            found,
         ),
-    )  # fmt: skip
+    )
 
 
 def difference(value: float, err: float) -> Difference:
@@ -127,10 +133,17 @@ def comparison(tables: dict[str, ResidualTable]) -> Comparison:
     )
     order = sorted(tables, key=lambda name: np.std(tables[name].residual_mag))
     return Comparison(
-        "made-up", "u", REFERENCE, (1, 2), 5, STARS, True,
-        "Simulated data: drawn numbers, not observed ones.", tuple(results),
+        "made-up",
+        "u",
+        REFERENCE,
+        (1, 2),
+        5,
+        STARS,
+        True,
+        "Simulated data: drawn numbers, not observed ones.",
+        tuple(results),
         (tuple(order[:2]), *((name,) for name in order[2:])),
-    )  # fmt: skip
+    )
 
 
 def costs() -> list[Costs]:

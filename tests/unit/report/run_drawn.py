@@ -65,13 +65,28 @@ def made_up_run(
         count=count,
     )
     level = LevelData(
-        "visit", "group", "correction", True, {"visit": np.array(names)},
-        offset, table.err_mag, table.scatter_mag, count,
-    )  # fmt: skip
+        "visit",
+        "group",
+        "correction",
+        True,
+        {"visit": np.array(names)},
+        offset,
+        table.err_mag,
+        table.scatter_mag,
+        count,
+    )
     return RunData(
-        "made-up", "u", "G_BP", "sequential", "drawn numbers", stars, table, {"visit": level},
-        0.0, law,
-    )  # fmt: skip
+        "made-up",
+        "u",
+        "G_BP",
+        "sequential",
+        "drawn numbers",
+        stars,
+        table,
+        {"visit": level},
+        0.0,
+        law,
+    )
 
 
 def with_slopes(law: ReddeningLaw, sd: float) -> ReddeningLaw:

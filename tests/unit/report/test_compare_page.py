@@ -22,10 +22,20 @@ from scrframe.report.compare_page import answer, comparison_page, write_comparis
 from scrframe.report.compare_trends import coverage_figure, reliability_figure, trend_figures
 
 FIGURES = {
-    "differences", "predicted_observed", "scatter", "sky", "coverage", "reliability", "costs",
-    "residual_predicted_colour", "residual_reference_mag", "residual_extinction", "residual_ra",
-    "residual_dec", "residual_xp_snr",
-}  # fmt: skip
+    "differences",
+    "predicted_observed",
+    "scatter",
+    "sky",
+    "coverage",
+    "reliability",
+    "costs",
+    "residual_predicted_colour",
+    "residual_reference_mag",
+    "residual_extinction",
+    "residual_ra",
+    "residual_dec",
+    "residual_xp_snr",
+}
 
 
 @pytest.fixture(scope="module")

@@ -37,9 +37,16 @@ def drawn(seed: int = 1) -> tuple[RunData, np.ndarray]:
     offset = truth.ravel()[order]
     count = np.where(np.isfinite(offset), 30, 0)
     level = LevelData(
-        "ccd", "group", "correction", True, {"visit": visit, "ccd": number}, offset,
-        np.full(truth.size, 0.004), np.full(truth.size, 0.06), count,
-    )  # fmt: skip
+        "ccd",
+        "group",
+        "correction",
+        True,
+        {"visit": visit, "ccd": number},
+        offset,
+        np.full(truth.size, 0.004),
+        np.full(truth.size, 0.06),
+        count,
+    )
     return replace(run, levels={**run.levels, "ccd": level}, camera=camera()), truth
 
 
@@ -49,10 +56,14 @@ def joint(run: RunData, truth: np.ndarray) -> RunData:
     visit = np.array([run.visits.index(one) for one in level.labels["visit"].tolist()])
     known = np.nan_to_num(level.offset_mag)
     table = ExposureTable(
-        level.labels["visit"].copy(), level.labels["ccd"].astype(np.int64),
-        run.visit_table.offset_mag[visit] + known, level.err_mag.copy(), level.err_mag.copy(),
-        np.where(level.count > 0, "ccd", "visit"), level.count.copy(),
-    )  # fmt: skip
+        level.labels["visit"].copy(),
+        level.labels["ccd"].astype(np.int64),
+        run.visit_table.offset_mag[visit] + known,
+        level.err_mag.copy(),
+        level.err_mag.copy(),
+        np.where(level.count > 0, "ccd", "visit"),
+        level.count.copy(),
+    )
     return replace(run, mode="joint", exposures=table, levels={"visit": run.levels["visit"]})
 
 

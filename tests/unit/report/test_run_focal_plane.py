@@ -23,9 +23,15 @@ def camera(x_sign: int = -1, y_sign: int = 1) -> Camera:
     """Return three CCDs: 1 in the south-east, 2 in the south-west, 5 in the north-east."""
     east, north = 220 * STEP, 420 * STEP
     return Camera(
-        np.array([5, 1, 2]), np.array([east, east, -east]), np.array([north, -north, -north]),
-        NX, NY, SCALE_ARCSEC, x_sign, y_sign,
-    )  # fmt: skip
+        np.array([5, 1, 2]),
+        np.array([east, east, -east]),
+        np.array([north, -north, -north]),
+        NX,
+        NY,
+        SCALE_ARCSEC,
+        x_sign,
+        y_sign,
+    )
 
 
 def painted(one: Camera, ccd: int, x_pix: tuple[float, float], y_pix: tuple[float, float]):

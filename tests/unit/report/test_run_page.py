@@ -256,12 +256,22 @@ def test_a_browser_opens_the_page_without_complaint(made, tmp_path, width):
     shot = tmp_path / "page.png"
     done = subprocess.run(
         [
-            BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-            f"--user-data-dir={tmp_path / 'browser'}", "--enable-logging=stderr",
-            f"--screenshot={shot}", f"--window-size={width},2000", made.path.as_uri(),
+            BROWSER,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            f"--user-data-dir={tmp_path / 'browser'}",
+            "--enable-logging=stderr",
+            f"--screenshot={shot}",
+            f"--window-size={width},2000",
+            made.path.as_uri(),
         ],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert "CONSOLE" not in done.stderr
     image = imread(shot)[..., :3]
     assert image.shape[1] == width

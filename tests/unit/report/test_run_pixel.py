@@ -49,9 +49,16 @@ def drawn(rows: int = 40_000, moves: bool = False, level: bool = True) -> RunDat
     values = shape_mag(number, low_x + 128, low_y + 128)
     labels = {"ccd": number.astype(np.int64), "x_low_pix": low_x, "y_low_pix": low_y}
     one = LevelData(
-        "pixel", "bin", "correction", True, labels, values, np.full(24, 0.001), np.full(24, NOISE),
+        "pixel",
+        "bin",
+        "correction",
+        True,
+        labels,
+        values,
+        np.full(24, 0.001),
+        np.full(24, NOISE),
         np.full(24, rows // 24),
-    )  # fmt: skip
+    )
     column = (np.minimum((x - 0.5) // 256, 1) + 2 * np.minimum((y - 0.5) // 256, 3)).astype(int)
     offset = values[(ccd - 1) * 8 + column]
     stars |= {"offset_pixel": offset, "offset_total": run.star("offset_total") + offset}

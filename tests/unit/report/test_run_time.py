@@ -21,8 +21,10 @@ def test_visits_in_order_of_date(data):
     visits, order = data.visit_table, np.argsort(data.visit_table.mjd)
     assert list(product.data["visit"]) == [visits.visit[row] for row in order]
     for name, values in (
-        ("offset", visits.offset_mag), ("scatter", visits.scatter_mag), ("season", visits.season),
-    ):  # fmt: skip
+        ("offset", visits.offset_mag),
+        ("scatter", visits.scatter_mag),
+        ("season", visits.season),
+    ):
         assert np.array_equal(product.data[name], values[order])
     mean, sd = 1000 * visits.offset_mag.mean(), 1000 * visits.offset_mag.std()
     assert f"mean {mean:.1f} mmag" in product.alt and f"deviation {sd:.1f} mmag" in product.alt

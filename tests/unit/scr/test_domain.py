@@ -123,8 +123,10 @@ def test_the_distance_is_that_of_the_nearest_others_in_whitened_space():
     assert 10**guard.lowest == pytest.approx(1 / np.quantile(1 / snr, 0.95), rel=1e-9)
     far = guard.judge(features[:5] + np.float32(3), snr[:5])
     for row in range(5):
-        at = np.append((features[row] + 3 - features.astype(float).mean(axis=0)) @ guard.space.axes,
-                       place[row, -1])  # fmt: skip
+        at = np.append(
+            (features[row] + 3 - features.astype(float).mean(axis=0)) @ guard.space.axes,
+            place[row, -1],
+        )
         # The sign of an axis is arbitrary: the tree of the guard has its own.
         distance = np.sort(np.linalg.norm(guard.reference.data - at, axis=1))[2]
         assert far.distance[row] >= distance / guard.farthest * (1 - 1e-6)

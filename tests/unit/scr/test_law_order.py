@@ -35,8 +35,10 @@ def test_a_term_in_the_extinction_is_found_with_its_error():
 
 def test_a_straight_law_is_seldom_taken_for_a_curved_one():
     terms, true = ((1, 0), (0, 0)), (0.08, 1.4)
-    found = [chosen(fit_law(**fit_arguments(draw(s, terms, true)), settings=AUTO).scores)
-             for s in range(20)]  # fmt: skip
+    found = [
+        chosen(fit_law(**fit_arguments(draw(s, terms, true)), settings=AUTO).scores)
+        for s in range(20)
+    ]
     # By the rule of one standard error a term that is not there is let in by a chance of
     # about one in six at most, and two further ones are even less likely.
     assert found.count((1, 0)) >= 14

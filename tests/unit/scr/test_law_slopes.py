@@ -69,8 +69,9 @@ def test_shrunken_slopes_are_nearer_the_truth_and_their_errors_hold(draws, laws)
 def test_few_stars_shrink_more(draws):
     drawn = fit_arguments(draws[0])
     few = (drawn["fields"].code != 3) | (np.arange(len(drawn["visit"])) % 40 == 0)
-    part = {name: value.take(few) if name == "fields" else value[few]
-            for name, value in drawn.items()}  # fmt: skip
+    part = {
+        name: value.take(few) if name == "fields" else value[few] for name, value in drawn.items()
+    }
     all_of_it = fit_law(**drawn, settings=SLOPES).slopes
     slopes = fit_law(**part, settings=SLOPES).slopes
     assert abs(slopes.slope[3]) < abs(slopes.free[3])
@@ -112,8 +113,9 @@ def test_solution_and_likelihood_are_those_of_dense_matrices():
         deviance = freedom * np.log(noise) - np.linalg.slogdet(weight)[1]
         return deviance + np.linalg.slogdet(normal)[1], noise, normal, found, weight @ left
 
-    best = minimize_scalar(lambda ratio: dense(ratio)[0], bounds=(0.01, 30), method="bounded",
-                           options={"xatol": 1e-8})  # fmt: skip
+    best = minimize_scalar(
+        lambda ratio: dense(ratio)[0], bounds=(0.01, 30), method="bounded", options={"xatol": 1e-8}
+    )
     ratio = fit.sd / fit.noise_mag
     assert ratio == pytest.approx(best.x, rel=1e-3)
     _, noise, normal, found, weighted = dense(ratio)
@@ -137,8 +139,10 @@ def test_repeats_of_a_star_are_not_independent():
             drawn = fit_arguments(draw(1000 + seed, slope_sd=SD * field_slopes))
             rows = np.arange(len(drawn["visit"]))
             twice = np.concatenate([rows, rows])
-            again = {name: value.take(twice) if name == "fields" else value[twice]
-                     for name, value in drawn.items()}  # fmt: skip
+            again = {
+                name: value.take(twice) if name == "fields" else value[twice]
+                for name, value in drawn.items()
+            }
             found.append(fit_law(**again, settings=settings, star=twice))
             once.append(fit_law(**drawn, settings=settings))
         tolerance = 3 / np.sqrt(2 * SEEDS)

@@ -15,11 +15,16 @@ def stars(ra, dec, pmra=0.0, pmdec=0.0):
     full = lambda value: np.broadcast_to(np.asarray(value, float), n).copy()  # noqa: E731
     return ReferenceStars.from_columns(
         {
-            "source_id": np.arange(n), "ref_ra": ra, "ref_dec": dec, "ref_epoch": full(2016.0),
-            "pmra": full(pmra), "pmdec": full(pmdec), "reference_mag": full(15),
+            "source_id": np.arange(n),
+            "ref_ra": ra,
+            "ref_dec": dec,
+            "ref_epoch": full(2016.0),
+            "pmra": full(pmra),
+            "pmdec": full(pmdec),
+            "reference_mag": full(15),
             "reference_mag_err": full(0.003),
         }
-    )  # fmt: skip
+    )
 
 
 def test_julian_year_is_astropys():
@@ -37,9 +42,12 @@ def test_matches_are_astropys_at_the_epoch_of_the_visit(ra0, dec0):
     )
     pmra, pmdec = rng.normal(0, 400, n), rng.normal(0, 400, n)
     catalogue = SkyCoord(
-        place.ra, place.dec, pm_ra_cosdec=pmra * u.mas / u.yr, pm_dec=pmdec * u.mas / u.yr,
+        place.ra,
+        place.dec,
+        pm_ra_cosdec=pmra * u.mas / u.yr,
+        pm_dec=pmdec * u.mas / u.yr,
         obstime=Time(2016.0, format="jyear"),
-    )  # fmt: skip
+    )
     moved = catalogue.apply_space_motion(new_obstime=Time(mjd, format="mjd"))
     shuffled = rng.permutation(n)
     index = sky_index(stars(place.ra.deg, place.dec.deg, pmra, pmdec))

@@ -54,9 +54,11 @@ class TestDraw:
     def test_errors_have_the_size_asked_for(self):
         found = draw(self.flux, errors(2000, 0.02, 0.003, 0.014, 0.01), 1, 0)
         for values, size in (
-            (found.label_mag, 0.02), (found.reference_mag, 0.003), (found.extinction, 0.014),
+            (found.label_mag, 0.02),
+            (found.reference_mag, 0.003),
+            (found.extinction, 0.014),
             ((found.flux / self.flux - 1).ravel(), 0.01),
-        ):  # fmt: skip
+        ):
             # Five standard errors of a standard deviation, and of a mean.
             assert abs(values.std() / size - 1) < 5 / np.sqrt(2 * len(values))
             assert abs(values.mean()) < 5 * size / np.sqrt(len(values))

@@ -9,22 +9,40 @@ from scipy import stats
 from scrframe.scr.star_means import StarDetections, star_means
 
 NAMES = (
-    "mag", "photometric_err", "offset_err", "systematic_err", "count", "visits", "chi2", "dof",
-    "probability", "variable", "one_outlier",
-)  # fmt: skip
+    "mag",
+    "photometric_err",
+    "offset_err",
+    "systematic_err",
+    "count",
+    "visits",
+    "chi2",
+    "dof",
+    "probability",
+    "variable",
+    "one_outlier",
+)
 
 
 def detections(mag, star, visit, err, *, ccd=0, offset=0.0, sys=0.0, weight=1.0):
     """Return detections; the total error holds the photometric one and the offset's."""
     mag = np.asarray(mag, dtype=float)
-    whole = {name: np.broadcast_to(np.asarray(value, dtype=np.int64), mag.shape)
-             for name, value in (("star", star), ("visit", visit), ("ccd", ccd))}  # fmt: skip
-    err, offset, sys, weight = (np.broadcast_to(np.asarray(value, dtype=float), mag.shape)
-                                for value in (err, offset, sys, weight))  # fmt: skip
+    whole = {
+        name: np.broadcast_to(np.asarray(value, dtype=np.int64), mag.shape)
+        for name, value in (("star", star), ("visit", visit), ("ccd", ccd))
+    }
+    err, offset, sys, weight = (
+        np.broadcast_to(np.asarray(value, dtype=float), mag.shape)
+        for value in (err, offset, sys, weight)
+    )
     return StarDetections(
-        mag=mag, photometric_err=err, offset_err=offset, total_err=np.hypot(err, offset),
-        systematic_err=sys, weight=weight, **whole,
-    )  # fmt: skip
+        mag=mag,
+        photometric_err=err,
+        offset_err=offset,
+        total_err=np.hypot(err, offset),
+        systematic_err=sys,
+        weight=weight,
+        **whole,
+    )
 
 
 def random_detections(rng, size=400, stars=120):
@@ -34,19 +52,29 @@ def random_detections(rng, size=400, stars=120):
     mag[rng.random(size) < 0.05] += 1.0
     weight = rng.random(size) * (star % 7 > 0)
     return detections(
-        mag, star, rng.integers(0, 4, size), rng.uniform(0.01, 0.05, size),
-        ccd=rng.integers(0, 2, size), offset=rng.uniform(0.001, 0.02, size),
-        sys=rng.uniform(0.001, 0.01, size), weight=weight,
-    )  # fmt: skip
+        mag,
+        star,
+        rng.integers(0, 4, size),
+        rng.uniform(0.01, 0.05, size),
+        ccd=rng.integers(0, 2, size),
+        offset=rng.uniform(0.001, 0.02, size),
+        sys=rng.uniform(0.001, 0.01, size),
+        weight=weight,
+    )
 
 
 def one_star(seen, number, limit):
     """Return the figures of one star by plain loops, and by leaving out each detection."""
     rows = np.flatnonzero((seen.star == number) & np.isfinite(seen.mag))
     if not len(rows):
-        return dict.fromkeys(NAMES, np.nan) | {"count": 0, "visits": 0, "dof": 0} | {
-            "variable": False, "one_outlier": False,
-        }  # fmt: skip
+        return (
+            dict.fromkeys(NAMES, np.nan)
+            | {"count": 0, "visits": 0, "dof": 0}
+            | {
+                "variable": False,
+                "one_outlier": False,
+            }
+        )
     robust = seen.weight[rows] if seen.weight[rows].sum() > 0 else np.ones(len(rows))
     weight = robust / seen.photometric_err[rows] ** 2
     share = weight / weight.sum()
@@ -60,12 +88,18 @@ def one_star(seen, number, limit):
     rest = [about_mean(seen, np.delete(rows, index))[1] for index in range(len(rows))]
     one = bool(suspect and len(rows) > 2 and max(rest) >= limit)
     return {
-        "mag": np.sum(share * seen.mag[rows]), "photometric_err": weight.sum() ** -0.5,
+        "mag": np.sum(share * seen.mag[rows]),
+        "photometric_err": weight.sum() ** -0.5,
         "offset_err": np.sqrt(variance),
-        "systematic_err": np.sum(share * seen.systematic_err[rows]), "count": len(rows),
-        "visits": visits, "chi2": chi2, "dof": len(rows) - 1, "probability": probability,
-        "variable": suspect and not one, "one_outlier": one,
-    }  # fmt: skip
+        "systematic_err": np.sum(share * seen.systematic_err[rows]),
+        "count": len(rows),
+        "visits": visits,
+        "chi2": chi2,
+        "dof": len(rows) - 1,
+        "probability": probability,
+        "variable": suspect and not one,
+        "one_outlier": one,
+    }
 
 
 def about_mean(seen, rows):
@@ -85,8 +119,9 @@ def test_every_figure_is_that_of_a_plain_loop(seed):
         np.testing.assert_allclose(
             np.asarray(getattr(found, name), dtype=float),
             [float(row[name]) for row in expected],
-            rtol=1e-10, err_msg=name,
-        )  # fmt: skip
+            rtol=1e-10,
+            err_msg=name,
+        )
     assert found.variable.any() and found.one_outlier.any()
 
 
@@ -183,9 +218,13 @@ def test_three_million_detections_take_less_than_three_seconds():
     rng = np.random.default_rng(11)
     size, stars = 3_000_000, 1_500_000
     seen = detections(
-        rng.normal(18, 1, size), rng.integers(0, stars, size), rng.integers(0, 3000, size), 0.02,
-        ccd=rng.integers(1, 33, size), offset=0.005,
-    )  # fmt: skip
+        rng.normal(18, 1, size),
+        rng.integers(0, stars, size),
+        rng.integers(0, 3000, size),
+        0.02,
+        ccd=rng.integers(1, 33, size),
+        offset=0.005,
+    )
     start = time.process_time()
     found = star_means(seen, stars)
     assert time.process_time() - start < 3

@@ -58,9 +58,11 @@ def test_detectors_are_where_a_wcs_of_each_puts_them(
         )
         pixel = tan_wcs(*centre, scale, crpix, camera.x_sign).all_world2pix(ra, dec, 1)
         inside = np.flatnonzero(
-            (pixel[0] >= 0.5) & (pixel[0] < camera.nx + 0.5)
-            & (pixel[1] >= 0.5) & (pixel[1] < camera.ny + 0.5)
-        )  # fmt: skip
+            (pixel[0] >= 0.5)
+            & (pixel[0] < camera.nx + 0.5)
+            & (pixel[1] >= 0.5)
+            & (pixel[1] < camera.ny + 0.5)
+        )
         mine = place == number
         assert np.array_equal(np.sort(index[mine]), inside)
         np.testing.assert_allclose(x[mine], pixel[0][index[mine]], atol=1e-6)

@@ -89,10 +89,24 @@ def test_rows_count_within_their_detector(survey: SimulatedSurvey) -> None:
 
 def test_columns_of_the_truth(survey: SimulatedSurvey) -> None:
     assert survey.truth(0, "f", "v").column_names == [
-        "file", "ccd", "row", "source_id", "visit", "field", "mag_true", "colour0",
-        "extinction", "R", "offset_visit", "offset_ccd", "offset_pixel", "offset_total",
-        "outlier", "variable", "defect",
-    ]  # fmt: skip
+        "file",
+        "ccd",
+        "row",
+        "source_id",
+        "visit",
+        "field",
+        "mag_true",
+        "colour0",
+        "extinction",
+        "R",
+        "offset_visit",
+        "offset_ccd",
+        "offset_pixel",
+        "offset_total",
+        "outlier",
+        "variable",
+        "defect",
+    ]
 
 
 def test_hidden_scatter(noisy_rows: pd.DataFrame, survey: SimulatedSurvey) -> None:

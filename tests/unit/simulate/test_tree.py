@@ -217,7 +217,14 @@ def test_tables_of_a_visit_are_plain(plugins: dict[str, Any], tmp_path: Path) ->
     simulate_tree(SETTINGS, **plugins, out=tmp_path)
     table = pq.read_table(tmp_path / "exposure_001.parquet")
     assert table.column_names == [
-        "ccd", "x", "y", "ra", "dec", "mag", "mag_err", "classification",
-    ]  # fmt: skip
+        "ccd",
+        "x",
+        "y",
+        "ra",
+        "dec",
+        "mag",
+        "mag_err",
+        "classification",
+    ]
     assert table.column("ccd").to_pylist() == sorted(table.column("ccd").to_pylist())
     assert all(pa.types.is_floating(table.column(name).type) for name in ("x", "ra", "mag"))

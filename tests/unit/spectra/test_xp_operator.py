@@ -91,9 +91,11 @@ def assert_agrees_with_gaiaxpy(sources, grid):
     floor = 1e-15 * np.abs(flux).max(axis=1, keepdims=True)
     assert (np.abs(ours - flux) <= RELATIVE * np.abs(flux) + floor).all()
     np.testing.assert_allclose(
-        exact_errors(operator, sources), np.stack(theirs["flux_error"].to_list()),
-        rtol=RELATIVE, atol=0,
-    )  # fmt: skip
+        exact_errors(operator, sources),
+        np.stack(theirs["flux_error"].to_list()),
+        rtol=RELATIVE,
+        atol=0,
+    )
 
 
 @pytest.mark.parametrize("grid", GRIDS)
@@ -123,8 +125,13 @@ def test_two_thousand_real_sources_agree_with_gaiaxpy(grid):
 def test_packing_is_the_archive_order():
     row, column = packed_indices()
     assert list(zip(row[:6], column[:6], strict=True)) == [
-        (1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2)
-    ]  # fmt: skip
+        (1, 0),
+        (2, 0),
+        (2, 1),
+        (3, 0),
+        (3, 1),
+        (3, 2),
+    ]
     # One element, off the diagonal, tells any other order apart.
     operator = load_operator("paper")
     errors, correlations = np.ones((1, BASES)), np.zeros((1, PACKED))

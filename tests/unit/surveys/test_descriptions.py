@@ -32,23 +32,35 @@ PAGES = {
 }
 #: Detectors of each camera.
 DETECTORS = {
-    "nsc_dr2_u": 62, "rubin_dp1_u": 9, "skymapper_dr4_u": 32, "skymapper_dr4_v": 32,
+    "nsc_dr2_u": 62,
+    "rubin_dp1_u": 9,
+    "skymapper_dr4_u": 32,
+    "skymapper_dr4_v": 32,
     "sdss_s82_u": 6,
-}  # fmt: skip
+}
 #: Columns by table that the description of DP1 may name.
 SCHEMA = ROOT / "tests" / "fixtures" / "surveys" / "rubin_dp1_columns.csv"
 #: Centres of the fields of DP1 with u visits (RA, Dec in deg); visits are dithered round them.
 RUBIN_FIELDS = {
-    "ECDFS": (53.1, -28.1), "EDFS": (59.1, -48.7), "Rubin_SV_095_-25": (95.0, -25.0),
+    "ECDFS": (53.1, -28.1),
+    "EDFS": (59.1, -48.7),
+    "Rubin_SV_095_-25": (95.0, -25.0),
     "Seagull": (106.3, -10.5),
-}  # fmt: skip
+}
 DITHER_DEG = 0.4
 #: Values of SDSS's PhotoFlags, as its database lists them.
 PHOTO_FLAGS = {
-    "BRIGHT": 0x2, "EDGE": 0x4, "PEAKCENTER": 0x20, "NOPROFILE": 0x80, "SATURATED": 0x40000,
-    "NOTCHECKED": 0x80000, "BAD_COUNTS_ERROR": 0x10000000000, "SATUR_CENTER": 0x80000000000,
-    "DEBLEND_NOPEAK": 0x400000000000, "PSF_FLUX_INTERP": 0x800000000000,
-}  # fmt: skip
+    "BRIGHT": 0x2,
+    "EDGE": 0x4,
+    "PEAKCENTER": 0x20,
+    "NOPROFILE": 0x80,
+    "SATURATED": 0x40000,
+    "NOTCHECKED": 0x80000,
+    "BAD_COUNTS_ERROR": 0x10000000000,
+    "SATUR_CENTER": 0x80000000000,
+    "DEBLEND_NOPEAK": 0x400000000000,
+    "PSF_FLUX_INTERP": 0x800000000000,
+}
 
 
 def table_config(name: str) -> TableConfig:

@@ -65,10 +65,16 @@ def test_every_derived_column_says_what_it_is_made_from():
 def test_seasons_run_from_october_to_september():
     # From the calendar: the last moment of September and the first of October.
     dates = [
-        ("2011-09-30T23:59:59", 2010), ("2011-10-01T00:00:00", 2011), ("2011-12-24T12:00:00", 2011),
-        ("2012-02-29T00:00:00", 2011), ("2012-09-30T23:59:59", 2011), ("2012-10-01T00:00:00", 2012),
-        ("1969-09-30T23:59:59", 1968), ("1969-10-01T00:00:00", 1969), ("1858-11-17T00:00:00", 1858),
-    ]  # fmt: skip
+        ("2011-09-30T23:59:59", 2010),
+        ("2011-10-01T00:00:00", 2011),
+        ("2011-12-24T12:00:00", 2011),
+        ("2012-02-29T00:00:00", 2011),
+        ("2012-09-30T23:59:59", 2011),
+        ("2012-10-01T00:00:00", 2012),
+        ("1969-09-30T23:59:59", 1968),
+        ("1969-10-01T00:00:00", 1969),
+        ("1858-11-17T00:00:00", 1858),
+    ]
     # Any scale will do for what is calendar arithmetic; UTC is not defined before 1960.
     mjd = Time([date for date, _ in dates], scale="tt").mjd
     derived = derive(ColumnTable.from_columns({"mjd": mjd}), "detection")

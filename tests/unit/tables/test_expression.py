@@ -19,14 +19,24 @@ def value(text, **columns):
 
 @pytest.mark.parametrize(
     "text",
-    ["mag", "mag * mag_err", "-mag + 2 * (mag_err - 1) / mag", "abs(mag - 15) ** 2", "ccd * mag",
-     "2 ** -mag", "+ccd", "mag ** 0"],
-)  # fmt: skip
+    [
+        "mag",
+        "mag * mag_err",
+        "-mag + 2 * (mag_err - 1) / mag",
+        "abs(mag - 15) ** 2",
+        "ccd * mag",
+        "2 ** -mag",
+        "+ccd",
+        "mag ** 0",
+    ],
+)
 def test_agrees_with_python(text):
     rng = np.random.default_rng(1)
     columns = {
-        "mag": rng.uniform(10, 22, 100), "mag_err": rng.random(100), "ccd": rng.integers(1, 33, 100)
-    }  # fmt: skip
+        "mag": rng.uniform(10, 22, 100),
+        "mag_err": rng.random(100),
+        "ccd": rng.integers(1, 33, 100),
+    }
     expected = [
         float(eval(text, {}, {"abs": abs, **dict(zip(columns, map(float, row), strict=True))}))
         for row in zip(*columns.values(), strict=True)

@@ -364,9 +364,12 @@ def needs_the_star(config):
 
 
 for name, kind in (
-    ("by_batch", ByBatch), ("indefinite", Indefinite), ("milli", Milli),
-    ("misplaced", Misplaced), ("hidden", Hidden),
-):  # fmt: skip
+    ("by_batch", ByBatch),
+    ("indefinite", Indefinite),
+    ("milli", Milli),
+    ("misplaced", Misplaced),
+    ("hidden", Hidden),
+):
     broken(
         name,
         "offset-level",

@@ -14,10 +14,15 @@ from scrframe.plugin.scaffold import new_plugin
 
 #: What the module `good_plugins` offers, by kind.
 NAMES = {
-    "survey": "LOADER", "reference": "REFERENCE", "extinction": "EXTINCTION", "curve": "CURVE",
-    "colour-model": "MODEL", "offset-level": "LEVEL", "diagnostic": "DIAGNOSTIC",
+    "survey": "LOADER",
+    "reference": "REFERENCE",
+    "extinction": "EXTINCTION",
+    "curve": "CURVE",
+    "colour-model": "MODEL",
+    "offset-level": "LEVEL",
+    "diagnostic": "DIAGNOSTIC",
     "writer": "WRITER",
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="session")

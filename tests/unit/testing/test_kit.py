@@ -122,8 +122,10 @@ def test_drawn_products_have_the_documented_columns():
 def test_outcomes_are_plain_data():
     outcome = run_check(CHECKS["curve"][0], find_subject("zgr23", "curve")[1])
     assert json.loads(json.dumps(vars(outcome))) == {
-        "check": "check_descriptor", "status": "passed", "message": "",
-    }  # fmt: skip
+        "check": "check_descriptor",
+        "status": "passed",
+        "message": "",
+    }
 
 
 def test_every_kind_finds_its_installed_plugins():

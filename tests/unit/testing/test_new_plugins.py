@@ -27,11 +27,24 @@ def test_tests_of_every_kind_pass_at_once(new_plugins):
     folders = sorted(str(path) for path in new_plugins.glob("*/tests"))
     assert len(folders) == len(KINDS)
     answer = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rs",
-         "--import-mode=importlib", *folders],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-rs",
+            "--import-mode=importlib",
+            *folders,
+        ],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([*sources, *sys.path])},
-        cwd=new_plugins, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        cwd=new_plugins,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert answer.returncode == 0, answer.stdout[-3000:]
     # What may be skipped: an example in place of a simulation, and a model that is no smoother.
     last = answer.stdout.strip().splitlines()[-1]
@@ -66,9 +79,23 @@ def test_nothing_is_overwritten(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["", "Star", "star-lists", "2mass", "_star", "star__lists", "star_", "class", "match",
-             "s" * 41, "../star", "star lists", "stérn"],
-)  # fmt: skip
+    "name",
+    [
+        "",
+        "Star",
+        "star-lists",
+        "2mass",
+        "_star",
+        "star__lists",
+        "star_",
+        "class",
+        "match",
+        "s" * 41,
+        "../star",
+        "star lists",
+        "stérn",
+    ],
+)
 def test_names_that_cannot_be_used(tmp_path, name):
     with pytest.raises(PluginError, match="name"):
         new_plugin(name, "survey", tmp_path)
@@ -98,8 +125,18 @@ def test_installed_by_pip_it_is_found_and_passes(tmp_path):
     # The packages of the running environment, as a .pth file adds them.
     (site,) = (tmp_path / "env").rglob("site-packages")
     (site / "outer.pth").write_text("\n".join(p for p in sys.path if p), encoding="utf-8")
-    install = [str(python), "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation",
-               "--no-index", "-e", str(path)]  # fmt: skip
+    install = [
+        str(python),
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "-e",
+        str(path),
+    ]
     subprocess.run(install, check=True, capture_output=True, timeout=300)
     check = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", str(path / "tests")]
     done = subprocess.run(check, capture_output=True, text=True, timeout=300, check=False)

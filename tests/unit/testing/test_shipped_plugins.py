@@ -58,10 +58,25 @@ def subjects() -> dict[tuple[str, str], Subject]:
 def test_enough_is_there():
     names = {name for _, name in SHIPPED}
     assert names >= {
-        "vphas_casu", "gaia_xp", "zgr23", "random_forest", "extra_trees", "lightgbm", "ridge",
-        "gaussian_process", "group", "bin", "bilinear", "polynomial", "random_walk", "spline",
-        "slope", "sky_cell", "spread", "fits_catalogue",
-    }  # fmt: skip
+        "vphas_casu",
+        "gaia_xp",
+        "zgr23",
+        "random_forest",
+        "extra_trees",
+        "lightgbm",
+        "ridge",
+        "gaussian_process",
+        "group",
+        "bin",
+        "bilinear",
+        "polynomial",
+        "random_walk",
+        "spline",
+        "slope",
+        "sky_cell",
+        "spread",
+        "fits_catalogue",
+    }
     assert {kind for kind, _ in SHIPPED} == set(KINDS)
 
 

@@ -23,19 +23,34 @@ def flux_column(aperture: int) -> str:
 
 def _column_names() -> tuple[str, ...]:
     names = [
-        "Sequence_number", "Isophotal_flux", "X_coordinate", "X_coordinate_err",
-        "Y_coordinate", "Y_coordinate_err", "Gaussian_sigma", "Ellipticity", "Position_angle",
-        *(f"Areal_{step}_profile" for step in range(1, 9)), "Peak_height", "Peak_height_err",
-    ]  # fmt: skip
+        "Sequence_number",
+        "Isophotal_flux",
+        "X_coordinate",
+        "X_coordinate_err",
+        "Y_coordinate",
+        "Y_coordinate_err",
+        "Gaussian_sigma",
+        "Ellipticity",
+        "Position_angle",
+        *(f"Areal_{step}_profile" for step in range(1, 9)),
+        "Peak_height",
+        "Peak_height_err",
+    ]
     for aperture in range(1, N_APERTURES + 1):
         names += [flux_column(aperture), flux_column(aperture) + "_err"]
     names += ["Petr_radius", "Kron_radius", "Half_radius"]
     for kind in ("Petr", "Kron", "Half"):
         names += [f"{kind}_flux", f"{kind}_flux_err"]
     names += [
-        "Error_bit_flag", "Sky_level", "Sky_rms", "Av_conf", "RA", "DEC", "Classification",
+        "Error_bit_flag",
+        "Sky_level",
+        "Sky_rms",
+        "Av_conf",
+        "RA",
+        "DEC",
+        "Classification",
         "Statistic",
-    ]  # fmt: skip
+    ]
     names += [f"Blank{number}" for number in range(len(names) + 1, N_COLUMNS + 1)]
     return tuple(names)
 
@@ -44,8 +59,13 @@ def _column_names() -> tuple[str, ...]:
 COLUMN_NAMES = _column_names()
 
 _ADU = (
-    "_flux", "_flux_err", "Peak_height", "Peak_height_err", "Sky_level", "Sky_rms",
-)  # fmt: skip
+    "_flux",
+    "_flux_err",
+    "Peak_height",
+    "Peak_height_err",
+    "Sky_level",
+    "Sky_rms",
+)
 _PIXELS = ("X_coord", "Y_coord", "Gaussian_sigma", "Areal_", "_radius")
 
 
@@ -92,6 +112,22 @@ OWN_FITS_NAME = {name: fits_name for name, fits_name, *_ in _OWN}
 
 #: Columns of the vocabulary that the loader provides.
 PROVIDED = (
-    "visit", "band", "ccd", "file", "extension", "row", "field", "ra", "dec", "mjd", "x", "y",
-    "mag", "mag_err", "classification", "airmass", "seeing", "exposure_time",
-)  # fmt: skip
+    "visit",
+    "band",
+    "ccd",
+    "file",
+    "extension",
+    "row",
+    "field",
+    "ra",
+    "dec",
+    "mjd",
+    "x",
+    "y",
+    "mag",
+    "mag_err",
+    "classification",
+    "airmass",
+    "seeing",
+    "exposure_time",
+)

@@ -256,12 +256,16 @@ def write_example(root: Path) -> list[Path]:
         mag = generator.uniform(14, 20, rows)
         table = pa.table(
             {
-                "ccd": ccd, "x": x, "y": y,
-                "ra": ra + east / np.cos(np.deg2rad(dec)), "dec": dec + north,
-                "mag": mag, "mag_err": 0.002 + 10 ** (0.4 * (mag - 23)),
+                "ccd": ccd,
+                "x": x,
+                "y": y,
+                "ra": ra + east / np.cos(np.deg2rad(dec)),
+                "dec": dec + north,
+                "mag": mag,
+                "mag_err": 0.002 + 10 ** (0.4 * (mag - 23)),
                 "classification": np.full(rows, -1, dtype=np.int16),
             }
-        )  # fmt: skip
+        )
         visit = SimulatedVisit(
             "vphas_0001",
             number,

@@ -29,12 +29,22 @@ def made_up_stars(rows=40):
     kind = rng.integers(0, 2, has.sum())
     scale = rng.uniform(0.5, 2, (has.sum(), 1))
     uniform = {
-        "ref_ra": (105, 110), "ref_dec": (-3, 3), "pmra": (-9, 9), "pmdec": (-9, 9),
-        "g_mag": (13, 18), "bp_mag": (13, 18), "rp_mag": (13, 17.5),
-        "reference_mag_err": (0.001, 0.01), "phot_bp_rp_excess_factor": (1.1, 1.3),
-        "extinction": (0, 2), "extinction_err": (0.01, 0.02), "teff": (4000, 7000),
-        "logg": (1, 5), "feh": (-2, 0.5), "parallax": (0.1, 2),
-    }  # fmt: skip
+        "ref_ra": (105, 110),
+        "ref_dec": (-3, 3),
+        "pmra": (-9, 9),
+        "pmdec": (-9, 9),
+        "g_mag": (13, 18),
+        "bp_mag": (13, 18),
+        "rp_mag": (13, 17.5),
+        "reference_mag_err": (0.001, 0.01),
+        "phot_bp_rp_excess_factor": (1.1, 1.3),
+        "extinction": (0, 2),
+        "extinction_err": (0.01, 0.02),
+        "teff": (4000, 7000),
+        "logg": (1, 5),
+        "feh": (-2, 0.5),
+        "parallax": (0.1, 2),
+    }
     table = pa.table(
         {
             "source_id": np.sort(rng.choice(2**58, rows, replace=False)),
@@ -44,9 +54,13 @@ def made_up_stars(rows=40):
         }
     )
     return SimulatedStars(
-        table, both["s"][kind] * scale, both["_errors"][kind],
-        both["_correlations"], kind, 2016.0,
-    )  # fmt: skip
+        table,
+        both["s"][kind] * scale,
+        both["_errors"][kind],
+        both["_correlations"],
+        kind,
+        2016.0,
+    )
 
 
 @pytest.fixture

@@ -48,8 +48,13 @@ def test_magnitude_table_is_interpolated_in_g(tree, stars, read_sources):
 
 def test_magnitude_table_with_other_names_and_sign(tree, read_sources):
     Table({"mag": [10.0, 20.0], "corr": [0.02, 0.02]}).write(tree / "dbp.ecsv")
-    settings = {"file": "dbp.ecsv", "magnitude": "mag", "correction": "corr",
-                "sign": "subtract", "against": "bp_mag"}  # fmt: skip
+    settings = {
+        "file": "dbp.ecsv",
+        "magnitude": "mag",
+        "correction": "corr",
+        "sign": "subtract",
+        "against": "bp_mag",
+    }
     plain = read_sources(tree)
     found = read_sources(tree, corrections=chosen(MAGNITUDE_TABLE, tree, **settings))
     np.testing.assert_allclose(
@@ -124,9 +129,12 @@ def toy(tree, request):
 
     def choose(function, **settings):
         return chosen(
-            SPECTRUM_PACKAGE, tree, function=f"{name}:{function}", folder="packages",
+            SPECTRUM_PACKAGE,
+            tree,
+            function=f"{name}:{function}",
+            folder="packages",
             **{**NO_RANGE, **settings},
-        )  # fmt: skip
+        )
 
     return choose
 
@@ -188,8 +196,13 @@ def test_sampled_spectra_are_corrected_too(tree, stars, toy, read_sources, read_
 
     wanted = read_sources(tree)
     flux = samples_of(stars)
-    table = pa.table({"source_id": wanted["source_id"], "flux": pa.array(list(flux)),
-                      "flux_error": pa.array(list(0.01 * flux))})  # fmt: skip
+    table = pa.table(
+        {
+            "source_id": wanted["source_id"],
+            "flux": pa.array(list(flux)),
+            "flux_error": pa.array(list(0.01 * flux)),
+        }
+    )
     pq.write_table(table, tree / "gaia_xp" / "sampled.parquet")
     (found,) = read_features(tree, wanted, toy("scale"), product="sampled")
     np.testing.assert_allclose(found.flux, average(1.5 * flux, GRID_NM), rtol=2**-22)
@@ -266,8 +279,10 @@ def test_spectrum_table_must_be_a_grid(tree, read_sources, read_features):
 
 def test_catalogue_offers_them():
     assert {item.name for item in GAIA_XP.corrections} == {
-        "magnitude_table", "spectrum_package", "spectrum_table"
-    }  # fmt: skip
+        "magnitude_table",
+        "spectrum_package",
+        "spectrum_table",
+    }
 
 
 def test_files_of_a_package_are_its_own_below_the_folder(tmp_path):

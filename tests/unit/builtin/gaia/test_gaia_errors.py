@@ -190,8 +190,13 @@ def test_array_of_wrong_length(tree, read_sources, read_features):
     rewrite(spectrum_file(tree), bp_coefficients=pa.array(arrays))
     with pytest.raises(DataError) as caught:
         read_features(tree, found)
-    assert_one_line(caught, spectrum_file(tree), "column bp_coefficients",
-                    "array of 54 values in row 11", "expected 55")  # fmt: skip
+    assert_one_line(
+        caught,
+        spectrum_file(tree),
+        "column bp_coefficients",
+        "array of 54 values in row 11",
+        "expected 55",
+    )
 
 
 def test_column_of_numbers_where_arrays_are_due(tree, read_sources, read_features):
@@ -302,8 +307,12 @@ def test_parts_do_not_depend_on_who_reads_them(tree, read_sources, read_features
         table.column_names.index("bp_coefficients")
     )
     many = many.select(["source_id"])
-    for name in ("bp_coefficients", "bp_coefficient_errors",
-                 "rp_coefficients", "rp_coefficient_errors"):  # fmt: skip
+    for name in (
+        "bp_coefficients",
+        "bp_coefficient_errors",
+        "rp_coefficients",
+        "rp_coefficient_errors",
+    ):
         many = many.append_column(name, pa.array(np.zeros(len(many))))
     pq.write_table(many, spectrum_file(tree), row_group_size=5000)
     parts = GAIA_XP.feature_parts(GAIA_XP.config(), tree)

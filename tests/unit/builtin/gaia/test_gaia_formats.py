@@ -58,8 +58,17 @@ def as_text(rows, missing, flag=str):
 
 
 def bulk_header(names):
-    lines = ["%ECSV 1.0", "---", "delimiter: ','", "meta: !!omap", "- RELEASE: Gaia DR3",
-             "- DESCRIPTION: >", "    Text over,", "    lines", "datatype:"]  # fmt: skip
+    lines = [
+        "%ECSV 1.0",
+        "---",
+        "delimiter: ','",
+        "meta: !!omap",
+        "- RELEASE: Gaia DR3",
+        "- DESCRIPTION: >",
+        "    Text over,",
+        "    lines",
+        "datatype:",
+    ]
     for name in names:
         lines += ["- ", f"  name: {name}", "  datatype: float64", "  description: x"]
         lines += ["  unit: deg"] if name in ("ra", "dec") else []
@@ -125,9 +134,16 @@ def source_nested(rows, folder):
 
 
 SOURCE_FORMATS = [
-    source_bulk, source_csv_upper, source_csv_nan, source_ecsv, source_fits, source_votable,
-    source_votable_binary_xml, source_parquet, source_nested,
-]  # fmt: skip
+    source_bulk,
+    source_csv_upper,
+    source_csv_nan,
+    source_ecsv,
+    source_fits,
+    source_votable,
+    source_votable_binary_xml,
+    source_parquet,
+    source_nested,
+]
 
 
 @pytest.mark.parametrize("write", SOURCE_FORMATS)
@@ -145,10 +161,14 @@ def test_sources_in_every_format(write, stars, tmp_path, read_sources):
 
     np.testing.assert_array_equal(found["source_id"], expected("source_id")[kept])
     for name, own in (
-        ("ref_ra", "ref_ra"), ("ref_dec", "ref_dec"), ("g_mag", "g_mag"), ("rp_mag", "rp_mag"),
-        ("bp_mag", "bp_mag"), ("reference_mag", "bp_mag"),
+        ("ref_ra", "ref_ra"),
+        ("ref_dec", "ref_dec"),
+        ("g_mag", "g_mag"),
+        ("rp_mag", "rp_mag"),
+        ("bp_mag", "bp_mag"),
+        ("reference_mag", "bp_mag"),
         ("phot_bp_rp_excess_factor", "phot_bp_rp_excess_factor"),
-    ):  # fmt: skip
+    ):
         np.testing.assert_array_equal(found[name], expected(own)[kept])
     for name in ("pmra", "pmdec"):
         motion = expected(name)
@@ -276,17 +296,36 @@ def spectra_votable(columns, folder):
 
 
 SPECTRUM_FORMATS = [
-    spectra_bulk, spectra_archive, spectra_parquet, spectra_parquet_large_lists,
-    spectra_parquet_fixed_lists, spectra_fits, spectra_fits_gzipped, spectra_fits_upper,
-    spectra_fits_variable, spectra_fits_extensions, spectra_votable,
-]  # fmt: skip
+    spectra_bulk,
+    spectra_archive,
+    spectra_parquet,
+    spectra_parquet_large_lists,
+    spectra_parquet_fixed_lists,
+    spectra_fits,
+    spectra_fits_gzipped,
+    spectra_fits_upper,
+    spectra_fits_variable,
+    spectra_fits_extensions,
+    spectra_votable,
+]
 
 
 def wanted_stars(source_id):
     zeros = dict.fromkeys(
-        ("ref_ra", "ref_dec", "ref_epoch", "pmra", "pmdec", "reference_mag",
-         "reference_mag_err", "g_mag", "bp_mag", "rp_mag"), np.zeros(len(source_id)),
-    )  # fmt: skip
+        (
+            "ref_ra",
+            "ref_dec",
+            "ref_epoch",
+            "pmra",
+            "pmdec",
+            "reference_mag",
+            "reference_mag_err",
+            "g_mag",
+            "bp_mag",
+            "rp_mag",
+        ),
+        np.zeros(len(source_id)),
+    )
     return ReferenceStars.from_columns({"source_id": np.sort(source_id), **zeros})
 
 
@@ -295,8 +334,13 @@ def exact(columns):
     operator = load_operator("paper")
     flux = operator.flux(columns["bp_coefficients"], columns["rp_coefficients"])
     if "bp_coefficient_correlations" in columns:
-        error = operator.flux_error_exact(*(columns[name] for name in ARRAYS if name[-1] == "s"
-                                            and not name.endswith("coefficients")))  # fmt: skip
+        error = operator.flux_error_exact(
+            *(
+                columns[name]
+                for name in ARRAYS
+                if name[-1] == "s" and not name.endswith("coefficients")
+            )
+        )
     else:
         error = operator.flux_error_diagonal(
             columns["bp_coefficient_errors"], columns["rp_coefficient_errors"]
@@ -384,8 +428,9 @@ def test_missing_arrays(stars, tmp_path, read_features, caplog):
     np.testing.assert_array_equal(found.source_id, columns["source_id"][kept])
     np.testing.assert_array_equal(np.flatnonzero(found.flags), [5])  # the seventh, one left out
     assert "1 spectra lack BP or RP" in caplog.text
-    _, snr = exact({name: values for name, values in columns.items()
-                    if not name.endswith("correlations")})  # fmt: skip
+    _, snr = exact(
+        {name: values for name, values in columns.items() if not name.endswith("correlations")}
+    )
     np.testing.assert_allclose(found.snr[5], snr[6], rtol=1e-13)
 
 

@@ -12,17 +12,38 @@ from scrframe.builtin.gaia_xp import GAIA_XP
 from scrframe.spectra import load_operator
 from scrframe.tables import Spectra
 
-COPIED = ("ref_ra", "ref_dec", "pmra", "pmdec", "g_mag", "bp_mag", "rp_mag",
-          "phot_bp_rp_excess_factor")  # fmt: skip
+COPIED = (
+    "ref_ra",
+    "ref_dec",
+    "pmra",
+    "pmdec",
+    "g_mag",
+    "bp_mag",
+    "rp_mag",
+    "phot_bp_rp_excess_factor",
+)
 ARCHIVE_COLUMNS = [
-    "source_id", "solution_id",
-    *(f"{band}_{name}" for band in ("bp", "rp") for name in (
-        "basis_function_id", "degrees_of_freedom", "n_parameters", "n_measurements",
-        "n_rejected_measurements", "standard_deviation", "chi_squared", "coefficients",
-        "coefficient_errors", "coefficient_correlations", "n_relevant_bases",
-        "relative_shrinking",
-    )),
-]  # fmt: skip
+    "source_id",
+    "solution_id",
+    *(
+        f"{band}_{name}"
+        for band in ("bp", "rp")
+        for name in (
+            "basis_function_id",
+            "degrees_of_freedom",
+            "n_parameters",
+            "n_measurements",
+            "n_rejected_measurements",
+            "standard_deviation",
+            "chi_squared",
+            "coefficients",
+            "coefficient_errors",
+            "coefficient_correlations",
+            "n_relevant_bases",
+            "relative_shrinking",
+        )
+    ),
+]
 
 
 @pytest.mark.parametrize("gaia_format", ["parquet", "csv"])
@@ -48,9 +69,11 @@ def test_reads_back(stars, tmp_path, monkeypatch, gaia_format, read_sources, rea
     np.testing.assert_array_equal(spectra.flux, flux.astype(np.float32))
     packed = stars.correlations[stars.correlation_of]
     error = operator.flux_error_exact(
-        stars.coefficient_errors[:, bp], packed[:, :1485],
-        stars.coefficient_errors[:, rp], packed[:, 1485:],
-    )  # fmt: skip
+        stars.coefficient_errors[:, bp],
+        packed[:, :1485],
+        stars.coefficient_errors[:, rp],
+        packed[:, 1485:],
+    )
     # Errors and correlations are float32 in the archive; terms of both signs add up.
     np.testing.assert_allclose(spectra.snr, np.median(flux / error, axis=1), rtol=1e-5)
     assert not spectra.flags.any()
@@ -101,11 +124,16 @@ def test_no_star_has_a_spectrum(stars, tmp_path, read_sources):
     from dataclasses import replace
 
     table = stars.table.set_column(
-        stars.table.column_names.index("has_spectrum"), "has_spectrum",
+        stars.table.column_names.index("has_spectrum"),
+        "has_spectrum",
         [np.zeros(len(stars.table), dtype=bool)],
-    )  # fmt: skip
-    none = replace(stars, table=table, coefficients=stars.coefficients[:0],
-                   coefficient_errors=stars.coefficient_errors[:0],
-                   correlation_of=stars.correlation_of[:0])  # fmt: skip
+    )
+    none = replace(
+        stars,
+        table=table,
+        coefficients=stars.coefficients[:0],
+        coefficient_errors=stars.coefficient_errors[:0],
+        correlation_of=stars.correlation_of[:0],
+    )
     GAIA_XP.write_simulated(none, tmp_path, "parquet")
     assert len(read_sources(tmp_path)) == 0

@@ -13,12 +13,22 @@ def build_table(visit, ccd, x=None, y=None, **columns):
     ones = np.ones(n)
     return Detections.from_columns(
         {
-            "visit": visit, "band": ["u"] * n, "ccd": ccd, "file": ["f"] * n,
-            "extension": ccd, "row": np.arange(n), "ra": ones, "dec": ones, "mjd": ones,
-            "x": ones if x is None else x, "y": ones if y is None else y,
-            "mag": ones, "mag_err": ones, **columns,
+            "visit": visit,
+            "band": ["u"] * n,
+            "ccd": ccd,
+            "file": ["f"] * n,
+            "extension": ccd,
+            "row": np.arange(n),
+            "ra": ones,
+            "dec": ones,
+            "mjd": ones,
+            "x": ones if x is None else x,
+            "y": ones if y is None else y,
+            "mag": ones,
+            "mag_err": ones,
+            **columns,
         }
-    )  # fmt: skip
+    )
 
 
 def build_sample(detections):

@@ -44,7 +44,7 @@ CASES = [
     ("slope", {"of": ["colour0"], "by": ["ccd"], "prior": "flat", "centre": True}, "ccd"),
     ("slope", {"of": ["colour0 * airmass"]}, None),
     ("sky_cell", {"size": "0.1 deg"}, "sky"),
-]  # fmt: skip
+]
 
 
 def name_of(case):

@@ -62,8 +62,9 @@ def test_a_walk_is_linear_between_knots_and_stands_still_outside(walk, at):
 
 @pytest.mark.parametrize(("step", "memory"), [(180, 1500), (1000, 10), (1, 1e5)])
 def test_the_precision_of_a_walk_inverts_its_covariance(walk, step, memory):
-    level = walk(DATES[:1] + np.array([[0], [40 * step]]).ravel(), step=f"{step} d",
-                 memory=f"{memory} d")  # fmt: skip
+    level = walk(
+        DATES[:1] + np.array([[0], [40 * step]]).ravel(), step=f"{step} d", memory=f"{memory} d"
+    )
     knots = level.labels().column("knot_mjd").to_numpy()
     assert len(knots) > 40
     covariance = np.exp(-np.abs(knots[:, np.newaxis] - knots) / memory)

@@ -164,8 +164,12 @@ def test_flags_leave_detections_that_do_not_calibrate(small):
     usable = small(columns, {}, flags=[{"column": "q", "bits": [0, 4, 40]}])["usable"]
     assert usable.tolist() == [True, False, True, False, False]
     assert small(columns, {}, flags=[{"column": "q", "mask": "0x11"}])["usable"].tolist() == [
-        True, False, True, False, True,
-    ]  # fmt: skip
+        True,
+        False,
+        True,
+        False,
+        True,
+    ]
     assert small(columns, {}, flags=["q"])["usable"].tolist() == [True] + [False] * 4
     # What is not known to be clean is not used.
     assert small(columns, {}, flags=["bad"])["usable"].tolist() == [True, True, False, True, True]
@@ -204,8 +208,11 @@ def test_own_columns_and_selection_of_columns(tmp_path, configure, columns, writ
         }
     )
     assert [(each.name, each.kind) for each in config.own_columns] == [
-        ("class_star", "float64"), ("quality", "int64"), ("blend", "bool"), ("name", "category"),
-    ]  # fmt: skip
+        ("class_star", "float64"),
+        ("quality", "int64"),
+        ("blend", "bool"),
+        ("name", "category"),
+    ]
     whole = read(config)
     np.testing.assert_array_equal(whole["quality"], columns["flags"])
     np.testing.assert_array_equal(whole["blend"], columns["bad"])

@@ -49,7 +49,9 @@ LAYOUTS = {
         },
     },
     "detectors by number": {
-        "files": "*.fits", "hdu": "all", "columns": {"ccd": {"extension": True}},
+        "files": "*.fits",
+        "hdu": "all",
+        "columns": {"ccd": {"extension": True}},
     },
     "named extension": {"files": "*.fits", "hdu": "LDAC", "columns": {"ra": "ALPHA"}},
     "numbered extension": {"files": "*.fits", "hdu": 3},
@@ -77,7 +79,7 @@ LAYOUTS = {
         ],
         "rows": ["band == 'v'", "not parent", "0.5 < prob and kind != 3", "ndet >= 2"],
     },
-}  # fmt: skip
+}
 
 
 def settings(name):

@@ -18,9 +18,13 @@ from scrframe.plugin import NoConfig
 from scrframe.tables import FLAG_BITS, Corrections
 
 FORMATS = {
-    "t.parquet": None, "t.csv": "ascii.csv", "t.csv.gz": "ascii.csv", "t.ecsv": "ascii.ecsv",
-    "t.vot": "votable", "t.fits": "fits",
-}  # fmt: skip
+    "t.parquet": None,
+    "t.csv": "ascii.csv",
+    "t.csv.gz": "ascii.csv",
+    "t.ecsv": "ascii.ecsv",
+    "t.vot": "votable",
+    "t.fits": "fits",
+}
 
 
 def corrections_of(detections):
@@ -71,12 +75,19 @@ def test_input_stays_and_columns_are_appended(
         assert new[column].dtype.kind == old[column].dtype.kind
     added = [column for column in new.colnames if column not in old.colnames]
     assert added == [
-        "MAG_OBS", "MAG_CAL", "OFFSET_VISIT", "OFFSET_CCD", "OFFSET_TOTAL", "MAG_CAL_ERR",
-        "OFFSET_LEVEL", "CAL_FLAGS",
-    ]  # fmt: skip
+        "MAG_OBS",
+        "MAG_CAL",
+        "OFFSET_VISIT",
+        "OFFSET_CCD",
+        "OFFSET_TOTAL",
+        "MAG_CAL_ERR",
+        "OFFSET_LEVEL",
+        "CAL_FLAGS",
+    ]
     row = detections["row"]
-    plain = {column: np.ma.filled(np.ma.asarray(new[column]).astype(float), np.nan)
-             for column in added}  # fmt: skip
+    plain = {
+        column: np.ma.filled(np.ma.asarray(new[column]).astype(float), np.nan) for column in added
+    }
     np.testing.assert_array_equal(plain["MAG_OBS"][row], detections["mag"])
     np.testing.assert_array_equal(plain["OFFSET_TOTAL"][row], found.total_mag)
     np.testing.assert_array_equal(
