@@ -5,17 +5,17 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from scrframe.version import __version__
 
 if TYPE_CHECKING:
+    from scrframe.analysis.compare.run import compare_backends
     from scrframe.config import SurveyDescription, load_survey
     from scrframe.offsets.apply import apply_solution
-    from scrframe.pipeline.apply import apply
-    from scrframe.pipeline.compare import compare_backends
-    from scrframe.pipeline.run import Run, calibrate
-    from scrframe.pipeline.sample_survey import simulate_survey
-    from scrframe.pipeline.validate import validate
     from scrframe.plugin import hookimpl
+    from scrframe.run.calibrate import Run, calibrate
+    from scrframe.run.correct.apply import apply
+    from scrframe.run.sample_survey import simulate_survey
+    from scrframe.run.validate import validate
     from scrframe.tables import Detections, Solution
 
 __all__ = [
@@ -37,17 +37,17 @@ __all__ = [
 #: Where the names of the API live; they are imported at their first use.
 _HOME = {
     "Detections": "scrframe.tables",
-    "Run": "scrframe.pipeline.run",
+    "Run": "scrframe.run.calibrate",
     "Solution": "scrframe.tables",
     "SurveyDescription": "scrframe.config",
-    "apply": "scrframe.pipeline.apply",
+    "apply": "scrframe.run.correct.apply",
     "apply_solution": "scrframe.offsets.apply",
-    "calibrate": "scrframe.pipeline.run",
-    "compare_backends": "scrframe.pipeline.compare",
+    "calibrate": "scrframe.run.calibrate",
+    "compare_backends": "scrframe.analysis.compare.run",
     "hookimpl": "scrframe.plugin",
     "load_survey": "scrframe.config",
-    "simulate_survey": "scrframe.pipeline.sample_survey",
-    "validate": "scrframe.pipeline.validate",
+    "simulate_survey": "scrframe.run.sample_survey",
+    "validate": "scrframe.run.validate",
 }
 
 

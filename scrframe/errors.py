@@ -25,3 +25,13 @@ class PluginError(ScrframeError):
 
 class CalibrationError(ScrframeError):
     """The data are readable but do not allow the calibration asked for."""
+
+
+def one_line(error: BaseException) -> str:
+    """Return the first line of an error's message, with its type unless it is the program's own."""
+    lines = str(error).strip().splitlines()
+    first = lines[0].strip() if lines else ""
+    kind = type(error).__name__
+    if type(error).__module__.startswith("scrframe."):
+        return first or kind
+    return f"{kind}: {first}" if first else kind

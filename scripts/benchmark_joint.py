@@ -22,13 +22,13 @@ from pathlib import Path
 import numpy as np
 from scipy import linalg, sparse
 
-from scrframe.offsets.design import Design, Exposures
-from scrframe.offsets.draws import is_diagonal
-from scrframe.offsets.factor import Factor, choose_dense
-from scrframe.offsets.joint import fit_design
-from scrframe.offsets.joint_problem import JointProblem, JointSettings
-from scrframe.offsets.model import MixedModel, Term, Weights
-from scrframe.offsets.normal import StarOrder, normal_system, prior_matrix, weighted
+from scrframe.offsets.joint.design import Design, Exposures
+from scrframe.offsets.joint.fit import fit_design
+from scrframe.offsets.joint.mixed_model import MixedModel, Term, Weights
+from scrframe.offsets.joint.normal_equations import StarOrder, normal_system, prior_matrix, weighted
+from scrframe.offsets.joint.posterior_draws import is_diagonal
+from scrframe.offsets.joint.problem import JointProblem, JointSettings
+from scrframe.offsets.linalg.factor import Factor, choose_dense
 
 FIELDS, ROWS, SPACING_DEG, DITHER_DEG = 772, 10, 0.95, 0.08
 CCDS_X, CCDS_Y, BINS_X, BINS_Y = 8, 4, 8, 16

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, stats
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from scrframe.arrays import FloatArray, IntArray
 
 #: 1.4826 times the median absolute deviation is a normal distribution's sd.
 MAD_TO_SIGMA = 1.4826

@@ -1,5 +1,5 @@
 """The command line: the only room that prints or exits."""
 
-from scrframe.cli.exits import main
+from scrframe.cli.main import main
 
 __all__ = ["main"]

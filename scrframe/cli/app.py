@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scrframe import __version__
 from scrframe.cli.crosscheck import crosscheck
 from scrframe.cli.exits import ExitCode, InputProblemsError
-from scrframe.cli.explaining import explain
+from scrframe.cli.explain import explain
+from scrframe.cli.listing import copy, list_surveys
 from scrframe.cli.montecarlo import montecarlo
 from scrframe.cli.plugin_commands import check, new
 from scrframe.cli.reporting import Strict, judge, report
@@ -27,7 +27,7 @@ from scrframe.cli.shared import (
     Workers,
     resumable,
 )
-from scrframe.cli.surveys import copy, list_surveys
+from scrframe.version import __version__
 
 if TYPE_CHECKING:
     from scrframe.config import SurveyDescription
@@ -119,7 +119,7 @@ def calibrate(
     """Calibrate a survey, or several together, and write all products."""
     from scrframe.cli.progress import observer_for
     from scrframe.config import is_combined, load_survey
-    from scrframe.pipeline.run import calibrate as run_calibration
+    from scrframe.run.calibrate import calibrate as run_calibration
 
     screen = Screen(quiet)
     if is_combined(survey):
@@ -150,7 +150,7 @@ def calibrate(
             report=False if no_report else None,
             observer=observer_for(screen),
         )
-    from scrframe.cli.closing import closing_lines, closing_table, rendered
+    from scrframe.cli.screen import closing_lines, closing_table, rendered
 
     screen.say(rendered(closing_table(run.summary), screen.is_terminal))
     for line in closing_lines(run.summary, target):
@@ -169,7 +169,7 @@ def validate(
     """Check a description, its plugins and its data, before any work."""
     from scrframe.cli.progress import observer_for
     from scrframe.config import is_combined, load_combined, load_survey
-    from scrframe.pipeline.validate import validate as check_survey
+    from scrframe.run.validate import validate as check_survey
 
     screen = Screen(quiet)
     if is_combined(survey):
@@ -224,9 +224,9 @@ def compare(
     quiet: Quiet = False,
 ) -> None:
     """Compare colour models: how well they predict, the offsets they lead to, their cost."""
+    from scrframe.analysis.compare.run import compare_backends, default_out
     from scrframe.cli.progress import observer_for
     from scrframe.config import load_survey
-    from scrframe.pipeline.compare import compare_backends, default_out
 
     screen = Screen(quiet)
     if regions and backends is not None:
@@ -248,8 +248,8 @@ def compare(
             workers=workers,
             observer=observer_for(screen),
         )
-    from scrframe.cli.closing import rendered
     from scrframe.cli.comparing import WIDE, comparison_lines, comparison_table
+    from scrframe.cli.screen import rendered
 
     screen.say(rendered(comparison_table(run), screen.is_terminal, WIDE))
     for line in comparison_lines(run, target):
@@ -264,17 +264,17 @@ def _rank_regions(
     workers: int | None,
 ) -> None:
     """Rank control regions and show the answer."""
-    from scrframe.cli.closing import rendered
+    from scrframe.analysis.compare.control_regions import default_out, rank_control_regions
+    from scrframe.cli.comparing import REGIONS_WIDTH, regions_lines, regions_table
     from scrframe.cli.progress import observer_for
-    from scrframe.cli.regions import WIDE, regions_lines, regions_table
-    from scrframe.pipeline.compare_regions_run import default_out, rank_control_regions
+    from scrframe.cli.screen import rendered
 
     target = out if out is not None else default_out(description)
     with resumable(target):
         run = rank_control_regions(
             description, data=data, out=target, workers=workers, observer=observer_for(screen)
         )
-    screen.say(rendered(regions_table(run), screen.is_terminal, WIDE))
+    screen.say(rendered(regions_table(run), screen.is_terminal, REGIONS_WIDTH))
     for line in regions_lines(run, target):
         screen.say(line)
 
@@ -332,9 +332,9 @@ def simulate(
 ) -> None:
     """Write a simulated survey in the real formats, and its truth."""
     from scrframe.cli.progress import observer_for
-    from scrframe.cli.simulation import simulation_settings
+    from scrframe.cli.shared import simulation_settings
     from scrframe.config import load_survey
-    from scrframe.pipeline.sample_survey import simulate_survey as write_survey
+    from scrframe.run.sample_survey import simulate_survey as write_survey
 
     screen = Screen(quiet)
     description = load_survey(survey, overrides=changes or ())
@@ -366,7 +366,7 @@ def apply(
 ) -> None:
     """Correct further catalogues with the solution of a finished run."""
     from scrframe.cli.progress import observer_for
-    from scrframe.pipeline.apply import apply as correct
+    from scrframe.run.correct.apply import apply as correct
 
     screen = Screen(quiet)
     corrected = correct(

@@ -16,7 +16,7 @@ from scrframe.cli.screen import Screen
 from scrframe.cli.shared import resumable
 
 if TYPE_CHECKING:
-    from scrframe.pipeline.combined import CombinedRun
+    from scrframe.analysis.combined.run import CombinedRun
 
 
 def calibrate_several(
@@ -31,10 +31,10 @@ def calibrate_several(
     changes: Sequence[str],
 ) -> None:
     """Calibrate the surveys of a description of several, and show what they share."""
-    from scrframe.cli.closing import rendered
+    from scrframe.analysis.combined.run import calibrate_combined
     from scrframe.cli.progress import observer_for
+    from scrframe.cli.screen import rendered
     from scrframe.config import load_combined
-    from scrframe.pipeline.combined import calibrate_combined
 
     description = load_combined(survey, overrides=changes)
     if strict and (report is False or not all(m.report.enabled for m in description.members)):

@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-import _thread
-import contextlib
-import os
-import sys
-import threading
-import traceback
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from enum import IntEnum
 
 import typer
 
-from scrframe.cli.screen import Screen
 from scrframe.errors import ScrframeError
 
 #: Set to anything, it shows the traceback of an internal failure.
@@ -40,92 +30,6 @@ class InterruptedRunError(Exception):
 
 class InputProblemsError(ScrframeError):
     """Several things are wrong; the message has a line for each."""
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code.
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        By default those of the process.
-
-    Returns
-    -------
-    int
-        See `ExitCode`.
-    """
-    screen = Screen()
-    with warnings.catch_warnings(), _interruptions_kept():
-        if not sys.warnoptions and DEBUG not in os.environ:
-            warnings.simplefilter("ignore")
-        code = _guarded(screen, list(sys.argv[1:] if arguments is None else arguments))
-    screen.close()
-    return int(code)
-
-
-@contextmanager
-def _interruptions_kept() -> Iterator[None]:
-    """Repeat an interruption that came where Python drops exceptions (a weak reference's end)."""
-    before = sys.unraisablehook
-
-    def hook(dropped: sys.UnraisableHookArgs) -> None:
-        if dropped.exc_type is not KeyboardInterrupt:
-            before(dropped)
-            return
-        again = threading.Timer(0.05, _thread.interrupt_main)
-        again.daemon = True
-        again.start()
-
-    sys.unraisablehook = hook
-    try:
-        yield
-    finally:
-        sys.unraisablehook = before
-
-
-def _guarded(screen: Screen, arguments: list[str]) -> int:
-    try:
-        return _dispatch(arguments)
-    except typer.Exit as stop:
-        return int(stop.exit_code)
-    except (typer.Abort, KeyboardInterrupt):
-        screen.complain("interrupted")
-        return ExitCode.INTERRUPTED
-    except InterruptedRunError as error:
-        screen.complain(f"interrupted{error}")
-        return ExitCode.INTERRUPTED
-    except ScrframeError as error:
-        for line in str(error).splitlines():
-            screen.complain(f"error: {line}")
-        return ExitCode.INPUT
-    except Exception as error:
-        return _unexpected(screen, error)
-
-
-def _dispatch(arguments: list[str]) -> int:
-    from scrframe.cli.app import app  # noqa: PLC0415 - commands need the exit codes
-
-    code = int(app(args=arguments, prog_name="scrframe", standalone_mode=False) or 0)
-    if code == ExitCode.INTERRUPTED:  # typer turns an interruption into a code
-        raise KeyboardInterrupt
-    return code
-
-
-def _unexpected(screen: Screen, error: Exception) -> int:
-    if isinstance(error, _CLICK_ERROR):
-        screen.complain(f"error: {_one_line(error.format_message())}; see --help")  # type: ignore[attr-defined]
-        return ExitCode.INPUT
-    if os.environ.get(DEBUG):
-        with contextlib.suppress(OSError):
-            traceback.print_exception(error)
-    said = f"{type(error).__name__}: {_one_line(str(error))}"
-    screen.complain(
-        f"error: internal failure, {said}; set {DEBUG}=1 for the traceback"
-        if not os.environ.get(DEBUG)
-        else f"error: internal failure, {said}"
-    )
-    return ExitCode.INTERNAL
 
 
 def _one_line(text: str) -> str:

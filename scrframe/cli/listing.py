@@ -4,7 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scrframe.cli.screen import Screen
 
 if TYPE_CHECKING:
     from scrframe.config import ShippedSurvey, VocabularyRow
@@ -58,3 +63,25 @@ def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+
+
+def list_surveys() -> None:
+    """Show the survey descriptions that ship, and whether their loader is installed."""
+    from scrframe.config import shipped_surveys
+    from scrframe.plugin import load_registry
+
+    Screen().say("\n".join(survey_lines(shipped_surveys(load_registry()))))
+
+
+def copy(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As `surveys list` shows it.")],
+    to: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder, made if need be; default: surveys.")
+    ] = Path("surveys"),
+) -> None:
+    """Copy a description that ships, to use or to change it."""
+    from scrframe.config import copy_survey
+    from scrframe.plugin import load_registry
+
+    path = copy_survey(name, to, load_registry())
+    Screen().say(f"{path}; run it with: scrframe calibrate {path}")

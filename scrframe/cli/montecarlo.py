@@ -55,9 +55,9 @@ def montecarlo(
     quiet: Quiet = False,
 ) -> None:
     """Find the error of each star's model magnitude from realisations of its input."""
+    from scrframe.analysis.montecarlo.montecarlo import default_out, monte_carlo
     from scrframe.cli.progress import observer_for
     from scrframe.config import load_survey
-    from scrframe.pipeline.montecarlo import default_out, monte_carlo
 
     screen = Screen(quiet)
     description = load_survey(survey, overrides=changes or ())

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from scrframe.cli.screen import Screen
-from scrframe.pipeline.observer import Observer
+from scrframe.observer import Observer
 
 
 def observer_for(screen: Screen) -> Observer:

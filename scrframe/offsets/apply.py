@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from scrframe.arrays import FloatArray
 from scrframe.tables import (
     CORRECTION_LEVELS,
     FLAG_BITS,
@@ -19,8 +20,6 @@ from scrframe.tables import (
     PhotometricError,
     Solution,
 )
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def apply_solution(solution: Solution, detections: Detections) -> Corrections:

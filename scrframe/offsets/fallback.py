@@ -11,12 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from scrframe.arrays import FloatArray, IntArray
 from scrframe.errors import CalibrationError
-from scrframe.offsets.kin import KnownVisits, predict_from_kin
+from scrframe.offsets.visit_prediction import KnownVisits, predict_from_kin
 from scrframe.tables.exposures import ExposureTable
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

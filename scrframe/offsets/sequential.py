@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from scrframe.arrays import FloatArray
 from scrframe.errors import CalibrationError
 from scrframe.tables import Detections, FittedLevel, OffsetTable
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from scrframe.arrays import Features, FloatArray
 from scrframe.plugin.config import NoConfig, PluginConfig
 from scrframe.tables import (
     Camera,
@@ -32,9 +33,6 @@ from scrframe.tables import (
     SimulatedVisit,
     StarFeatures,
 )
-
-FloatArray = npt.NDArray[np.float64]
-Features = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

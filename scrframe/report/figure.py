@@ -11,7 +11,7 @@ from pathlib import Path
 from astropy.table import Table
 from matplotlib.figure import Figure
 
-from scrframe.report.files import write_bytes, write_ecsv
+from scrframe.products.files import write_bytes, write_ecsv
 from scrframe.report.style import house_style
 
 #: Largest SVG that a page holds, in bytes; beyond it the PNG is used if that is smaller.

@@ -17,8 +17,8 @@ import numpy as np
 from astropy.table import Table
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from scrframe.products.files import write_bytes
 from scrframe.report.figure import FigureProduct
-from scrframe.report.files import write_bytes
 
 #: Folder beside the page that holds the figures as files.
 FIGURES = "figures"

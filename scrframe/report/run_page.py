@@ -10,8 +10,8 @@ from typing import Any
 from scrframe.checks.verdict import Anomaly, Check
 from scrframe.report import paper
 from scrframe.report import run_tables as tables
+from scrframe.report.figures.catalogue import Drawn
 from scrframe.report.page import Page, PageTable, Section
-from scrframe.report.run_figures import Drawn
 
 #: What stands in a run's folder of the report besides the page and the figures.
 CHECKS, ANOMALIES = "checks.json", "anomalies.ecsv"

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from scipy.optimize import nnls
 from scipy.spatial import cKDTree
 
+from scrframe.arrays import FloatArray
 from scrframe.errors import CalibrationError
 
-FloatArray = npt.NDArray[np.float64]
 Features = npt.NDArray[np.floating]
 
 #: Bits of `Domain.reason`.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from scrframe.arrays import FloatArray, IntArray
 from scrframe.scr.reddening_law import (
     Fields,
     LawSettings,
@@ -18,9 +19,6 @@ from scrframe.scr.reddening_law import (
 )
 from scrframe.scr.training import ColourPredictor, Effort, TestScore, TrainingPlan, score
 from scrframe.tables import ReddeningLaw
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from scrframe.arrays import BoolArray, FloatArray
 from scrframe.errors import CalibrationError
 from scrframe.tables import LawTerm, law_terms
 
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.integer]
 
 #: Normal equations whose condition number, of the scaled matrix, is larger have no solution.

@@ -8,12 +8,11 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
+from scrframe.arrays import BoolArray, FloatArray
 from scrframe.errors import CalibrationError
 from scrframe.scr.law_design import (
-    BoolArray,
     Codes,
     Fields,
-    FloatArray,
     LawData,
     LawSettings,
     Sums,

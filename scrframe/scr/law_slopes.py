@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from scrframe.scr.law_design import FloatArray, Sums, check_determined
+from scrframe.arrays import FloatArray
+from scrframe.scr.law_design import Sums, check_determined
 
 #: Points at which the likelihood is looked at before it is refined.
 GRID = 60

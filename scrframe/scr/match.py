@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
+from scrframe.arrays import FloatArray
 from scrframe.tables import ReferenceStars, chord, unit_vectors
 
-FloatArray = npt.NDArray[np.float64]
 MAS_PER_RADIAN = 180 / np.pi * 3600e3
 J2000_MJD = 51544.5
 DAYS_PER_YEAR = 365.25

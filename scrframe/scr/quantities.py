@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from scrframe.arrays import FloatArray
 from scrframe.errors import CalibrationError
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,11 @@ from typing import Literal
 
 import numpy as np
 
+from scrframe.arrays import BoolArray, FloatArray
 from scrframe.errors import CalibrationError
 from scrframe.scr.law_design import (
-    BoolArray,
     Codes,
     Fields,
-    FloatArray,
     LawData,
     LawSettings,
     Sums,

@@ -7,10 +7,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from scrframe.arrays import FloatArray
 from scrframe.errors import CalibrationError
 
 Standardise = Literal["per_star", "per_wavelength", "none"]
-FloatArray = npt.NDArray[np.float64]
 
 #: Rows handled at once, so that double-precision work space stays small.
 BLOCK = 65_536

@@ -8,9 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import chdtrc
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+from scrframe.arrays import BoolArray, FloatArray, IntArray
 
 #: Probability of chi2 below which a star counts as variable.
 VARIABLE_LIMIT = 1e-4

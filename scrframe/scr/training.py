@@ -7,14 +7,10 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from scrframe.arrays import Features, FloatArray, IntArray
 from scrframe.errors import CalibrationError
 from scrframe.scr.trend import Trend, TrendSettings
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-Features = npt.NDArray[np.float32]
 
 
 class Prediction(Protocol):

@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
-Features = npt.NDArray[np.float32]
+from scrframe.arrays import Features, FloatArray
+
 Shape = Literal["linear", "quadratic", "none"]
 
 #: Rows evaluated at once, so that double-precision work space stays small.

@@ -6,14 +6,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from scrframe.arrays import FloatArray
 from scrframe.config.simulation import SimulationSettings
-from scrframe.simulate.detections import Traits, distance_pc
 from scrframe.simulate.healpix import source_identifiers
-from scrframe.simulate.noise import NoiseModel, extinction_errors, extinction_noise
-from scrframe.simulate.stars import Spectroscope, Stars
+from scrframe.simulate.observing.detections import Traits, distance_pc
+from scrframe.simulate.stars.noise import NoiseModel, extinction_errors, extinction_noise
+from scrframe.simulate.stars.stars import Spectroscope, Stars
 from scrframe.tables import SimulatedStars
-
-FloatArray = npt.NDArray[np.float64]
 
 REF_EPOCH = 2016.0
 #: Error of G_BP: at magnitude 13.6, growth per magnitude (ln), scatter between stars (ln).

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from scrframe.arrays import FloatArray, IntArray
 
 #: A source identifier holds the pixel of this level in its bits from `SHIFT` up.
 LEVEL, SHIFT = 12, 35

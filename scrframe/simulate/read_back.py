@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scrframe.arrays import Array
 from scrframe.errors import PluginError
 from scrframe.plugin import SurveyLoader
 from scrframe.tables import ColumnTable
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
+from scrframe.arrays import FloatArray
 from scrframe.config.simulation import SimulationSettings
-from scrframe.simulate.coefficients import stacked
-from scrframe.simulate.detections import Traits, observe_visit
-from scrframe.simulate.offsets import draw_offsets
-from scrframe.simulate.stars import REDDENING_LAW, Spectroscope, Stars, dimming
+from scrframe.simulate.observing.detections import Traits, observe_visit
+from scrframe.simulate.observing.offsets import draw_offsets
+from scrframe.simulate.stars.coefficients import stacked
+from scrframe.simulate.stars.stars import REDDENING_LAW, Spectroscope, Stars, dimming
 from scrframe.simulate.survey import (
     Curve,
     Progress,
@@ -25,7 +25,6 @@ from scrframe.simulate.survey import (
 )
 from scrframe.tables import Camera
 
-FloatArray = npt.NDArray[np.float64]
 #: Streams of random numbers of a band begin here, and go on by the letters of its name.
 FIRST_BRANCH = 2
 #: Powers of the colour in u that tell the colour of stars without a spectrum.

@@ -6,16 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from scrframe.arrays import FloatArray, IntArray
 from scrframe.config.band import BandSettings
 from scrframe.config.simulation import SimulationSettings
 from scrframe.simulate.catalogues import catalogued_stars
-from scrframe.simulate.coefficients import CoefficientFit
-from scrframe.simulate.colour import PassbandColour
-from scrframe.simulate.curve import law_tilt
-from scrframe.simulate.detections import (
+from scrframe.simulate.observing.detections import (
     NOT_STARS,
     Traits,
     VisitDetections,
@@ -23,18 +20,19 @@ from scrframe.simulate.detections import (
     magnitude_error,
     observe_visit,
 )
-from scrframe.simulate.fields import Sky
-from scrframe.simulate.geometry import half_extent, to_plane, to_sky
-from scrframe.simulate.layout import SECOND_POINTING_ARCSEC, Layout, plan
-from scrframe.simulate.library import StarLibrary, load_library
-from scrframe.simulate.noise import load_noise_model
-from scrframe.simulate.offsets import InjectedOffsets, OffsetTerms, draw_offsets, in_gauge
-from scrframe.simulate.stars import Spectroscope, Stars, draw_stars
+from scrframe.simulate.observing.geometry import half_extent, to_plane, to_sky
+from scrframe.simulate.observing.layout import SECOND_POINTING_ARCSEC, Layout, plan
+from scrframe.simulate.observing.offsets import InjectedOffsets, OffsetTerms, draw_offsets, in_gauge
+from scrframe.simulate.stars.coefficients import CoefficientFit
+from scrframe.simulate.stars.colour import PassbandColour
+from scrframe.simulate.stars.curve import law_tilt
+from scrframe.simulate.stars.library import StarLibrary, load_library
+from scrframe.simulate.stars.noise import load_noise_model
+from scrframe.simulate.stars.smooth_fields import Sky
+from scrframe.simulate.stars.stars import Spectroscope, Stars, draw_stars
 from scrframe.spectra.xp_operator import load_operator
 from scrframe.tables import Camera, SimulatedStars, SimulatedVisit
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 Curve = Callable[[FloatArray], FloatArray]
 Progress = Callable[[int], None]
 

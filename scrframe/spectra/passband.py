@@ -6,10 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import constants
 
+from scrframe.arrays import FloatArray
 from scrframe.errors import CalibrationError
 from scrframe.tables.absolute import System
-
-FloatArray = npt.NDArray[np.float64]
 
 #: Flux density of AB magnitude 0 in W m^-2 Hz^-1 (3631 Jy).
 AB_ZERO = 3631e-26

@@ -25,10 +25,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from scrframe.arrays import FloatArray
 from scrframe.errors import DataError
 from scrframe.spectra.blocks import BLOCK_ROWS, for_blocks
 
-FloatArray = npt.NDArray[np.float64]
 RealArray = npt.NDArray[np.floating[Any]]
 Grid = Literal["paper", "sampled"]
 

@@ -6,14 +6,13 @@ from collections.abc import Collection
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from scrframe.arrays import FloatArray
 from scrframe.errors import DataError
 from scrframe.tables.columns import BY_NAME, Stage
 from scrframe.tables.table import ColumnTable
 
-FloatArray = npt.NDArray[np.float64]
 T = TypeVar("T", bound=ColumnTable)
 
 #: What each derived column is made from; those without inputs come with the match, the spectra

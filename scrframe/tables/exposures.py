@@ -8,11 +8,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from scrframe.arrays import FloatArray, IntArray
 from scrframe.errors import DataError
 from scrframe.tables.table import Detections
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 #: Where an exposure's offset came from, from its own stars to the mean of the survey.
 LEVELS = ("ccd", "visit", "field", "season", "survey")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from scrframe.arrays import FloatArray
+
 #: Powers of C0 and of E of one term.
 LawTerm = tuple[int, int]
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from scrframe.arrays import FloatArray
 from scrframe.spectra import load_operator
 from scrframe.tables import (
     Camera,
@@ -18,8 +19,6 @@ from scrframe.tables import (
     SimulatedStars,
     SimulatedVisit,
 )
-
-FloatArray = npt.NDArray[np.float64]
 
 REF_EPOCH = 2016.0
 #: Centre of what is drawn, away from the poles and from RA 0.

@@ -7,18 +7,16 @@ import pickle
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from scipy import sparse
 from scipy.sparse import linalg as sparse_linalg
 
+from scrframe.arrays import FloatArray
 from scrframe.tables import BY_NAME, Detections, FittedLevel, LevelDesign, MatchedStars
 from scrframe.tables.columns import DETECTION_REQUIRED
 from scrframe.testing.common import fresh_of
 from scrframe.testing.draws import draw_sample
 from scrframe.testing.subject import NotTestedError, Subject, Task, demand
-
-FloatArray = npt.NDArray[np.float64]
 
 LEVEL = "tested"
 #: Offsets that are injected and noise of the magnitudes, in mag.

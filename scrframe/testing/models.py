@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scrframe.arrays import FloatArray
 from scrframe.plugin import ColourPrediction, FittedColourModel
 from scrframe.testing.common import fresh_of
 from scrframe.testing.draws import Training, draw_training
 from scrframe.testing.files import refused, same_bits
 from scrframe.testing.subject import NotTestedError, Subject, Task, demand
-
-FloatArray = npt.NDArray[np.float64]
 
 TRAINED, JUDGED = 600, 200
 SEED = 5

@@ -19,7 +19,7 @@ from astropy.io import fits
 import scrframe
 from scrframe.cli.progress import BarObserver, LineObserver, observer_for
 from scrframe.cli.screen import Screen
-from scrframe.pipeline.observer import Observer
+from scrframe.observer import Observer
 from scrframe.report import paper
 from scrframe.report.merit import merit_rows
 

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from scrframe.cli.closing import rendered
 from scrframe.cli.comparing import WIDE, comparison_lines, comparison_table
+from scrframe.cli.screen import rendered
 
 FIGURES = SimpleNamespace
 

@@ -7,7 +7,7 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from scrframe.cli.explained_pieces import mmag
+from scrframe.cli.explain import mmag
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scrframe.checks.verdict import Check
-from scrframe.pipeline import report as reporting
+from scrframe.report import write as reporting
 
 
 def check(verdict: str) -> Check:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scrframe.report.run_data import RunData, VisitTable
+from scrframe.products.run_data import RunData, VisitTable
 from scrframe.tables import ReddeningLaw
 
 #: Detectors of the camera, east and north, their size in pixels, and a pixel in deg.

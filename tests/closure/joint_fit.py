@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from scrframe.builtin.levels import (
+from scrframe.builtin.offset_levels.plugin import (
     BinConfig,
     GroupConfig,
     RandomWalkConfig,
@@ -21,10 +21,10 @@ from scrframe.builtin.levels import (
     prepare_sky_cell,
     prepare_slope,
 )
-from scrframe.offsets.covariates import covariates
-from scrframe.offsets.joint import fit_joint
-from scrframe.offsets.joint_problem import JointFit, JointProblem, JointSettings
-from scrframe.offsets.results import JointResults
+from scrframe.offsets.joint.fit import fit_joint
+from scrframe.offsets.joint.problem import JointFit, JointProblem, JointSettings
+from scrframe.offsets.joint.results import JointResults
+from scrframe.offsets.noise.model import covariates
 from scrframe.offsets.sequential import OffsetProblem, solve_sequential
 from scrframe.tables import Detections, FittedLevel, MatchedStars, OffsetTable
 

@@ -7,14 +7,14 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from scrframe.offsets.joint import fit_joint
-from scrframe.offsets.joint_problem import JointFit
-from scrframe.offsets.normal import star_means
-from scrframe.offsets.results import JointResults
-from scrframe.pipeline.explain_removal import visit_shifts
-from scrframe.pipeline.explain_run import OpenedRun
-from scrframe.pipeline.run_products import _level_data
-from scrframe.report.run_data import RunData, VisitTable
+from scrframe.analysis.explain.leave_one_out import visit_shifts
+from scrframe.analysis.explain.opened_run import OpenedRun
+from scrframe.offsets.joint.fit import fit_joint
+from scrframe.offsets.joint.normal_equations import star_means
+from scrframe.offsets.joint.problem import JointFit
+from scrframe.offsets.joint.results import JointResults
+from scrframe.products.finished_run import _level_data
+from scrframe.products.run_data import RunData, VisitTable
 from scrframe.tables import PhotometricError, ReddeningLaw, SolvedLevel
 
 from .drawn import Drawn, Sample, Spread, draw, pointings

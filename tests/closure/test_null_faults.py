@@ -11,11 +11,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from scrframe.checks.anomalies import search_detections
-from scrframe.checks.null_tests import null_tests
+from scrframe.checks.anomalies.search import search_detections
+from scrframe.checks.null_tests.suite import null_tests
+from scrframe.checks.run_anomalies import anomaly_input
+from scrframe.checks.run_checks import as_limits, star_sample, visit_sample
 from scrframe.config.checks import CheckSettings
-from scrframe.pipeline.anomalies import anomaly_input
-from scrframe.pipeline.checks import as_limits, star_sample, visit_sample
 
 from .drawn_products import CCD, FIRST, LAST, OTHER, SWAPPED_VISIT, Faults, covariance, draw_run
 

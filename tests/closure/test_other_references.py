@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import scrframe
-from scrframe.cli.explained_star import star_pieces
-from scrframe.pipeline.explain import explain
+from scrframe.analysis.explain.explain import explain
+from scrframe.cli.explain import star_pieces
 
 from . import truth
 from .conftest import CLEAN, DESCRIPTION

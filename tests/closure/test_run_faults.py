@@ -17,10 +17,10 @@ import pytest
 from astropy.io import fits
 
 import scrframe
+from scrframe.checks.run_anomalies import find_anomalies
+from scrframe.checks.run_checks import run_checks
 from scrframe.checks.verdict import Anomaly, Check
-from scrframe.pipeline.anomalies import find_anomalies
-from scrframe.pipeline.checks import run_checks
-from scrframe.pipeline.run_products import open_run
+from scrframe.products.finished_run import open_run
 from scrframe.scr import iteration
 
 from .conftest import CLEAN, DESCRIPTION

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scrframe.pipeline.law_files import read_law
+from scrframe.products.solution import read_law
 from scrframe.tables import ReddeningLaw
 
 KEYS = ("file", "ccd", "row")

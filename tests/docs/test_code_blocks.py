@@ -1,6 +1,6 @@
 """Every block of code on the pages runs, or says on the page why it does not.
 
-Pieces of descriptions (`yaml`) are validated in tests/unit/test_docs.py.
+Pieces of descriptions (`yaml`) are validated in test_docs.py.
 """
 
 from __future__ import annotations

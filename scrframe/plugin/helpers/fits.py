@@ -1,34 +1,4 @@
-"""Reading FITS files: structure, headers and columns, fast and with clear errors."""
+"""Reading FITS files, for plugins: what `scrframe.io.fits` offers."""
 
-from scrframe.plugin.helpers.fits_columns import (
-    READER_VARIABLE,
-    READERS,
-    FitsFile,
-    open_fits,
-    physical,
-    read_columns,
-    reader,
-    stored_rows,
-)
-from scrframe.plugin.helpers.fits_fields import Field, table_fields
-from scrframe.plugin.helpers.fits_structure import BLOCK, CARD, Buffer, Hdu, is_gzipped, load, walk
-
-__all__ = [
-    "BLOCK",
-    "CARD",
-    "READERS",
-    "READER_VARIABLE",
-    "Buffer",
-    "Field",
-    "FitsFile",
-    "Hdu",
-    "is_gzipped",
-    "load",
-    "open_fits",
-    "physical",
-    "read_columns",
-    "reader",
-    "stored_rows",
-    "table_fields",
-    "walk",
-]
+from scrframe.io.fits import *  # noqa: F403 - the same names
+from scrframe.io.fits import __all__

@@ -1,0 +1,1 @@
+"""What people do with runs: compare, explain, cross-check, repeat by Monte Carlo, combine."""

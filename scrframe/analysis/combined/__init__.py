@@ -1,0 +1,1 @@
+"""Several surveys in one run: what they share is fitted once."""

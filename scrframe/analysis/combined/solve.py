@@ -1,0 +1,275 @@
+"""The solve of several surveys: which stars and columns are the same, and by how much."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from scrframe.arrays import FloatArray, IntArray
+from scrframe.config.combined import ShareSettings
+from scrframe.config.survey import SurveyDescription
+from scrframe.errors import CalibrationError
+from scrframe.offsets.joint.fit import JointFit
+from scrframe.offsets.joint.results import ExposureOffsets, JointResults
+from scrframe.offsets.shared.correlation import (
+    GROUPS,
+    MIN_COMMON,
+    Correlation,
+    StarResiduals,
+    common_stars,
+    correlate,
+    one_factor,
+)
+from scrframe.offsets.shared.solve import Member, SharedTerm, solve_together
+from scrframe.run.calibrate import Prepared
+from scrframe.run.offsets.joint import level_labels
+
+#: Logarithm of the likelihood ratio at which data speak against sharing a term.
+LEAST_ODDS = -2.0
+#: Stars of the same identifier that lie further apart than this are not the same, in deg.
+SAME_DEG = 5 / 3600
+
+
+@dataclass(frozen=True)
+class Alone:
+    """A survey with its own joint fit.
+
+    Attributes
+    ----------
+    survey : SurveyDescription
+    fit : JointFit
+    labels : mapping of str to list of str
+        What the columns of each level stand for.
+    source, ra_deg, dec_deg : ndarray, shape (s,)
+        Identifier and place of the stars of the fit.
+    field : tuple of str
+        Of each exposure of the fit.
+    """
+
+    survey: SurveyDescription
+    fit: JointFit
+    labels: Mapping[str, list[str]]
+    source: IntArray
+    ra_deg: FloatArray
+    dec_deg: FloatArray
+    field: tuple[str, ...]
+
+    @classmethod
+    def of(cls, survey: SurveyDescription, prepared: Prepared, fit: JointFit) -> Alone:
+        """Gather what the solve needs of a run."""
+        settler, sample = prepared.fitted.settler, prepared.sample
+        assert settler is not None
+        rows = np.unique(sample.star[settler.used])
+        of_visit = {visit.key: visit.field for visit in prepared.builder.first.visits}
+        exposures = fit.design.exposures
+        return cls(
+            survey,
+            fit,
+            {level.name: level_labels(level) for level in settler.levels},
+            np.asarray(sample.stars["source_id"][rows], dtype=np.int64),
+            np.asarray(sample.stars["ref_ra"][rows], dtype=np.float64),
+            np.asarray(sample.stars["ref_dec"][rows], dtype=np.float64),
+            tuple(of_visit.get(exposures.visits[visit], "") for visit in exposures.visit),
+        )
+
+    def groups(self) -> IntArray:
+        """Return what is resampled as a whole, by exposure: fields, visits or exposures."""
+        exposures = self.fit.design.exposures
+        for keys in (np.unique(self.field, return_inverse=True)[1], exposures.visit):
+            if len(np.unique(keys)) >= GROUPS:
+                return np.asarray(keys, dtype=np.int64)
+        return np.arange(len(exposures))
+
+
+@dataclass(frozen=True)
+class SharedColumns:
+    """What is known of a term that is shared.
+
+    Attributes
+    ----------
+    name : str
+    sd_mag : tuple of float
+        Its standard deviation by survey.
+    columns, common : int
+        In any of the surveys, and in all of them.
+    alike : float
+        Correlation of what the first two surveys find alone in the columns that both have;
+        NaN of fewer than four.
+    odds : float
+        Logarithm of the ratio of the likelihoods with and without sharing it.
+    """
+
+    name: str
+    sd_mag: tuple[float, ...]
+    columns: int
+    common: int
+    alike: float
+    odds: float
+
+    @property
+    def shared(self) -> bool:
+        """Whether it is: the data do not speak against it."""
+        return self.odds > LEAST_ODDS
+
+    def describe(self) -> str:
+        """Return in words what columns are in common, and whether they are shared."""
+        said = f"{self.common} of {self.columns} columns in common"
+        how = "shared" if self.shared else "not shared, the data speak against it"
+        return f"{said}: {how} (log likelihood ratio {self.odds:+.1f})"
+
+
+@dataclass(frozen=True)
+class Combined:
+    """The solve of all.
+
+    Attributes
+    ----------
+    surveys : tuple of Alone
+    fits : tuple of JointFit
+        Each survey's part of the solve; its own fit where nothing is shared.
+    alone, together : tuple of ExposureOffsets
+    correlations : mapping of (int, int) to Correlation
+        By pairs of surveys; empty if stars are not to be shared.
+    follow : ndarray, shape (b,)
+        What each survey's deviations follow the common factor by; 0 where not shared.
+    terms : tuple of SharedColumns
+    """
+
+    surveys: tuple[Alone, ...]
+    fits: tuple[JointFit, ...]
+    alone: tuple[ExposureOffsets, ...]
+    together: tuple[ExposureOffsets, ...]
+    correlations: Mapping[tuple[int, int], Correlation]
+    follow: FloatArray
+    terms: tuple[SharedColumns, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the surveys."""
+        return tuple(each.survey.name for each in self.surveys)
+
+    def lines(self) -> Iterator[str]:
+        """Yield what is shared, or why it is not, in words."""
+        for (i, j), each in self.correlations.items():
+            pair = f"  stars of {self.names[i]} and {self.names[j]}"
+            if each.common < MIN_COMMON:
+                yield f"{pair}: {each.common} in common, too few to share anything"
+                continue
+            said = f"{each.value:+.3f} +- {each.error:.3f}"
+            used = self.follow[i] * self.follow[j] != 0
+            how = "" if used else ": not significant, not shared"
+            yield f"{pair}: {each.common} in common, deviations correlated by {said}{how}"
+        for term in self.terms:
+            yield f"  term {term.name}: {term.describe()}"
+        for name, alone, both in zip(self.names, self.alone, self.together, strict=True):
+            before, after = (1000 * _rms(each.err_mag) for each in (alone, both))
+            yield f"  errors of exposures of {name}: {before:.2f} mmag alone, {after:.2f} together"
+
+
+def solve_combined(surveys: Sequence[Alone], share: ShareSettings, threads: int) -> Combined:
+    """Solve all surveys together.
+
+    Raises
+    ------
+    CalibrationError
+        If stars of the same identifier lie at different places, or a term cannot be shared.
+    """
+    sources = [each.source for each in surveys]
+    found = _correlations(surveys) if share.stars else {}
+    follow = one_factor(found, len(surveys))
+    members = [
+        Member(each.survey.name, each.fit, source)
+        for each, source in zip(surveys, sources, strict=True)
+    ]
+    terms = [SharedTerm(name, tuple(each.labels[name] for each in surveys)) for name in share.terms]
+    fits, odds = _with_terms(members, follow, terms, threads)
+    return Combined(
+        tuple(surveys),
+        tuple(fits),
+        tuple(JointResults(each.fit).exposures for each in surveys),
+        tuple(JointResults(fit).exposures for fit in fits),
+        found,
+        follow,
+        tuple(_columns(surveys, each, ratio) for each, ratio in zip(terms, odds, strict=True)),
+    )
+
+
+def _with_terms(
+    members: Sequence[Member], follow: FloatArray, terms: Sequence[SharedTerm], threads: int
+) -> tuple[Sequence[JointFit], list[float]]:
+    """Share terms one after the other, where the data do not speak against it.
+
+    Returns the fits, and by term the logarithm of the ratio of the likelihoods with and
+    without sharing it.
+    """
+    if not terms and not np.any(follow):
+        return [member.fit for member in members], []
+    fits = solve_together(members, follow, (), threads)
+    shared: list[SharedTerm] = []
+    odds = []
+    for term in terms:
+        others = solve_together(members, follow, [*shared, term], threads)
+        ratio = others[0].together.log_likelihood - fits[0].together.log_likelihood
+        odds.append(ratio)
+        if ratio > LEAST_ODDS:
+            shared.append(term)
+            fits = others
+    return fits, odds
+
+
+def _correlations(surveys: Sequence[Alone]) -> dict[tuple[int, int], Correlation]:
+    sources = [each.source for each in surveys]
+    residuals = [StarResiduals.of(each.fit, each.groups()) for each in surveys]
+    found = {}
+    for i, j in combinations(range(len(surveys)), 2):
+        rows = common_stars(sources, i, j)
+        _require_same_places(surveys[i], surveys[j], rows)
+        seed = surveys[i].survey.offsets.joint.seed
+        found[i, j] = correlate(residuals[i], residuals[j], rows, seed)
+    return found
+
+
+def _require_same_places(first: Alone, second: Alone, rows: tuple[IntArray, IntArray]) -> None:
+    """Refuse identifiers that mean different stars in two surveys."""
+    i, j = rows
+    if not len(i):
+        return
+    east = (first.ra_deg[i] - second.ra_deg[j] + 180) % 360 - 180
+    apart = np.hypot(
+        east * np.cos(np.deg2rad(first.dec_deg[i])), first.dec_deg[i] - second.dec_deg[j]
+    )
+    if float(np.median(apart)) > SAME_DEG:
+        raise CalibrationError(
+            f"stars of {first.survey.name} and {second.survey.name} with the same identifier lie"
+            f" {3600 * float(np.median(apart)):.0f} arcsec apart: their reference catalogues"
+            " number stars differently, so that nothing can be shared; set share.stars: false"
+        )
+
+
+def _columns(surveys: Sequence[Alone], shared: SharedTerm, odds: float) -> SharedColumns:
+    sets = [set(labels) for labels in shared.labels]
+    values = []
+    for each, labels in zip(surveys, shared.labels, strict=True):
+        term = each.fit.design.term(shared.name)
+        values.append(dict(zip(labels, each.fit.estimate.parameters[term.columns], strict=True)))
+    both = sorted(sets[0] & sets[1])
+    alike = float("nan")
+    if len(both) >= 4:
+        pairs = np.array([[values[0][label], values[1][label]] for label in both])
+        if np.all(pairs.std(axis=0) > 0):
+            alike = float(np.corrcoef(pairs.T)[0, 1])
+    return SharedColumns(
+        shared.name,
+        tuple(each.fit.prior_sd_mag[shared.name] for each in surveys),
+        len(set.union(*sets)),
+        len(set.intersection(*sets)),
+        alike,
+        odds,
+    )
+
+
+def _rms(values: FloatArray) -> float:
+    return float(np.sqrt(np.mean(values**2)))

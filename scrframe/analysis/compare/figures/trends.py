@@ -1,0 +1,202 @@
+"""Figures of a comparison that show mean residuals by variable, and whether errors are right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+from astropy.table import Table
+
+from scrframe.analysis.compare.coverage import Coverage
+from scrframe.analysis.compare.figures.data import (
+    MMAG,
+    VARIABLES,
+    ResidualTable,
+    judged,
+    listed,
+    stacked,
+    styles,
+    with_stars,
+)
+from scrframe.analysis.compare.result import Comparison
+from scrframe.analysis.compare.scores import Trend
+from scrframe.report.figure import FigureProduct
+from scrframe.report.panels import few_log_ticks, name_panel, note, panel_grid, shared_limit
+from scrframe.report.style import FAINT, RULE, house_style, new_figure
+
+#: Bins of stated error, and the fewest stars in one.
+ERROR_BINS, ERROR_STARS = 8, 50
+
+
+def trend_figures(comparison: Comparison) -> list[FigureProduct]:
+    """Draw the mean residual against each variable that any backend has a trend of."""
+    found = [figures.trends for _, figures in judged(comparison)]
+    variables = list(dict.fromkeys(name for trends in found for name in trends))
+    return [_trend_figure(comparison, variable) for variable in variables]
+
+
+def _trend_figure(comparison: Comparison, variable: str) -> FigureProduct:
+    trends = {
+        one.name: figures.trends[variable]
+        for one, figures in judged(comparison)
+        if variable in figures.trends
+    }
+    label, unit = VARIABLES.get(variable, (variable.replace("_", " "), ""))
+    reach = [MMAG * (np.abs(one.mean_mag) + one.err_mag) for one in trends.values()]
+    limit = 1.08 * shared_limit(reach)
+    looks = styles(comparison)
+    with house_style():
+        figure, panels = panel_grid(len(trends), 1.2)
+        for axes, (name, trend) in zip(panels, trends.items(), strict=True):
+            axes.axhline(0, color=RULE, lw=0.6)
+            for other in trends.values():
+                axes.plot(other.centre, MMAG * other.mean_mag, color=FAINT, lw=0.7, zorder=1)
+            axes.errorbar(
+                trend.centre,
+                MMAG * trend.mean_mag,
+                MMAG * trend.err_mag,
+                color=looks[name].colour,
+                marker=looks[name].marker,
+                lw=0.9,
+                zorder=3,
+            )
+            name_panel(axes, name)
+            sigma = f"{trend.largest_sigma:.1f} \N{GREEK SMALL LETTER SIGMA}"
+            note(axes, [f"rms {MMAG * trend.rms_mag:.1f} mmag, {sigma}"])
+            axes.set_ylim(-limit, limit)
+            if variable == "xp_snr":
+                few_log_ticks(axes, "x")
+            if variable == "ra":
+                axes.xaxis.set_inverted(True)
+        figure.supxlabel(f"{label} ({unit})" if unit else label, fontsize=7.5)
+        figure.supylabel("mean residual (mmag)", fontsize=7.5)
+    left = [name for name, one in zip(trends, reach, strict=True) if one.max() > limit]
+    out = f" {listed(left)} {'leave' if len(left) > 1 else 'leaves'} the axes." if left else ""
+    rms = listed([f"{name} {MMAG * one.rms_mag:.1f}" for name, one in trends.items()])
+    return FigureProduct(
+        f"residual_{variable.lower()}",
+        f"Residual against {label}",
+        f"Mean residual (predicted less observed colour) in bins of like numbers of stars against"
+        f" {label}; errors follow from the scatter between cells of the sky. Grey: the other"
+        " backends. In the panels, the rms of the means less what their errors give, and the"
+        f" largest deviation in units of its error.{out}",
+        f"Mean residual against {label}, a panel for each backend. Excess rms of the means in"
+        f" mmag: {rms}.",
+        figure,
+        _trend_table(trends, variable, unit),
+    )
+
+
+def _trend_table(trends: Mapping[str, Trend], variable: str, unit: str) -> Table:
+    parts = {
+        name: {
+            variable: one.centre,
+            "mean_mag": one.mean_mag,
+            "err_mag": one.err_mag,
+            "stars": one.count,
+        }
+        for name, one in trends.items()
+    }
+    return stacked(parts, {variable: unit, "mean_mag": "mag", "err_mag": "mag", "stars": ""})
+
+
+def coverage_figure(comparison: Comparison) -> FigureProduct | None:
+    """Draw the share of residuals within their errors against the share expected."""
+    curves: dict[str, Coverage] = {}
+    for one, figures in judged(comparison):
+        if figures.coverage is not None:
+            curves[one.name] = figures.coverage
+    if not curves:
+        return None
+    looks = styles(comparison)
+    with house_style():
+        figure = new_figure(3.9)
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+        upper.plot([0, 1], [0, 1], color=RULE, lw=0.6)
+        lower.axhline(0, color=RULE, lw=0.6)
+        for name, curve in curves.items():
+            look = looks[name]
+            style = {"color": look.colour, "ls": look.line, "label": name}
+            mark = {"marker": look.marker, "markevery": max(1, len(curve.expected) // 8)}
+            upper.plot(curve.expected, curve.found, **style, **mark)
+            lower.plot(curve.expected, 100 * (curve.found - curve.expected), **style, **mark)
+        upper.set_ylabel("share found within the error")
+        lower.set_ylabel("found less expected\n(per cent)")
+        lower.set_xlabel("share expected of a normal distribution")
+        reach = [100 * (one.found - one.expected) for one in curves.values()]
+        lower.set_ylim(*(np.array([-1.1, 1.1]) * max(1.0, shared_limit(reach))))
+        upper.set_xlim(0, 1)
+        upper.set_ylim(0, 1)
+        upper.legend(loc="upper left")
+    shares = listed([f"{name} {100 * one.within_1:.1f}" for name, one in curves.items()])
+    expected = 100 * next(iter(curves.values())).expected_1
+    parts = {name: {"expected": one.expected, "found": one.found} for name, one in curves.items()}
+    return FigureProduct(
+        "coverage",
+        "Calibration of the errors of single stars",
+        "Share of held-out residuals within as many errors as hold the share expected of a normal"
+        " distribution, and below the difference. Above the line errors are too large, below it"
+        " too small. Errors come from the residuals of like stars in other folds.",
+        f"Share found against share expected. Within one error, of {expected:.1f} per cent"
+        f" expected: {shares}.",
+        figure,
+        stacked(parts, {"expected": "", "found": ""}),
+    )
+
+
+def reliability_figure(
+    comparison: Comparison, residuals: Mapping[str, ResidualTable]
+) -> FigureProduct | None:
+    """Draw the scatter of residuals against the error that stars are given."""
+    parts = {name: _by_error(one) for name, one in with_stars(comparison, residuals).items()}
+    parts = {name: part for name, part in parts.items() if len(part["stars"])}
+    if not parts:
+        return None
+    looks = styles(comparison)
+    with house_style():
+        figure = new_figure(2.7)
+        axes = figure.subplots()
+        low = MMAG * min(float(part["err_mag"].min()) for part in parts.values())
+        high = MMAG * max(float(part["err_mag"].max()) for part in parts.values())
+        axes.plot([low, high], [low, high], color=RULE, lw=0.6)
+        for name, part in parts.items():
+            axes.plot(
+                MMAG * part["err_mag"],
+                MMAG * part["half_width_mag"],
+                color=looks[name].colour,
+                marker=looks[name].marker,
+                ls=looks[name].line,
+                label=name,
+            )
+        few_log_ticks(axes, "x")
+        few_log_ticks(axes, "y")
+        axes.set_xlabel("error given (mmag)")
+        axes.set_ylabel("68.3 per cent of residuals\nlie within (mmag)")
+        axes.legend(loc="upper left")
+    units = {"err_mag": "mag", "half_width_mag": "mag", "stars": ""}
+    return FigureProduct(
+        "reliability",
+        "Do larger errors mean larger residuals",
+        "Half width that holds 68.3 per cent of the residuals, in bins of like numbers of stars,"
+        " against the median error that these stars are given. On the line errors are right star"
+        " by star, not only on average.",
+        "Scatter of residuals against the error given, both in mmag on logarithmic axes, for"
+        f" {listed(list(parts))}.",
+        figure,
+        stacked(parts, units),
+    )
+
+
+def _by_error(table: ResidualTable) -> dict[str, npt.NDArray[np.float64 | np.int64]]:
+    """Return median error, half width of the residuals and number of stars of bins of error."""
+    good = np.isfinite(table.err_mag) & (table.err_mag > 0) & np.isfinite(table.residual_mag)
+    order = np.argsort(table.err_mag[good], kind="stable")
+    err, off = table.err_mag[good][order], np.abs(table.residual_mag[good][order])
+    bins = min(ERROR_BINS, len(err) // ERROR_STARS)
+    rows = np.array_split(np.arange(len(err)), bins) if bins else []
+    return {
+        "err_mag": np.array([np.median(err[one]) for one in rows], dtype=np.float64),
+        "half_width_mag": np.array([np.quantile(off[one], 0.683) for one in rows], np.float64),
+        "stars": np.array([len(one) for one in rows], dtype=np.int64),
+    }

@@ -1,0 +1,202 @@
+"""Differences of two backends on the same stars, with intervals, and the ranking of many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from scrframe.arrays import FloatArray, IntArray
+from scrframe.statistics.bootstrap import Statistic, drawn, statistic_of
+
+Verdict = Literal["better", "worse", "not told apart"]
+Ranking = tuple[tuple[str, ...], ...]
+Pairs = dict[tuple[str, str], "Difference"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A figure of one backend less that of another.
+
+    Attributes
+    ----------
+    value, low, high : float
+        The difference and its interval, mag; below zero the first is better. The interval is
+        NaN where all stars are in one group.
+    verdict : {"better", "worse", "not told apart"}
+        Of the first; not told apart when the interval holds zero.
+    """
+
+    value: float
+    low: float
+    high: float
+    verdict: Verdict
+
+
+def paired(
+    first: FloatArray,
+    second: FloatArray,
+    group: IntArray,
+    statistic: Statistic = "sd",
+    draws: int = 1000,
+    seed: int = 1,
+    level: float = 0.95,
+) -> Difference:
+    """Compare the residuals of two backends.
+
+    The statistic is taken by seed and averaged. Its variance is that over draws of groups, plus
+    the scatter of the difference between seeds over their number; the interval is Student's,
+    with Welch and Satterthwaite's degrees of freedom. The scatter within groups counts in both,
+    which errs to the safe side. With one seed, what other seeds would give is not known.
+
+    Parameters
+    ----------
+    first, second : ndarray, shape (n,) or (seeds, n)
+        Residuals of the same stars (or visits ...) in the same order; all finite.
+    group : ndarray of int64, shape (n,)
+        Sky cell or visit: what is drawn as a whole, the same for both backends.
+    statistic : {"sd", "mad", "rms"}
+    draws : int
+        Of the bootstrap, which gives the variance.
+    seed : int
+        Of the draws; nothing else decides them, so that further backends change nothing.
+    level : float
+        Of the interval.
+    """
+    one, two = (_Sample.of(residual, group, statistic, draws, seed) for residual in (first, second))
+    estimate = one.less(two)
+    low, high = estimate.interval(level)
+    apart = low > 0 or high < 0
+    return Difference(estimate.value, low, high, _verdict(estimate.value, apart))
+
+
+def rank(
+    residuals: Mapping[str, FloatArray],
+    group: IntArray,
+    statistic: Statistic = "sd",
+    draws: int = 1000,
+    seed: int = 1,
+    level: float = 0.95,
+) -> tuple[Ranking, Pairs]:
+    """Rank backends as far as the data tell them apart.
+
+    Parameters
+    ----------
+    residuals : mapping of str to ndarray, shape (n,) or (seeds, n)
+        By name of backend.
+    group, statistic, draws, seed :
+        As for `paired`.
+    level : float
+        Chance that, of backends that are all alike, no pair is told apart (Holm 1979).
+
+    Returns
+    -------
+    ranking : tuple of tuple of str
+        Best first. Each backend of a group is told apart from each of every other group; within
+        a group they stand in the order of their statistic.
+    pairs : dict of (str, str) to Difference
+        Each pair once, the one with the smaller statistic first; the verdict is Holm's, the
+        interval that of a single pair.
+    """
+    samples = {
+        name: _Sample.of(residual, group, statistic, draws, seed)
+        for name, residual in residuals.items()
+    }
+    order = sorted(samples, key=lambda name: (float(samples[name].by_seed.mean()), name))
+    estimates = {(one, two): samples[one].less(samples[two]) for one, two in combinations(order, 2)}
+    apart = _holm({pair: one.chance() for pair, one in estimates.items()}, 1 - level)
+    pairs = {
+        pair: Difference(one.value, *one.interval(level), _verdict(one.value, pair in apart))
+        for pair, one in estimates.items()
+    }
+    return _groups(order, apart), pairs
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """A statistic by seed, shape (seeds,), and under the draws, shape (draws,)."""
+
+    by_seed: FloatArray
+    by_draw: FloatArray
+    groups: int
+
+    @classmethod
+    def of(
+        cls, residual: FloatArray, group: IntArray, statistic: Statistic, draws: int, seed: int
+    ) -> _Sample:
+        residual = np.atleast_2d(np.asarray(residual, dtype=np.float64))
+        if not np.all(np.isfinite(residual)):
+            raise ValueError("residuals to compare must be finite")
+        found, index = np.unique(group, return_inverse=True)
+        by_draw = drawn(residual, index, statistic, draws, seed)
+        return cls(statistic_of(residual, statistic), by_draw, len(found))
+
+    def less(self, other: _Sample) -> _Estimate:
+        """Return the difference of the statistics with its error."""
+        by_seed = self.by_seed - other.by_seed
+        value, seeds = float(by_seed.mean()), len(by_seed)
+        if self.groups < 2:
+            return _Estimate(value, np.nan, 1.0)
+        of_groups = float(np.var(self.by_draw - other.by_draw, ddof=1))
+        of_groups *= self.groups / (self.groups - 1)
+        of_seeds = float(np.var(by_seed, ddof=1)) / seeds if seeds > 1 else 0.0
+        total = of_groups + of_seeds
+        if not total > 0:
+            return _Estimate(value, 0.0, 1.0)
+        share = of_seeds / total
+        inverse = (1 - share) ** 2 / (self.groups - 1) + share**2 / max(seeds - 1, 1)
+        return _Estimate(value, float(np.sqrt(total)), 1 / inverse)
+
+
+@dataclass(frozen=True)
+class _Estimate:
+    """A difference, its standard error, and the degrees of freedom of the error."""
+
+    value: float
+    err: float
+    freedom: float
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Return the limits of the interval of a level."""
+        half = float(stats.t.ppf(0.5 + level / 2, self.freedom)) * self.err
+        return self.value - half, self.value + half
+
+    def chance(self) -> float:
+        """Return the chance of a difference as large, either way, where there is none."""
+        if self.err == 0:
+            return float(self.value == 0)
+        if not self.err > 0:
+            return 1.0
+        return float(2 * stats.t.sf(abs(self.value) / self.err, self.freedom))
+
+
+def _verdict(value: float, apart: bool) -> Verdict:
+    if not apart:
+        return "not told apart"
+    return "better" if value < 0 else "worse"
+
+
+def _holm(chances: Mapping[tuple[str, str], float], size: float) -> set[tuple[str, str]]:
+    """Return the pairs told apart, with a chance below `size` of any by mistake (Holm 1979)."""
+    order = sorted(chances, key=lambda pair: chances[pair])
+    apart: set[tuple[str, str]] = set()
+    for i, pair in enumerate(order):
+        if chances[pair] > size / (len(order) - i):
+            break
+        apart.add(pair)
+    return apart
+
+
+def _groups(order: list[str], apart: set[tuple[str, str]]) -> Ranking:
+    """Cut an order where every backend before is told apart from every one after."""
+    cuts = [
+        i
+        for i in range(1, len(order))
+        if all((one, two) in apart for one in order[:i] for two in order[i:])
+    ]
+    bounds = [0, *cuts, len(order)]
+    return tuple(tuple(order[i:j]) for i, j in pairwise(bounds) if i < j)

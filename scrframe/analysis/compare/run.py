@@ -1,0 +1,368 @@
+"""The comparison of colour models: one sample, one set of labels and folds, every backend."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from scrframe.analysis.compare.backend import Folds, Judged, Lesson, judge, trainings
+from scrframe.analysis.compare.figures.page import write_comparison_page
+from scrframe.analysis.compare.files import (
+    COMPARISON,
+    costs_of,
+    keep_judged,
+    kept_judged,
+    write_comparison,
+    write_costs,
+)
+from scrframe.analysis.compare.folds import Blocks, blocked_folds, random_folds
+from scrframe.analysis.compare.offsets import (
+    LevelErrors,
+    differences,
+    errors_by_pairs,
+    errors_by_truth,
+    offset_finder,
+)
+from scrframe.analysis.compare.result import BackendResult, Comparison, Costs
+from scrframe.analysis.compare.tables import (
+    ControlStars,
+    Found,
+    control_columns,
+    ranked,
+    residual_tables,
+)
+from scrframe.analysis.compare.truth import find_pairs, true_offsets
+from scrframe.config import SurveyDescription
+from scrframe.errors import CalibrationError, ConfigError, ScrframeError, one_line
+from scrframe.observer import Observer
+from scrframe.plugin import ColourModel, PluginConfig, Registry, load_registry
+from scrframe.products.files import write_text
+from scrframe.run.model.hyperparameters import search_folds, search_settings
+from scrframe.run.offsets.solve import FittedModel, trend_settings
+from scrframe.run.plugins import Chosen
+from scrframe.run.session import Stage, choose_for, require_training, stage_for
+from scrframe.run.workspace import versions
+from scrframe.tables import MatchedStars
+
+__all__ = [
+    "BackendResult",
+    "Comparison",
+    "ComparisonRun",
+    "Costs",
+    "compare_backends",
+    "default_out",
+]
+
+
+@dataclass(frozen=True)
+class ComparisonRun:
+    """A finished comparison.
+
+    Attributes
+    ----------
+    path : Path
+        Its directory.
+    comparison : Comparison
+        The content of ``comparison.json``.
+    costs : tuple of Costs
+        Of the backends without fault.
+    """
+
+    path: Path
+    comparison: Comparison
+    costs: tuple[Costs, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Who is compared, and how often.
+
+    Attributes
+    ----------
+    backends : tuple of ColourModel
+        The description's own first.
+    folds, seeds : int
+    """
+
+    backends: tuple[ColourModel, ...]
+    folds: int
+    seeds: int
+
+
+def default_out(survey: SurveyDescription) -> Path:
+    """Return where a comparison goes if nothing else is said."""
+    return Path("runs") / f"{survey.name}_comparison"
+
+
+def compare_backends(
+    survey: SurveyDescription,
+    *,
+    data: str | Path | None = None,
+    backends: Sequence[str] | None = None,
+    folds: int = 5,
+    seeds: int = 2,
+    out: str | Path | None = None,
+    workers: int | None = None,
+    observer: Observer | None = None,
+    registry: Registry | None = None,
+) -> ComparisonRun:
+    """Compare colour models on the same stars, labels, features and folds.
+
+    The sample is built and fitted once, with the description's own colour model; its labels
+    then train every backend. A backend that fails or cheats is named, and stops no other.
+
+    Parameters
+    ----------
+    survey : SurveyDescription
+        From `scrframe.load_survey`; its ``colour_model.kind`` is the reference.
+    data : path, optional
+        Data root; by default the description's. ``sample`` is the built-in sample survey.
+    backends : sequence of str, optional
+        Colour models besides the reference; by default all that are installed.
+    folds, seeds : int
+        Number of folds, and how often stars and sky cells are dealt to them.
+    out : path, optional
+        By default ``runs/<survey>_comparison``. An earlier comparison is replaced.
+    workers : int, optional
+        Number of processes and threads; by default as many as there are processors.
+    observer : Observer, optional
+        Is told of progress.
+    registry : Registry, optional
+        Plugins; by default all that are installed.
+
+    Returns
+    -------
+    ComparisonRun
+
+    Raises
+    ------
+    ConfigError
+        If folds or seeds are too few, or no backend is named.
+    PluginError
+        If a backend that is named is not installed.
+    ScrframeError
+        If the description or the data do not allow it, or every backend fails. Nothing is
+        left behind; only an interrupted comparison leaves the backends that are done, beside
+        its output, and goes on from them.
+    """
+    observer = observer or Observer()
+    chosen = choose_for(survey, data, registry or load_registry(), observer)
+    require_training(chosen, "a comparison of colour models")
+    plan = _plan(chosen, backends, folds, seeds)
+    target = Path(out) if out is not None else default_out(survey)
+    with stage_for(chosen, target, COMPARISON, workers, observer) as stage:
+        comparison, costs = _Comparing(stage, plan).run()
+    return ComparisonRun(stage.space.out, comparison, costs)
+
+
+def _plan(chosen: Chosen, names: Sequence[str] | None, folds: int, seeds: int) -> Plan:
+    if folds < 2 or seeds < 1:
+        raise ConfigError("a comparison needs 2 folds or more, and 1 seed or more")
+    names = None if names is None else [name for name in names if name]
+    if names is not None and not names:
+        raise ConfigError("no colour model is named to compare; leave the names out for all")
+    registry, own = chosen.registry, chosen.backend.name
+    known = registry.names(ColourModel)
+    learning = [name for name in known if registry.get(ColourModel, name).learns]
+    wanted = learning if names is None else names
+    # The reference takes part in any case: the others are measured against it.
+    order = dict.fromkeys([own, *wanted])
+    return Plan(tuple(registry.get(ColourModel, name) for name in order), folds, seeds)
+
+
+class _Comparing:
+    """One comparison; each method is a step."""
+
+    def __init__(self, stage: Stage, plan: Plan) -> None:
+        self._stage, self._plan = stage, plan
+        self._chosen, self._space = stage.chosen, stage.space
+        self._observer, self._workers = stage.observer, stage.workers
+        self._searched: dict[str, dict[str, Any]] = {}
+        self._settings: dict[str, PluginConfig] = {}
+
+    def run(self) -> tuple[Comparison, tuple[Costs, ...]]:
+        monitor = self._stage.monitor
+        sample, fitted = self._stage.fitted()
+        lesson, stars = self._lesson(sample, fitted)
+        with monitor.step("compare backends"):
+            judged = self._judge_all(lesson)
+        good = {name: each for name, each in judged.items() if each.fault is None}
+        if not good:
+            faults = "; ".join(f"{name}: {each.fault}" for name, each in judged.items())
+            raise CalibrationError(f"no colour model can be used: {faults}")
+        with monitor.step("offsets"):
+            errors = self._offset_errors(sample, fitted, good)
+        with monitor.step("figures"):
+            told = [self._told_of(backend, judged) for backend in self._plan.backends]
+            found = Found(good, lesson, stars, errors, self._chosen.backend.name)
+            groups, pairs = ranked(good, lesson, stars, lesson.seed)
+            survey = self._chosen.survey
+            comparison = Comparison(
+                survey.name,
+                survey.band,
+                found.reference,
+                tuple(range(self._plan.seeds)),
+                self._plan.folds,
+                len(lesson.control),
+                self._has_truth,
+                self._stage.note,
+                tuple(found.with_figures(each) for each in told),
+                groups,
+                pairs,
+            )
+        with monitor.step("write products"):
+            return comparison, self._write(comparison, good, lesson, stars)
+
+    def _lesson(self, sample: MatchedStars, fitted: FittedModel) -> tuple[Lesson, ControlStars]:
+        """Return what all backends learn from, with folds from the seed alone."""
+        label, seed = fitted.model.label_mag, self._chosen.survey.colour_model.seed
+        control = np.flatnonzero(np.isfinite(label))
+        columns = control_columns(sample, control)
+        number, seeds = self._plan.folds, range(self._plan.seeds)
+        blocks: list[Blocks] = [
+            blocked_folds(columns["ra"], columns["dec"], number, seed + k) for k in seeds
+        ]
+        folds = tuple(
+            Folds(k, random_folds(len(control), number, seed + k), each.fold)
+            for k, each in enumerate(blocks)
+        )
+        lesson = Lesson(
+            sample.features,
+            control,
+            label[control],
+            folds,
+            trend_settings(self._chosen),
+            seed,
+            self._workers,
+        )
+        return lesson, ControlStars(columns, blocks[0].block)
+
+    def _judge_all(self, lesson: Lesson) -> dict[str, Judged]:
+        found = {}
+        total = trainings(lesson) * len(self._plan.backends)
+        with self._observer.step("Comparing colour models", total) as done:
+            for backend in self._plan.backends:
+                found[backend.name] = self._judged(backend, lesson, done)
+        return found
+
+    def _judged(self, backend: ColourModel, lesson: Lesson, done: Any) -> Judged:
+        """Put one backend to the test, or take up what was found before an interruption."""
+        try:
+            settings = self._settings_of(backend, lesson)
+        except (ScrframeError, ValidationError) as error:
+            done(trainings(lesson))
+            return self._told(backend.name, Judged(fault=f"settings: {one_line(error)}"))
+        self._settings[backend.name] = settings
+        path = self._space.target("backends", self._key(backend, settings))
+        judged = kept_judged(path)
+        if judged is None:
+            judged = judge(backend, settings, lesson, done)
+            keep_judged(path, judged)
+        else:
+            done(trainings(lesson))
+        return self._told(backend.name, judged)
+
+    def _told(self, name: str, judged: Judged) -> Judged:
+        if judged.fault is None:
+            self._observer.message(f"  {name}: done")
+        else:
+            self._observer.warning(f"{name}: {judged.fault}")
+        return judged
+
+    def _settings_of(self, backend: ColourModel, lesson: Lesson) -> PluginConfig:
+        """Return the description's settings of a backend, or those that a search finds."""
+        block = self._chosen.survey.colour_model
+        settings = block.plugins.get(backend.name) or backend.config()
+        if block.search is None:
+            return settings
+        settings, record = search_settings(
+            backend,
+            settings,
+            block.search,
+            lesson.features[lesson.control],
+            lesson.colour_mag,
+            search_folds(len(lesson.control), block.search),
+            lesson.seed,
+            self._workers,
+            lesson.trend,
+        )
+        if record:
+            self._searched[backend.name] = record
+        return settings
+
+    def _key(self, backend: ColourModel, settings: PluginConfig) -> str:
+        provider = self._chosen.registry.provider(ColourModel, backend.name)
+        content = [
+            backend.name,
+            backend.version,
+            provider.distribution,
+            provider.module,
+            settings.model_dump(mode="json"),
+            self._plan.folds,
+            self._plan.seeds,
+        ]
+        return json.dumps(content, sort_keys=True)
+
+    def _offset_errors(
+        self, sample: MatchedStars, fitted: FittedModel, good: Mapping[str, Judged]
+    ) -> dict[str, dict[str, LevelErrors]]:
+        """Return errors of the offsets by backend and level."""
+        finder = offset_finder(self._chosen, sample, fitted)
+        truth = true_offsets(self._stage.inputs.root, sample.detections)
+        pairs = find_pairs(sample, finder.held_out)
+        self._has_truth = truth is not None
+        found: dict[str, dict[str, LevelErrors]] = {}
+        with self._observer.step("Offsets of each colour model", len(good)) as done:
+            for name, judged in good.items():
+                assert judged.colour_mag is not None
+                delta = differences(self._chosen, fitted, judged.colour_mag)
+                parameters = finder.parameters(delta)
+                by_truth = {} if truth is None else errors_by_truth(finder, parameters, truth)
+                by_pairs = errors_by_pairs(
+                    finder.everywhere(parameters), sample.detections["mag"], pairs
+                )
+                found[name] = by_truth | by_pairs
+                done(1)
+        return found
+
+    def _told_of(self, backend: ColourModel, judged: Mapping[str, Judged]) -> BackendResult:
+        """Return what a backend is and ran with, without figures."""
+        name = backend.name
+        settings, this = self._settings.get(name), judged[name]
+        return BackendResult(
+            name,
+            backend.summary,
+            backend.version,
+            {} if settings is None else settings.model_dump(mode="json"),
+            self._searched.get(name),
+            this.fault,
+            this.notes,
+        )
+
+    def _write(
+        self,
+        comparison: Comparison,
+        good: Mapping[str, Judged],
+        lesson: Lesson,
+        stars: ControlStars,
+    ) -> tuple[Costs, ...]:
+        folder, survey = self._space.run, self._chosen.survey
+        found = [costs_of(name, each) for name, each in good.items()]
+        costs = tuple(each for each in found if each is not None)
+        residuals = residual_tables(good, lesson, stars, comparison.reference)
+        write_costs(folder, costs, self._workers)
+        write_comparison_page(folder, comparison, costs, residuals)
+        write_text(folder / "description.yaml", survey.as_yaml())
+        provenance = {
+            "versions": versions(),
+            "description_sha256": survey.digest(),
+            "seed": survey.colour_model.seed,
+        }
+        write_comparison(folder, comparison, provenance)
+        return costs

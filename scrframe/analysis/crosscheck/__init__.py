@@ -1,0 +1,1 @@
+"""The offsets of two runs side by side."""

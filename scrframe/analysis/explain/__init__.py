@@ -1,0 +1,1 @@
+"""Why a visit, a CCD or a star has its offset."""

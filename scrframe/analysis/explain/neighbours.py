@@ -1,0 +1,92 @@
+"""Visits that share stars with one, and visits of its field and season."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from scrframe.analysis.explain.opened_run import OpenedRun, mean_and_error
+from scrframe.arrays import FloatArray, IntArray
+
+Facts = dict[str, Any]
+
+
+def neighbours_of(run: OpenedRun, rows: IntArray, visit: int) -> list[Facts]:
+    """Return the visits that share stars, most first, with the difference of calibrated mags.
+
+    Differences are this visit less the other, weighted by photometric variances; their error
+    is that of the scatter. The error to expect counts noise and the errors of both visits'
+    offsets, with what these have in common.
+    """
+    data = run.data
+    cal = data.star("mag_cal")
+    fine = np.isfinite(cal)
+    mine = rows[fine[rows]]
+    ids = data.star("source_id")
+    # A star may have two detections in a visit where CCDs overlap; the first counts.
+    source, first = np.unique(ids[mine], return_index=True)
+    mine = mine[first]
+    if not len(source):
+        return []
+    place = np.minimum(np.searchsorted(source, ids), len(source) - 1)
+    other = np.flatnonzero((source[place] == ids) & (data.visit_code != visit) & fine)
+    this = mine[place[other]]
+    difference = np.asarray(cal[this] - cal[other], dtype=np.float64)
+    noise = run.photometric_variance[this] + run.photometric_variance[other]
+    weight = np.maximum(np.minimum(_trust(run, this), _trust(run, other)), 1e-6) / noise
+    code = data.visit_code[other]
+    found = []
+    for number in np.unique(code):
+        of = code == number
+        mean, err = mean_and_error(difference[of], weight[of])
+        found.append(
+            {
+                "visit": data.visits[number],
+                "field": str(data.visit_table.field[number]),
+                "shared": int(of.sum()),
+                "difference_mag": mean,
+                "err_mag": err,
+                "expected_err_mag": _expected(run, visit, int(number), weight[of]),
+            }
+        )
+    return sorted(found, key=lambda each: (-each["shared"], each["visit"]))
+
+
+def _trust(run: OpenedRun, rows: IntArray) -> FloatArray:
+    """Return the robust weight, 1 where the detection took no part, shape (n,)."""
+    used = run.data.in_solve[rows]
+    return np.where(used, run.data.weight[rows], 1.0)
+
+
+def _expected(run: OpenedRun, one: int, two: int, weight: FloatArray) -> float:
+    """Return the error that a mean difference should have: noise, and both visits' offsets."""
+    error = run.data.visit_table.err_mag
+    noise = 1.0 / weight.sum() if weight.sum() > 0 else np.inf
+    shared = run.visit_covariance(one, two)
+    return float(np.sqrt(max(noise + error[one] ** 2 + error[two] ** 2 - 2 * shared, 0.0)))
+
+
+def kin_of(run: OpenedRun, visit: int) -> Facts:
+    """Return the visits of the same field and season, and their mean offsets."""
+    table = run.data.visit_table
+    own = np.arange(len(table)) == visit
+    groups = {}
+    field = table.field == table.field[visit]
+    if table.field[visit]:
+        groups["field"] = field & ~own
+    if table.season[visit] >= 0:
+        groups["season"] = (table.season == table.season[visit]) & ~own
+    groups["survey"] = ~own
+    found: Facts = {}
+    for name, mask in groups.items():
+        offsets = table.offset_mag[mask]
+        offsets = offsets[np.isfinite(offsets)]
+        found[name] = {
+            "visits": int(mask.sum()),
+            "mean_mag": float(offsets.mean()) if len(offsets) else None,
+            "sd_mag": float(offsets.std(ddof=1)) if len(offsets) > 1 else None,
+        }
+        if name == "field":
+            found[name]["names"] = [run.data.visits[at] for at in np.flatnonzero(mask)]
+    return found

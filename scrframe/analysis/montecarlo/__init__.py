@@ -1,0 +1,1 @@
+"""Errors of model magnitudes from repeated fits of perturbed data."""

@@ -1,0 +1,356 @@
+"""The Monte Carlo error of model magnitudes: draw errors, predict again, see what it changes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from scrframe.analysis.montecarlo.files import SetFound, star_table, write_products
+from scrframe.analysis.montecarlo.realisations import (
+    InputErrors,
+    TrainedColours,
+    draw,
+    label_errors,
+)
+from scrframe.arrays import FloatArray
+from scrframe.config import SurveyDescription
+from scrframe.config.montecarlo import HighErrors, MedianErrors
+from scrframe.errors import ConfigError
+from scrframe.observer import Observer
+from scrframe.plugin import Registry, load_registry
+from scrframe.products.files import load_arrow, save_arrow
+from scrframe.products.names import MONTECARLO
+from scrframe.run.model.colour_model import Trainer
+from scrframe.run.offsets.solve import FittedModel, trend_settings
+from scrframe.run.sample.features import feature_maker, noise_of, without_errors
+from scrframe.run.session import Stage, choose_for, require_training, stage_for
+from scrframe.run.workspace import versions
+from scrframe.tables import MatchedStars, Quantities, Spectra, StarFeatures
+
+Which = Literal["median", "high", "own", "all"]
+#: Sets of errors, and what the paper finds with its two.
+PAPER_MAG: Mapping[str, float | None] = {"median": 0.027, "high": 0.036, "own": None}
+#: Fewest realisations from which a scatter follows.
+FEWEST = 2
+
+
+@dataclass(frozen=True)
+class MonteCarloRun:
+    """A finished Monte Carlo.
+
+    Attributes
+    ----------
+    path : Path
+        Its directory.
+    summary : mapping
+        The content of ``montecarlo.json``.
+    """
+
+    path: Path
+    summary: Mapping[str, Any]
+
+
+def default_out(survey: SurveyDescription) -> Path:
+    """Return where the products go if nothing else is said."""
+    return Path("runs") / f"{survey.name}_montecarlo"
+
+
+def monte_carlo(
+    survey: SurveyDescription,
+    *,
+    data: str | Path | None = None,
+    errors: Which = "all",
+    realisations: int | None = None,
+    seed: int | None = None,
+    out: str | Path | None = None,
+    workers: int | None = None,
+    observer: Observer | None = None,
+    registry: Registry | None = None,
+) -> MonteCarloRun:
+    """Find the error of each star's model magnitude from realisations of its input.
+
+    The sample is built and fitted once. Each realisation perturbs observed and reference
+    magnitudes, extinctions and spectra, dereddens again, trains the colour model anew (with
+    ``montecarlo.retrain``) and predicts; the law and the visits' offsets stand.
+
+    Parameters
+    ----------
+    survey : SurveyDescription
+        From `scrframe.load_survey`.
+    data : path, optional
+        Data root; by default the description's. ``sample`` is the built-in sample survey.
+    errors : {"median", "high", "own", "all"}
+        The paper's median errors, those at its 90th percentile, each star's own, or all three.
+    realisations, seed : int, optional
+        By default those of the description.
+    out : path, optional
+        By default ``runs/<survey>_montecarlo``. An earlier one is replaced.
+    workers : int, optional
+        Number of processes and threads; by default as many as there are processors.
+    observer : Observer, optional
+        Is told of progress.
+    registry : Registry, optional
+        Plugins; by default all that are installed.
+
+    Returns
+    -------
+    MonteCarloRun
+
+    Raises
+    ------
+    ConfigError
+        If realisations are too few, or the set of errors is not known.
+    ScrframeError
+        If the description or the data do not allow it. Nothing is left behind; only an
+        interrupted run leaves its realisations, beside its output, and goes on from them.
+    """
+    observer = observer or Observer()
+    block = survey.montecarlo
+    plan = _Plan(
+        _sets(errors),
+        block.realisations if realisations is None else realisations,
+        block.seed if seed is None else seed,
+        block.retrain,
+    )
+    if plan.realisations < FEWEST or plan.seed < 0:
+        raise ConfigError("a Monte Carlo needs 2 realisations or more, and a seed of 0 or more")
+    chosen = choose_for(survey, data, registry or load_registry(), observer)
+    require_training(chosen, "a Monte Carlo")
+    target = Path(out) if out is not None else default_out(survey)
+    with stage_for(chosen, target, MONTECARLO, workers, observer) as stage:
+        summary = _MonteCarlo(stage, plan).run()
+    return MonteCarloRun(stage.space.out, summary)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    sets: tuple[str, ...]
+    realisations: int
+    seed: int
+    retrain: bool
+
+
+def _sets(errors: str) -> tuple[str, ...]:
+    if errors == "all":
+        return tuple(PAPER_MAG)
+    if errors not in PAPER_MAG:
+        known = ", ".join(PAPER_MAG)
+        raise ConfigError(f'there is no set of errors "{errors}"; choose {known} or all')
+    return (errors,)
+
+
+class _MonteCarlo:
+    """One Monte Carlo; each method is a step."""
+
+    def __init__(self, stage: Stage, plan: _Plan) -> None:
+        self._stage, self._plan = stage, plan
+        self._notes: list[str] = []
+        self._told_by: StarFeatures
+
+    def run(self) -> dict[str, Any]:
+        stage, plan, monitor = self._stage, self._plan, self._stage.monitor
+        builder = stage.builder(keep_spectra=True)
+        sample, fitted = stage.fitted(builder)
+        told = builder.told
+        assert told is not None
+        self._told_by = told
+        self._note_unknown(told)
+        with monitor.step("model without errors"):
+            predicted = Predicted(stage, sample, fitted, told, retrain=plan.retrain)
+        found: dict[str, SetFound] = {}
+        total = len(plan.sets) * plan.realisations
+        with stage.observer.step("Realisations", total) as done:
+            for name in plan.sets:
+                with monitor.step(f"realisations, {name} errors"):
+                    errors = self._errors(name, sample, fitted, told)
+                    differences = self._differences(name, errors, predicted, done)
+                    found[name] = SetFound.of(differences, PAPER_MAG[name], self._told(name))
+        with monitor.step("write products"):
+            own = _own_magnitudes(sample, fitted)
+            summary = self._summary(sample, fitted, predicted, own, found)
+            table = star_table(sample.stars["source_id"], own, found)
+            write_products(stage.space.run, summary, table, found, stage.chosen.survey)
+        return summary
+
+    def _differences(
+        self, name: str, errors: InputErrors, predicted: Predicted, done: Callable[[int], None]
+    ) -> FloatArray:
+        """Return changes of the model magnitudes, shape (k, s); those that are done are kept."""
+        rows = []
+        for number in range(self._plan.realisations):
+            content = [name, self._told(name), self._plan.seed, number, self._plan.retrain]
+            path = self._stage.space.target("realisations", json.dumps(content, sort_keys=True))
+            if not path.exists():
+                change = predicted.change(errors, self._plan.seed, number)
+                save_arrow(path, pa.table({"change_mag": change}))
+            rows.append(load_arrow(path)[0].column("change_mag").to_numpy())
+            done(1)
+        return np.stack(rows)
+
+    def _errors(
+        self, name: str, sample: MatchedStars, fitted: FittedModel, told: StarFeatures
+    ) -> InputErrors:
+        """Return the errors of a set, by star."""
+        seen, count = fitted.seen, len(sample.stars)
+        teaching = seen.teaching
+        weight, star = seen.mag_err[teaching] ** -2.0, seen.star[teaching]
+        if name == "own":
+            label = label_errors(seen.mag_err[teaching], weight, star, count)
+            return InputErrors(
+                label,
+                self._whole("reference_mag_err", sample),
+                self._whole("extinction_err", sample),
+                noise_of(told),
+            )
+        values: MedianErrors | HighErrors = getattr(self._stage.chosen.survey.montecarlo, name)
+        each = np.full(int(teaching.sum()), values.mag)
+        return InputErrors(
+            label_errors(each, weight, star, count),
+            np.full(count, values.reference_mag),
+            np.full(count, values.extinction),
+            np.full(count, 1 / values.snr) if isinstance(told, Spectra) else _usual(told, name),
+        )
+
+    def _note_unknown(self, told: StarFeatures) -> None:
+        """Say which quantities are taken as they are, for want of errors."""
+        unknown = without_errors(told)
+        if unknown:
+            note = f"the catalogue gives no errors of {', '.join(unknown)}: none are drawn"
+            self._notes.append(note)
+            self._stage.observer.warning(note)
+
+    def _whole(self, name: str, sample: MatchedStars) -> FloatArray:
+        """Return a column of errors; stars without one get the median of the others."""
+        values = np.array(sample.stars[name], dtype=np.float64)
+        missing = ~(np.isfinite(values) & (values >= 0))
+        if missing.any():
+            middle = float(np.median(values[~missing])) if not missing.all() else 0.0
+            values[missing] = middle
+            note = f"{missing.sum()} stars have no {name}: taken as {middle:.4f} mag"
+            self._notes.append(note)
+            self._stage.observer.warning(note)
+        return values
+
+    def _told(self, name: str) -> dict[str, float] | str:
+        """Return a set's errors as plain JSON."""
+        if name == "own":
+            return "each star's own, as catalogued"
+        values: MedianErrors | HighErrors = getattr(self._stage.chosen.survey.montecarlo, name)
+        return {
+            "mag": values.mag,
+            "reference_mag": values.reference_mag,
+            "extinction": values.extinction,
+            **({"snr": values.snr} if isinstance(self._told_by, Spectra) else {}),
+        }
+
+    def _summary(
+        self,
+        sample: MatchedStars,
+        fitted: FittedModel,
+        predicted: Predicted,
+        own_mag: FloatArray,
+        found: Mapping[str, SetFound],
+    ) -> dict[str, Any]:
+        survey, plan = self._stage.chosen.survey, self._plan
+        change = predicted.baseline_mag - own_mag
+        return {
+            "survey": survey.name,
+            "band": survey.band,
+            "data_note": self._stage.note,
+            "realisations": plan.realisations,
+            "seed": plan.seed,
+            "retrained": plan.retrain,
+            "perturbed": "spectra"
+            if isinstance(self._told_by, Spectra)
+            else ", ".join(self._told_by.names),
+            "stars": len(sample.stars),
+            "training_stars": len(fitted.plan.train),
+            "retraining_alone_mag": float(np.sqrt(np.mean(change**2))),
+            "notes": self._notes,
+            "sets": {name: each.to_json() for name, each in found.items()},
+            "provenance": {
+                "versions": versions(),
+                "description_sha256": survey.digest(),
+                "colour_model_seed": survey.colour_model.seed,
+            },
+        }
+
+
+class Predicted:
+    """Model magnitudes without errors, and how realisations change them.
+
+    Attributes
+    ----------
+    baseline_mag : ndarray, shape (s,)
+        Model magnitudes of the stars without errors, trained as the realisations are.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        sample: MatchedStars,
+        fitted: FittedModel,
+        told: StarFeatures,
+        *,
+        retrain: bool,
+    ) -> None:
+        survey = stage.chosen.survey
+        assert fitted.settings is not None
+        self._fitted, self._rows, self._retrain = fitted, told.rows, retrain
+        self._features = feature_maker(stage.chosen, told)
+        self._trainer = Trainer(
+            stage.chosen.backend, fitted.settings, survey.colour_model.seed, stage.workers
+        )
+        self._trend = trend_settings(stage.chosen)
+        self._reference = np.asarray(sample.stars["reference_mag"], dtype=np.float64)
+        self._extinction = np.asarray(sample.stars["extinction"], dtype=np.float64)
+        self._trained = self._train(sample.features, fitted.model.label_mag)
+        self._colour0 = self._trained.predict(sample.features)
+        self.baseline_mag = self._reference + self._colour0 + self._reddening(self._extinction)
+
+    def change(self, errors: InputErrors, seed: int, number: int) -> FloatArray:
+        """Return by how much a realisation changes the model magnitudes, shape (s,)."""
+        drawn = draw(self._rows, errors, seed, number)
+        extinction = self._extinction + drawn.extinction
+        features = self._features(drawn.flux, extinction)
+        trained = self._trained
+        if self._retrain:
+            # A label is (mag - reference) less the reddening: each part has its error.
+            shift = drawn.label_mag - drawn.reference_mag
+            shift -= self._reddening(extinction) - self._reddening(self._extinction)
+            trained = self._train(features, self._fitted.model.label_mag + shift)
+        colour0 = trained.predict(features)
+        magnitude = self._reference + drawn.reference_mag + colour0
+        magnitude += self._law(colour0, extinction)
+        return np.asarray(magnitude - self.baseline_mag)
+
+    def _train(self, features: npt.NDArray[np.float32], label_mag: FloatArray) -> TrainedColours:
+        return TrainedColours(features, label_mag, self._fitted.plan, self._trainer, self._trend)
+
+    def _reddening(self, extinction: FloatArray) -> FloatArray:
+        """Return R E with the colours that the model has without errors."""
+        return self._law(self._colour0, extinction)
+
+    def _law(self, colour0_mag: FloatArray, extinction: FloatArray) -> FloatArray:
+        return self._fitted.model.law.ratio(colour0_mag, extinction) * extinction
+
+
+def _usual(told: Quantities, name: str) -> FloatArray:
+    """Return the same errors for all stars, shape (s, m): medians or 90th percentiles."""
+    share = 50 if name == "median" else 90
+    return np.broadcast_to(np.percentile(noise_of(told), share, axis=0), told.values.shape)
+
+
+def _own_magnitudes(sample: MatchedStars, fitted: FittedModel) -> FloatArray:
+    """Return the run's own model magnitude of each star, the same at all its detections."""
+    colour0, law = fitted.model.colour0_mag, fitted.model.law
+    extinction = np.asarray(sample.stars["extinction"], dtype=np.float64)
+    reference = np.asarray(sample.stars["reference_mag"], dtype=np.float64)
+    return np.asarray(reference + colour0 + law.ratio(colour0, extinction) * extinction)

@@ -1,0 +1,97 @@
+"""Figures of a run's report that come from other commands: Monte Carlo and cross-check."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from astropy.table import Table
+
+from scrframe.analysis.crosscheck.page import figure_crosscheck
+from scrframe.analysis.montecarlo.page import figure_montecarlo
+from scrframe.errors import DataError
+from scrframe.products.names import CROSSCHECK, MONTECARLO, VISITS
+from scrframe.report.figure import FigureProduct
+from scrframe.report.figures.catalogue import RunFigure
+from scrframe.report.page import FIGURES
+from scrframe.report.run_page import FURTHER
+
+
+def further_figures(montecarlo: Path | None, crosscheck: Path | None) -> tuple[RunFigure, ...]:
+    """Return the figures 14 and 15; one whose results are not given says what it needs.
+
+    Parameters
+    ----------
+    montecarlo, crosscheck : Path, optional
+        Directories that `scrframe montecarlo` and `scrframe crosscheck` have written.
+
+    Raises
+    ------
+    DataError
+        If a directory given holds no such results, or damaged ones.
+    """
+    return (
+        RunFigure(
+            14,
+            _always(None if montecarlo is None else _montecarlo(montecarlo)),
+            FURTHER,
+            "Error of model magnitudes",
+            "a Monte Carlo: `scrframe montecarlo`, then `scrframe report --montecarlo DIR`",
+        ),
+        RunFigure(
+            15,
+            _always(None if crosscheck is None else _crosscheck(crosscheck)),
+            FURTHER,
+            "Cross-check with another run",
+            "another run: `scrframe crosscheck`, then `scrframe report --crosscheck DIR`",
+        ),
+    )
+
+
+def _always(figure: FigureProduct | None) -> Callable[[Any], FigureProduct | None]:
+    """Return a function that gives this figure, whatever the run."""
+    return lambda _: figure
+
+
+def _montecarlo(folder: Path) -> FigureProduct:
+    _summary(folder, MONTECARLO, "a Monte Carlo")
+    table = _table(folder / FIGURES / "montecarlo.ecsv")
+    try:
+        return figure_montecarlo(table)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(folder / FIGURES / "montecarlo.ecsv", error) from None
+
+
+def _crosscheck(folder: Path) -> FigureProduct:
+    summary = _summary(folder, CROSSCHECK, "a cross-check")
+    table = _table(folder / VISITS)
+    try:
+        return figure_crosscheck(table, summary["visit"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(folder / VISITS, error) from None
+
+
+def _summary(folder: Path, name: str, what: str) -> Mapping[str, Any]:
+    path = folder / name
+    if not path.is_file():
+        raise DataError(f"{folder}: is no directory of {what}; it has no {name}")
+    try:
+        found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from None
+    return found
+
+
+def _table(path: Path) -> Table:
+    if not path.is_file():
+        raise DataError(f"{path}: is missing; make the results anew")
+    try:
+        return Table.read(path, format="ascii.ecsv")
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path}: is damaged: {(str(error) or type(error).__name__).splitlines()[0]}")

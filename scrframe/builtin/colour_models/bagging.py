@@ -1,0 +1,144 @@
+"""Growing the trees of a forest on bags that are known.
+
+The bags are drawn here rather than by a library's forest, so that it is known which star is
+in which bag and that weights mean the same in every version of the library.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from scrframe.arrays import Features, FloatArray
+from scrframe.builtin.colour_models.forest import FittedForest, Grid, Tree, on_grid
+from scrframe.builtin.colour_models.training import check_training
+from scrframe.plugin import PluginConfig
+
+Bag = npt.NDArray[np.unsignedinteger[Any]]
+
+
+class BaggingConfig(PluginConfig):
+    """Settings that the forests share."""
+
+    trees: int = Field(100, ge=10, description="Number of trees.")
+    min_samples_leaf: int = Field(3, ge=1, description="Fewest distinct stars in a leaf.")
+    max_features: Annotated[float, Field(gt=0, le=1)] | Literal["sqrt"] = Field(
+        1 / 3,
+        description="Fraction of the features that a split may choose from, or their square root.",
+    )
+    max_depth: int | None = Field(
+        None, ge=1, description="Greatest depth of a tree; null: no limit."
+    )
+    bootstrap_fraction: float = Field(
+        1.0, gt=0, le=1, description="Size of a bag relative to the number of training stars."
+    )
+    steps: int | None = Field(
+        128,
+        ge=16,
+        description="Steps between the 1st and 99th percentiles to which each feature is"
+        " rounded, which makes training faster; null: not rounded.",
+    )
+    errors: bool = Field(
+        False,
+        description="Predict an error for each star: the scatter of the training stars that"
+        " share its leaves. Predictions take about a tenth longer.",
+    )
+
+
+#: Grows one tree on codes (t, m), colours, weights and the bag of each row; the dictionary
+#: holds `min_samples_leaf`, `max_features`, `max_depth` and `random_state`, as scikit-learn
+#: names them. Returns a scikit-learn tree.
+GrowTree = Callable[[Features, FloatArray, FloatArray, Bag, dict[str, Any]], Any]
+
+
+def grow_forest(
+    name: str,
+    grow_tree: GrowTree,
+    features: Features,
+    colour_mag: FloatArray,
+    weights: FloatArray | None,
+    config: BaggingConfig,
+    seed: int,
+    threads: int,
+    at_once: int | None = None,
+) -> FittedForest:
+    """Grow a forest; the result does not depend on the number of threads.
+
+    Parameters
+    ----------
+    name : str
+        Name of the model, for messages.
+    grow_tree : callable
+        Grows one tree.
+    features : ndarray of float32, shape (n, m)
+        Standardised intrinsic spectra, one row a star.
+    colour_mag : ndarray of float64, shape (n,)
+        Intrinsic colours in mag.
+    weights : ndarray of float64, shape (n,), or None
+        Weights of the stars in splits and leaf means.
+    config : BaggingConfig
+    seed : int
+        Not negative.
+    threads : int
+        For predictions.
+    at_once : int, optional
+        Trees grown at once; by default as many as there are threads.
+
+    Raises
+    ------
+    CalibrationError
+        If shapes disagree, a value is not finite or there are too few stars.
+    """
+    needed = 2 * config.min_samples_leaf
+    colour, weight = check_training(name, features, colour_mag, weights, needed)
+    grid = None if config.steps is None else Grid.of(features, config.steps)
+    codes = on_grid(features, grid)
+
+    def grow(number: int) -> Tree:
+        rng = np.random.default_rng([seed, number])
+        bag = _draw(rng, len(codes), config.bootstrap_fraction, weight)
+        settings = {
+            "min_samples_leaf": config.min_samples_leaf,
+            "max_features": _width(config.max_features, codes.shape[1]),
+            "max_depth": config.max_depth,
+            "random_state": int(rng.integers(2**31 - 1)),
+        }
+        return _with_leaves(grow_tree(codes, colour, weight, bag, settings), codes, bag)
+
+    growing = threads if at_once is None else at_once
+    if growing == 1:
+        trees = tuple(map(grow, range(config.trees)))
+    else:
+        with ThreadPoolExecutor(growing) as pool:
+            trees = tuple(pool.map(grow, range(config.trees)))
+    return FittedForest(
+        trees, colour, weight, codes.shape[1], grid, threads, name=name, errors=config.errors
+    )
+
+
+def _draw(rng: np.random.Generator, rows: int, fraction: float, weight: FloatArray) -> Bag:
+    """Return how often each row is in the bag; only rows of positive weight are drawn."""
+    usable = np.flatnonzero(weight > 0)
+    size = max(1, round(fraction * len(usable)))
+    drawn = np.bincount(usable[rng.integers(0, len(usable), size)], minlength=rows)
+    return drawn.astype(np.min_scalar_type(int(drawn.max())))
+
+
+def _width(max_features: float | str, features: int) -> int:
+    wanted = math.sqrt(features) if isinstance(max_features, str) else max_features * features
+    return max(1, round(wanted))
+
+
+def _with_leaves(splits: Any, codes: Features, bag: Bag) -> Tree:
+    """Return a tree with its leaves counted and its training rows put into them."""
+    is_leaf = splits.tree_.children_left < 0
+    leaf_of_node = np.cumsum(is_leaf) - 1
+    smallest = np.min_scalar_type(int(is_leaf.sum()) - 1)
+    nodes = splits.apply(codes, check_input=False)
+    return Tree(splits, leaf_of_node, leaf_of_node[nodes].astype(smallest), bag)

@@ -1,0 +1,1 @@
+"""Extinctions of stars, and extinction curves, that ship inside."""

@@ -1,0 +1,1 @@
+"""Extinctions and extinction curve of Zhang, Green & Rix (2023)."""

@@ -1,0 +1,1 @@
+"""Offset levels that ship inside."""

@@ -1,0 +1,147 @@
+"""Maps of a detector: values at nodes, bilinear between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import Field
+from scipy import sparse
+
+from scrframe.arrays import FloatArray, IntArray
+from scrframe.builtin.offset_levels.bins import Pixels, extent_of
+from scrframe.builtin.offset_levels.keyed import KeyedLevel
+from scrframe.builtin.offset_levels.keys import Keys
+from scrframe.plugin import PluginConfig
+from scrframe.tables import Detections, MatchedStars
+
+#: What is added to the sum of squared differences of neighbours to make a prior proper.
+#: Its inverse root, about 3, is the distance in nodes over which a smooth map varies.
+RIDGE = 0.1
+
+
+class BilinearConfig(PluginConfig):
+    """A map of each detector: values at the nodes of a grid, bilinear between them."""
+
+    by: tuple[str, ...] = Field(default=("ccd",), description="Columns that set maps apart.")
+    size: Pixels = Field(
+        "256 pix",
+        validate_default=True,
+        description="Distance of nodes; adjusted so that they span the detector evenly.",
+    )
+    extent: tuple[Pixels, Pixels] | None = Field(
+        None, description="Size of a detector in x and y; by default what the sample spans."
+    )
+    smooth: bool = Field(
+        False,
+        strict=True,
+        description="Whether neighbouring nodes are alike beforehand; otherwise independent.",
+    )
+
+
+class BilinearLevel(KeyedLevel):
+    """Nodes from edge to edge of a detector; positions outside take the value at the edge.
+
+    Pixel edges lie at 0.5 and `extent_pix` + 0.5 (FITS convention), `intervals` apart.
+    """
+
+    within_exposure = True
+
+    def __init__(
+        self,
+        name: str,
+        keys: Keys,
+        extent_pix: tuple[float, float],
+        intervals: tuple[int, int],
+        smooth: bool,
+    ) -> None:
+        super().__init__(name, keys)
+        self._extent, self._intervals, self._smooth = extent_pix, intervals, smooth
+
+    def columns(self) -> Mapping[str, npt.NDArray[Any]]:
+        """Return number and position of the nodes, x running fastest."""
+        nx, ny = (count + 1 for count in self._intervals)
+        x_node, y_node = np.tile(np.arange(nx), ny), np.repeat(np.arange(ny), nx)
+        spacing = [size / n for size, n in zip(self._extent, self._intervals, strict=True)]
+        return {
+            "x_node": x_node,
+            "y_node": y_node,
+            "x_node_pix": 0.5 + x_node * spacing[0],
+            "y_node_pix": 0.5 + y_node * spacing[1],
+        }
+
+    def basis(self, detections: Detections) -> tuple[IntArray, FloatArray]:
+        """Return the four nodes about each detection."""
+        x_low, x_part = self._locate(detections["x"], 0)
+        y_low, y_part = self._locate(detections["y"], 1)
+        stride = self._intervals[0] + 1
+        first = y_low * stride + x_low
+        column = first[:, np.newaxis] + np.array([0, 1, stride, stride + 1])
+        weight = [
+            (1 - x_part) * (1 - y_part),
+            x_part * (1 - y_part),
+            (1 - x_part) * y_part,
+            x_part * y_part,
+        ]
+        return column, np.stack(weight, axis=1)
+
+    def prior(self) -> sparse.csr_array:
+        """Return independent nodes, or a penalty on first differences of neighbours.
+
+        The latter is R^2 times (L + `RIDGE`), with L the Laplacian of the grid's graph and
+        R^2 such that the mean variance of the nodes is 1.
+        """
+        if not self._smooth:
+            return sparse.csr_array(sparse.eye_array(len(self.columns()["x_node"])))
+        nx, ny = (count + 1 for count in self._intervals)
+        along_x = sparse.kron(sparse.eye_array(ny), _path_laplacian(nx))
+        along_y = sparse.kron(_path_laplacian(ny), sparse.eye_array(nx))
+        penalty = along_x + along_y + RIDGE * sparse.eye_array(nx * ny)
+        # The eigenvalues of a path's Laplacian are known, and sums of them are the grid's.
+        eigenvalues = _path_eigenvalues(nx) + _path_eigenvalues(ny)[:, np.newaxis] + RIDGE
+        return sparse.csr_array(penalty * float(np.mean(1 / eigenvalues)))
+
+    def state(self) -> Mapping[str, Any]:
+        """Return the size of a detector and the number of intervals between nodes."""
+        return {"extent_pix": list(self._extent), "intervals": list(self._intervals)}
+
+    def _locate(self, coordinate: FloatArray, axis: int) -> tuple[IntArray, FloatArray]:
+        """Return the node below each position and the part of the way to the next."""
+        count = self._intervals[axis]
+        steps = np.clip((coordinate - 0.5) * (count / self._extent[axis]), 0, count)
+        low = np.minimum(np.floor(np.nan_to_num(steps)).astype(np.int64), count - 1)
+        return low, steps - low
+
+
+def _path_laplacian(nodes: int) -> sparse.csr_array:
+    difference = sparse.diags_array([-1.0, 1.0], offsets=[0, 1], shape=(nodes - 1, nodes))
+    return sparse.csr_array(difference.T @ difference)
+
+
+def _path_eigenvalues(nodes: int) -> FloatArray:
+    return np.asarray(2 - 2 * np.cos(np.pi * np.arange(nodes) / nodes))
+
+
+def prepare_bilinear(name: str, matched: MatchedStars, config: BilinearConfig) -> BilinearLevel:
+    """Lay out the nodes for a calibration sample."""
+    detections = matched.detections
+    extent = extent_of(detections, config.extent)
+    nx, ny = (max(round(size / config.size), 1) for size in extent)
+    return BilinearLevel(name, Keys.of(detections, config.by), extent, (nx, ny), config.smooth)
+
+
+def restore_bilinear(
+    name: str, labels: pa.Table, state: Mapping[str, Any], config: BilinearConfig
+) -> BilinearLevel:
+    """Rebuild a bilinear map from its stored labels and state."""
+    (x_size, y_size), (nx, ny) = state["extent_pix"], state["intervals"]
+    keys = Keys.from_labels(labels, config.by)
+    return BilinearLevel(name, keys, (x_size, y_size), (nx, ny), config.smooth)
+
+
+def needs_bilinear(config: BilinearConfig) -> tuple[str, ...]:
+    """Return the columns that a bilinear map reads."""
+    return (*config.by, "x", "y")

@@ -1,0 +1,168 @@
+"""Smooth shapes: Legendre polynomials over a detector or the focal plane."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from numpy.polynomial import legendre
+from pydantic import Field, model_validator
+
+from scrframe.arrays import FloatArray, IntArray
+from scrframe.builtin.offset_levels.bins import Pixels, extent_of
+from scrframe.builtin.offset_levels.focal_plane import Centres, focal_plane, visit_centres
+from scrframe.builtin.offset_levels.keyed import KeyedLevel
+from scrframe.builtin.offset_levels.keys import Keys
+from scrframe.errors import DataError
+from scrframe.plugin import PluginConfig
+from scrframe.tables import Detections, MatchedStars
+
+#: A focal plane that is smaller, in degrees, is a single point with errors of rounding.
+SMALLEST_PLANE_DEG = 1e-6
+
+
+class PolynomialConfig(PluginConfig):
+    """A polynomial over a detector or the focal plane, without its constant."""
+
+    over: Literal["ccd", "focal_plane"] = Field(
+        "ccd",
+        description="Coordinates: x and y on the detector, or offsets on the sky from the mean"
+        " position of the visit.",
+    )
+    order: int = Field(2, strict=True, ge=1, le=12, description="Highest total degree in x and y.")
+    by: tuple[str, ...] = Field(
+        default=(), description="Columns that set polynomials apart; none: one for all."
+    )
+    extent: tuple[Pixels, Pixels] | None = Field(
+        None,
+        description="Size of a detector in x and y; by default what the sample spans. Not for"
+        " the focal plane.",
+    )
+
+    @model_validator(mode="after")
+    def _extent_of_detectors(self) -> Self:
+        if self.over == "focal_plane" and self.extent is not None:
+            raise ValueError("has an extent, which is that of a detector; remove it")
+        return self
+
+
+class PolynomialLevel(KeyedLevel):
+    """Products of Legendre polynomials over the square -1..1, the constant left out.
+
+    Each is scaled by sqrt((2 i + 1) (2 j + 1)), so that its mean square over the square is 1
+    and they are orthonormal there. Positions outside take the value at the edge.
+    """
+
+    within_exposure = True
+
+    def __init__(self, name: str, keys: Keys, order: int, frame: Detector | FocalPlane) -> None:
+        super().__init__(name, keys)
+        self._frame = frame
+        degree = np.arange(order + 1)
+        # By total degree, then by the degree in y.
+        pairs = [(total - y, y) for total in degree[1:] for y in degree[: total + 1]]
+        self._x_degree, self._y_degree = np.array(pairs, dtype=np.int64).T
+        self._order = order
+
+    def columns(self) -> Mapping[str, npt.NDArray[Any]]:
+        """Return the degrees of the products."""
+        return {"x_degree": self._x_degree, "y_degree": self._y_degree}
+
+    def basis(self, detections: Detections) -> tuple[IntArray, FloatArray]:
+        """Return all products at each detection."""
+        x, y = (_legendre(np.clip(u, -1, 1), self._order) for u in self._frame.scaled(detections))
+        weight = x[:, self._x_degree] * y[:, self._y_degree]
+        column = np.arange(len(self._x_degree), dtype=np.int64)
+        return np.broadcast_to(column, weight.shape), weight
+
+    def state(self) -> Mapping[str, Any]:
+        """Return what scales the coordinates."""
+        return self._frame.state()
+
+
+def _legendre(u: FloatArray, order: int) -> FloatArray:
+    """Return normalised Legendre polynomials of degree 0 to `order`, shape (n, order + 1)."""
+    return np.asarray(legendre.legvander(u, order) * np.sqrt(2 * np.arange(order + 1) + 1))
+
+
+class Detector:
+    """Coordinates on a detector, -1..1 from edge to edge."""
+
+    def __init__(self, extent_pix: tuple[float, float]) -> None:
+        self._extent = extent_pix
+
+    def scaled(self, detections: Detections) -> tuple[FloatArray, FloatArray]:
+        """Return both coordinates, shape (n,)."""
+        x, y = (
+            2 * (detections[axis] - 0.5) / size - 1
+            for axis, size in zip("xy", self._extent, strict=True)
+        )
+        return x, y
+
+    def state(self) -> Mapping[str, Any]:
+        """Return the size of a detector."""
+        return {"extent_pix": list(self._extent)}
+
+
+class FocalPlane:
+    """Standard coordinates about the centre of each visit, divided by the largest."""
+
+    def __init__(self, centres: Centres, scale_deg: float) -> None:
+        self._centres, self._scale = centres, scale_deg
+
+    def scaled(self, detections: Detections) -> tuple[FloatArray, FloatArray]:
+        """Return both coordinates, shape (n,), NaN in a visit without a centre."""
+        xi, eta = focal_plane(detections, self._centres)
+        return xi / self._scale, eta / self._scale
+
+    def state(self) -> Mapping[str, Any]:
+        """Return the scale and the centres."""
+        centres = {visit: list(place) for visit, place in self._centres.items()}
+        return {"scale_deg": self._scale, "centres_deg": centres}
+
+
+def prepare_polynomial(
+    name: str, matched: MatchedStars, config: PolynomialConfig
+) -> PolynomialLevel:
+    """Scale the coordinates of a calibration sample.
+
+    Raises
+    ------
+    DataError
+        If the sample has no positions that span the frame.
+    """
+    detections = matched.detections
+    frame: Detector | FocalPlane
+    if config.over == "ccd":
+        frame = Detector(extent_of(detections, config.extent))
+    else:
+        centres = visit_centres(detections)
+        offsets = np.abs(np.stack(focal_plane(detections, centres)))
+        scale = float(np.max(offsets, initial=0, where=np.isfinite(offsets)))
+        if scale < SMALLEST_PLANE_DEG:
+            raise DataError(f"offsets.levels.{name}: no visit has detections at two positions")
+        frame = FocalPlane(centres, scale)
+    return PolynomialLevel(name, Keys.of(detections, config.by), config.order, frame)
+
+
+def restore_polynomial(
+    name: str, labels: pa.Table, state: Mapping[str, Any], config: PolynomialConfig
+) -> PolynomialLevel:
+    """Rebuild a polynomial from its stored labels and state."""
+    frame: Detector | FocalPlane
+    if config.over == "ccd":
+        x_size, y_size = state["extent_pix"]
+        frame = Detector((x_size, y_size))
+    else:
+        centres = {visit: (ra, dec) for visit, (ra, dec) in state["centres_deg"].items()}
+        frame = FocalPlane(centres, state["scale_deg"])
+    return PolynomialLevel(name, Keys.from_labels(labels, config.by), config.order, frame)
+
+
+def needs_polynomial(config: PolynomialConfig) -> tuple[str, ...]:
+    """Return the columns that a polynomial reads."""
+    place = ("x", "y") if config.over == "ccd" else ("visit", "ra", "dec")
+    return (*config.by, *place)

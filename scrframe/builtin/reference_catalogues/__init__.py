@@ -1,0 +1,1 @@
+"""Reference catalogues that ship inside."""

@@ -1,0 +1,1 @@
+"""Gaia as the reference catalogue: G_BP and XP spectra."""

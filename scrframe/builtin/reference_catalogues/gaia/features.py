@@ -1,0 +1,285 @@
+"""Reads XP spectra, continuous or sampled, onto the grid, with their S/N."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from scrframe.arrays import FloatArray
+from scrframe.builtin.reference_catalogues.gaia import formats
+from scrframe.builtin.reference_catalogues.gaia.corrections import (
+    correct_flux,
+    spectrum_corrections,
+)
+from scrframe.builtin.reference_catalogues.gaia.grid import (
+    SAMPLES_NM,
+    average,
+    average_error,
+    operator_for,
+    wavelengths,
+)
+from scrframe.builtin.reference_catalogues.gaia.parts import may_hold
+from scrframe.builtin.reference_catalogues.gaia.products import SAMPLED
+from scrframe.builtin.reference_catalogues.gaia.settings import GaiaXpConfig
+from scrframe.io.arrays import Index, RealArray, integers, matrix
+from scrframe.plugin import ChosenCorrection, Part
+from scrframe.spectra import BASES, PACKED, XpOperator, load_operator
+from scrframe.tables import (
+    SPECTRUM_ERRORS_DIAGONAL,
+    SPECTRUM_OUTSIDE_CORRECTION,
+    ReferenceStars,
+    Spectra,
+)
+
+logger = logging.getLogger(__name__)
+
+CORRELATIONS = ("bp_coefficient_correlations", "rp_coefficient_correlations")
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Rows of a file, which of them are wanted, and the stars that these belong to."""
+
+    table: pa.Table
+    first_row: int
+    rows: Index
+    star: Index
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was made of the spectra of some stars.
+
+    Attributes
+    ----------
+    star : ndarray of int, shape (n,)
+        Row of each in the stars asked for.
+    flux : ndarray, shape (n, m)
+    error : ndarray, shape (n, m)
+        Before any correction of the flux.
+    snr : ndarray, shape (n,)
+        Median over the m values of flux over error.
+    flags : ndarray of uint8, shape (n,)
+    """
+
+    star: Index
+    flux: FloatArray
+    error: FloatArray
+    snr: FloatArray
+    flags: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What spectra are turned into: fluxes at m wavelengths, or through m passbands.
+
+    Attributes
+    ----------
+    operator : XpOperator
+        From coefficients.
+    of_samples, errors_of_samples : callable
+        From the archive's 343 samples, shape (n, 343), and from their errors.
+    """
+
+    operator: XpOperator
+    of_samples: Callable[[FloatArray], FloatArray]
+    errors_of_samples: Callable[[FloatArray], FloatArray]
+
+
+def on_grid(config: GaiaXpConfig) -> Target:
+    """Return the target of the configured grid of wavelengths."""
+    operator = operator_for(config.grid.start, config.grid.stop, config.grid.step)
+    grid_nm = operator.wavelength_nm
+    return Target(
+        operator,
+        lambda samples: average(samples, grid_nm),
+        lambda errors: average_error(errors, grid_nm),
+    )
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What reading a block needs to know."""
+
+    label: str
+    target: Target
+    stars: ReferenceStars
+    corrections: tuple[ChosenCorrection, ...]
+
+    def matrix(self, block: _Block, name: str, width: int) -> RealArray:
+        where = f"{self.label}: column {name}"
+        return matrix(block.table[name], width, where, block.rows, block.first_row)
+
+
+def read_features(
+    part: Part,
+    config: GaiaXpConfig,
+    stars: ReferenceStars,
+    corrections: Sequence[ChosenCorrection],
+) -> Spectra:
+    """Read the spectra of one part that belong to the stars given, each star once.
+
+    Of a star that a part holds twice the first row counts. A spectrum that lacks a band is
+    left out: it does not cover the grid. S/N is the median over the grid of flux over error,
+    before any correction of the flux.
+
+    Parameters
+    ----------
+    part : Part
+        From `feature_parts`.
+    config : GaiaXpConfig
+        The settings.
+    stars : ReferenceStars
+        The stars wanted, in the order of ``source_id``.
+    corrections : sequence of ChosenCorrection
+        Those of spectra act on the 343 samples, before these are averaged to the grid.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged or its arrays are not what they should be.
+    """
+    found = read_fluxes(part, stars, corrections, on_grid(config))
+    return _spectra(found, stars["source_id"], config)
+
+
+def read_fluxes(
+    part: Part,
+    stars: ReferenceStars,
+    corrections: Sequence[ChosenCorrection],
+    target: Target,
+) -> list[Found]:
+    """Read the spectra of one part that belong to the stars given, each star once.
+
+    Parameters and errors raised are those of `read_features`; `target` says what is made of
+    the spectra.
+    """
+    ids = stars["source_id"]
+    info = part.detail["info"]
+    reading = _Reading(info.label, target, stars, spectrum_corrections(corrections))
+    read = _sampled if part.detail["product"] == SAMPLED.name else _continuous
+    found: list[Found] = []
+    seen = np.zeros(len(ids), dtype=bool)
+    if len(ids) and may_hold(part, int(ids[0]), int(ids[-1])):
+        for first_row, table in formats.blocks(
+            info, part.detail["wanted"], part.detail["row_groups"]
+        ):
+            rows, star = _wanted_rows(table, ids, seen, info.label)
+            if len(rows):
+                block = _Block(table, first_row, rows, star)
+                found.append(_complete(read(block, reading), info.label))
+    return found
+
+
+def _wanted_rows(
+    table: pa.Table, ids: npt.NDArray[np.int64], seen: npt.NDArray[np.bool_], label: str
+) -> tuple[Index, Index]:
+    """Return rows of a block and the stars that they belong to, and mark these as seen."""
+    here = integers(table["source_id"], f"{label}: column source_id")
+    place = np.minimum(np.searchsorted(ids, here), len(ids) - 1)
+    rows = np.flatnonzero((ids[place] == here) & ~seen[place])
+    star, first = np.unique(place[rows], return_index=True)
+    if len(first) < len(rows):
+        rows = rows[np.sort(first)]
+    seen[star] = True
+    return rows, place[rows]
+
+
+def _continuous(block: _Block, reading: _Reading) -> Found:
+    coefficients = [reading.matrix(block, f"{band}_coefficients", BASES) for band in ("bp", "rp")]
+    errors = [reading.matrix(block, f"{band}_coefficient_errors", BASES) for band in ("bp", "rp")]
+    correlations = None
+    if all(name in block.table.column_names for name in CORRELATIONS):
+        correlations = [reading.matrix(block, name, PACKED) for name in CORRELATIONS]
+    operator = reading.target.operator
+    flux = operator.flux(coefficients[0], coefficients[1])
+    error, flags = _errors(operator, errors, correlations)
+    snr = _median_ratio(flux, error)
+    if reading.corrections:
+        sampled = load_operator("sampled")
+        samples = sampled.flux(coefficients[0], coefficients[1])
+        sample_error, _ = _errors(sampled, errors, correlations)
+        flux, outside = _corrected(samples, sample_error, block.star, reading)
+        flags = flags | outside
+    return Found(block.star, flux, error, snr, flags)
+
+
+def _errors(
+    operator: XpOperator, errors: list[RealArray], correlations: list[RealArray] | None
+) -> tuple[FloatArray, npt.NDArray[np.uint8]]:
+    """Return errors of fluxes, exact where a star's correlations are known, and flags."""
+    count = len(errors[0])
+    if correlations is None:
+        known = np.zeros(count, dtype=bool)
+    else:
+        known = np.isfinite(correlations[0][:, 0]) & np.isfinite(correlations[1][:, 0])
+    flags = np.where(known, 0, SPECTRUM_ERRORS_DIAGONAL).astype(np.uint8)
+    if correlations is not None and known.all():
+        exact = operator.flux_error_exact(errors[0], correlations[0], errors[1], correlations[1])
+        return exact, flags
+    result = operator.flux_error_diagonal(errors[0], errors[1])
+    if correlations is not None and known.any():
+        result[known] = operator.flux_error_exact(
+            errors[0][known], correlations[0][known], errors[1][known], correlations[1][known]
+        )
+    return result, flags
+
+
+def _sampled(block: _Block, reading: _Reading) -> Found:
+    samples, errors = (
+        reading.matrix(block, name, len(SAMPLES_NM)).astype(np.float64)
+        for name in ("flux", "flux_error")
+    )
+    flux = reading.target.of_samples(samples)
+    error = reading.target.errors_of_samples(errors)
+    snr = _median_ratio(flux, error)
+    # How the errors of the samples are correlated is not known.
+    flags = np.full(len(block.rows), SPECTRUM_ERRORS_DIAGONAL, dtype=np.uint8)
+    if reading.corrections:
+        flux, outside = _corrected(samples, errors, block.star, reading)
+        flags |= outside
+    return Found(block.star, flux, error, snr, flags)
+
+
+def _corrected(
+    samples: FloatArray, errors: FloatArray, star: Index, reading: _Reading
+) -> tuple[FloatArray, npt.NDArray[np.uint8]]:
+    """Return what is made of corrected spectra, and the flag of those out of range."""
+    flux, outside = correct_flux(
+        samples, errors, SAMPLES_NM, reading.stars.take(star), reading.corrections
+    )
+    flag = np.where(outside, SPECTRUM_OUTSIDE_CORRECTION, 0).astype(np.uint8)
+    return reading.target.of_samples(flux), flag
+
+
+def _median_ratio(flux: FloatArray, error: FloatArray) -> FloatArray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.median(flux / error, axis=1), dtype=np.float64)
+
+
+def _complete(found: Found, label: str) -> Found:
+    """Leave out spectra that lack a band."""
+    whole = np.isfinite(found.flux).all(axis=1)
+    if whole.all():
+        return found
+    logger.info("%s: %d spectra lack BP or RP and are left out", label, (~whole).sum())
+    return Found(*(getattr(found, item.name)[whole] for item in fields(found)))
+
+
+def _spectra(found: list[Found], ids: npt.NDArray[np.int64], config: GaiaXpConfig) -> Spectra:
+    grid_nm = wavelengths(config.grid.start, config.grid.stop, config.grid.step)
+    if not found:
+        none = np.empty((0, len(grid_nm)))
+        found = [Found(np.empty(0, int), none, none, np.empty(0), np.empty(0, np.uint8))]
+    return Spectra(
+        source_id=ids[np.concatenate([block.star for block in found])],
+        wavelength_nm=grid_nm,
+        flux=np.concatenate([block.flux.astype(np.float32) for block in found]),
+        snr=np.concatenate([block.snr for block in found]),
+        flags=np.concatenate([block.flags for block in found]),
+    )

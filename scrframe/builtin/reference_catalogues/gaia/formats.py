@@ -1,0 +1,143 @@
+"""Tables in any of the formats in which Gaia products come, as blocks of Arrow columns.
+
+The format is found by content: Parquet, FITS, VOTable, and CSV or ECSV, the latter three
+gzipped or not. Names of columns are matched without regard to case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+
+from scrframe.io.formats import detect_format
+
+Format = Literal["csv", "parquet", "fits", "votable"]
+Kind = Literal["int", "float", "flag", "array"]
+
+#: Rows read at a time of a table of numbers, and of one of arrays (7 MB of spectra).
+BLOCK_ROWS = 65_536
+ARRAY_BLOCK_ROWS = 512
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """What a table holds, known without reading it.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    format : str
+        One of "csv", "parquet", "fits" and "votable".
+    names : tuple of str
+        Names of the columns, as they stand in the file.
+    units : mapping of str to str
+        Units of those columns that declare one.
+    hdu : int
+        Index of the FITS extension; 0 otherwise.
+    row_groups : tuple of int
+        Rows in each row group of a Parquet file.
+    """
+
+    path: Path
+    format: Format
+    names: tuple[str, ...]
+    units: Mapping[str, str] = field(default_factory=dict)
+    hdu: int = 0
+    row_groups: tuple[int, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The file, with its extension where there are several, for messages."""
+        return f"{self.path} (HDU {self.hdu})" if self.format == "fits" else str(self.path)
+
+    def find(self, name: str) -> str | None:
+        """Return the name in the file of a column, whatever its case."""
+        if name in self.names:
+            return name
+        return next((own for own in self.names if own.lower() == name.lower()), None)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A column to read: its name in the file and what it holds."""
+
+    name: str
+    kind: Kind
+
+
+def block_rows(wanted: Mapping[str, Wanted]) -> int:
+    """Return how many rows to read at a time."""
+    return ARRAY_BLOCK_ROWS if any(item.kind == "array" for item in wanted.values()) else BLOCK_ROWS
+
+
+def describe(path: Path) -> list[TableInfo]:
+    """Return the tables of a file; several only for FITS.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read or is of none of the formats.
+    """
+    # Each format's library is imported only when a file needs it.
+    kind = detect_format(path)
+    if kind == "parquet":
+        from scrframe.builtin.reference_catalogues.gaia import format_parquet  # noqa: PLC0415
+
+        return [format_parquet.describe(path)]
+    if kind == "fits":
+        from scrframe.builtin.reference_catalogues.gaia import format_fits  # noqa: PLC0415
+
+        return format_fits.describe(path)
+    if kind == "votable":
+        from scrframe.builtin.reference_catalogues.gaia import format_votable  # noqa: PLC0415
+
+        return [format_votable.describe(path)]
+    from scrframe.builtin.reference_catalogues.gaia import format_csv  # noqa: PLC0415
+
+    return [format_csv.describe(path)]
+
+
+def blocks(
+    info: TableInfo, wanted: Mapping[str, Wanted], row_groups: tuple[int, ...] | None = None
+) -> Iterator[tuple[int, pa.Table]]:
+    """Yield the number of the first row and the columns of blocks of rows, in file order.
+
+    Parameters
+    ----------
+    info : TableInfo
+        The table.
+    wanted : mapping of str to Wanted
+        Columns to read, by the names that they get.
+    row_groups : tuple of int, optional
+        Only these, consecutive row groups of a Parquet file.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged.
+    """
+    if info.format == "parquet":
+        from scrframe.builtin.reference_catalogues.gaia import format_parquet  # noqa: PLC0415
+
+        stream = format_parquet.blocks(info, wanted, row_groups)
+    elif info.format == "fits":
+        from scrframe.builtin.reference_catalogues.gaia import format_fits  # noqa: PLC0415
+
+        stream = format_fits.blocks(info, wanted)
+    elif info.format == "votable":
+        from scrframe.builtin.reference_catalogues.gaia import format_votable  # noqa: PLC0415
+
+        stream = format_votable.blocks(info, wanted)
+    else:
+        from scrframe.builtin.reference_catalogues.gaia import format_csv  # noqa: PLC0415
+
+        stream = format_csv.blocks(info, wanted)
+    start = sum(info.row_groups[: row_groups[0]]) if row_groups else 0
+    for table in stream:
+        yield start, table
+        start += table.num_rows

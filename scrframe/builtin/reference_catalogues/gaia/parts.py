@@ -1,0 +1,208 @@
+"""Finds the files of the Gaia products, by content, and cuts them into parts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from scrframe.builtin.reference_catalogues.gaia import formats
+from scrframe.builtin.reference_catalogues.gaia.formats import TableInfo
+from scrframe.builtin.reference_catalogues.gaia.products import PRODUCTS, SOURCE, SPECTRA, Product
+from scrframe.builtin.reference_catalogues.gaia.settings import GaiaXpConfig
+from scrframe.errors import DataError
+from scrframe.plugin import Part, file_part
+from scrframe.spectra import load_operator
+
+#: Rows of a part of a Parquet file, about; fixed, so that parts do not depend on workers.
+PART_ROWS = 8_000
+#: Bulk files name the range of HEALPix pixels of level 8 that they hold.
+_BULK_NAME = re.compile(r"_(\d{6})-(\d{6})\.csv")
+_HEALPIX_SHIFT = 43
+
+
+def source_parts(config: GaiaXpConfig, root: Path) -> list[Part]:
+    """Return the parts of gaia_source.
+
+    Raises
+    ------
+    DataError
+        If there is none, or a file is no Gaia product.
+    """
+    tables = _classified(config.sources, "sources", [SOURCE], config, root)
+    return [part for _, info in tables for part in _cut(info, SOURCE, config, root)]
+
+
+def feature_parts(config: GaiaXpConfig, root: Path) -> list[Part]:
+    """Return the parts of the XP spectra, continuous or sampled.
+
+    Raises
+    ------
+    DataError
+        If there is none, both products are there and none is chosen, or the release has no
+        operator.
+    """
+    sought = list(SPECTRA.values()) if config.product == "auto" else [SPECTRA[config.product]]
+    tables = _classified(config.spectra, "spectra", sought, config, root)
+    kinds = {product.name for product, _ in tables}
+    if len(kinds) > 1:
+        raise DataError(
+            f"{root / config.spectra}: both continuous and sampled spectra are there;"
+            " set gaia_xp.product to the one to read"
+        )
+    if SPECTRA["continuous"].name in kinds:
+        _check_release(config)
+    return [part for product, info in tables for part in _cut(info, product, config, root)]
+
+
+def check(part: Part, config: GaiaXpConfig) -> None:
+    """Read the first rows of a part; raises DataError where that fails."""
+    for _ in formats.blocks(part.detail["info"], part.detail["wanted"], part.detail["row_groups"]):
+        return
+
+
+def may_hold(part: Part, first: int, last: int) -> bool:
+    """Tell whether a part can hold identifiers from `first` to `last`."""
+    bounds = part.detail["bounds"]
+    return bounds is None or (bounds[0] <= last and bounds[1] >= first)
+
+
+def _check_release(config: GaiaXpConfig) -> None:
+    derived_for = load_operator("paper").provenance["release"]
+    if config.release != derived_for:
+        raise DataError(
+            f"gaia_xp.release is {config.release}, but coefficients can be converted only for"
+            f" {derived_for}; use the sampled spectra, or derive the operator anew"
+        )
+
+
+def _files(pattern: str, root: Path) -> list[Path]:
+    """Return the files that match, and those in folders that match, sorted."""
+    anchor = Path(pattern).anchor  # an absolute pattern does not start at the root
+    files: set[Path] = set()
+    for path in Path(anchor or root).glob(pattern.removeprefix(anchor)):
+        inside = path.rglob("*") if path.is_dir() else [path]
+        files.update(item for item in inside if item.is_file())
+    # Names such as _MD5SUM.txt and .listing accompany data sets.
+    return sorted(path for path in files if not path.name.startswith((".", "_")))
+
+
+def _classified(
+    pattern: str, key: str, sought: Sequence[Product], config: GaiaXpConfig, root: Path
+) -> list[tuple[Product, TableInfo]]:
+    files = _files(pattern, root)
+    if not files:
+        raise DataError(
+            f"{root / pattern}: no file of {' or '.join(item.name for item in sought)};"
+            f" put the files there or set gaia_xp.{key}"
+        )
+    found = [
+        (product, info)
+        for path in files
+        for product, info in _of_file(path, sought, config)
+        if product in sought
+    ]
+    if not found:
+        raise DataError(
+            f"{root / pattern}: {len(files)} file(s), but none of"
+            f" {' or '.join(item.name for item in sought)}; set gaia_xp.{key}"
+        )
+    return found
+
+
+def _of_file(
+    path: Path, sought: Sequence[Product], config: GaiaXpConfig
+) -> Iterator[tuple[Product, TableInfo]]:
+    """Yield the tables of a file that are a Gaia product, at least one."""
+    tables = formats.describe(path)
+    known = [
+        (product, info)
+        for info in tables
+        for product in _order(sought)
+        if not product.missing(info, config.columns)
+    ]
+    if not known:
+        raise DataError(_lacks(tables, sought, config))
+    seen: set[int] = set()
+    for product, info in known:
+        if info.hdu not in seen:  # a table that is two products counts as the one sought
+            seen.add(info.hdu)
+            yield product, info
+
+
+def _order(sought: Sequence[Product]) -> list[Product]:
+    return [*sought, *(item for item in PRODUCTS.values() if item not in sought)]
+
+
+def _lacks(tables: Sequence[TableInfo], sought: Sequence[Product], config: GaiaXpConfig) -> str:
+    """Say what the nearest table lacks to be the nearest product."""
+    missing, product, info = min(
+        ((item.missing(info, config.columns), item, info) for info in tables for item in sought),
+        key=lambda entry: len(entry[0]) / len(entry[1].required),
+    )
+    return (
+        f"{info.label}: is no {product.name}: it lacks the column(s) {', '.join(missing)};"
+        " rename them in gaia_xp.columns or move the file away"
+    )
+
+
+def _cut(info: TableInfo, product: Product, config: GaiaXpConfig, root: Path) -> Iterator[Part]:
+    """Yield the parts of one table."""
+    path = info.path
+    name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+    wanted = product.wanted(info, config.columns)
+    for suffix, groups, bounds in _pieces(info, wanted["source_id"].name):
+        detail: dict[str, Any] = {
+            "info": info,
+            "product": product.name,
+            "wanted": wanted,
+            "row_groups": groups,
+            "bounds": bounds,
+        }
+        yield replace(file_part(path, name + suffix), detail=detail)
+
+
+Piece = tuple[str, tuple[int, ...] | None, tuple[int, int] | None]
+
+
+def _pieces(info: TableInfo, id_column: str) -> Iterator[Piece]:
+    if info.format == "parquet":
+        yield from _parquet_pieces(info, id_column)
+        return
+    suffix = f"#hdu{info.hdu}" if info.format == "fits" else ""
+    yield suffix, None, _named_bounds(info.path)
+
+
+def _parquet_pieces(info: TableInfo, id_column: str) -> Iterator[Piece]:
+    """Group consecutive row groups into pieces of about `PART_ROWS` rows."""
+    from scrframe.builtin.reference_catalogues.gaia.format_parquet import bounds as stated  # noqa: PLC0415
+
+    limits = stated(info, id_column)
+    groups: list[int] = []
+    rows = 0
+    last = len(info.row_groups) - 1
+    for index, count in enumerate(info.row_groups):
+        groups.append(index)
+        rows += count
+        if rows >= PART_ROWS or index == last:
+            known = [limits[group] for group in groups]
+            yield f"#{groups[0]}-{groups[-1]}", tuple(groups), _hull(known)
+            groups, rows = [], 0
+
+
+def _hull(bounds: Sequence[tuple[int, int] | None]) -> tuple[int, int] | None:
+    known = [item for item in bounds if item is not None]
+    if len(known) < len(bounds):
+        return None
+    return min(item[0] for item in known), max(item[1] for item in known)
+
+
+def _named_bounds(path: Path) -> tuple[int, int] | None:
+    """Return the range of identifiers that a bulk file's name states."""
+    found = _BULK_NAME.search(path.name)
+    if not found:
+        return None
+    first, last = int(found[1]), int(found[2])
+    return first << _HEALPIX_SHIFT, ((last + 1) << _HEALPIX_SHIFT) - 1

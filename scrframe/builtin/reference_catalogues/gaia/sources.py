@@ -1,0 +1,155 @@
+"""Reads gaia_source: positions, proper motions and magnitudes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from scrframe.arrays import FloatArray
+from scrframe.builtin.reference_catalogues.gaia import formats
+from scrframe.builtin.reference_catalogues.gaia.corrections import correct_sources
+from scrframe.builtin.reference_catalogues.gaia.settings import GaiaXpConfig
+from scrframe.errors import DataError
+from scrframe.io.arrays import flags, floats, integers
+from scrframe.plugin import ChosenCorrection, Part
+from scrframe.tables import Footprint, ReferenceStars
+
+Columns = dict[str, npt.NDArray[np.generic]]
+
+#: Error in mag per relative error of a flux, 2.5 / ln 10.
+MAG_PER_RELATIVE = 2.5 / np.log(10)
+#: Names in the vocabulary of columns that are taken as they are.
+COPIED = {
+    "phot_g_mean_mag": "g_mag",
+    "phot_bp_mean_mag": "bp_mag",
+    "phot_rp_mean_mag": "rp_mag",
+    "phot_bp_rp_excess_factor": "phot_bp_rp_excess_factor",
+}
+#: Share of a part's stars that another unit must bring into the footprint to be suspected.
+SUSPICIOUS = 0.9
+
+
+def read_sources(
+    part: Part,
+    config: GaiaXpConfig,
+    footprint: Footprint | None,
+    corrections: Sequence[ChosenCorrection],
+) -> ReferenceStars:
+    """Read the stars of one part that lie in the footprint and have a spectrum.
+
+    Stars without a position or G_BP are left out. A missing proper motion counts as zero:
+    of such stars only a two-parameter solution is known.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, or positions are in another unit than degrees.
+    """
+    info = part.detail["info"]
+    _check_units(part)
+    kept: list[Columns] = []
+    for _, table in formats.blocks(info, part.detail["wanted"], part.detail["row_groups"]):
+        kept.append(_stars(table, config, footprint, info.label))
+    stars = ReferenceStars.from_columns(_joined(kept) if kept else _empty(config))
+    return correct_sources(stars, corrections)
+
+
+def _stars(
+    table: pa.Table, config: GaiaXpConfig, footprint: Footprint | None, label: str
+) -> Columns:
+    """Return one block's stars in the vocabulary of the framework."""
+
+    def number(name: str) -> FloatArray:
+        return floats(table[name], f"{label}: column {name}")
+
+    ra, dec, bp_mag = number("ra"), number("dec"), number("phot_bp_mean_mag")
+    keep = np.isfinite(ra) & np.isfinite(dec) & np.isfinite(bp_mag)
+    _check_range(ra[keep], dec[keep], label)
+    if "has_xp_continuous" in table.column_names:
+        keep &= flags(table["has_xp_continuous"])
+    if footprint is not None and keep.any():
+        inside = footprint.contains(ra[keep], dec[keep])
+        if not inside.any():
+            _check_other_units(ra[keep], dec[keep], footprint, label)
+        keep[keep] = inside
+    columns: Columns = {
+        "source_id": integers(table["source_id"], f"{label}: column source_id"),
+        "ref_ra": ra,
+        "ref_dec": dec,
+        "ref_epoch": _epoch(table, config, label),
+        "pmra": np.nan_to_num(number("pmra")),
+        "pmdec": np.nan_to_num(number("pmdec")),
+        "reference_mag": bp_mag,
+        "reference_mag_err": _magnitude_error(number("phot_bp_mean_flux_over_error")),
+        **{own: number(name) for name, own in COPIED.items()},
+    }
+    return {name: values[keep] for name, values in columns.items()}
+
+
+def _epoch(table: pa.Table, config: GaiaXpConfig, label: str) -> FloatArray:
+    if "ref_epoch" not in table.column_names:
+        return np.full(len(table), config.ref_epoch)
+    return np.nan_to_num(
+        floats(table["ref_epoch"], f"{label}: column ref_epoch"), nan=config.ref_epoch
+    )
+
+
+def _magnitude_error(flux_over_error: FloatArray) -> FloatArray:
+    """Return the error of G_BP in mag; NaN where the ratio is missing or not positive."""
+    ratio = np.where(flux_over_error > 0, flux_over_error, np.nan)
+    return np.asarray(MAG_PER_RELATIVE / ratio)
+
+
+def _check_units(part: Part) -> None:
+    """Refuse positions that a file declares in another unit than degrees."""
+    info, wanted = part.detail["info"], part.detail["wanted"]
+    for name in ("ra", "dec"):
+        unit = info.units.get(wanted[name].name, "deg")
+        if unit.strip().lower() not in ("deg", "degree", "degrees", ""):
+            raise DataError(
+                f"{info.label}: column {wanted[name].name} is in {unit}; expected degrees"
+            )
+
+
+def _check_range(ra: FloatArray, dec: FloatArray, label: str) -> None:
+    if len(ra) and not (ra.min() >= 0 and ra.max() <= 360 and abs(dec).max() <= 90):
+        raise DataError(
+            f"{label}: positions are no degrees: ra from {ra.min():g} to {ra.max():g},"
+            f" dec from {dec.min():g} to {dec.max():g}"
+        )
+
+
+def _check_other_units(ra: FloatArray, dec: FloatArray, footprint: Footprint, label: str) -> None:
+    """Refuse positions that miss the footprint but would fill it in another unit."""
+    in_radians = ra.max() <= 2 * np.pi and abs(dec).max() <= np.pi / 2
+    for unit, possible, ra_deg, dec_deg in (
+        ("radians", in_radians, np.rad2deg(ra) % 360, np.rad2deg(dec)),
+        ("hours", ra.max() <= 24, 15 * ra, dec),
+    ):
+        if possible and footprint.contains(ra_deg, np.clip(dec_deg, -90, 90)).mean() > SUSPICIOUS:
+            raise DataError(
+                f"{label}: column ra is in {unit}, not degrees: read so, the stars lie"
+                " where the catalogues are"
+            )
+
+
+def _joined(blocks: list[Columns]) -> Columns:
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def _empty(config: GaiaXpConfig) -> Columns:
+    none: FloatArray = np.empty(0)
+    names = (
+        "ref_ra",
+        "ref_dec",
+        "ref_epoch",
+        "pmra",
+        "pmdec",
+        "reference_mag",
+        "reference_mag_err",
+        *COPIED.values(),
+    )
+    return {"source_id": np.empty(0, dtype=np.int64), **dict.fromkeys(names, none)}

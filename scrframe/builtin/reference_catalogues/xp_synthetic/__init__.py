@@ -1,0 +1,1 @@
+"""Synthetic photometry of Gaia XP spectra."""

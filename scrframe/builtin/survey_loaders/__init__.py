@@ -1,0 +1,1 @@
+"""Survey loaders that ship inside."""

@@ -1,0 +1,311 @@
+"""From tables to detections."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from scrframe.builtin.survey_loaders.table.block import Block, RawColumns
+from scrframe.builtin.survey_loaders.table.finding import fingerprint, matching_files, root_of
+from scrframe.builtin.survey_loaders.table.joins import join_block, load_join
+from scrframe.builtin.survey_loaders.table.mapping import mapped, usable
+from scrframe.builtin.survey_loaders.table.settings import MAPPED, NEEDED, TableConfig
+from scrframe.errors import DataError
+from scrframe.io.table_file import TableFile
+from scrframe.io.tables import open_tables
+from scrframe.plugin import Part
+from scrframe.tables import Column, Detections
+from scrframe.tables.columns import BY_NAME
+from scrframe.tables.cuts import Cut
+from scrframe.tables.names import did_you_mean
+from scrframe.tables.table import arrow_type
+
+#: Largest difference of the dates of one visit, in days.
+_VISIT_DAYS = 1.0
+
+
+def parts(config: TableConfig, root: Path) -> list[Part]:
+    """Find the catalogues below the data root, sorted by relative path.
+
+    Raises
+    ------
+    DataError
+        If there are none, or a table to join is missing.
+    """
+    joined = [path for join in config.join for path in matching_files(join.files, root)]
+    for join in config.join:
+        if not matching_files(join.files, root):
+            raise DataError(f"no table to join matches {join.files!r} below {root}")
+    others = {path.resolve() for path in joined}
+    files = [path for path in matching_files(config.files, root) if path.resolve() not in others]
+    if not files:
+        raise DataError(f"no catalogues match {config.files!r} below {root}")
+    # What is joined is input as much as the file itself.
+    also = tuple(sorted(set(joined)))
+    return [part for path in files for part in _parts_of(path, config, root, also)]
+
+
+def _parts_of(
+    path: Path, config: TableConfig, root: Path, also: tuple[Path, ...]
+) -> Iterator[Part]:
+    key = path.relative_to(root).as_posix()
+    state = "+".join(fingerprint(each) for each in (path, *also))
+    detail = {"root": str(root)}
+    ranges = _ranges(path, config) if path.stat().st_size else []
+    if len(ranges) < 2:
+        yield Part(key, path, state, detail, also)
+        return
+    for first, last in ranges:
+        groups = {"row_groups": (first, last)}
+        yield Part(f"{key}#{first:05d}", path, state, {**detail, **groups}, also)
+
+
+def _ranges(path: Path, config: TableConfig) -> list[tuple[int, int]]:
+    """Return first and last row group of the parts of a large Parquet file."""
+    if config.format not in ("auto", "parquet"):
+        return []
+    with path.open("rb") as file:
+        if file.read(4) != b"PAR1":
+            return []
+    try:
+        (table,) = open_tables(path, "parquet", None)
+    except DataError:
+        return []  # told when it is read
+    found: list[tuple[int, int]] = []
+    first, rows = 0, 0
+    for number, size in enumerate(table.row_groups):
+        rows += size
+        if rows >= config.rows_per_part or number == len(table.row_groups) - 1:
+            found.append((first, number))
+            first, rows = number + 1, 0
+    return found
+
+
+def check(part: Part, config: TableConfig) -> None:
+    """Check that a catalogue and what is joined have the columns, without reading its rows.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged or lacks what is needed.
+    """
+    root = _root(part, config)
+    wanted = wanted_columns(config, None)
+    for table in open_tables(part.path, config.format, config.hdu):
+        own_names(table, config, wanted)
+        _check_keywords(table, config, wanted)
+    for join in config.join:
+        load_join(join, root)
+
+
+def read(part: Part, config: TableConfig, columns: Sequence[str] | None = None) -> Detections:
+    """Read one catalogue, or some row groups of one: the rows that pass `rows`, in order.
+
+    Parameters
+    ----------
+    part : Part
+    config : TableConfig
+    columns : sequence of str, optional
+        Columns wanted besides the required ones; None for all.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, or holds what cannot be meant; the message names file,
+        column and row.
+    """
+    wanted = wanted_columns(config, columns)
+    root = _root(part, config)
+    pieces = [
+        _detections(block, config, wanted, part.path.name)
+        for table in open_tables(part.path, config.format, config.hdu)
+        for block in _blocks(table, part, config, wanted, root)
+    ]
+    if not pieces:
+        return _empty(config, wanted)
+    found = Detections.concat(pieces)
+    _refuse_mixed_dates(found, part.path)
+    return found
+
+
+def provided(config: TableConfig) -> tuple[tuple[str, ...], tuple[Column, ...]]:
+    """Return the columns of the vocabulary that are mapped, and the description's own."""
+    names = [name for name in MAPPED if name in config.columns or name in NEEDED]
+    return ("band", "file", "extension", "row", "usable", *names), config.own_columns
+
+
+def wanted_columns(config: TableConfig, columns: Sequence[str] | None) -> list[str]:
+    """Return the names of the columns to make.
+
+    Raises
+    ------
+    DataError
+        If a name is not mapped.
+    """
+    mapped_names, own = provided(config)
+    every = list(dict.fromkeys([*mapped_names, *(column.name for column in own)]))
+    if columns is None:
+        return every
+    unknown = [name for name in columns if name not in every]
+    if unknown:
+        raise DataError(f"the description maps no column {', '.join(map(repr, unknown))}")
+    return [name for name in every if name in columns or name in Detections.required]
+
+
+def _root(part: Part, config: TableConfig) -> Path:
+    """Return the data root; of a further catalogue it is found by the tables to join."""
+    if "root" in part.detail:
+        return Path(part.detail["root"])
+    patterns = [join.files for join in config.join]
+    return root_of(part.path, patterns) if patterns else part.path.parent
+
+
+def own_names(table: TableFile, config: TableConfig, wanted: Sequence[str]) -> list[str]:
+    """Return the columns of the file itself that are needed, in the file's order.
+
+    Raises
+    ------
+    DataError
+        If one is missing; the message names near misses.
+    """
+    joined: set[str] = set()
+    needed: dict[str, str] = {}
+    for number, join in enumerate(config.join):
+        for name in join.on:
+            if name not in joined:
+                needed.setdefault(name, f"join.{number}.on")
+        joined |= set(join.columns)
+    for name in wanted:
+        if name in BY_NAME and name not in MAPPED:
+            continue
+        said = f"columns.{name}" if name in config.columns else f"{name}, which is not mapped"
+        for column in config.source(name).names:
+            needed.setdefault(column, said)
+    for cut in config.rows:
+        for column in Cut.parse(cut).names:
+            needed.setdefault(column, f'the cut "{cut}" of rows')
+    for flag in config.flags if "usable" in wanted else ():
+        needed.setdefault(flag.column, "flags")
+    for column, said in needed.items():
+        if column not in joined and column not in table.names:
+            known = [*table.names, *joined]
+            raise DataError(
+                f'{table.label}: has no column "{column}" ({said}){did_you_mean(column, known)}'
+            )
+    return [name for name in table.names if name in needed and name not in joined]
+
+
+def _check_keywords(table: TableFile, config: TableConfig, wanted: Sequence[str]) -> None:
+    for name in wanted:
+        keyword = config.source(name).keyword if name in config.columns else None
+        if keyword is not None and table.keyword(keyword) is None:
+            raise DataError(f"{table.label}: has no keyword {keyword} (columns.{name})")
+
+
+def _blocks(
+    table: TableFile, part: Part, config: TableConfig, wanted: Sequence[str], root: Path
+) -> Iterator[Block]:
+    names = own_names(table, config, wanted)
+    groups = part.detail.get("row_groups")
+    chosen = None if groups is None else range(groups[0], groups[1] + 1)
+    for start, rows in table.blocks(names, chosen):
+        block = Block(
+            table.label,
+            np.arange(start, start + rows.num_rows),
+            rows,
+            tuple(float(value) for value in config.missing),
+            table.keyword,
+            table.extension,
+            table.units,
+        )
+        for join in config.join:
+            block = join_block(block, join, root)
+        for cut in config.rows:
+            block = block.take(passes(block, cut))
+        yield block
+
+
+def passes(block: Block, text: str) -> Any:
+    """Return which rows of a block pass a cut on the table's own columns, shape (n,)."""
+    cut = Cut.parse(text)
+    labels, flags = _usage(text)
+    columns = {}
+    for name in cut.names:
+        if name in labels:
+            columns[name] = block.texts(name)
+        elif name in flags:
+            columns[name] = block.flags(name)
+        elif pa.types.is_integer(block.column(name).type):
+            columns[name] = block.column(name).cast(pa.int64())  # exact, also for identifiers
+        else:
+            columns[name] = pa.array(block.numbers(name))
+    return cut.evaluate(RawColumns(pa.table(columns)))
+
+
+def _usage(text: str) -> tuple[set[str], set[str]]:
+    """Return the names that a cut compares with text, and those that it takes as flags."""
+    labels, flags = set(), set()
+    tree = ast.parse(text.strip(), mode="eval").body
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            if any(
+                isinstance(side, ast.Constant) and isinstance(side.value, str) for side in sides
+            ):
+                labels |= {side.id for side in sides if isinstance(side, ast.Name)}
+        operands: list[ast.expr] = []
+        if isinstance(node, ast.BoolOp):
+            operands = node.values
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            operands = [node.operand]
+        flags |= {each.id for each in operands if isinstance(each, ast.Name)}
+    if isinstance(tree, ast.Name):
+        flags.add(tree.id)
+    return labels, flags
+
+
+def _detections(block: Block, config: TableConfig, wanted: Sequence[str], file: str) -> Detections:
+    made: dict[str, Any] = {}
+    for name in wanted:
+        if name == "file":
+            made[name] = pa.DictionaryArray.from_arrays(
+                pa.array(np.zeros(len(block), np.int32)), pa.array([file])
+            )
+        elif name == "extension":
+            made[name] = np.full(len(block), block.extension, dtype=np.int16)
+        elif name == "row":
+            made[name] = block.rows.astype(np.int32)
+        elif name == "usable":
+            made[name] = usable(block, config)
+        else:
+            made[name] = mapped(block, config, name)
+    return Detections.from_columns(made)
+
+
+def _empty(config: TableConfig, wanted: Sequence[str]) -> Detections:
+    kinds = {column.name: column for column in config.own_columns} | BY_NAME
+    return Detections(
+        pa.table({name: pa.array([], type=arrow_type(kinds[name].kind)) for name in wanted})
+    )
+
+
+def _refuse_mixed_dates(found: Detections, path: Path) -> None:
+    """Refuse a key of visits that stands for exposures of several nights."""
+    if not len(found):
+        return
+    codes, labels = found.codes("visit")
+    mjd = found["mjd"]
+    low, high = np.full(len(labels), np.inf), np.full(len(labels), -np.inf)
+    np.minimum.at(low, codes, mjd)
+    np.maximum.at(high, codes, mjd)
+    wide = np.flatnonzero(high - low > _VISIT_DAYS)
+    if len(wide):
+        raise DataError(
+            f"{path}: visit {labels[wide[0]]} has dates from {low[wide[0]]:.5f} to"
+            f" {high[wide[0]]:.5f}; columns.visit must name single exposures"
+        )

@@ -1,0 +1,278 @@
+"""From a block of a table to the columns of the vocabulary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from scrframe.arrays import FloatArray
+from scrframe.builtin.offset_levels.sky import Rings
+from scrframe.builtin.survey_loaders.table.block import Block
+from scrframe.builtin.survey_loaders.table.reading import (
+    constant_of,
+    decoded,
+    numbers_of,
+    refuse_nulls,
+    said_of,
+    unit_of,
+)
+from scrframe.builtin.survey_loaders.table.settings import TableConfig
+from scrframe.builtin.survey_loaders.table.source import DATES, KINDS, Source
+from scrframe.builtin.survey_loaders.table.units import (
+    JD_ZERO,
+    ab_zero_point,
+    factor,
+    is_mag,
+    mag_factor,
+    magnitude_errors,
+    magnitudes,
+)
+from scrframe.errors import DataError
+from scrframe.tables.columns import BY_NAME, Kind
+
+#: Columns of which every detection must have a value.
+_COMPLETE = ("ra", "dec", "mjd", "x", "y")
+#: Positions may exceed their range by rounding in single precision.
+_SLACK_DEG = 1.5e-4
+_RANGES = {"ra": (0.0, 360.0), "dec": (-90.0, 90.0)}
+_LIMITS = {"int16": 2**15 - 1, "int32": 2**31 - 1, "int64": 2**63 - 1}
+
+
+def mapped(block: Block, config: TableConfig, name: str) -> Any:
+    """Return one column of the vocabulary, or one of the description's own, shape (n,).
+
+    Raises
+    ------
+    DataError
+        If the table's column holds what cannot be meant.
+    """
+    source = config.source(name)
+    if name == "mag":
+        return magnitude(block, source)
+    if name == "mag_err":
+        return _magnitude_error(block, config)
+    kind = BY_NAME[name].kind if name in BY_NAME else KINDS[source.dtype or "number"]
+    if name == "mjd":
+        return _complete(block, name, source, _dates(block, source))
+    values = _of_kind(block, name, source, kind)
+    if name in _RANGES:
+        return _position(block, name, source, values)
+    return values
+
+
+def usable(block: Block, config: TableConfig) -> npt.NDArray[np.bool_]:
+    """Return which detections no flag forbids to calibrate, shape (n,)."""
+    kept = np.ones(len(block), dtype=bool)
+    for flag in config.flags:
+        bits = flag.bad_bits
+        if bits is None:
+            # What is not known to be clean is not used.
+            bad = pc.fill_null(block.flags(flag.column), not flag.good)
+            bad = bad.to_numpy(zero_copy_only=False).astype(bool)
+        else:
+            bad = (block.integers(flag.column) & bits) != 0
+        kept &= bad if flag.good else ~bad
+    return kept
+
+
+def _of_kind(block: Block, name: str, source: Source, kind: Kind) -> Any:
+    if kind == "category":
+        return _labels(block, name, source)
+    if kind == "bool":
+        return _flags(block, source)
+    if kind.startswith("int"):
+        return _whole(block, name, source, kind)
+    values = _scaled(block, name, source)
+    return _complete(block, name, source, values) if name in _COMPLETE else values
+
+
+def _labels(block: Block, name: str, source: Source) -> pa.Array:
+    """Return text; of a key every row must have one."""
+    if source.template is not None:
+        text = _template(block, source)
+    elif source.tile is not None:
+        text = _tiles(block, name, source)
+    elif source.column is not None:
+        text = block.texts(source.column)
+    elif source.expression is not None:
+        raise DataError(f"{block.label}: {name} is text, which no expression makes")
+    else:
+        text = pa.array([str(constant_of(block, name, source)).strip()] * len(block), pa.string())
+    if source.codes is not None:
+        coded = decoded(block, name, source, text)
+        text = pa.array([None if each is None else str(each) for each in coded], pa.string())
+    if name == "visit":
+        refuse_nulls(block, name, source, text)
+    return pc.fill_null(text, "").dictionary_encode()
+
+
+def _template(block: Block, source: Source) -> pa.Array:
+    pieces: list[Any] = []
+    rest = source.template or ""
+    for field in source.template_fields:
+        before, _, rest = rest.partition("{" + field + "}")
+        pieces += [pa.scalar(before), block.texts(field)]
+    return pc.binary_join_element_wise(*pieces, pa.scalar(rest), "")
+
+
+def _tiles(block: Block, name: str, source: Source) -> pa.Array:
+    """Return the tiles of the sky that positions lie in, by the centres of the tiles."""
+    ra, dec = (block.numbers(column) for column in source.tile or ())
+    rings = Rings(source.size or 1.0)
+    cells, place = np.unique(rings.cell(ra, dec), return_inverse=True)
+    block.refuse(cells[place] < 0, f"{name} ({said_of(source)}) has no position")
+    centres = zip(*rings.centre(cells), strict=True)
+    labels = pa.array([f"{east:07.3f}{north:+07.3f}" for east, north in centres], pa.string())
+    return labels.take(pa.array(place))
+
+
+def _flags(block: Block, source: Source) -> Any:
+    if source.column is not None:
+        return block.flags(source.column)
+    return np.full(len(block), bool(source.value))
+
+
+def _whole(block: Block, name: str, source: Source, kind: Kind) -> npt.NDArray[np.int64]:
+    if source.codes is not None:
+        coded = decoded(block, name, source, block.texts(source.names[0]))
+        values = np.array([_int(each) for each in coded], dtype=np.int64)
+    elif source.column is not None:
+        values = block.integers(source.column)
+    else:
+        numbers = numbers_of(block, name, source)
+        block.refuse(
+            ~np.isfinite(numbers) | (numbers != np.round(numbers)),
+            f"{name} ({said_of(source)}) is no whole number",
+        )
+        values = numbers.astype(np.int64)
+    limit = _LIMITS[kind]
+    block.refuse(
+        (values > limit) | (values < -limit - 1), f"{name} ({said_of(source)}) is too large"
+    )
+    return values
+
+
+def _int(value: Any) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise DataError(f"codes: {value!r} is no whole number") from None
+
+
+def _scaled(block: Block, name: str, source: Source) -> FloatArray:
+    """Return numbers in the unit of the vocabulary."""
+    values = numbers_of(block, name, source)
+    target = BY_NAME[name].unit if name in BY_NAME else ""
+    unit = unit_of(block, source)
+    if not target or unit is None:
+        return values
+    try:
+        return values * factor(unit, target)
+    except ValueError as error:
+        raise DataError(f"{block.label}: {name} ({said_of(source)}) {error}") from None
+
+
+def _dates(block: Block, source: Source) -> FloatArray:
+    """Return modified Julian dates."""
+    unit = source.unit
+    if unit == "iso":
+        return _iso(block, source)
+    if source.column is not None and pa.types.is_timestamp(block.column(source.column).type):
+        stamps = block.column(source.column).cast(pa.timestamp("us")).to_numpy(zero_copy_only=False)
+        days = (stamps - np.datetime64("1858-11-17")) / np.timedelta64(1, "D")
+        return np.asarray(days, dtype=np.float64)
+    values = numbers_of(block, "mjd", source)
+    if unit == "jd":
+        return values - JD_ZERO
+    if unit is not None and unit not in DATES:
+        return values * factor(unit, "d")
+    return values
+
+
+def _iso(block: Block, source: Source) -> FloatArray:
+    if source.column is not None:
+        text = pc.fill_null(block.texts(source.column), "NaT")
+    else:
+        text = pa.array([str(constant_of(block, "mjd", source))] * len(block), pa.string())
+    dates = text.dictionary_encode()
+    labels = pc.replace_substring(dates.dictionary, " ", "T").to_pylist()
+    found = np.full(len(labels), np.nan)
+    for number, label in enumerate(labels):
+        try:
+            stamp = np.datetime64(label.removesuffix("Z"), "us")
+        except ValueError:
+            bad = np.asarray(dates.indices) == number
+            block.refuse(bad, f'mjd ({said_of(source)}) is "{label}", no ISO date')
+        found[number] = (stamp - np.datetime64("1858-11-17")) / np.timedelta64(1, "D")
+    return found[np.asarray(dates.indices)] if len(text) else np.zeros(0)
+
+
+def magnitude(block: Block, source: Source) -> FloatArray:
+    """Return magnitudes, NaN where there is none or the flux is not positive."""
+    values, unit = numbers_of(block, "mag", source), unit_of(block, source)
+    if is_flux(source, unit):
+        return magnitudes(values, _zero_point(block, source, unit))
+    return values * (1.0 if unit is None else mag_factor(unit))
+
+
+def is_flux(source: Source, unit: str | None) -> bool:
+    """Return whether a magnitude is made from a flux."""
+    return source.zero_point is not None or (unit is not None and not is_mag(unit))
+
+
+def _zero_point(block: Block, source: Source, unit: str | None) -> FloatArray | float:
+    if isinstance(source.zero_point, str):
+        return block.numbers(source.zero_point)
+    if source.zero_point is not None:
+        return source.zero_point
+    try:
+        return ab_zero_point(unit or "")
+    except ValueError as error:
+        raise DataError(f"{block.label}: mag ({said_of(source)}) {error}") from None
+
+
+def _magnitude_error(block: Block, config: TableConfig) -> FloatArray:
+    """Return errors of magnitudes, at least `min_error`; NaN where there is none."""
+    source, flux_source = config.source("mag_err"), config.source("mag")
+    values, unit = numbers_of(block, "mag_err", source), unit_of(block, source)
+    flux_unit = unit_of(block, flux_source)
+    if is_flux(flux_source, flux_unit) and not (unit is not None and is_mag(unit)):
+        try:
+            scale = 1.0 if unit is None or flux_unit is None else factor(unit, flux_unit)
+        except ValueError as error:
+            raise DataError(f"{block.label}: mag_err ({said_of(source)}) {error}") from None
+        flux = numbers_of(block, "mag", flux_source)
+        errors = magnitude_errors(flux, values * scale)
+    elif unit is not None and not is_mag(unit):
+        raise DataError(
+            f"{block.label}: mag_err ({said_of(source)}) has the unit {unit}, but mag is no flux"
+        )
+    else:
+        errors = values * (1.0 if unit is None else mag_factor(unit))
+    return np.where(errors >= 0, np.maximum(errors, config.min_error), np.nan)
+
+
+def _position(block: Block, name: str, source: Source, values: FloatArray) -> FloatArray:
+    low, high = _RANGES[name]
+    bad = (values < low - _SLACK_DEG) | (values > high + _SLACK_DEG)
+    if bad.any():
+        worst = values[np.flatnonzero(bad)[0]]
+        block.refuse(
+            bad,
+            f"{name} ({said_of(source)}) is {worst:g} deg, outside {low:g} to {high:g}:"
+            " is its unit right?",
+        )
+    return values % 360.0 if name == "ra" else np.clip(values, low, high)
+
+
+def _complete(block: Block, name: str, source: Source, values: FloatArray) -> FloatArray:
+    bad = ~np.isfinite(values)
+    if bad.any():
+        block.refuse(
+            bad, f"{name} ({said_of(source)}) has no value; leave such rows out by a cut under rows"
+        )
+    return values

@@ -1,0 +1,239 @@
+"""Settings of the table loader: the `table` block of a survey description."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, Strict, field_validator, model_validator
+
+from scrframe.builtin.survey_loaders.table.camera import CameraSettings
+from scrframe.builtin.survey_loaders.table.source import KINDS, OrText, Source
+from scrframe.builtin.survey_loaders.table.units import check_unit
+from scrframe.errors import ConfigError
+from scrframe.plugin import PluginConfig
+from scrframe.tables.columns import BY_NAME, Column, columns_of
+from scrframe.tables.cuts import Cut
+from scrframe.tables.names import did_you_mean
+from scrframe.units import InUnit
+
+Format = Literal["auto", "fits", "parquet", "csv", "ecsv", "votable"]
+Whole = Annotated[int, Strict()]
+Switch = Annotated[bool, Strict()]
+Mag = Annotated[float, InUnit("mag")]
+Real = Annotated[float, Strict()]
+#: Names of columns, or of those of one table by those of another.
+Names = Mapping[str, str] | tuple[str, ...] | str
+
+#: What the loader itself makes.
+MADE = ("file", "extension", "row")
+#: Columns that a description maps, of the vocabulary; `usable` follows from `flags`.
+MAPPED = tuple(
+    column.name
+    for column in columns_of("detection")
+    if not column.derived and column.name not in (*MADE, "usable")
+)
+#: Those without which nothing can be calibrated; where they are not mapped, the table's
+#: column of the same name is taken.
+NEEDED = ("visit", "ccd", "ra", "dec", "mjd", "x", "y", "mag", "mag_err")
+
+
+def _pattern(value: str) -> str:
+    path = PurePosixPath(value)
+    if not value.strip() or path.is_absolute() or ".." in path.parts:
+        raise ValueError(f'is "{value}", no pattern of files below the data root')
+    return value
+
+
+class Join(PluginConfig):
+    """A further table, whose columns are added by key."""
+
+    files: str = Field(description="Pattern of its files, below the data root.")
+    format: Format = Field(default="auto", description="As of the catalogues.")
+    hdu: Whole | str | None = Field(
+        default=None, description="FITS extension; by default the first table."
+    )
+    on: Mapping[str, str] = Field(
+        min_length=1, description="Columns that must agree: name so far: name in this table."
+    )
+    columns: Mapping[str, str] = Field(
+        min_length=1,
+        description="Columns to add: a list, or a mapping of new names to names in this table.",
+    )
+    required: Switch = Field(
+        default=True, description="Whether a row without a partner is an error."
+    )
+
+    _files = field_validator("files")(_pattern)
+
+    @field_validator("on", "columns", mode="before", json_schema_input_type=Names)
+    @classmethod
+    def _same_names(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {value: value}
+        if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+            return {item: item for item in value}
+        return value
+
+
+class Flag(OrText):
+    """A column that says which detections must not calibrate; a text alone is its name."""
+
+    column: str = Field(min_length=1, description="Column of the table.")
+    bits: tuple[Whole, ...] | None = Field(
+        default=None, min_length=1, description="Bits that are bad, the lowest being 0."
+    )
+    mask: Whole | None = Field(
+        default=None, gt=0, description="The same as a number, such as 0x13."
+    )
+    good: Switch | None = Field(
+        default=None, description="true: detections without the flag are the bad ones."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: Any) -> Any:
+        return {"column": data} if isinstance(data, str) else data
+
+    @field_validator("mask", mode="before", json_schema_input_type=Whole | str | None)
+    @classmethod
+    def _hexadecimal(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            try:
+                return int(value, 0)
+            except ValueError:
+                raise ValueError(f'is "{value}"; expected a number such as 19 or 0x13') from None
+        return value
+
+    @field_validator("bits")
+    @classmethod
+    def _in_range(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if value is not None and not all(0 <= bit < 63 for bit in value):
+            raise ValueError(f"is {list(value)}; bits are 0 to 62")
+        return value
+
+    @model_validator(mode="after")
+    def _bits_or_mask(self) -> Flag:
+        if self.bits is not None and self.mask is not None:
+            raise ValueError("needs bits or mask, not both")
+        return self
+
+    @property
+    def bad_bits(self) -> int | None:
+        """The bits as one number; None where any value but zero is bad."""
+        if self.bits is not None:
+            return sum(1 << bit for bit in set(self.bits))
+        return self.mask
+
+
+class TableConfig(PluginConfig):
+    """Where the catalogues are, and what their columns mean."""
+
+    files: str = Field(
+        default="catalogues/*",
+        description="Pattern of the catalogues, below the data root; of a directory all files"
+        " in it are taken.",
+    )
+    format: Format = Field(
+        default="auto", description="Format of the files; auto goes by their content."
+    )
+    hdu: Whole | str | None = Field(
+        default=None,
+        description="FITS extension with the table, a number or a name, or `all` for one"
+        " detector an extension; by default the first table.",
+    )
+    columns: Mapping[str, Source] = Field(
+        default_factory=dict,
+        description="What each column of the vocabulary is made from. Names outside the"
+        " vocabulary are further columns, which cuts may use.",
+    )
+    join: tuple[Join, ...] = Field(default=(), description="Further tables, joined in turn.")
+    flags: tuple[Flag, ...] = Field(
+        default=(),
+        description="Detections with any of these do not calibrate; they are corrected all the"
+        " same.",
+    )
+    rows: tuple[str, ...] = Field(
+        default=(),
+        description="Cuts on the tables' own columns; rows that fail are not read, and stay"
+        " uncorrected.",
+    )
+    missing: tuple[Real | Whole, ...] = Field(
+        default=(), description="Numbers that stand for no value, such as 99.99."
+    )
+    min_error: Mag = Field(  # type: ignore[assignment]
+        default="1 mmag", description="Errors of magnitudes are at least this."
+    )
+    rows_per_part: Whole = Field(
+        default=5_000_000,
+        ge=1,
+        description="Larger Parquet files are read, and written, in parts of about so many rows.",
+    )
+    camera: CameraSettings | None = Field(
+        default=None, description="Layout of the detectors, for simulations and figures."
+    )
+
+    _files = field_validator("files")(_pattern)
+
+    @field_validator("columns")
+    @classmethod
+    def _known(cls, value: Mapping[str, Source]) -> Mapping[str, Source]:
+        for name, source in value.items():
+            _check_entry(name, source)
+        mag, err = value.get("mag"), value.get("mag_err")
+        flux_error = err is not None and err.unit is not None and not check_unit("mag_err", err)
+        if flux_error and (mag is None or check_unit("mag", mag)):
+            raise ValueError("has mag_err in a unit of flux, but mag is no flux")
+        return value
+
+    @field_validator("rows")
+    @classmethod
+    def _cuts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            try:
+                Cut.parse(text)
+            except ConfigError as error:
+                raise ValueError(f"has a {error}") from None
+        return value
+
+    @property
+    def own_columns(self) -> tuple[Column, ...]:
+        """Columns outside the vocabulary, as the description declares them."""
+        return tuple(
+            Column(
+                name,
+                source.unit or "",
+                KINDS[source.dtype or "number"],
+                source.doc or f"Column of the table loader: {name}.",
+                "detection",
+            )
+            for name, source in self.columns.items()
+            if name not in BY_NAME
+        )
+
+    def source(self, name: str) -> Source:
+        """Return where a column of the vocabulary comes from."""
+        if name in self.columns:
+            return self.columns[name]
+        return Source(value="") if name == "band" else Source(column=name)
+
+
+def _check_entry(name: str, source: Source) -> None:
+    if name in BY_NAME:
+        if name not in MAPPED:
+            raise ValueError(
+                f'maps "{name}", which scrframe makes itself; it maps {", ".join(MAPPED)},'
+                " and names of your own"
+            )
+        for key in ("dtype", "doc"):
+            if getattr(source, key) is not None:
+                raise ValueError(f'gives "{name}" a {key}, which only columns of your own have')
+        if source.zero_point is not None and name != "mag":
+            raise ValueError(f'gives "{name}" a zero_point, which only mag has')
+    elif not name.isidentifier():
+        near = did_you_mean(name, MAPPED)
+        raise ValueError(f'has a column "{name}", a name that cuts cannot use{near}')
+    elif source.zero_point is not None:
+        raise ValueError(f'gives "{name}" a zero_point, which only mag has')
+    check_unit(name, source)

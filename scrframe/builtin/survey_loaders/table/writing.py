@@ -1,0 +1,121 @@
+"""Writing tables in any of the formats, for simulations; the same input, the same bytes."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from scrframe.builtin.survey_loaders.table.settings import TableConfig
+from scrframe.io.tables import format_of_name
+
+#: Rows of a row group: small, so that also small surveys have several.
+_ROW_GROUP = 100_000
+
+
+def write_table(
+    path: Path, table: pa.Table, config: TableConfig, headers: Mapping[str, Any]
+) -> None:
+    """Write a table in the format that its name or the description tells.
+
+    Parameters
+    ----------
+    path : Path
+    table : pyarrow.Table
+    config : TableConfig
+        Its `format` and `hdu`.
+    headers : mapping of str to value or ndarray, shape (n,)
+        Keywords of FITS extensions.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = format_of_name(path.name) if config.format == "auto" else config.format
+    if kind == "parquet":
+        pq.write_table(table, path, row_group_size=_ROW_GROUP, compression="zstd")
+        return
+    content = {"csv": _csv, "ecsv": _ecsv, "votable": _votable}.get(kind or "csv")
+    data = _fits(table, config, headers) if content is None else content(table)
+    if path.name.lower().endswith(".gz"):
+        data = gzip.compress(data, compresslevel=4, mtime=0)
+    path.write_bytes(data)
+
+
+def _csv(table: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    pacsv.write_csv(table, buffer)
+    return buffer.getvalue()
+
+
+def _ecsv(table: pa.Table) -> bytes:
+    text = io.StringIO()
+    _astropy(table).write(text, format="ascii.ecsv")
+    return text.getvalue().encode()
+
+
+def _votable(table: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    _astropy(table).write(buffer, format="votable")
+    return buffer.getvalue()
+
+
+def _astropy(table: pa.Table) -> Any:
+    from astropy.table import Table  # noqa: PLC0415 - slow to import
+
+    return Table({name: _numpy(table.column(name)) for name in table.column_names})
+
+
+def _numpy(column: pa.ChunkedArray) -> Any:
+    if pa.types.is_floating(column.type):
+        return np.asarray(column.fill_null(float("nan")).to_numpy())
+    if pa.types.is_string(column.type):
+        return np.array(column.fill_null("").to_pylist(), dtype=str)
+    return np.asarray(column.to_numpy())
+
+
+def _fits(table: pa.Table, config: TableConfig, headers: Mapping[str, Any]) -> bytes:
+    from astropy.io import fits  # noqa: PLC0415 - slow to import
+
+    hdus: list[Any] = [fits.PrimaryHDU()]
+    for rows in _extensions(table, config, headers):
+        if isinstance(config.hdu, int):
+            hdus += [fits.ImageHDU() for _ in range(config.hdu - 1)]
+        hdu = fits.table_to_hdu(_astropy(table.take(pa.array(rows))))
+        if isinstance(config.hdu, str) and config.hdu != "all":
+            hdu.header["EXTNAME"] = config.hdu
+        for keyword, values in headers.items():
+            if keyword == "extension":  # that of the file itself
+                continue
+            array = np.atleast_1d(np.asarray(values))
+            if len(rows) or len(array) == 1:
+                value = array[rows[0] if len(array) > 1 else 0]
+                key = keyword if len(keyword) <= 8 else f"HIERARCH {keyword}"
+                hdu.header[key] = value.item() if isinstance(value, np.generic) else value
+        hdus.append(hdu)
+    buffer = io.BytesIO()
+    fits.HDUList(hdus).writeto(buffer)
+    return buffer.getvalue()
+
+
+def _extensions(
+    table: pa.Table, config: TableConfig, headers: Mapping[str, Any]
+) -> Iterator[np.ndarray[Any, Any]]:
+    """Yield the rows of each extension: all, or those of each detector."""
+    every = np.arange(table.num_rows)
+    if config.hdu != "all":
+        yield every
+        return
+    source = config.source("ccd")
+    if source.column is not None:
+        ccd = np.asarray(table.column(source.column))
+    else:
+        ccd = np.asarray(headers[source.keyword or "extension"])
+    # With the number of the extension as that of the detector, none may be left out.
+    wanted = range(1, int(ccd.max()) + 1) if source.extension else np.unique(ccd)
+    for number in wanted:
+        yield every[ccd == number]

@@ -1,0 +1,1 @@
+"""Writers of corrected catalogues that ship inside."""

@@ -1,0 +1,1 @@
+"""The writer of tables: FITS, Parquet, CSV, ECSV, VOTable."""

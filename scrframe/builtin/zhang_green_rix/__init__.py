@@ -1,1 +1,0 @@
-"""Parts of the ZGR23 plugin, `scrframe.builtin.zgr23`."""

@@ -1,0 +1,1 @@
+"""Searches for visits, detectors and stars that stand out."""

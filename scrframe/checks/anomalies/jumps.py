@@ -1,0 +1,248 @@
+"""Change points and drifts in time: of a detector among its kin, or of one series of visits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import fft, ndimage, special, stats
+
+from scrframe.arrays import FloatArray
+from scrframe.statistics.robust import (
+    MAD_EFFICIENCY,
+    after_trials,
+    needed,
+    normal_from_t,
+    robust_sd,
+)
+
+#: Values on either side of a jump; fewer are values that deviate, and no jump.
+LEAST_SIDE = 3
+#: Series below so many values say nothing about jumps.
+LEAST_VALUES = 12
+#: Detectors from which on their kin tell how much detectors drift.
+LEAST_KIN = 8
+#: Values count up to so many standard deviations about their running median.
+CLIP, RUNNING = 3.0, 7
+#: Share of the values that the standard deviation of clipped ones is worth.
+CLIPPED_EFFICIENCY = 0.8
+#: Changes looked for in one series.
+MOST_CHANGES = 5
+#: Ratios of drift to noise that are tried, at the lowest frequency.
+DRIFT_RATIOS = np.r_[0.0, np.logspace(-1, 6, 71)]
+#: Modes that tell how much the kin drift.
+DRIFT_MODES = 3
+#: How fast the variance of a drift falls with frequency: a random walk, and a smoother one.
+DRIFT_POWERS = (2, 4)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A jump or a drift of a series.
+
+    Attributes
+    ----------
+    kind : {"jump", "drift"}
+    series : int
+        Which of the series, from 0.
+    before, after : int
+        The values between which it jumps, or the first and last of a drift.
+    size_mag : float
+        After less before in mag; of a drift the change from first to last value.
+    error_mag : float
+        Its standard error.
+    significance : float
+        In standard deviations, after the number of series and of places tried.
+    """
+
+    kind: Literal["jump", "drift"]
+    series: int
+    before: int
+    after: int
+    size_mag: float
+    error_mag: float
+    significance: float
+
+
+def find_changes(series: FloatArray, time: FloatArray, limit: float | None = None) -> list[Change]:
+    """Search series for steps and for a constant drift in time.
+
+    Of many series (the detectors of a camera) the rest tells how much is usual: their spectrum is
+    noise and a random drift, whose sizes are medians over the series, so that one odd detector
+    does not hide itself. A single series is its own kin: its noise is what is left without the
+    change, and the correlation of neighbours counts.
+
+    The tail of the largest of all steps is bounded by the number of times the statistic crosses
+    the level (Davies 1987, Biometrika 74, 33), which knows that neighbouring steps are alike.
+
+    Parameters
+    ----------
+    series : ndarray, shape (m, s)
+        Values in order of time; NaN where there is none.
+    time : ndarray, shape (m,)
+        In days, ascending.
+    limit : float, optional
+        Significance after trials that a change needs; by default `needed()`.
+
+    Returns
+    -------
+    list of Change
+        By series and significance.
+    """
+    limit = needed() if limit is None else limit
+    if len(time) < LEAST_VALUES:
+        return []
+    values, counted = limited(series)
+    found: list[Change] = []
+    kin = series.shape[1] >= LEAST_KIN
+    looks = _looks(time, _usual_spectrum(_modes(values)) if kin else None, series.shape[1])
+    for one in np.flatnonzero(counted >= LEAST_VALUES):
+        found += _changes_of(values[:, one], int(one), looks, limit)
+    return found
+
+
+def running(series: FloatArray, width: int = RUNNING) -> FloatArray:
+    """Return the running median of each series, shape (m, s); NaN only where all of it is."""
+    filled = series.copy()
+    usual = typical(series)
+    filled[np.isnan(filled)] = np.broadcast_to(usual, series.shape)[np.isnan(filled)]
+    return np.asarray(ndimage.median_filter(filled, size=(width, 1), mode="nearest"))
+
+
+def without(series: FloatArray, time: FloatArray, changes: Iterable[Change]) -> FloatArray:
+    """Return series, shape (m, s), less the changes that were found in them."""
+    templates = _templates(time) if len(time) >= LEAST_VALUES else np.zeros((len(time), 0))
+    left = series.copy()
+    for one in changes:
+        column = -1 if one.kind == "drift" else one.after - LEAST_SIDE
+        left[:, one.series] -= one.size_mag * templates[:, column]
+    return left
+
+
+def limited(series: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+    """Return series without gaps and values far from their neighbours, and the values of each."""
+    smooth = running(series)
+    rest = np.where(np.isnan(series), 0.0, series - smooth)
+    sd = np.array([robust_sd(column[np.isfinite(column)]) for column in (series - smooth).T])
+    # the running median takes part of the noise with it
+    reach = CLIP * 1.15 * np.nan_to_num(sd)
+    return smooth + np.clip(rest, -reach, reach), np.isfinite(series).sum(axis=0)
+
+
+def typical(series: FloatArray) -> FloatArray:
+    """Return the median of each series, shape (s,); 0 where all of it is NaN."""
+    empty = np.isnan(series).all(axis=0)
+    usual = np.zeros(series.shape[1])
+    if (~empty).any():
+        usual[~empty] = np.nanmedian(series[:, ~empty], axis=0)
+    return usual
+
+
+def _modes(values: FloatArray) -> FloatArray:
+    """Return coefficients of cosines, of which the constant is left out."""
+    return np.asarray(fft.dct(values, norm="ortho", axis=0)[1:])
+
+
+def _templates(time: FloatArray) -> FloatArray:
+    """Return a step of 1 mag at each place, and last the drift of 1 mag in all, shape (m, t)."""
+    number = len(time)
+    after = np.arange(LEAST_SIDE, number - LEAST_SIDE + 1)
+    steps = (np.arange(number)[:, None] >= after).astype(float)
+    span = time[-1] - time[0]
+    ramp = (time - time[0]) / span if span > 0 else np.zeros(number)
+    return np.column_stack([steps, ramp])
+
+
+def _usual_spectrum(modes: FloatArray) -> FloatArray:
+    """Return the variance of each mode: noise and a drift, medians over the series.
+
+    The cosines are the principal components of a random walk, with variances as 1 / k^2; those of
+    a smoother drift fall as 1 / k^4. The more likely one is taken.
+    """
+    power = np.median(modes**2, axis=1) / special.chdtri(1, 0.5)
+    order = np.arange(1, len(power) + 1)
+    shape = np.concatenate([1 + DRIFT_RATIOS[:, None] / order**one for one in DRIFT_POWERS])
+    noise = (power / shape).mean(axis=1)
+    cost = np.log(noise[:, None] * shape).sum(axis=1) + len(power)
+    best = int(np.argmin(cost))
+    return np.asarray(noise[best] * shape[best])
+
+
+@dataclass(frozen=True)
+class _Looks:
+    """All steps and the drift as they are compared with series: by modes in units of the noise."""
+
+    templates: FloatArray  # (m, t)
+    shapes: FloatArray  # (m - 1, t), of unit length
+    norm: FloatArray  # (t,), length of each before
+    noise: FloatArray  # (m - 1,), standard deviation of each mode
+    kin: bool
+    dof: FloatArray  # (t,), of the noise that each is judged by
+    turn: float  # sum of the angles between neighbouring steps
+    series: int
+
+    def trials(self, level: float) -> float:
+        """Return as how many independent looks all of them count at a level."""
+        most = float(self.shapes.shape[1])
+        single = 2 * float(stats.norm.sf(level))
+        if single > 1e-290:
+            # the first step, every crossing of the level, and the drift
+            most = min(2 + float(np.exp(-(level**2) / 2)) / np.pi * self.turn / single, most)
+        return most * self.series
+
+
+def _looks(time: FloatArray, usual: FloatArray | None, series: int) -> _Looks:
+    templates = _templates(time)
+    noise = np.ones(len(time) - 1) if usual is None else np.sqrt(usual)
+    shapes = _modes(templates) / noise[:, None]
+    norm = np.sqrt((shapes**2).sum(axis=0))
+    norm[norm == 0] = np.inf
+    shapes /= norm
+    alike = (shapes[:, 1:-1] * shapes[:, :-2]).sum(axis=0)
+    turn = float(np.sqrt(2 * np.clip(1 - alike, 0, 4)).sum())
+    if usual is None:
+        dof = np.full(len(norm), CLIPPED_EFFICIENCY * len(noise))
+    else:
+        # the noise is known from all modes, the drift of the kin from a few: the more of a look
+        # rests on modes where the drift rules, the less certain is its error
+        drifting = (shapes**2 * (1 - usual[-1] / usual)[:, None]).sum(axis=0)
+        modes = 1 / np.maximum(drifting**2 / DRIFT_MODES, 1 / len(noise))
+        dof = MAD_EFFICIENCY * series * modes
+    return _Looks(templates, shapes, norm, noise, usual is not None, dof, turn, series)
+
+
+def _changes_of(values: FloatArray, one: int, looks: _Looks, limit: float) -> list[Change]:
+    found: list[Change] = []
+    left = values
+    while len(found) < MOST_CHANGES:
+        z = (_modes(left[:, None])[:, 0] / looks.noise) @ looks.shapes
+        best = int(np.argmax(np.abs(z)))
+        size, error = float(z[best] / looks.norm[best]), float(1 / looks.norm[best])
+        rest = left - size * looks.templates[:, best]
+        unit = 1.0 if looks.kin else _noise(rest)
+        local = abs(float(normal_from_t(z[best] / unit, float(looks.dof[best]))))
+        significance = float(after_trials(local, looks.trials(local)))
+        if not significance >= limit:
+            break
+        drift = best == looks.templates.shape[1] - 1
+        before = 0 if drift else best + LEAST_SIDE - 1
+        after = len(values) - 1 if drift else best + LEAST_SIDE
+        kind: Literal["jump", "drift"] = "drift" if drift else "jump"
+        found.append(Change(kind, one, before, after, size, unit * error, significance))
+        left = rest
+    return found
+
+
+def _noise(left: FloatArray) -> float:
+    """Return the noise that counts for slow changes: larger where neighbours are alike."""
+    reach = CLIP * float(robust_sd(left))
+    calm = np.clip(left - np.median(left), -reach, reach)
+    power = float(calm.var(ddof=2))
+    if power <= 0:
+        return float("inf")
+    alike = float((calm[1:] * calm[:-1]).mean()) / power
+    alike = min(max(alike, 0.0), 0.9)
+    return float(np.sqrt(power * (1 + alike) / (1 - alike)))

@@ -1,0 +1,173 @@
+"""Visits and exposures far from their kin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from scrframe.arrays import FloatArray
+from scrframe.checks.anomalies.jumps import limited
+from scrframe.statistics.robust import (
+    MAD_EFFICIENCY,
+    after_trials,
+    needed,
+    normal_from_t,
+    robust_sd,
+)
+
+#: Groups of kin below so many visits say nothing about one of them.
+LEAST_KIN = 8
+#: Exposures in time, itself among them, whose mean an exposure is compared with.
+WINDOW = 11
+#: Rounds in which the spread about the errors is found.
+SPREAD_ROUNDS = 30
+
+
+@dataclass(frozen=True)
+class Deviant:
+    """A visit or an exposure far from its kin.
+
+    Attributes
+    ----------
+    visit : int
+        Position of the visit.
+    ccd : int
+        Position of the detector; -1 if the whole visit deviates.
+    kin : {"season", "survey", "field", "neighbours"}
+        With what it was compared: visits of the season, all visits, the others of its field, or
+        the same detector in the visits before and after.
+    size_mag : float
+        By how much its offset exceeds that of its kin, in mag.
+    significance : float
+        In standard deviations, after the number of visits or exposures tried.
+    """
+
+    visit: int
+    ccd: int
+    kin: str
+    size_mag: float
+    significance: float
+
+
+def deviating_visits(
+    offset: FloatArray,
+    err: FloatArray,
+    season: npt.NDArray[Any],
+    field: npt.NDArray[Any],
+    limit: float | None = None,
+) -> list[Deviant]:
+    """Compare visits with those of their season, and with others of their field.
+
+    Parameters
+    ----------
+    offset, err : ndarray, shape (v,)
+        Offsets and their errors in mag; NaN where a visit has none.
+    season, field : ndarray, shape (v,)
+        Labels; an empty field name is none.
+    limit : float, optional
+        Significance after trials that a visit needs; by default `needed()`.
+
+    Returns
+    -------
+    list of Deviant
+        The most significant first, each visit once.
+    """
+    limit = needed() if limit is None else limit
+    found = []
+    middle = np.full(len(offset), _median(offset))
+    for label in np.unique(season):
+        here = season == label
+        if np.isfinite(offset[here]).sum() >= LEAST_KIN:
+            middle[here] = _median(offset[here])
+    away = offset - middle
+    found += _far(away, err, "season", limit)
+    apart = _from_field(offset, field)
+    # of two visits of a field the one farther from its season is the odd one
+    for one in _far(apart, err, "field", limit):
+        fellows = np.flatnonzero((field == field[one.visit]) & np.isfinite(away))
+        if one.visit == fellows[np.argmax(np.abs(away[fellows]))]:
+            found.append(one)
+    best: dict[int, Deviant] = {}
+    for one in sorted(found, key=lambda entry: -entry.significance):
+        best.setdefault(one.visit, one)
+    return list(best.values())
+
+
+def deviating_exposures(
+    offset: FloatArray, err: FloatArray, limit: float | None = None
+) -> list[Deviant]:
+    """Compare each detector in each visit with itself in the visits before and after.
+
+    Parameters
+    ----------
+    offset, err : ndarray, shape (v, c)
+        What each detector differs by from its visit, in order of time, and its error, in mag;
+        NaN where there is nothing.
+    limit : float, optional
+        Significance after trials that an exposure needs; by default `needed()`.
+    """
+    limit = needed() if limit is None else limit
+    if offset.shape[0] < LEAST_KIN:
+        return []
+    away = offset - _of_neighbours(offset)
+    found = _far(away.ravel(), err.ravel(), "neighbours", limit)
+    ccds = offset.shape[1]
+    return [
+        Deviant(one.visit // ccds, one.visit % ccds, one.kin, one.size_mag, one.significance)
+        for one in found
+    ]
+
+
+def _of_neighbours(offset: FloatArray) -> FloatArray:
+    """Return the mean of the visits before and after, without the visit itself."""
+    values, _ = limited(offset)
+    total = WINDOW * ndimage.uniform_filter1d(values, WINDOW, axis=0, mode="mirror")
+    return np.asarray((total - values) / (WINDOW - 1))
+
+
+def fitted_spread(away: FloatArray, err: FloatArray) -> float:
+    """Return the spread in mag that, with the errors, makes up the usual deviation.
+
+    Negative where the errors are too large: then its square is to be taken off theirs.
+    """
+    low, high = -float(np.nanmin(err)) * 0.999, 10 * float(robust_sd(away)) + 1e-9
+    for _ in range(SPREAD_ROUNDS):
+        middle = (low + high) / 2
+        if float(robust_sd(away / np.sqrt(err**2 + np.sign(middle) * middle**2))) > 1:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def _far(away: FloatArray, err: FloatArray, kin: str, limit: float) -> list[Deviant]:
+    known = np.flatnonzero(np.isfinite(away) & np.isfinite(err) & (err > 0))
+    if len(known) < LEAST_KIN:
+        return []
+    spread = fitted_spread(away[known], err[known])
+    sigma = np.sqrt(err[known] ** 2 + np.sign(spread) * spread**2)
+    local = np.abs(normal_from_t(away[known] / sigma, MAD_EFFICIENCY * len(known)))
+    significance = after_trials(local, len(known))
+    return [
+        Deviant(int(known[one]), -1, kin, float(away[known[one]]), float(significance[one]))
+        for one in np.argsort(-significance, kind="stable")
+        if significance[one] >= limit
+    ]
+
+
+def _from_field(offset: FloatArray, field: npt.NDArray[Any]) -> FloatArray:
+    """Return offsets less the mean of the others of the field; NaN where there are none."""
+    _, code = np.unique(field, return_inverse=True)
+    known = np.isfinite(offset) & (field != "")
+    number = np.bincount(code, known, code.max() + 1 if len(code) else 0)[code] - known
+    total = np.bincount(code, np.where(known, offset, 0.0))[code] - np.where(known, offset, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(known & (number > 0), offset - total / number, np.nan)
+
+
+def _median(values: FloatArray) -> float:
+    return float(np.nanmedian(values)) if np.isfinite(values).any() else 0.0

@@ -1,0 +1,1 @@
+"""Null tests: what must vanish if a calibration is right."""

@@ -1,0 +1,195 @@
+"""Null tests of the residuals of stars: flat in what they must not depend on.
+
+A residual is `mag_model - mag_cal`. What is constant over a visit is in the visit's offset, so
+all is taken less the mean of the visit. Regions, which are fields that lie together, are the
+units whose scatter gives the errors: what the model has wrong is alike within degrees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from numpy.polynomial import legendre
+from scipy import stats
+
+from scrframe.arrays import FloatArray, IntArray
+from scrframe.checks.judge import Limit, Named, judge, untestable
+from scrframe.checks.statistics import GRID, bounded, cluster_fit, codes, less_group_mean, ranks
+from scrframe.checks.verdict import Check
+
+#: Least number of regions for a trend of degree 1, 2 and 3, and of detections.
+REGIONS_BY_DEGREE = (5, 8, 15)
+LEAST_DETECTIONS = 100
+#: Least number of CCDs for a comparison.
+LEAST_CCDS = 2
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """Residuals of some detections.
+
+    Attributes
+    ----------
+    residual_mag : ndarray, shape (n,)
+        Model less calibrated magnitude.
+    visit, region : ndarray of int64, shape (n,)
+        Numbers from 0.
+    """
+
+    residual_mag: FloatArray
+    visit: IntArray
+    region: IntArray
+
+    def take(self, rows: npt.NDArray[np.bool_]) -> Residuals:
+        """Return some of the detections."""
+        return Residuals(self.residual_mag[rows], self.visit[rows], self.region[rows])
+
+
+def residual_trend(
+    test: Named, x: FloatArray, stars: Residuals, limit: Limit, x_unit: str = ""
+) -> Check:
+    """Test whether residuals depend on a quantity within visits.
+
+    A polynomial in the quantity's rank is fitted; the number is the largest departure of that
+    curve from its mean over the middle 90 per cent (paper, Fig. 12).
+
+    Parameters
+    ----------
+    test : Named
+    x : ndarray, shape (n,)
+        The quantity; detections without it are left out.
+    stars : Residuals
+    limit : Limit
+        In mag.
+    x_unit : str
+        Unit of the quantity, for the curve in the detail.
+    """
+    good = np.isfinite(x) & np.isfinite(stars.residual_mag)
+    x, rows = x[good], stars.take(good)
+    if len(x) < LEAST_DETECTIONS:
+        return untestable(test, limit, f"{len(x)} detections, {LEAST_DETECTIONS} are needed")
+    region = codes(rows.region)
+    regions = int(region.max()) + 1
+    degree = int(np.searchsorted(REGIONS_BY_DEGREE, regions, side="right"))
+    if degree == 0:
+        return untestable(
+            test, limit, f"{regions} regions of the sky, {REGIONS_BY_DEGREE[0]} are needed"
+        )
+    visit = codes(rows.visit)
+    curve = np.asarray(legendre.legvander(ranks(x), degree)[:, 1:], dtype=np.float64)
+    design = less_group_mean(curve, visit)
+    fit = cluster_fit(design, less_group_mean(bounded(rows.residual_mag), visit), region)
+    if fit is None:
+        return untestable(test, limit, "it varies in too few regions")
+    basis = legendre.legvander(GRID, degree)[:, 1:]
+    basis -= basis.mean(axis=0)
+    curve = basis @ fit.coefficients
+    error = np.sqrt(np.einsum("ij,jk,ik->i", basis, fit.covariance, basis))
+    seen = stats.t.isf(limit.probability / 2, regions - 1) * np.sqrt(np.mean(error**2))
+    detail = {
+        "x": np.quantile(x, (GRID + 1) / 2),
+        "x_unit": x_unit,
+        "curve_mag": curve,
+        "curve_err_mag": error,
+        "detections": len(x),
+        "regions": regions,
+        "degree": degree,
+    }
+    return judge(test, float(np.abs(curve).max()), limit, fit.probability(), float(seen), detail)
+
+
+def residual_by_ccd(test: Named, ccd: IntArray, stars: Residuals, limit: Limit) -> Check:
+    """Test whether mean residuals differ between CCDs, beyond what regions scatter.
+
+    The number is the standard deviation of the CCDs' means beyond noise, from an analysis of
+    variance with the means of a CCD in a region as units.
+
+    Parameters
+    ----------
+    test : Named
+    ccd : ndarray of int, shape (n,)
+    stars : Residuals
+    limit : Limit
+        In mag.
+    """
+    good = np.isfinite(stars.residual_mag)
+    rows, number = stars.take(good), np.asarray(ccd)[good]
+    names, place = np.unique(number, return_inverse=True)
+    if len(names) < LEAST_CCDS:
+        return untestable(test, limit, "there is one CCD only")
+    residual = less_group_mean(bounded(rows.residual_mag), codes(rows.visit))
+    region = codes(rows.region)
+    unit = codes(region * len(names) + place)
+    count = np.bincount(unit).astype(np.float64)
+    mean = np.bincount(unit, residual) / count
+    owner = np.zeros(len(count), dtype=np.int64)
+    owner[unit] = place
+    freedom = len(count) - len(names) - int(region.max())
+    if freedom < len(names):
+        return untestable(test, limit, f"{int(region.max()) + 1} regions are too few for errors")
+    size = np.bincount(owner, count)
+    by_ccd = np.bincount(owner, count * mean) / size
+    between = float(size @ (by_ccd - np.average(by_ccd, weights=size)) ** 2)
+    between /= len(names) - 1
+    within = float(count @ (mean - by_ccd[owner]) ** 2) / freedom
+    each = (size.sum() - (size**2).sum() / size.sum()) / (len(names) - 1)
+    needed = float(stats.f.isf(limit.probability, len(names) - 1, freedom))
+    detail = {
+        "ccd": names,
+        "mean_mag": by_ccd,
+        "err_mag": np.sqrt(within / size),
+        "detections": len(residual),
+    }
+    return judge(
+        test,
+        float(np.sqrt(max(between - within, 0.0) / each)),
+        limit,
+        float(stats.f.sf(between / within, len(names) - 1, freedom)),
+        float(np.sqrt((needed - 1) * within / each)),
+        {**detail, "worst_ccd": names[np.argmax(np.abs(by_ccd) * np.sqrt(size))]},
+    )
+
+
+def mean_difference(
+    test: Named, chosen: npt.NDArray[np.bool_], stars: Residuals, limit: Limit
+) -> Check:
+    """Test whether two kinds of stars have the same mean residual within visits.
+
+    Parameters
+    ----------
+    test : Named
+    chosen : ndarray of bool, shape (n,)
+        The first kind; the others are the second.
+    stars : Residuals
+    limit : Limit
+        In mag.
+    """
+    good = np.isfinite(stars.residual_mag)
+    rows, first = stars.take(good), chosen[good]
+    if min(first.sum(), (~first).sum()) < LEAST_DETECTIONS:
+        return untestable(
+            test, limit, f"{first.sum()} detections of one kind, {(~first).sum()} of the other"
+        )
+    residual = bounded(rows.residual_mag)
+    visit, region = codes(rows.visit), codes(rows.region)
+    if region.max() + 1 < REGIONS_BY_DEGREE[0]:
+        return untestable(
+            test, limit, f"{region.max() + 1} regions of the sky, {REGIONS_BY_DEGREE[0]} are needed"
+        )
+    design = less_group_mean(first.astype(np.float64)[:, None], visit)
+    fit = cluster_fit(design, less_group_mean(residual, visit), region)
+    if fit is None:
+        return untestable(test, limit, "too few regions hold stars of both kinds")
+    error = float(np.sqrt(fit.covariance[0, 0]))
+    seen = float(stats.t.isf(limit.probability / 2, fit.clusters - 1)) * error
+    detail = {
+        "difference_mag": float(fit.coefficients[0]),
+        "error_mag": error,
+        "detections": int(first.sum()),
+        "others": int((~first).sum()),
+        "regions": fit.clusters,
+    }
+    value = abs(float(fit.coefficients[0]))
+    return judge(test, value, limit, fit.probability(), seen, detail)

@@ -1,0 +1,1 @@
+"""One stack of readers and writers for every table format."""

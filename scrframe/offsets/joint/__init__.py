@@ -1,0 +1,1 @@
+"""The joint solution: one mixed model of all offsets."""

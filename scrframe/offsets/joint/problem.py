@@ -1,0 +1,209 @@
+"""What the joint solver is given, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from scipy import sparse
+
+from scrframe.arrays import FloatArray, IntArray
+from scrframe.offsets.joint.design import Design
+from scrframe.offsets.joint.mixed_model import Weights
+from scrframe.offsets.joint.normal_equations import star_means, weighted
+from scrframe.offsets.joint.variance_components import Component
+from scrframe.offsets.noise.update import NoiseModel, NoiseSettings
+from scrframe.offsets.outliers.weights import OutlierRates, RobustSettings, RobustWeights
+from scrframe.tables import Detections, FittedLevel
+
+
+@dataclass(frozen=True)
+class JointSettings:
+    """How the joint solver goes about it.
+
+    Attributes
+    ----------
+    robust : bool
+        Whether outliers and variables lose weight.
+    max_rounds : int
+    tolerance : float
+        Largest relative change of a standard deviation when all have settled.
+    start_mag : mapping of str to float
+        Standard deviation by term to start from, and held to where data say little.
+    held : frozenset of str
+        Terms whose standard deviation stays.
+    draws : int
+        Draws from the posterior, for the traces of the variances' equations and for what
+        the fitted parameters take from the noise; a quarter of them for millions of
+        detections, whose traces are sums of many terms.
+    exact_rounds : int
+        Rounds with exact traces after all has settled.
+    move_variances : bool
+        Whether variances are estimated; without, a round solves and weighs.
+    seed : int
+        Of those draws.
+    scale, floor_mag : float or None
+        Photometric error to start from; by default what repeats say at first sight.
+    noise : NoiseSettings
+    outliers : RobustSettings
+    threads : int
+        Parts of the survey whose normal equations are summed at the same time; the result
+        is the same to the bit for any number.
+    """
+
+    robust: bool = True
+    max_rounds: int = 20
+    tolerance: float = 0.01
+    start_mag: Mapping[str, float] = field(default_factory=dict)
+    held: frozenset[str] = frozenset()
+    draws: int = 8
+    exact_rounds: int = 1
+    move_variances: bool = True
+    seed: int = 1
+    scale: float | None = None
+    floor_mag: float | None = None
+    noise: NoiseSettings = field(default_factory=NoiseSettings)
+    outliers: RobustSettings = field(default_factory=RobustSettings)
+    threads: int = 2
+
+
+@dataclass(frozen=True)
+class JointProblem:
+    """What the joint solver is given.
+
+    Attributes
+    ----------
+    levels : tuple of FittedLevel
+        Corrections and nuisance terms.
+    table : Detections
+        n rows, with every column that a level reads.
+    delta_mag : ndarray, shape (n,)
+        Model less observed magnitude.
+    star : ndarray of int64, shape (n,)
+        Star of each detection, from 0 to s - 1.
+    error_mag : ndarray, shape (n,)
+        Photometric error as catalogued, best as a function of the predicted magnitude.
+    covariates : ndarray, shape (s, t)
+        What the logarithm of the stars' scatter is linear in; the first is 1.
+    settings : JointSettings
+    """
+
+    levels: tuple[FittedLevel, ...]
+    table: Detections
+    delta_mag: FloatArray
+    star: IntArray
+    error_mag: FloatArray
+    covariates: FloatArray
+    settings: JointSettings
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The unknowns of the model, as far as they are known.
+
+    Attributes
+    ----------
+    parameters : ndarray, shape (p,)
+    sd_mag : mapping of str to float
+        Standard deviation by random term.
+    noise : NoiseModel
+    rates : OutlierRates
+    """
+
+    parameters: FloatArray
+    sd_mag: Mapping[str, float]
+    noise: NoiseModel
+    rates: OutlierRates
+
+
+@dataclass(frozen=True)
+class JointRound:
+    """One round, for the record.
+
+    Attributes
+    ----------
+    change : float
+        Largest relative change of a standard deviation.
+    moved_mag : float
+        Rms change of the sum of all terms over detections.
+    kept : float
+        Mean weight of the detections.
+    """
+
+    change: float
+    moved_mag: float
+    kept: float
+
+
+class Inverse(Protocol):
+    """What results ask of the inverse C of a system of p parameters."""
+
+    def solve(self, right: FloatArray) -> FloatArray:
+        """Return C b, of b with shape (p,) or (p, k)."""
+        ...
+
+    def diagonal(self) -> FloatArray:
+        """Return the diagonal of C, shape (p,)."""
+        ...
+
+    def row_variances(self, rows: sparse.csr_array) -> FloatArray:
+        """Return r^T C r of each row r of a matrix, shape (k, p)."""
+        ...
+
+
+@dataclass(frozen=True)
+class JointFit:
+    """The fitted model: what errors, products and further right-hand sides come from.
+
+    Parameters, residuals, weights, prior and factor are of one solve, the last:
+    ``factor.solve(weighted(model, weights, delta_mag))`` gives the parameters again. The
+    variances, noise and rates of `estimate` are one move further where no solve follows the
+    last move: with `JointSettings.exact_rounds` of 0, and for millions of detections.
+
+    Attributes
+    ----------
+    design : Design
+    estimate : Estimate
+        What is known best, and where a further fit starts from.
+    components : tuple of Component
+        Standard deviations of the terms in `estimate`, with their errors.
+    noise_notes : tuple of str
+        What of the noise could not be estimated, and why.
+    noise_errors : ndarray, shape (2 + t,)
+        Standard errors of, in this order, the scale, the floor in mag and the coefficients
+        of the scatter by covariate; NaN where held, and empty if no variance was moved.
+    robust : RobustWeights
+        Of the solve.
+    weights : Weights
+        Of the solve: robust weights over the variances of noise and stars.
+    prior_sd_mag : mapping of str to float
+        Standard deviation by random term, of the solve.
+    factor : Inverse
+        That of the normal matrix at `weights` with the prior at `prior_sd_mag`: its `Factor`.
+    residual_mag : ndarray, shape (n,)
+        Differences less all terms; the star's own deviation is in it.
+    rounds : tuple of JointRound
+    converged : bool
+    """
+
+    design: Design
+    estimate: Estimate
+    components: tuple[Component, ...]
+    noise_notes: tuple[str, ...]
+    noise_errors: FloatArray
+    robust: RobustWeights
+    weights: Weights
+    prior_sd_mag: Mapping[str, float]
+    factor: Inverse
+    residual_mag: FloatArray
+    rounds: tuple[JointRound, ...]
+    converged: bool
+
+    def response(self, delta_mag: FloatArray) -> FloatArray:
+        """Return by how much the parameters move, shape (p,), if differences do, shape (n,)."""
+        return self.factor.solve(weighted(self.design.model, self.weights, delta_mag))
+
+    def star_deviations(self) -> tuple[FloatArray, FloatArray]:
+        """Return means and variances of the stars' deviations, each of shape (s,)."""
+        return star_means(self.design.model, self.weights, self.residual_mag)

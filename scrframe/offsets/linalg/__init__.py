@@ -1,0 +1,1 @@
+"""Sparse and blocked factors, and selected entries of their inverses."""

@@ -1,0 +1,1 @@
+"""The errors of detections: scale, floor and the scatter of stars."""

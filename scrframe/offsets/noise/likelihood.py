@@ -1,0 +1,160 @@
+"""Score and information of the noise parameters, stars integrated out.
+
+A star's residuals have the covariance V = diag(D) + tau 11^T, with D the noise variances of
+its detections and tau the variance of its own deviation. With w = 1 / D and S = sum(w),
+V^-1 = diag(w) - w w^T tau / (1 + tau S), so all that is needed are sums by star.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from scrframe.arrays import FloatArray, IntArray
+from scrframe.offsets.noise.model import NoiseModel
+
+
+@dataclass(frozen=True)
+class NoiseData:
+    """What the noise parameters are estimated from.
+
+    Attributes
+    ----------
+    residual : ndarray, shape (n,)
+        Differences less all terms, in mag; stars' deviations are in it.
+    star : ndarray of int64, shape (n,)
+    error_mag : ndarray, shape (n,)
+        Catalogued errors.
+    covariates : ndarray, shape (s, t)
+    clean : ndarray, shape (s,)
+        Weight of a star in the likelihood: how surely all of it is normal.
+    """
+
+    residual: FloatArray
+    star: IntArray
+    error_mag: FloatArray
+    covariates: FloatArray
+    clean: FloatArray
+
+
+class NoiseLikelihood:
+    """The restricted likelihood at one noise model, by its derivatives.
+
+    Parameters are scale^2, floor^2 in mag^2 and the coefficients of the scatter.
+    """
+
+    def __init__(self, data: NoiseData, model: NoiseModel) -> None:
+        self._data = data
+        self._stars = len(data.clean)
+        self._w = model.variance(data.error_mag)
+        np.reciprocal(self._w, out=self._w)
+        self._squared = np.square(data.error_mag, dtype=np.float64)
+        self._tau = model.star_variance(data.covariates)
+        total = self._by_star(self._w)
+        self._shrink = 1.0 / (1.0 + self._tau * total)
+        #: 1^T V^-1 1 by star.
+        self._ones = total * self._shrink
+
+    def _by_star(self, values: FloatArray) -> FloatArray:
+        sums = np.bincount(self._data.star, values, minlength=self._stars)
+        return np.asarray(sums, dtype=np.float64)
+
+    def quadratic(self, values: FloatArray) -> FloatArray:
+        """Return sum over stars of clean a^T V_i a, with a = V^-1 values, shape (2 + t,).
+
+        V_i is the derivative of V by parameter i.
+
+        Parameters
+        ----------
+        values : ndarray, shape (n,)
+        """
+        star, clean = self._data.star, self._data.clean
+        total = self._by_star(self._w * values)
+        shared = self._tau * self._shrink * total
+        alpha = values - shared[star]
+        alpha *= self._w
+        alpha *= alpha
+        alpha *= clean[star]
+        own = self._data.covariates.T @ (2.0 * clean * self._tau * (self._shrink * total) ** 2)
+        return np.concatenate([[self._squared @ alpha, alpha.sum()], own])
+
+    def curvature(self) -> tuple[FloatArray, FloatArray]:
+        """Return the traces and the expected information.
+
+        Returns
+        -------
+        trace : ndarray, shape (2 + t,)
+            Sum over stars of clean tr(V^-1 V_i).
+        information : ndarray, shape (2 + t, 2 + t)
+            Half the sum over stars of clean tr(V^-1 V_i V^-1 V_j). What the fitted terms
+            cost is left out: a share of about (fitted parameters) / (detections).
+        """
+        clean, ratio = self._data.clean, self._tau * self._shrink
+        weight = clean[self._data.star]
+        scaled = self._squared * self._w
+        first = np.array([weight @ scaled, weight @ self._w])
+        information = self._photometric(weight, scaled)
+        weight = (clean * ratio)[self._data.star]
+        cubes = [scaled, self._w]
+        for i in range(2):
+            for j in range(2):
+                cube = np.einsum("i,i,i,i->", weight, cubes[i], cubes[j], self._w)
+                information[i, j] -= 2.0 * cube
+        del weight, cubes
+        scaled *= self._w
+        squares = [self._by_star(scaled)]
+        squares.append(self._by_star(np.square(self._w, out=scaled)))
+        first -= [(clean * ratio) @ square for square in squares]
+        for i in range(2):
+            for j in range(2):
+                information[i, j] += (clean * ratio**2 * squares[i]) @ squares[j]
+        return self._with_scatter(first, information, squares)
+
+    def score(self, draws: FloatArray | float) -> tuple[FloatArray, FloatArray]:
+        """Return score, shape (2 + t,), and expected information, shape (2 + t, 2 + t).
+
+        The derivative of the restricted log likelihood is half of a^T V_i a - tr(P V_i), where
+        P = V^-1 - V^-1 Z C Z^T V^-1 and C is the covariance of the fitted terms' errors.
+
+        Parameters
+        ----------
+        draws : ndarray, shape (2 + t,), or float
+            The part with C, `mean_quadratic` of draws Z u, u ~ N(0, C); 0 leaves it out
+            (maximum likelihood).
+        """
+        trace, information = self.curvature()
+        return 0.5 * (self.quadratic(self._data.residual) + draws - trace), information
+
+    def _photometric(self, weight: FloatArray, scaled: FloatArray) -> FloatArray:
+        mixed = np.einsum("i,i,i->", weight, scaled, self._w)
+        own = [np.einsum("i,i,i->", weight, part, part) for part in (scaled, self._w)]
+        return np.array([[own[0], mixed], [mixed, own[1]]])
+
+    def _with_scatter(
+        self, first: FloatArray, photometric: FloatArray, squares: list[FloatArray]
+    ) -> tuple[FloatArray, FloatArray]:
+        """Add the coefficients of the scatter, V_k = 2 tau x_k 11^T, and halve."""
+        x, size = self._data.covariates, self._data.covariates.shape[1]
+        base = 2.0 * self._data.clean * self._tau
+        trace = np.concatenate([first, x.T @ (base * self._ones)])
+        information = np.empty((2 + size, 2 + size))
+        information[:2, :2] = photometric
+        for i in range(2):
+            cross = x.T @ (base * squares[i] * self._shrink**2)
+            information[i, 2:] = information[2:, i] = cross
+        own = 2.0 * base * self._tau * self._ones**2
+        for k in range(size):
+            information[2 + k, 2:] = x.T @ (own * x[:, k])
+        return trace, 0.5 * information
+
+
+def mean_quadratic(likelihood: NoiseLikelihood, draws: Iterable[FloatArray]) -> FloatArray | float:
+    """Return the mean of `NoiseLikelihood.quadratic` over draws; 0 if there are none."""
+    count = 0
+    total: FloatArray | float = 0.0
+    for draw in draws:
+        total = total + likelihood.quadratic(draw)
+        count += 1
+    return total / max(count, 1)

@@ -1,0 +1,1 @@
+"""Outliers: weights, rates and iterative trimming."""

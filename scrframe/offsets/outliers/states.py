@@ -1,0 +1,166 @@
+"""Likelihoods of the states of a star, from sums by star.
+
+With w = 1 / D the inverse noise variances and tau the variance of the star's deviation,
+the good state's exponent is sum(w r^2) - tau sum(w r)^2 / (1 + tau sum(w)) (Sherman and
+Morrison); a detection is left out by taking its part off the sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from scrframe.arrays import FloatArray, IntArray
+
+LOG_2PI = float(np.log(2.0 * np.pi))
+#: Exponents end here, so that sums stay finite; two states so far above are alike.
+LARGEST_EXPONENT = 600.0
+#: Rows that are worked on at once: few enough to stay in a processor's cache.
+BLOCK = 1 << 16
+
+
+@dataclass(frozen=True)
+class StateLikelihoods:
+    """Likelihoods of the states by star, each star in its own unit.
+
+    Attributes
+    ----------
+    count : ndarray of int64, shape (s,)
+        Detections of each star.
+    good, bad, several : ndarray, shape (s,)
+        Of the states good, star bad and several bad. A bad star with a single detection is
+        a bad detection, and counts with `several`.
+    one : ndarray, shape (s,)
+        Sum over the states in which one detection is bad.
+    each : ndarray, shape (n,)
+        Of the state in which that detection is bad; 0 for single detections.
+    """
+
+    count: IntArray
+    good: FloatArray
+    bad: FloatArray
+    several: FloatArray
+    one: FloatArray
+    each: FloatArray
+
+
+def state_likelihoods(
+    residual: FloatArray,
+    star: IntArray,
+    variance: FloatArray,
+    star_variance: FloatArray,
+    span_mag: float,
+) -> StateLikelihoods:
+    """Return the likelihoods of all states.
+
+    Parameters
+    ----------
+    residual : ndarray, shape (n,)
+        In mag.
+    star : ndarray of int64, shape (n,)
+    variance : ndarray, shape (n,)
+        Of the noise of detections, in mag^2.
+    star_variance : ndarray, shape (s,)
+        Of the stars' deviations, in mag^2.
+    span_mag : float
+        Bad values have the density 1 / (2 span_mag).
+    """
+    stars = len(star_variance)
+    count = np.bincount(star, minlength=stars)
+    sums = _Sums.of(residual, star, variance, stars)
+    flat = -float(np.log(2.0 * span_mag))
+    states = np.empty((4, stars))
+    for rows in blocks(stars):
+        states[:, rows] = _whole(sums.rows(rows), count[rows], star_variance[rows], flat)
+    good, bad, several, base = states
+    each = np.empty(len(residual))
+    for rows in blocks(len(residual)):
+        each[rows] = _left_out(
+            residual[rows], star[rows], variance[rows], star_variance, sums, base
+        )
+    one = _by_star(star, each, stars)
+    return StateLikelihoods(count, good, bad, several, one, each)
+
+
+def _by_star(star: IntArray, values: FloatArray, stars: int) -> FloatArray:
+    return np.asarray(np.bincount(star, values, minlength=stars), dtype=np.float64)
+
+
+def blocks(length: int) -> Iterator[slice]:
+    """Yield the slices that go through rows a block at a time."""
+    return (slice(first, first + BLOCK) for first in range(0, length, BLOCK))
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Sums by star of w, w r, w r^2 and log D, each of shape (s,)."""
+
+    weight: FloatArray
+    value: FloatArray
+    square: FloatArray
+    log_variance: FloatArray
+
+    @classmethod
+    def of(cls, residual: FloatArray, star: IntArray, variance: FloatArray, stars: int) -> _Sums:
+        work = 1.0 / variance
+        weight = _by_star(star, work, stars)
+        work *= residual
+        value = _by_star(star, work, stars)
+        work *= residual
+        square = _by_star(star, work, stars)
+        np.log(variance, out=work)
+        return cls(weight, value, square, _by_star(star, work, stars))
+
+    def rows(self, rows: slice) -> _Sums:
+        """Return the sums of some stars."""
+        return _Sums(
+            self.weight[rows], self.value[rows], self.square[rows], self.log_variance[rows]
+        )
+
+
+def _whole(
+    sums: _Sums, count: IntArray, star_variance: FloatArray, flat: float
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Return the likelihoods of good, star bad, several bad; and what one bad starts from.
+
+    Each star's unit is the largest of the three. The last is a logarithm.
+    """
+    spread = 1.0 + star_variance * sums.weight
+    common = -0.5 * (sums.log_variance + count * LOG_2PI + sums.square)
+    good = common + 0.5 * (star_variance * sums.value**2 / spread - np.log(spread))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        free = sums.value**2 / sums.weight - np.log(sums.weight) + LOG_2PI
+    bad = np.where(count > 1, common + 0.5 * free + flat, -np.inf)
+    several = count * flat
+    unit = np.maximum(np.maximum(good, bad), several)
+    base = np.where(count > 1, common + 0.5 * LOG_2PI + flat - unit, -np.inf)
+    return np.exp(good - unit), np.exp(bad - unit), np.exp(several - unit), base
+
+
+def _left_out(
+    residual: FloatArray,
+    star: IntArray,
+    variance: FloatArray,
+    star_variance: FloatArray,
+    sums: _Sums,
+    base: FloatArray,
+) -> FloatArray:
+    """Return the likelihood with each detection left out of the good ones."""
+    weight = 1.0 / variance
+    tau = star_variance[star]
+    rest = np.maximum(sums.weight[star] - weight, 0.0) * tau
+    rest += 1.0
+    moment = weight * residual
+    exponent = sums.value[star] - moment
+    exponent *= exponent
+    exponent *= tau
+    exponent /= rest
+    moment *= residual
+    exponent += moment
+    exponent *= 0.5
+    exponent += base[star]
+    np.minimum(exponent, LARGEST_EXPONENT, out=exponent)
+    # Determinants outside the exponent save two logarithms.
+    return np.asarray(np.exp(exponent, out=exponent) * np.sqrt(variance / rest))

@@ -1,0 +1,1 @@
+"""Terms and stars that several surveys share."""

@@ -1,0 +1,221 @@
+"""Several surveys in one solve: stars and terms that they share, variances held.
+
+Each survey is fitted by itself first. Its terms, weights and variances then enter one
+system, laid out in `sharing_layout`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from scrframe.arrays import FloatArray
+from scrframe.offsets.joint.mixed_model import MixedModel, Term, Weights
+from scrframe.offsets.joint.normal_equations import (
+    normal_system,
+    prior_matrix,
+    star_means,
+    star_solve,
+    weighted,
+)
+from scrframe.offsets.joint.posterior_draws import is_diagonal
+from scrframe.offsets.joint.problem import JointFit
+from scrframe.offsets.linalg.factor import Factor, choose_dense
+from scrframe.offsets.shared.correlation import own_variance
+from scrframe.offsets.shared.layout import Member, Place, SharedTerm, joined_model, layout, mapped
+
+__all__ = ["Member", "MemberFit", "PartFactor", "Place", "SharedTerm", "Together", "solve_together"]
+
+
+@dataclass(frozen=True)
+class Together:
+    """The solve of several surveys.
+
+    Attributes
+    ----------
+    model : MixedModel
+        Of all detections and terms, those of a survey called ``survey:term``.
+    weights : Weights
+    prior_sd_mag : mapping of str to float
+    factor : Factor
+    parameters : ndarray, shape (w,)
+    residual_mag : ndarray, shape (n,)
+    places : tuple of Place
+        By survey.
+    """
+
+    model: MixedModel
+    weights: Weights
+    prior_sd_mag: dict[str, float]
+    factor: Factor
+    parameters: FloatArray
+    residual_mag: FloatArray
+    places: tuple[Place, ...]
+
+    def response(self, number: int, delta_mag: FloatArray) -> FloatArray:
+        """Return by how much a survey's parameters move if its differences do, shape (p,)."""
+        place = self.places[number]
+        every = np.zeros(len(self.model.star))
+        every[place.rows] = delta_mag
+        moved = self.factor.solve(weighted(self.model, self.weights, every))
+        return place.extracted(moved)
+
+    @cached_property
+    def log_likelihood(self) -> float:
+        """Restricted logarithmic likelihood of the differences, but for a constant.
+
+        The constant is the same however terms are shared.
+        """
+        delta = self.residual_mag + self.model.values(self.parameters)
+        misfit = float(delta @ star_solve(self.model, self.weights, self.residual_mag))
+        prior = sum(_log_variance(term, self.prior_sd_mag) for term in self.model.terms)
+        return -0.5 * (misfit + self.factor.log_determinant + prior)
+
+    @cached_property
+    def star_deviations(self) -> tuple[FloatArray, FloatArray]:
+        """Mean and variance of all stars' deviations, shape (s,) each."""
+        return star_means(self.model, self.weights, self.residual_mag)
+
+
+@dataclass(frozen=True)
+class PartFactor:
+    """A survey's view of the inverse of the whole system: C_b = P_b C P_b^T.
+
+    Attributes
+    ----------
+    factor : Factor
+        Of the whole.
+    place : Place
+    """
+
+    factor: Factor
+    place: Place
+
+    def solve(self, right: FloatArray) -> FloatArray:
+        """Return C_b b, of b with shape (p,) or (p, k)."""
+        whole = self.factor.solve(self.place.embedded(right, self.factor.size))
+        return self.place.extracted(whole)
+
+    def diagonal(self) -> FloatArray:
+        """Return the diagonal of C_b, shape (p,)."""
+        return np.asarray(self.place.scale**2 * self.factor.diagonal()[self.place.column])
+
+    def row_variances(self, rows: sparse.csr_array) -> FloatArray:
+        """Return r^T C_b r of each row r of a matrix, shape (k, p)."""
+        return self.factor.row_variances(mapped(rows, self.place, self.factor.size))
+
+
+@dataclass(frozen=True)
+class MemberFit(JointFit):
+    """A survey's part of the solve of several, as a fit of its own.
+
+    Attributes
+    ----------
+    together : Together
+    number : int
+        Which of the surveys it is.
+    """
+
+    together: Together
+    number: int
+
+    def response(self, delta_mag: FloatArray) -> FloatArray:
+        """Return by how much the parameters move if this survey's differences do."""
+        return self.together.response(self.number, delta_mag)
+
+    def star_deviations(self) -> tuple[FloatArray, FloatArray]:
+        """Return means and variances of the stars' deviations, given all surveys."""
+        mean, variance = self.together.star_deviations
+        stars = self.together.places[self.number].stars
+        return mean[stars], variance[stars]
+
+
+def solve_together(
+    members: Sequence[Member],
+    follow: FloatArray,
+    shared: Sequence[SharedTerm] = (),
+    threads: int = 2,
+) -> tuple[MemberFit, ...]:
+    """Solve several surveys at once, with the weights and variances of each alone.
+
+    Parameters
+    ----------
+    members : sequence of Member
+    follow : ndarray, shape (b,)
+        What each survey's star deviations follow the common factor by: the product of two
+        is their correlation.
+    shared : sequence of SharedTerm
+    threads : int
+
+    Raises
+    ------
+    CalibrationError
+        If a term cannot be shared, or the system is singular.
+    """
+    terms, places, sd_mag, split = layout(members, shared)
+    model = joined_model(members, places, terms, split)
+    weights = _weights(members, model, follow)
+    system = normal_system(model, weights, threads=threads).plus(prior_matrix(model, sd_mag))
+    factor = Factor(system, choose_dense(model))
+    delta = np.concatenate([_delta(member.fit) for member in members])
+    parameters = factor.solve(weighted(model, weights, delta))
+    residual = delta - model.values(parameters)
+    together = Together(model, weights, sd_mag, factor, parameters, residual, tuple(places))
+    return tuple(_view(together, number, member) for number, member in enumerate(members))
+
+
+def _log_variance(term: Term, sd_mag: Mapping[str, float]) -> float:
+    """Return log det of the prior covariance, without that of columns that depend."""
+    if term.precision is None:
+        return 0.0
+    found = 2 * term.width * np.log(sd_mag[term.name])
+    if is_diagonal(term.precision):
+        found -= float(np.sum(np.log(term.precision.diagonal())))
+    return float(found)
+
+
+def _view(together: Together, number: int, member: Member) -> MemberFit:
+    """Return a survey's part as a fit of its own."""
+    place, fit = together.places[number], member.fit
+    values: dict[str, Any] = {item.name: getattr(fit, item.name) for item in fields(JointFit)}
+    values["estimate"] = replace(fit.estimate, parameters=place.extracted(together.parameters))
+    values["factor"] = PartFactor(together.factor, place)
+    values["residual_mag"] = together.residual_mag[place.rows]
+    return MemberFit(**values, together=together, number=number)
+
+
+def _delta(fit: JointFit) -> FloatArray:
+    """Return the differences of a fit, shape (n,)."""
+    return fit.residual_mag + fit.design.model.values(fit.estimate.parameters)
+
+
+def _weights(members: Sequence[Member], model: MixedModel, follow: FloatArray) -> Weights:
+    """Return the weights of all, deviations split into what is common and what is own.
+
+    A source that only one survey sees has nothing in common with any.
+    """
+    assert model.source is not None
+    loading = np.concatenate(
+        [each * np.sqrt(own_variance(m.fit)) for each, m in zip(follow, members, strict=True)]
+    )
+    counts = np.bincount(
+        model.source[loading != 0], minlength=int(model.source.max(initial=-1)) + 1
+    )
+    common = (loading != 0) & (counts[model.source] > 1)
+    own = np.concatenate(
+        [
+            np.full(m.fit.design.model.stars, 1 - each**2)
+            for each, m in zip(follow, members, strict=True)
+        ]
+    )
+    star = np.concatenate([member.fit.weights.star for member in members])
+    return Weights(
+        np.concatenate([member.fit.weights.detection for member in members]),
+        np.where(common, star / own, star),
+        np.where(common, loading, 0.0),
+    )

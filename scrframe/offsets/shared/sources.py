@@ -1,0 +1,136 @@
+"""What stars of several surveys that are one source have in common, within V^-1.
+
+With A the inverse of the covariance star by star, l the loadings of a source's detections
+and t ~ N(0, 1) what they have in common: V^-1 = A - A l l^T A / (1 + l^T A l).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from scrframe.arrays import FloatArray, IntArray
+from scrframe.offsets.joint.mixed_model import MixedModel, Weights
+
+Numbers = npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class CommonTerms:
+    """The terms of rank one by source; s stars of g sources.
+
+    Attributes
+    ----------
+    source : ndarray of int64, shape (s,)
+    share : ndarray, shape (s,)
+        loading * tau / (tau + sum of D): times a detection's weight it is A l.
+    factor : ndarray, shape (g,)
+        1 / (1 + l^T A l), the variance of t given all detections; 0 of sources that have
+        nothing in common with any detection.
+    star : ndarray of int64, shape (n,)
+    weight : ndarray, shape (n,)
+    """
+
+    source: IntArray
+    share: FloatArray
+    factor: FloatArray
+    star: IntArray
+    weight: FloatArray
+
+    def mean(self, values: FloatArray) -> FloatArray:
+        """Return the mean of t given values by detection, shape (g,)."""
+        sums = np.bincount(self.star, self.weight * values, minlength=len(self.source))
+        products = np.bincount(self.source, self.share * sums, minlength=len(self.factor))
+        return np.asarray(self.factor * products)
+
+    def subtracted(self, solved: FloatArray, values: FloatArray) -> FloatArray:
+        """Return V^-1 v of values v, shape (n,), from A v, `solved`."""
+        by_star = self.share * self.mean(values)[self.source]
+        return np.asarray(solved - self.weight * by_star[self.star])
+
+    def drawn(
+        self, solved: FloatArray, weights: Weights, random: np.random.Generator
+    ) -> FloatArray:
+        """Return V^-1 x of a draw x with what is common, from A x without it, shape (n,)."""
+        assert weights.loading is not None
+        normal = random.standard_normal(len(self.factor))
+        along = self.weight * self.share[self.star]
+        whole = solved + along * normal[self.source][self.star]
+        products = np.bincount(self.star, whole, minlength=len(self.source))
+        products = np.bincount(self.source, weights.loading * products)
+        mean = self.factor * products
+        return np.asarray(whole - along * mean[self.source][self.star])
+
+    def rows(
+        self,
+        order: Numbers,
+        begins: IntArray,
+        first: IntArray,
+        weight: FloatArray,
+        stars: tuple[int, int],
+    ) -> tuple[sparse.csr_array, FloatArray]:
+        """Return A l by source over some detections, and the factor of each.
+
+        Parameters
+        ----------
+        order : ndarray of int, shape (s,)
+            Stars, those of a source together.
+        begins : ndarray of int64, shape (g + 1,)
+            Where each source begins in `order`.
+        first : ndarray of int64, shape (k + 1,)
+            Where each of the stars begins among the detections.
+        weight : ndarray, shape (m,)
+            Of these detections.
+        stars : (int, int)
+            The stars are those of the order from the first up to, not with, the second.
+        """
+        low, high = stars
+        own = begins[np.searchsorted(begins, low) : np.searchsorted(begins, high) + 1] - low
+        here = order[low:high]
+        factor = self.factor[self.source[here[own[:-1]]]]
+        values = weight * np.repeat(self.share[here], np.diff(first))
+        shape = (len(factor), len(weight))
+        rows = sparse.csr_array((values, np.arange(len(weight)), first[own]), shape=shape)
+        kept = np.flatnonzero(factor)
+        return sparse.csr_array(rows[kept]), factor[kept]
+
+
+def common_terms(model: MixedModel, weights: Weights) -> CommonTerms | None:
+    """Return the terms by source; None where nothing is shared."""
+    if model.source is None or weights.loading is None:
+        return None
+    total = np.bincount(model.star, weights.detection, minlength=model.stars)
+    precision = weights.star + total
+    inverse = np.divide(1.0, precision, out=np.zeros(model.stars), where=precision > 0)
+    share = weights.loading * weights.star * inverse
+    products = np.bincount(model.source, weights.loading * share * total)
+    factor = np.where(products > 0, 1 / (1 + products), 0.0)
+    return CommonTerms(model.source, share, factor, model.star, weights.detection)
+
+
+def by_source(source: IntArray, seen_in: Numbers) -> tuple[Numbers, IntArray]:
+    """Return stars with those of a source together, and where each source begins.
+
+    Parameters
+    ----------
+    source : ndarray of int64, shape (s,)
+        Source of each star, from 0, none left out.
+    seen_in : ndarray of int, shape (s,)
+        First exposure of each star: sources come in the order of theirs.
+
+    Returns
+    -------
+    order : ndarray of int, shape (s,)
+    begins : ndarray of int64, shape (g + 1,)
+    """
+    sources = int(source.max(initial=-1)) + 1
+    earliest = np.full(sources, np.iinfo(np.int64).max)
+    np.minimum.at(earliest, source, seen_in)
+    place = np.empty(sources, dtype=np.int64)
+    place[np.argsort(earliest, kind="stable")] = np.arange(sources)
+    order = np.lexsort((np.arange(len(source)), place[source]))
+    count = np.bincount(place[source], minlength=sources)
+    return order, np.concatenate([[0], np.cumsum(count)])

@@ -1,0 +1,1 @@
+"""What a run leaves: columns, files, and how they are opened again."""

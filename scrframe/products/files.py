@@ -1,0 +1,95 @@
+"""Tables as ECSV files, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from astropy.table import Table
+
+from scrframe.errors import ConfigError, DataError
+
+
+def write_ecsv(table: Table, path: Path) -> None:
+    """Write a table, in place of an older one."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    table.write(temporary, format="ascii.ecsv", overwrite=True)
+    temporary.replace(path)
+
+
+#: A directory that holds this file is a run.
+RUN_MARK = "summary.json"
+
+
+@contextmanager
+def writable(out: Path) -> Iterator[None]:
+    """Turn the failure to make folders for an output into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{out}: cannot write there: {error.strerror}") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file under a temporary name and rename it."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON that any reader takes: values that are not finite become null."""
+    write_text(path, json.dumps(_plain(content), indent=2, allow_nan=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float) and value - value != 0:
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+def save_arrow(path: Path, table: pa.Table, meta: Mapping[str, Any] | None = None) -> None:
+    """Write a table as an Arrow file, atomically, with JSON beside its schema."""
+    metadata = {**(table.schema.metadata or {}), b"scrframe": json.dumps(meta or {}).encode()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with pa.OSFile(str(temporary), "wb") as sink:
+        schema = table.schema.with_metadata(metadata)
+        with pa.ipc.new_file(sink, schema) as writer:
+            writer.write_table(table.replace_schema_metadata(metadata))
+    temporary.replace(path)
+
+
+def load_arrow(path: Path) -> tuple[pa.Table, dict[str, Any]]:
+    """Map an Arrow file into memory and return its table and JSON.
+
+    Raises
+    ------
+    DataError
+        If the file is not readable.
+    """
+    try:
+        with pa.memory_map(str(path)) as source:
+            table = pa.ipc.open_file(source).read_all()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DataError(f"{path}: cannot be read back: {error}") from None
+    metadata = dict(table.schema.metadata or {})
+    meta = json.loads(metadata.pop(b"scrframe", b"{}"))
+    return table.replace_schema_metadata(metadata), meta
+
+
+def write_bytes(content: bytes, path: Path) -> None:
+    """Write a file, in place of an older one."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(content)
+    temporary.replace(path)

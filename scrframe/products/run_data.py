@@ -1,0 +1,234 @@
+"""`RunData`: what figures and checks look at in a finished run, as plain arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scrframe.arrays import BoolArray, FloatArray, IntArray
+from scrframe.errors import DataError
+from scrframe.tables import Camera, ExposureTable, PhotometricError, ReddeningLaw
+
+
+@dataclass(frozen=True)
+class VisitTable:
+    """The visits of a run, one row each, in the order in which it read them.
+
+    Attributes
+    ----------
+    visit : tuple of str, length v
+        Keys; `RunData.visit_code` points here.
+    field : ndarray of str, shape (v,)
+        Name of the pointing; empty where the survey names none.
+    mjd : ndarray of float64, shape (v,)
+        Modified Julian date.
+    season : ndarray of int64, shape (v,)
+        Year of the October in which the observing season begins; -1 where there is no date.
+    airmass : ndarray of float64, shape (v,)
+        NaN where not known.
+    ra_deg, dec_deg : ndarray of float64, shape (v,)
+        Centre of its detections (ICRS).
+    offset_mag : ndarray of float64, shape (v,)
+        Correction of the visit, to be added; NaN where it has none.
+    err_mag : ndarray of float64, shape (v,)
+        Its standard error.
+    scatter_mag : ndarray of float64, shape (v,)
+        Standard deviation of the differences within the visit, as the solution has it.
+    count : ndarray of int64, shape (v,)
+        Detections of the Calibration Sample behind the offset.
+    """
+
+    visit: tuple[str, ...]
+    field: npt.NDArray[np.str_]
+    mjd: FloatArray
+    season: IntArray
+    airmass: FloatArray
+    ra_deg: FloatArray
+    dec_deg: FloatArray
+    offset_mag: FloatArray
+    err_mag: FloatArray
+    scatter_mag: FloatArray
+    count: IntArray
+
+    def __len__(self) -> int:
+        return len(self.visit)
+
+
+@dataclass(frozen=True)
+class LevelData:
+    """One level of offsets, one row a column of its design.
+
+    Attributes
+    ----------
+    name, kind : str
+        Name in the description, and the plugin that made it.
+    role : {"correction", "nuisance"}
+        A nuisance term never corrects a magnitude.
+    applied : bool
+        Whether its offsets are added to magnitudes as they stand; others are nuisance terms,
+        or summed in `RunData.exposures` already.
+    labels : mapping of str to ndarray, shape (p,)
+        What identifies each row: visit, ccd, x_low_pix, knot_mjd and so on; text as str arrays.
+    offset_mag, err_mag, scatter_mag : ndarray of float64, shape (p,)
+        See `scrframe.tables.OffsetTable`.
+    count : ndarray of int64, shape (p,)
+        Number of detections.
+    """
+
+    name: str
+    kind: str
+    role: str
+    applied: bool
+    labels: Mapping[str, npt.NDArray[Any]]
+    offset_mag: FloatArray
+    err_mag: FloatArray
+    scatter_mag: FloatArray
+    count: IntArray
+
+
+@dataclass(frozen=True)
+class RunData:
+    """A finished run as arrays; n detections of the Calibration Sample, v visits.
+
+    Attributes
+    ----------
+    survey, band : str
+        Names of the survey and of its band.
+    reference_band : str
+        Label of the reference magnitude, such as ``G_BP``.
+    mode : {"joint", "sequential"}
+        How the offsets were solved.
+    note : str
+        What every product says of its data; empty for real data.
+    stars : mapping of str to ndarray, shape (n,)
+        Columns of ``stars.parquet`` under their own names and in their own units, but for
+        the text columns ``file`` and ``visit``; ``visit_code`` (int32) stands for the
+        latter. A mapping that reads on demand keeps memory small; use `star`.
+    visit_table : VisitTable
+        The visits.
+    levels : mapping of str to LevelData
+        In the order of the description.
+    zero_point_mag : float
+        u_ZP, part of every ``offset_total``.
+    law : ReddeningLaw
+        R(C0, E), with its covariance and the slopes of fields, if they were fitted.
+    exposures : ExposureTable or None
+        In mode joint: the offset of each CCD in each visit.
+    camera : Camera or None
+        Layout of the detectors, if the survey's plugin tells it.
+    photometry : PhotometricError or None
+        In mode joint: the photometric error as estimated.
+    absolute_shift_mag : float
+        By how much an absolute tie moved model and calibrated magnitudes; part of u_ZP.
+    summary : mapping
+        The content of ``summary.json``.
+    """
+
+    survey: str
+    band: str
+    reference_band: str
+    mode: str
+    note: str
+    stars: Mapping[str, npt.NDArray[Any]]
+    visit_table: VisitTable
+    levels: Mapping[str, LevelData]
+    zero_point_mag: float
+    law: ReddeningLaw
+    exposures: ExposureTable | None = None
+    camera: Camera | None = None
+    photometry: PhotometricError | None = None
+    absolute_shift_mag: float = 0.0
+    summary: Mapping[str, Any] = field(default_factory=dict)
+
+    def star(self, name: str) -> npt.NDArray[Any]:
+        """Return a column of the detections by its name in ``stars.parquet``, shape (n,).
+
+        Raises
+        ------
+        DataError
+            If the run has no such column.
+        """
+        if name not in self.stars:
+            raise DataError(
+                f"stars.parquet has no column {name}; mode {self.mode} may not write it"
+            )
+        return self.stars[name]
+
+    def has(self, name: str) -> bool:
+        """Return whether the detections have a column."""
+        return name in self.stars
+
+    @property
+    def visits(self) -> tuple[str, ...]:
+        """Keys of the visits, length v."""
+        return self.visit_table.visit
+
+    @property
+    def visit_code(self) -> npt.NDArray[Any]:
+        """Row in `visit_table` of each detection, shape (n,), int32."""
+        return self.star("visit_code")
+
+    @property
+    def ccd(self) -> npt.NDArray[Any]:
+        """Number of the CCD of each detection, shape (n,), int16."""
+        return self.star("ccd")
+
+    @cached_property
+    def ccds(self) -> IntArray:
+        """All CCD numbers, ascending: the camera's, if known, and those of detections."""
+        known = np.zeros(0, np.int64) if self.camera is None else self.camera.ccd
+        return np.union1d(known, np.unique(self.ccd)).astype(np.int64)
+
+    @property
+    def fields(self) -> npt.NDArray[np.str_]:
+        """Names of the fields, sorted, without the empty name."""
+        names = np.unique(self.visit_table.field)
+        return np.asarray(names[names != ""])
+
+    @cached_property
+    def in_solve(self) -> BoolArray:
+        """Which detections took part in the solve, shape (n,); all in mode sequential."""
+        if self.has("in_solve"):
+            return np.asarray(self.star("in_solve"), dtype=np.bool_)
+        return np.ones(len(self.visit_code), dtype=np.bool_)
+
+    @cached_property
+    def weight(self) -> FloatArray:
+        """Robust weight of each detection, 0 to 1, 0 outside the solve, shape (n,).
+
+        In mode sequential 1 for every detection.
+        """
+        if self.has("weight"):
+            return np.nan_to_num(np.asarray(self.star("weight"), dtype=np.float64))
+        return self.in_solve.astype(np.float64)
+
+    @cached_property
+    def residual(self) -> FloatArray:
+        """Model less calibrated magnitude in mag, shape (n,); NaN where uncorrected."""
+        return np.asarray(self.star("delta") - self.star("offset_total"), dtype=np.float64)
+
+    @cached_property
+    def star_code(self) -> IntArray:
+        """Number of each detection's star, from 0 in the order of ``source_id``, shape (n,)."""
+        return np.asarray(np.unique(self.star("source_id"), return_inverse=True)[1], dtype=np.int64)
+
+    def reference_mag(self) -> FloatArray:
+        """Return the reference magnitude of each detection in mag, shape (n,).
+
+        It follows from the model magnitude (paper, Eq. 2), to rounding.
+        """
+        colour0, extinction = self.star("colour0"), self.star("extinction")
+        reddened = colour0 + self.law.ratio(colour0, extinction) * extinction
+        return np.asarray(self.star("mag_model") - self.absolute_shift_mag - reddened)
+
+    def correction_columns(self) -> tuple[str, ...]:
+        """Return the columns of single offsets, such as ``offset_visit``, in order."""
+        others = ("offset_total", "offset_total_err", "offset_level")
+        return tuple(
+            name for name in self.stars if name.startswith("offset_") and name not in others
+        )

@@ -1,0 +1,170 @@
+"""All figures of a run's report, by the numbers of the paper's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from scrframe.products.run_data import RunData
+from scrframe.report.figure import FigureProduct
+from scrframe.report.figures.ccd import figure_ccd_maps, figure_ccd_time
+from scrframe.report.figures.colour import figure_predicted_colour
+from scrframe.report.figures.histograms import figure_histograms
+from scrframe.report.figures.pixel import figure_pixel_plane, figure_pixel_seasons
+from scrframe.report.figures.pixel_single import figure_single_stars
+from scrframe.report.figures.reddening import figure_reddening
+from scrframe.report.figures.residuals import figure_residuals
+from scrframe.report.figures.sky import figure_control_field, figure_sky_samples, figure_visit_sky
+from scrframe.report.figures.time import figure_visit_time
+
+Draw = Callable[[RunData], FigureProduct | None]
+
+
+class RunFigure(NamedTuple):
+    """How one figure comes about.
+
+    Attributes
+    ----------
+    number : int
+        That of the paper's figure which shows the same.
+    draw : callable
+        From `RunData` to a figure, None where the run cannot show it.
+    section : str
+        Title of the section of the page that it stands in.
+    title : str
+        What it shows, for the list of what is missing.
+    needs : str
+        What a run needs for it, completing "needs".
+    """
+
+    number: int
+    draw: Draw
+    section: str
+    title: str
+    needs: str
+
+
+#: In the order of their numbers.
+FIGURES: tuple[RunFigure, ...] = (
+    RunFigure(
+        1, figure_sky_samples, "Samples", "Samples on the sky", "stars with a place on the sky"
+    ),
+    RunFigure(
+        2,
+        figure_control_field,
+        "Samples",
+        "Control field before and after",
+        "enough stars in the Control Sample",
+    ),
+    RunFigure(
+        3,
+        figure_predicted_colour,
+        "Colour model",
+        "Predicted against observed colour",
+        "enough stars in the Control Sample",
+    ),
+    RunFigure(
+        4,
+        figure_reddening,
+        "Reddening law",
+        "Reddening with fitted slopes",
+        "stars of several extinctions",
+    ),
+    RunFigure(
+        5, figure_visit_sky, "Offsets", "Visit offsets on the sky", "a level of offsets by visit"
+    ),
+    RunFigure(6, figure_visit_time, "Offsets", "Visit offsets in time", "visits with a date"),
+    RunFigure(7, figure_ccd_maps, "Offsets", "CCD offsets of visits", "offsets of CCDs in visits"),
+    RunFigure(
+        8,
+        figure_ccd_time,
+        "Offsets",
+        "CCD offsets in time",
+        "offsets of CCDs in visits of several dates",
+    ),
+    RunFigure(
+        9,
+        figure_pixel_seasons,
+        "Maps",
+        "Maps of CCDs by season",
+        "places on detectors, and dates of visits",
+    ),
+    RunFigure(
+        10, figure_pixel_plane, "Maps", "Maps of all CCDs", "a level of offsets by place on the CCD"
+    ),
+    RunFigure(
+        11,
+        figure_single_stars,
+        "Maps",
+        "Single stars on a CCD",
+        "a CCD with enough stars",
+    ),
+    RunFigure(
+        12,
+        figure_residuals,
+        "Residuals",
+        "Residual against magnitude, colour and extinction",
+        "enough detections with a correction",
+    ),
+    RunFigure(
+        13,
+        figure_histograms,
+        "Residuals",
+        "Differences before and after",
+        "50 detections with a correction",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A figure that is not drawn, and why."""
+
+    number: int
+    title: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The figures of a run.
+
+    Attributes
+    ----------
+    by_section : mapping of str to list of FigureProduct
+        Their titles begin with their numbers.
+    missing : list of Missing
+    """
+
+    by_section: dict[str, list[FigureProduct]]
+    missing: list[Missing]
+
+
+def draw_all(
+    open_data: Callable[[], RunData],
+    done: Callable[[int], None] = lambda _: None,
+    figures: Sequence[RunFigure] = FIGURES,
+) -> Drawn:
+    """Draw all figures that a run can show.
+
+    Parameters
+    ----------
+    open_data : callable
+        Returns the run anew for each figure, so that columns which one figure has read do not
+        stay in memory for the others.
+    done : callable
+        Is told 1 after each figure.
+    figures : sequence of RunFigure
+    """
+    by_section: dict[str, list[FigureProduct]] = {one.section: [] for one in figures}
+    missing = []
+    for one in figures:
+        product = one.draw(open_data())
+        if product is None:
+            missing.append(Missing(one.number, one.title, f"needs {one.needs}"))
+        else:
+            title = f"Figure {one.number}: {product.title}"
+            by_section[one.section].append(replace(product, title=title))
+        done(1)
+    return Drawn(by_section, missing)

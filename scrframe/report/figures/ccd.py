@@ -1,0 +1,235 @@
+"""Figures 7 and 8 of a run: what each CCD differs by from its visit, on the camera and in time."""
+
+from __future__ import annotations
+
+import numpy as np
+from astropy.table import Table
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from scrframe.arrays import IntArray
+from scrframe.products.run_data import RunData
+from scrframe.report.figure import FigureProduct
+from scrframe.report.figures.ccd_offsets import (
+    CcdOffsets,
+    Course,
+    ccd_offsets,
+    chosen_visits,
+    course,
+    most_moving,
+    season_means,
+)
+from scrframe.report.figures.focal_plane import (
+    MMAG,
+    FocalPlane,
+    colour_end,
+    detector_size,
+    focal_plane,
+)
+from scrframe.report.panels import MARGIN_IN, name_panel, note
+from scrframe.report.style import COLOURS, FAINT, INK, RULE, SIGNED_MAP, house_style, new_figure
+
+#: Most columns of time that are drawn; more visits than that are averaged in order.
+COLUMNS = 240
+#: CCDs whose course in time is drawn one by one.
+SHOWN_CCDS = 4
+#: Share of the axis of time that the label of a season needs.
+LABEL_ROOM = 0.075
+IMAGE_IN, COURSE_IN = 1.9, 0.95
+
+
+def figure_ccd_maps(data: RunData) -> FigureProduct | None:
+    """Draw offsets of CCDs of four visits where the CCDs stand (paper, figure 7)."""
+    offsets = ccd_offsets(data)
+    if offsets is None:
+        return None
+    rows = chosen_visits(data.visit_table.mjd, offsets.offset_mag)
+    size = detector_size(data)
+    plane = focal_plane(data.camera, offsets.ccd, size)
+    end = colour_end(offsets.offset_mag[list(rows.values())])
+    with house_style():
+        figure, panels = _map_panels(len(rows), plane)
+        norm = Normalize(-MMAG * end, MMAG * end)
+        for number, (axes, (why, row)) in enumerate(zip(panels, rows.items(), strict=True)):
+            corners = plane.outlines()[plane.place_of(offsets.ccd)]
+            drawn = plane.draw(axes, corners, MMAG * offsets.offset_mag[row], norm)
+            name_panel(axes, f"{why}: MJD {data.visit_table.mjd[row]:.3f}")
+            if number == 0:
+                plane.name_detectors(axes)
+        if plane.on_sky:
+            figure.supxlabel("east of the pointing (deg)", fontsize=7.5)
+            figure.supylabel("north of the pointing (deg)", fontsize=7.5)
+        figure.colorbar(
+            drawn,
+            ax=panels,
+            location="top",
+            aspect=40,
+            extend="both",
+            label="offset of the CCD less that of its visit (mmag)",
+        )
+    told = "; ".join(
+        f"{why} {data.visits[row]}: {MMAG * np.nanstd(offsets.offset_mag[row]):.1f}"
+        for why, row in rows.items()
+    )
+    return FigureProduct(
+        "ccd_maps",
+        "Offsets of CCDs of chosen visits",
+        f"What each CCD's correction differs by from its visit's, in mmag, for {len(rows)}"
+        f" visits of {len(data.visits)}: in time the first, the middle and the last, and the one"
+        f" whose CCDs differ most. {plane.words} CCDs without an offset are grey. Numbers of CCDs"
+        " stand in the first panel. Compare with the paper's figure 7.",
+        f"Maps of the focal plane. Standard deviation over the CCDs in mmag, {told}.",
+        figure,
+        _map_table(data, offsets, plane, rows),
+    )
+
+
+def _map_panels(panels: int, plane: FocalPlane) -> tuple[Figure, list[Axes]]:
+    columns = min(2, panels)
+    rows = -(-panels // columns)
+    low, high = plane.outlines().min(axis=(0, 1)), plane.outlines().max(axis=(0, 1))
+    shape = float((high - low)[1] / (high - low)[0])
+    height = min(max(1.3 * shape, 0.6), 2.4) + 0.2
+    figure = new_figure(rows * height + MARGIN_IN)
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    axes = list(grid.flat)
+    for extra in axes[panels:]:
+        extra.remove()
+    return figure, axes[:panels]
+
+
+def _map_table(
+    data: RunData, offsets: CcdOffsets, plane: FocalPlane, rows: dict[str, int]
+) -> Table:
+    chosen, c = list(rows.values()), len(offsets.ccd)
+    centre = plane.centre[plane.place_of(offsets.ccd)]
+    across, up = ("xi", "eta") if plane.on_sky else ("x_grid", "y_grid")
+    table = Table(
+        {
+            "visit": np.repeat([data.visits[row] for row in chosen], c),
+            "mjd": np.repeat(data.visit_table.mjd[chosen], c),
+            "chosen": np.repeat(list(rows), c),
+            "ccd": np.tile(offsets.ccd, len(chosen)),
+            across: np.tile(centre[:, 0], len(chosen)),
+            up: np.tile(centre[:, 1], len(chosen)),
+            "offset": offsets.offset_mag[chosen].ravel(),
+            "n_detections": offsets.count[chosen].ravel(),
+        }
+    )
+    table["mjd"].unit, table["offset"].unit = "d", "mag"
+    table["offset"].description = "offset of the CCD less that of its visit, to be added"
+    for name in (across, up):
+        table[name].unit = "deg" if plane.on_sky else ""
+        table[name].description = "centre of the CCD, as drawn"
+    return table
+
+
+def figure_ccd_time(data: RunData) -> FigureProduct | None:
+    """Draw offsets of all CCDs in time, and four of them one by one (paper, figure 8)."""
+    offsets = ccd_offsets(data)
+    table = data.visit_table
+    if offsets is None or np.isfinite(table.mjd).sum() < 2:
+        return None
+    found = course(table.mjd, table.season, offsets.offset_mag, COLUMNS)
+    shown = most_moving(found, SHOWN_CCDS)
+    end = colour_end(found.offset_mag)
+    rows = -(-len(shown) // 2)
+    with house_style():
+        figure = new_figure(IMAGE_IN + rows * COURSE_IN + 2 * MARGIN_IN)
+        heights = [IMAGE_IN + MARGIN_IN, rows * COURSE_IN + MARGIN_IN]
+        (above,), (below,) = figure.subfigures(2, 1, squeeze=False, height_ratios=heights)
+        _draw_image(above, found, offsets.ccd, end)
+        grid = below.subplots(rows, 2, sharex=True, sharey=True, squeeze=False)
+        for extra in list(grid.flat)[len(shown) :]:
+            extra.remove()
+        for axes, column in zip(grid.flat, shown, strict=False):
+            _draw_course(axes, found, column, f"CCD {offsets.ccd[column]}")
+        below.supxlabel("MJD (d)", fontsize=7.5)
+        below.supylabel("offset less visit's (mmag)", fontsize=7.5)
+    each = int(found.visits.max())
+    group = "one visit" if each == 1 else f"up to {each} successive visits"
+    every = offsets.offset_mag[np.isfinite(offsets.offset_mag)]
+    told = ", ".join(
+        f"CCD {offsets.ccd[one]} {MMAG * np.nanstd(found.offset_mag[:, one]):.1f}" for one in shown
+    )
+    return FigureProduct(
+        "ccd_time",
+        "Offsets of CCDs in time",
+        "What each CCD's correction differs by from its visit's. Above: all CCDs; a column is"
+        f" {group}, in order of time, with lines where an observing season (October to September)"
+        f" begins. Below: the {len(shown)} CCDs whose means by season move most. Dots are"
+        f" {group}, squares means of a season with their standard errors; the dashed line is"
+        " the mean over all, dotted lines are one standard deviation away. Over all CCDs of all"
+        f" visits the mean is {MMAG * every.mean():+.1f} and the standard deviation"
+        f" {MMAG * every.std():.1f} mmag (paper: +9.6 and 22).",
+        f"An image of offsets by CCD and time, and courses of single CCDs. Standard deviation in"
+        f" time in mmag: {told}; over all CCDs and visits {MMAG * every.std():.1f}.",
+        figure,
+        _course_table(found, offsets.ccd),
+    )
+
+
+def _draw_image(figure: Figure, found: Course, ccd: IntArray, end: float) -> None:
+    axes = figure.subplots()
+    t, c = found.offset_mag.shape
+    mesh = axes.pcolormesh(
+        np.arange(t + 1),
+        np.arange(c + 1),
+        MMAG * found.offset_mag.T,
+        cmap=SIGNED_MAP,
+        norm=Normalize(-MMAG * end, MMAG * end),
+        rasterized=True,
+    )
+    axes.set_facecolor(FAINT)
+    starts = np.flatnonzero(np.diff(found.season, prepend=found.season[0] - 1))
+    for start in starts[1:]:
+        axes.axvline(start, color=INK, lw=0.5)
+    # A season of few visits goes without its label, which would run into the next one.
+    room = np.diff(starts, append=t) > LABEL_ROOM * t
+    names = [
+        str(season) if wide else "" for season, wide in zip(found.season[starts], room, strict=True)
+    ]
+    axes.set_xticks(starts, names, ha="left")
+    every = max(1, c // 8)
+    axes.set_yticks(np.arange(0, c, every) + 0.5, [str(one) for one in ccd[::every]])
+    axes.tick_params(length=0)
+    axes.set(xlabel="visits in order of time; season from", ylabel="CCD")
+    figure.colorbar(
+        mesh,
+        ax=axes,
+        location="top",
+        aspect=40,
+        extend="both",
+        label="offset of the CCD less that of its visit (mmag)",
+    )
+
+
+def _draw_course(axes: Axes, found: Course, column: int, name: str) -> None:
+    values = MMAG * found.offset_mag[:, column]
+    mean, spread = float(np.nanmean(values)), float(np.nanstd(values))
+    axes.plot(found.mjd, values, ".", color=COLOURS[4], ms=2, rasterized=True)
+    date, middle, error, _ = season_means(found.season, values, found.mjd)
+    axes.errorbar(date, middle, np.nan_to_num(error), fmt="s", color=COLOURS[1], ms=2.5, lw=0.8)
+    for level, line in ((mean, "--"), (mean - spread, ":"), (mean + spread, ":")):
+        axes.axhline(level, color=RULE, ls=line, lw=0.7)
+    axes.margins(y=0.25)
+    note(axes, [f"{name}  {mean:+.1f} ± {spread:.1f}"])
+
+
+def _course_table(found: Course, ccd: IntArray) -> Table:
+    t, c = found.offset_mag.shape
+    table = Table(
+        {
+            "mjd": np.repeat(found.mjd, c),
+            "season": np.repeat(found.season, c),
+            "visits": np.repeat(found.visits, c),
+            "ccd": np.tile(ccd, t),
+            "offset": found.offset_mag.ravel(),
+        }
+    )
+    table["mjd"].unit, table["offset"].unit = "d", "mag"
+    table["mjd"].description = "mean date of the visits averaged"
+    table["season"].description = "year of the October in which the season begins"
+    table["offset"].description = "mean offset of the CCD less that of its visit, to be added"
+    return table

@@ -1,0 +1,174 @@
+"""Figure 4 of a run: colour excess against extinction, and the law."""
+
+from __future__ import annotations
+
+import numpy as np
+from astropy import units as u
+from astropy.table import Table
+from matplotlib.axes import Axes
+
+from scrframe.arrays import FloatArray
+from scrframe.products.run_data import RunData
+from scrframe.report.figure import FigureProduct
+from scrframe.report.figures.bins import (
+    CELLS,
+    TAIL,
+    colour_label,
+    count_plane,
+    equal_bins,
+    group_medians,
+    group_spreads,
+    plain_colour,
+)
+from scrframe.report.figures.slopes import ColourSlopes, colour_slopes
+from scrframe.report.style import COLOURS, MARKERS, house_style, new_figure
+
+#: Fewest detections that show the reddening.
+FEWEST = 500
+#: Bins along E, the percentiles of C0 about which two slices lie, and their half width.
+EXTINCTION_BINS, SLICES, SLICE = 10, (10, 90), 10
+
+
+def figure_reddening(data: RunData) -> FigureProduct | None:
+    """Draw colour excess against E, and its slope against colour, with the law (Fig. 4).
+
+    Parameters
+    ----------
+    data : RunData
+
+    Returns
+    -------
+    FigureProduct or None
+        None of hardly any detections, or where all have the same E.
+    """
+    extinction, colour0 = data.star("extinction"), data.star("colour0")
+    rows = np.flatnonzero(
+        data.in_solve & np.isfinite(data.residual) & np.isfinite(extinction) & np.isfinite(colour0)
+    )
+    if len(rows) < FEWEST or np.ptp(extinction[rows]) == 0:
+        return None
+    e, c = extinction[rows], colour0[rows]
+    excess = data.law.ratio(c, e) * e - data.residual[rows]
+    slopes = colour_slopes(data, rows)
+    middle = float(np.median(e))
+    unit = "fields" if len(data.fields) > 1 else "visits"
+    excess_label = f"$E$({colour_label(data)})"
+    with house_style():
+        figure = new_figure(4.4)
+        above, below = figure.subplots(2, 1, height_ratios=[1.25, 1])
+        reach = [np.quantile(values, [0, 1 - 2 * TAIL]) for values in (e, excess)]
+        reach[1][0] = np.quantile(excess, 2 * TAIL)
+        edges = [np.linspace(low, high, CELLS + 1) for low, high in reach]
+        count_plane(above, e, excess, edges[0], edges[1], "detections in a cell", "Greys")
+        parts = _slices(above, data, e, c, excess)
+        above.set_xlabel("extinction $E$ (mag)")
+        above.set_ylabel(f"{excess_label} (mag)")
+        above.legend(loc="upper left")
+        law = _law(below, data, slopes, middle, np.quantile(c, [0.005, 0.995]))
+        below.set_xlabel(f"intrinsic colour {colour_label(data, '_0')} (mag)")
+        below.set_ylabel(f"$R$ = {excess_label}$/E$")
+    pull = np.abs(slopes.slope - slopes.law) / slopes.err
+    pull = pull[np.isfinite(pull)]
+    departs = (
+        f"the slopes of {len(pull)} bins of colour depart from it by at most {pull.max():.1f} of"
+        " their errors"
+        if len(pull)
+        else f"no bin of colour has {unit} with enough detections for a slope of its own"
+    )
+    return FigureProduct(
+        "reddening",
+        "Reddening and its law",
+        f"Above: colour excess E({plain_colour(data)}) of the detections (calibrated less reference"
+        " magnitude less intrinsic colour) against extinction E, as counts; points: medians in bins"
+        " of E of the bluest and the reddest fifth of the stars with bars of the residuals' spread,"
+        " lines: the law for these. Below: slope of the excess on E in bins of intrinsic colour,"
+        f" each the mean of the slopes within single {unit}, weighted by noise and by how much"
+        f" these vary, and the fitted law R at the median E of {middle:.2f} mag with its error"
+        " band.",
+        f"Colour excess grows with E along the law. R at the median E goes from {law[0]:.3f} for"
+        f" the bluest to {law[1]:.3f} for the reddest stars shown; {departs}.",
+        figure,
+        _reddening_table(slopes, parts),
+    )
+
+
+def _slices(
+    axes: Axes, data: RunData, e: FloatArray, c: FloatArray, excess: FloatArray
+) -> list[Table]:
+    """Draw medians along E of the bluest and reddest stars, and the law for them."""
+    tables = []
+    for number, percentile in enumerate(SLICES):
+        low, high = np.percentile(c, [percentile - SLICE, percentile + SLICE])
+        here = (c >= low) & (c <= high)
+        colour = float(np.median(c[here]))
+        code, _ = equal_bins(e[here], EXTINCTION_BINS)
+        bins = int(code.max()) + 1
+        middle, count = group_medians(code, excess[here], bins)
+        # Of the residuals: within a wide bin the excess itself changes.
+        residual = excess[here] - data.law.ratio(c[here], e[here]) * e[here]
+        spread = group_spreads(code, residual, group_medians(code, residual, bins)[0])
+        centre, _ = group_medians(code, e[here], bins)
+        line = np.linspace(0, max(float(centre[-1]), 1e-6), 50)
+        axes.errorbar(
+            centre,
+            middle,
+            spread,
+            fmt=MARKERS[number],
+            ms=3,
+            elinewidth=0.7,
+            markeredgecolor="white",
+            markeredgewidth=0.4,
+            label=f"${colour_label(data, '_0').strip('$')}$ = {colour:.2f}",
+            color=COLOURS[number],
+            zorder=4,
+        )
+        ratio = data.law.ratio(np.full(len(line), colour), line)
+        axes.plot(line, ratio * line, "-" if number else "--", color=COLOURS[number], zorder=4)
+        table = Table({"kind": np.full(bins, "excess")})
+        table["colour0"], table["extinction"] = np.full(bins, colour), centre
+        table["value"], table["spread"] = middle, spread
+        table["law"] = data.law.ratio(np.full(bins, colour), centre) * centre
+        table["n_detections"] = count
+        tables.append(table)
+    return tables
+
+
+def _law(
+    axes: Axes, data: RunData, slopes: ColourSlopes, extinction: float, reach: FloatArray
+) -> tuple[float, float]:
+    """Draw R with its band and the slopes; return R at the ends."""
+    line = np.linspace(reach[0], reach[1], 200)
+    at = np.full(len(line), extinction)
+    ratio, err = data.law.ratio(line, at), np.sqrt(data.law.variance(line, at))
+    axes.fill_between(line, ratio - err, ratio + err, color=COLOURS[4], alpha=0.45, lw=0)
+    axes.plot(line, ratio, color=COLOURS[0], label="law")
+    axes.errorbar(
+        slopes.colour0_mag,
+        slopes.slope,
+        slopes.err,
+        fmt="s",
+        ms=2.8,
+        color=COLOURS[1],
+        elinewidth=0.7,
+        label="slope of each bin",
+        zorder=4,
+    )
+    axes.legend(loc="upper left")
+    return float(ratio[0]), float(ratio[-1])
+
+
+def _reddening_table(slopes: ColourSlopes, parts: list[Table]) -> Table:
+    from astropy.table import vstack  # noqa: PLC0415 - beside its only use
+
+    bins = len(slopes.slope)
+    table = Table({"kind": np.full(bins, "slope")})
+    table["colour0"], table["extinction"] = slopes.colour0_mag, slopes.extinction_mag
+    table["value"], table["spread"] = slopes.slope, slopes.err
+    table["law"], table["n_detections"] = slopes.law, slopes.detections
+    whole = vstack([table, *parts])
+    for name in ("colour0", "extinction", "value", "spread", "law"):
+        whole[name].unit = u.mag
+    whole["kind"].description = "slope: R, per unit E, in a bin of C0; excess: in a bin of E"
+    whole["spread"].description = "error of a slope; 1.4826 MAD of the residuals"
+    whole["law"].description = "the fitted law for the same"
+    return whole

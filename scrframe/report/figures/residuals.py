@@ -1,0 +1,228 @@
+"""Figure 12 of a run: residuals against magnitude, colour and extinction, before and after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from astropy.table import Table, vstack
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import LogNorm
+
+from scrframe.arrays import FloatArray, IntArray
+from scrframe.products.run_data import RunData
+from scrframe.report.figure import FigureProduct
+from scrframe.report.figures.bins import band_label, cell_counts
+from scrframe.report.figures.focal_plane import MMAG
+from scrframe.report.panels import MARGIN_IN
+from scrframe.report.style import AMOUNT_MAP, COLOURS, INK, house_style, new_figure
+from scrframe.statistics.robust import MAD_TO_SD
+
+#: Bins with medians, and the fewest stars in one.
+BINS, LEAST_STARS = 16, 30
+#: Share of detections beyond the axes at either end of a variable.
+TAIL = 0.0005
+#: Cells of the density along the variable and along the residual.
+CELLS = (80, 60)
+#: How far the axes of residuals reach, in robust standard deviations before the correction.
+REACH = 4.0
+#: Error of a median over that of a mean, for many values from a normal distribution.
+MEDIAN_ERROR = float(np.sqrt(np.pi / 2))
+ROW_IN = 1.15
+
+
+@dataclass(frozen=True)
+class Binned:
+    """Residuals in bins of a variable, b of them.
+
+    Attributes
+    ----------
+    low, high : ndarray, shape (b,)
+        Edges.
+    detections : ndarray of int64, shape (b,)
+    stars : ndarray, shape (b,)
+        What the detections count for: a star's share of its detections, summed.
+    median_mag, err_mag, spread_mag : ndarray, shape (b,)
+        Median, its error from the number of stars, and 1.4826 times the median absolute
+        deviation; NaN where there are fewer than `LEAST_STARS` stars.
+    """
+
+    low: FloatArray
+    high: FloatArray
+    detections: IntArray
+    stars: FloatArray
+    median_mag: FloatArray
+    err_mag: FloatArray
+    spread_mag: FloatArray
+
+
+def median_and_spread(values: FloatArray) -> tuple[float, float]:
+    """Return the median of finite values and 1.4826 times their median distance from it."""
+    if not len(values):
+        return np.nan, np.nan
+    middle = float(np.median(values))
+    return middle, MAD_TO_SD * float(np.median(np.abs(values - middle)))
+
+
+def binned(
+    variable: FloatArray, residual_mag: FloatArray, share: FloatArray, edges: FloatArray
+) -> Binned:
+    """Return medians of residuals in bins of a variable.
+
+    Parameters
+    ----------
+    variable, residual_mag : ndarray, shape (n,)
+        Detections with either not finite are left out.
+    share : ndarray, shape (n,)
+        One over the number of detections of the star: they share the error of its model, so
+        that the error of a median goes with stars.
+    edges : ndarray, shape (b + 1,)
+        Evenly spaced, at most 255 bins.
+    """
+    bins = len(edges) - 1
+    inside = np.isfinite(residual_mag) & (variable >= edges[0]) & (variable <= edges[-1])
+    step = (edges[-1] - edges[0]) / bins
+    # Bins are few: bytes sort in one pass.
+    code = np.clip((variable[inside] - edges[0]) / step, 0, bins - 1).astype(np.uint8)
+    stars = np.bincount(code, share[inside], minlength=bins).astype(np.float64)
+    count = np.bincount(code, minlength=bins)
+    ordered = residual_mag[inside][np.argsort(code, kind="stable")]
+    groups = np.split(ordered, np.cumsum(count)[:-1])
+    median, spread = np.array([median_and_spread(one) for one in groups]).T
+    few = stars < LEAST_STARS
+    with np.errstate(invalid="ignore", divide="ignore"):
+        error = MEDIAN_ERROR * spread / np.sqrt(stars)
+    median, error, spread = (np.where(few, np.nan, one) for one in (median, error, spread))
+    return Binned(edges[:-1], edges[1:], count, stars, median, error, spread)
+
+
+def figure_residuals(data: RunData) -> FigureProduct | None:
+    """Draw residuals before and after against three properties (paper, figure 12).
+
+    Magnitude and colour are the model's. Against observed ones even perfect corrections show
+    slopes: a star brighter than its kin has a smaller magnitude and a larger residual.
+    """
+    variables = _variables(data)
+    # What the solution takes out on the whole is no trend: before, medians are about their own.
+    before = np.asarray(data.star("delta"), dtype=np.float64)
+    residuals = {"before": before - np.nanmedian(before), "after": data.residual}
+    if np.isfinite(data.residual).sum() < LEAST_STARS:
+        return None
+    share = 1.0 / np.bincount(data.star_code)[data.star_code]
+    scatter = {
+        when: MMAG * median_and_spread(one[np.isfinite(one)])[1] for when, one in residuals.items()
+    }
+    reach = REACH * max(scatter["before"], 0.01) / MMAG
+    parts: list[Table] = []
+    told: list[str] = []
+    with house_style():
+        figure = new_figure(len(variables) * (ROW_IN + 0.28) + MARGIN_IN)
+        panels = figure.subplots(len(variables), 2, sharey=True, sharex="row", squeeze=False)
+        for row, (name, (label, variable)) in zip(panels, variables.items(), strict=True):
+            edges = _edges(variable)
+            for axes, (when, residual) in zip(row, residuals.items(), strict=True):
+                mesh = _draw_density(axes, variable, residual, edges, reach)
+                one = binned(variable, residual, share, edges)
+                _draw_medians(axes, one)
+                axes.set_xlabel(label)
+                axes.set_title(f"{when}: medians {MMAG * _wander(one):.1f} mmag rms", fontsize=6.5)
+                parts.append(_part(name, when, one))
+                if when == "after":
+                    told.append(f"{name} {MMAG * _wander(one):.1f}")
+        figure.supylabel("model less magnitude (mmag)", fontsize=7.5)
+        label = "detections in a cell, relative to the fullest"
+        figure.colorbar(mesh, ax=panels, location="top", aspect=40, label=label)
+    return FigureProduct(
+        "residuals",
+        "Residuals against magnitude, colour and extinction",
+        "Model less observed magnitude before (less its median over all), and model less calibrated"
+        f" magnitude after correction, of {np.isfinite(data.residual).sum():,} detections against"
+        f" the model's magnitude and colour and the extinction E. Colours give the density,"
+        " on a logarithmic scale. Points are medians in bins, the thick bars their errors from the"
+        " number of stars (often smaller than the point), the thin ones 1.4826 times the median"
+        f" absolute deviation; bins with fewer than {LEAST_STARS} stars have none. Above each"
+        " panel stands the root mean square of its medians, bins counting by their stars. After"
+        " correction points should lie on the line at zero.",
+        "Densities of residuals before and after, with medians. Robust scatter"
+        f" {scatter['before']:.0f} mmag before and {scatter['after']:.0f} after; root mean square"
+        f" of the medians after, in mmag, against {', '.join(told)}.",
+        figure,
+        vstack(parts),
+    )
+
+
+def _variables(data: RunData) -> dict[str, tuple[str, FloatArray]]:
+    """Return label and values by name of what residuals are drawn against."""
+    model = np.asarray(data.star("mag_model"), dtype=np.float64)
+    reference = f"${band_label(data.reference_band)}$"
+    return {
+        "magnitude": (f"model {data.band} (mag)", model),
+        "colour": (
+            f"model {data.band} \N{MINUS SIGN} {reference} (mag)",
+            model - data.reference_mag(),
+        ),
+        "extinction": ("extinction E", np.asarray(data.star("extinction"), dtype=np.float64)),
+    }
+
+
+def _edges(variable: FloatArray) -> FloatArray:
+    low, high = np.nanquantile(variable, [TAIL, 1 - TAIL])
+    return np.linspace(low, high if high > low else low + 1.0, BINS + 1)
+
+
+def _wander(one: Binned) -> float:
+    """Return the root mean square of the medians, bins counting by their stars."""
+    good = np.isfinite(one.median_mag)
+    if not good.any():
+        return float("nan")
+    return float(np.sqrt(np.average(one.median_mag[good] ** 2, weights=one.stars[good])))
+
+
+def _draw_density(
+    axes: Axes, variable: FloatArray, residual: FloatArray, edges: FloatArray, reach: float
+) -> QuadMesh:
+    across = np.linspace(edges[0], edges[-1], CELLS[0] + 1)
+    up = np.linspace(-reach, reach, CELLS[1] + 1)
+    density = cell_counts(variable, residual, across, up)
+    density /= max(1.0, density.max())
+    mesh = axes.pcolormesh(
+        across,
+        MMAG * up,
+        np.where(density > 0, density, np.nan).T,
+        cmap=AMOUNT_MAP,
+        norm=LogNorm(1e-3, 1),
+        rasterized=True,
+    )
+    axes.axhline(0, color=INK, lw=0.6)
+    return mesh
+
+
+def _draw_medians(axes: Axes, one: Binned) -> None:
+    middle = (one.low + one.high) / 2
+    value, colour = MMAG * one.median_mag, COLOURS[1]
+    axes.errorbar(middle, value, MMAG * one.spread_mag, fmt="none", ecolor=colour, elinewidth=0.5)
+    axes.errorbar(middle, value, MMAG * one.err_mag, fmt="o", color=colour, ms=2.2, elinewidth=1.8)
+
+
+def _part(name: str, when: str, one: Binned) -> Table:
+    bins = len(one.low)
+    part = Table(
+        {
+            "variable": np.repeat(name, bins),
+            "residual": np.repeat(when, bins),
+            "low": one.low,
+            "high": one.high,
+            "n_detections": one.detections,
+            "n_stars": one.stars,
+            "median": one.median_mag,
+            "median_err": one.err_mag,
+            "scatter": one.spread_mag,
+        }
+    )
+    for column in ("low", "high", "median", "median_err", "scatter"):
+        part[column].unit = "mag"
+    part["n_stars"].description = "detections, each as one over the number of its star's"
+    part["median"].description = "of model less magnitude"
+    part["scatter"].description = "1.4826 times the median absolute deviation"
+    return part

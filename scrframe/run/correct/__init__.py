@@ -1,0 +1,1 @@
+"""Catalogues corrected with a solution."""

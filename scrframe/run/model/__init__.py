@@ -1,0 +1,1 @@
+"""The colour model and the reddening law."""

@@ -1,0 +1,239 @@
+"""Steps i to iii of the method on a matched sample, with the backend that is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from scrframe.errors import CalibrationError
+from scrframe.observer import Observer
+from scrframe.plugin import ColourModel, FittedColourModel, PluginConfig
+from scrframe.run.sample.features import CATALOGUE_COLOUR
+from scrframe.scr.domain import (
+    OUTSIDE_SHAPE,
+    OUTSIDE_SNR,
+    OUTSIDE_SPECTRUM,
+    Domain,
+    DomainGuard,
+    DomainSettings,
+)
+from scrframe.scr.iteration import (
+    IterationSettings,
+    ModelMagnitudes,
+    Observations,
+    Round,
+    Settle,
+    iterate,
+    settle_known,
+)
+from scrframe.scr.reddening_law import Fields
+from scrframe.scr.training import ColourPredictor, TrainingPlan
+from scrframe.scr.trend import TrendSettings
+from scrframe.tables import FLAG_BITS, MatchedStars
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Trains a backend with fixed settings; the backend's numbers are checked."""
+
+    backend: ColourModel
+    settings: PluginConfig
+    seed: int
+    threads: int
+
+    def __call__(
+        self, features: npt.NDArray[np.float32], colour_mag: npt.NDArray[np.float64]
+    ) -> FittedColourModel:
+        """Train on features (t, m) and colours (t,).
+
+        Raises
+        ------
+        CalibrationError
+            If a training colour is not finite.
+        """
+        bad = int((~np.isfinite(colour_mag)).sum())
+        if bad:
+            raise CalibrationError(f"{bad} control stars have no finite intrinsic colour")
+        return self.backend.fit(
+            features, colour_mag, None, self.settings, seed=self.seed, threads=self.threads
+        )
+
+
+def observations(sample: MatchedStars) -> Observations:
+    """Return a matched sample as the arrays of the iteration.
+
+    Raises
+    ------
+    CalibrationError
+        If a photometric error of the Control Sample is not positive: it weights.
+    """
+    detections = sample.detections
+    wrong = int((~(detections["mag_err"][sample.in_control] > 0)).sum())
+    if wrong:
+        raise CalibrationError(
+            f"{wrong} detections of the Control Sample have a magnitude error that is not"
+            ' positive; add a cut such as "mag_err > 0" to selection.calibration'
+        )
+    # Visits without a detection in the sample have no code here.
+    _, visit = np.unique(detections.codes("visit")[0], return_inverse=True)
+    return Observations(
+        mag=detections["mag"],
+        mag_err=detections["mag_err"],
+        reference_mag=sample.of_star("reference_mag"),
+        extinction=sample.of_star("extinction"),
+        star=sample.star,
+        visit=visit,
+        in_control=sample.in_control,
+        stars=len(sample.stars),
+        used=np.ones(len(detections), dtype=bool),
+        fields=Fields(*detections.codes("field")) if "field" in detections else None,
+    )
+
+
+def run_model(
+    sample: MatchedStars,
+    plan: TrainingPlan,
+    trainer: Trainer,
+    settings: IterationSettings,
+    trend: TrendSettings,
+    observer: Observer,
+    seen: Observations | None = None,
+    settle: Settle | None = None,
+) -> ModelMagnitudes:
+    """Iterate colour model, law and visit offsets.
+
+    Parameters
+    ----------
+    sample : MatchedStars
+    plan : TrainingPlan
+    trainer : Trainer
+    settings : IterationSettings
+    trend : TrendSettings
+    observer : Observer
+    seen : Observations, optional
+        By default those of the sample, all of them used.
+    settle : callable, optional
+        Finds the offsets of a round; by default the paper's means by visit.
+
+    Raises
+    ------
+    CalibrationError
+        If the model or the law cannot be fitted, or the model's colours are not finite.
+    """
+    predictor = ColourPredictor(sample.features, plan, trainer, trend)
+    seen = seen or observations(sample)
+    with observer.step("Colour model and reddening law") as done:
+
+        def report(this: Round) -> None:
+            done(1)
+            observer.message(describe(this))
+
+        result = iterate(seen, predictor, plan, settings, report, settle)
+    if not np.isfinite(result.colour0_mag).all():
+        raise CalibrationError(
+            f"colour model {trainer.backend.name!r} predicted colours that are not finite"
+        )
+    _warn(result, settings, observer)
+    return result
+
+
+def run_known(
+    sample: MatchedStars,
+    test: npt.NDArray[np.int64],
+    settings: IterationSettings,
+    observer: Observer,
+    seen: Observations,
+    settle: Settle | None = None,
+) -> ModelMagnitudes:
+    """Settle visit offsets by the colours of the reference catalogue itself.
+
+    Parameters are those of `run_model`; `test` are the stars that judge the colours.
+    """
+    colour = np.asarray(sample.stars[CATALOGUE_COLOUR], dtype=np.float64)
+    with observer.step("Offsets of visits") as done:
+
+        def report(this: Round) -> None:
+            done(1)
+            observer.message(describe(this))
+
+        result = settle_known(seen, colour, test, settings, report, settle)
+    _warn(result, settings, observer)
+    return result
+
+
+def _warn(result: ModelMagnitudes, settings: IterationSettings, observer: Observer) -> None:
+    if not result.converged:
+        observer.warning(
+            f"the visit offsets did not settle within {settings.max_rounds} rounds"
+            f" (last change {result.rounds[-1].visit_change_mag:.5f} mag)"
+        )
+
+
+def describe(this: Round) -> str:
+    """Return one line about a round."""
+    if this.visit_change_mag is not None:
+        return (
+            f"  round {this.visit_round}: visit offsets moved by at most"
+            f" {1000 * this.visit_change_mag:.2f} mmag"
+        )
+    return f"  round {this.visit_round}.{this.law_round}: R moved by at most {this.law_change:.4f}"
+
+
+_FLAGS = {
+    OUTSIDE_SPECTRUM: "outside_spectrum",
+    OUTSIDE_SHAPE: "outside_shape",
+    OUTSIDE_SNR: "outside_snr",
+}
+
+
+def outside_domain(
+    sample: MatchedStars, reserved: npt.NDArray[np.bool_], inside: float, seed: int
+) -> npt.NDArray[np.int32]:
+    """Return flags of stars unlike the control stars, shape (s,), 0 for those alike.
+
+    Parameters are those of `star_domain`.
+    """
+    return domain_flags(star_domain(sample, reserved, inside, seed))
+
+
+def star_domain(
+    sample: MatchedStars, reserved: npt.NDArray[np.bool_], inside: float, seed: int
+) -> Domain:
+    """Return how far stars are from the control stars, s rows, and in what respect.
+
+    Parameters
+    ----------
+    sample : MatchedStars
+    reserved : ndarray of bool, shape (s,)
+        These do not stand for the training stars.
+    inside : float
+        Share of the training stars that count as inside, by each criterion.
+    seed : int
+    """
+    snr = _star_snr(sample)
+    training = np.zeros(len(sample.stars), dtype=bool)
+    training[sample.star[sample.in_control]] = True
+    training &= ~reserved
+    guard = DomainGuard.fit(
+        sample.features[training], snr[training], DomainSettings(quantile=1 - inside, seed=seed)
+    )
+    return guard.judge(sample.features, snr)
+
+
+def _star_snr(sample: MatchedStars) -> npt.NDArray[np.float64]:
+    """Return the S/N of each star, shape (s,); 1 for all if the catalogue gives none."""
+    snr = np.ones(len(sample.stars))
+    for name in ("xp_snr", "snr"):
+        if name in sample.detections and np.isfinite(sample.detections[name]).any():
+            snr[sample.star] = sample.detections[name]
+    return snr
+
+
+def domain_flags(domain: Domain) -> npt.NDArray[np.int32]:
+    """Return what a domain says of stars as flags of products, shape (s,)."""
+    flags = np.zeros(len(domain.reason), dtype=np.int32)
+    for bit, name in _FLAGS.items():
+        flags[(domain.reason & bit) > 0] |= FLAG_BITS[name]
+    return flags

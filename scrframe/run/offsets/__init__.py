@@ -1,0 +1,1 @@
+"""From model magnitudes to a solution."""

@@ -1,0 +1,277 @@
+"""From a matched sample to a solution: colour model, law, offsets, zero point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from scrframe.errors import CalibrationError
+from scrframe.observer import Observer
+from scrframe.offsets.apply import apply_solution
+from scrframe.offsets.joint.fit import JointFit
+from scrframe.offsets.joint.results import JointResults
+from scrframe.offsets.sequential import OffsetProblem, solve_sequential
+from scrframe.plugin import PluginConfig
+from scrframe.products.visits import VisitSeen
+from scrframe.run.model.colour_model import Trainer, observations, run_known, run_model
+from scrframe.run.model.hyperparameters import tune
+from scrframe.run.offsets.joint import JointSettler, judge_stars, prepare_levels
+from scrframe.run.offsets.joint_solution import (
+    exposure_table,
+    joint_record,
+    solved_levels,
+    star_columns,
+    with_systematics,
+)
+from scrframe.run.offsets.systematics import Opinion, SecondOpinions, systematic_shifts
+from scrframe.run.plugins import Chosen
+from scrframe.run.sample.assembly import derive_for
+from scrframe.scr.iteration import IterationSettings, ModelMagnitudes, Observations
+from scrframe.scr.reddening_law import LawSettings
+from scrframe.scr.training import TrainingPlan, nobody_trains, plan_training
+from scrframe.scr.trend import TrendSettings
+from scrframe.tables import MatchedStars, PhotometricError, Solution, SolvedLevel
+from scrframe.tables.cuts import Cut
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """Model magnitudes with what they rest on.
+
+    Attributes
+    ----------
+    model : ModelMagnitudes
+    plan : TrainingPlan
+    seen : Observations
+    settler : JointSettler or None
+        In mode joint: knows who takes part, and where the solution stands.
+    settings : PluginConfig or None
+        Those of the backend, as described or as found by the search.
+    search : mapping
+        What the search for settings found, as plain JSON; empty without one.
+    """
+
+    model: ModelMagnitudes
+    plan: TrainingPlan
+    seen: Observations
+    settler: JointSettler | None = None
+    settings: PluginConfig | None = None
+    search: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Solved:
+    """A solution with its further products.
+
+    Attributes
+    ----------
+    solution : Solution
+    columns : mapping of str to ndarray, shape (n,)
+        Further columns of stars.parquet.
+    record : mapping
+        What summary.json says of the solution, as plain JSON.
+    visit_covariance : ndarray, shape (v, v), or None
+        Of the visits' offsets, in mag^2, in the order of `covered`.
+    covered : tuple of str
+        Visits with calibration stars.
+    findings : mapping
+        What the design cannot tell, as plain JSON.
+    """
+
+    solution: Solution
+    columns: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
+    visit_covariance: np.ndarray[Any, np.dtype[np.float64]] | None = None
+    covered: tuple[str, ...] = ()
+    findings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def law_settings(chosen: Chosen) -> LawSettings:
+    """Return the description's `reddening` block as the fit's settings."""
+    block = chosen.survey.reddening
+    return LawSettings(
+        order=block.order,
+        extinction_order=block.extinction_order,
+        field_slopes=block.field_slopes,
+        start=block.start,
+        max_rounds=block.max_rounds,
+        visit_constants=block.visit_constants,
+        tolerance=block.tolerance,
+        clip_sigma=block.clip_sigma,
+        clip_rounds=block.clip_rounds,
+        colour_percentiles=block.colour_percentiles,
+    )
+
+
+def trend_settings(chosen: Chosen) -> TrendSettings:
+    """Return the description's trend as its settings."""
+    block = chosen.survey.colour_model
+    return TrendSettings(block.trend, block.trend_ridge, block.trend_components)
+
+
+def fit_model(
+    chosen: Chosen, sample: MatchedStars, workers: int, observer: Observer
+) -> FittedModel:
+    """Train and iterate (steps i to iii)."""
+    block = chosen.survey.colour_model
+    seen, settler = observations(sample), None
+    if chosen.survey.offsets.mode == "joint":
+        stars = judge_stars(chosen, sample)
+        settler = JointSettler(chosen, sample, stars, observer, workers)
+        seen = replace(
+            seen, used=settler.used, in_control=seen.in_control & ~stars.reserved[sample.star]
+        )
+    control = np.unique(sample.star[seen.teaching])
+    settings = IterationSettings(
+        law_settings(chosen),
+        chosen.survey.offsets.max_rounds,
+        chosen.survey.offsets.tolerance,
+        block.regrow_rounds,
+    )
+    if chosen.reference.provides == "colour":
+        model = run_known(sample, control, settings, observer, seen, settler)
+        return FittedModel(model, nobody_trains(control), seen, settler, block.settings)
+    plan = plan_training(control, block.test_fraction, block.folds, block.cross_fit, block.seed)
+    trend = trend_settings(chosen)
+    found, search = tune(chosen, sample.features, seen, plan, settings, trend, workers, observer)
+    trainer = Trainer(chosen.backend, found, block.seed, workers)
+    model = run_model(sample, plan, trainer, settings, trend, observer, seen, settler)
+    return FittedModel(model, plan, seen, settler, found, search)
+
+
+def solve(
+    chosen: Chosen,
+    sample: MatchedStars,
+    fitted: FittedModel,
+    visits: Sequence[VisitSeen],
+    provenance: Mapping[str, Any],
+    second: SecondOpinions | None = None,
+    fit: JointFit | None = None,
+) -> Solved:
+    """Solve the offsets of all levels and the zero point u_ZP.
+
+    Parameters
+    ----------
+    chosen : Chosen
+    sample : MatchedStars
+    fitted : FittedModel
+    visits : sequence of VisitSeen
+        All that were read.
+    provenance : mapping
+    second : SecondOpinions, optional
+        Other ways of dereddening, whose effect counts as systematic error in mode joint.
+    fit : JointFit, optional
+        The joint fit to be used; by default the survey's own, made here.
+
+    Raises
+    ------
+    CalibrationError
+        If the mode cannot solve the levels, or no star is left for the zero point.
+    """
+    if fitted.settler is None:
+        return _solve_sequential(chosen, sample, fitted.model, visits, provenance)
+    fit = own_fit(fitted) if fit is None else fit
+    return _solve_joint(chosen, sample, fitted, fit, visits, provenance, second)
+
+
+def own_fit(fitted: FittedModel) -> JointFit:
+    """Return the joint fit of one survey by itself, with all variances settled."""
+    assert fitted.settler is not None
+    return fitted.settler.finish(fitted.model.model_mag, fitted.model.colour0_mag)[0]
+
+
+def _solve_sequential(
+    chosen: Chosen,
+    sample: MatchedStars,
+    model: ModelMagnitudes,
+    visits: Sequence[VisitSeen],
+    provenance: Mapping[str, Any],
+) -> Solved:
+    blocks = chosen.survey.offsets.active_levels()
+    delta = model.model_mag - sample.detections["mag"]
+    fitted = prepare_levels(chosen, sample)
+    problem = OffsetProblem(fitted, sample.detections, delta, chosen.survey.offsets.min_stars)
+    solved = solve_sequential(problem)
+    zero_point = mean_zero_point(sample, delta - solved.total_mag, chosen.survey.zero_point)
+    levels = tuple(
+        SolvedLevel(level, block.kind, table)
+        for level, block, table in zip(fitted, blocks, solved.tables, strict=True)
+    )
+    names = tuple(visit.key for visit in visits)
+    return Solved(Solution(levels, zero_point, model.law, names, provenance))
+
+
+def _solve_joint(
+    chosen: Chosen,
+    sample: MatchedStars,
+    fitted: FittedModel,
+    fit: JointFit,
+    visits: Sequence[VisitSeen],
+    provenance: Mapping[str, Any],
+    second: SecondOpinions | None,
+) -> Solved:
+    model, settler = fitted.model, fitted.settler
+    assert settler is not None
+    results = JointResults(fit)
+    opinion = Opinion(
+        sample,
+        fitted.seen,
+        model,
+        fitted.plan,
+        trend_settings(chosen),
+        law_settings(chosen),
+        settler.used,
+        second,
+    )
+    shifts = systematic_shifts(chosen, opinion, results)
+    exposures = with_systematics(exposure_table(fit, results, settler, visits), fit, shifts)
+    levels = solved_levels(chosen, results, settler.levels, fit)
+    noise = fit.estimate.noise
+    solution = Solution(
+        levels,
+        0.0,
+        model.law,
+        tuple(visit.key for visit in visits),
+        provenance,
+        exposures,
+        PhotometricError(noise.scale, noise.floor_mag),
+    )
+    delta = model.model_mag - sample.detections["mag"]
+    residual = np.where(
+        settler.used, delta - apply_solution(solution, sample.detections).total_mag, np.nan
+    )
+    residual[np.flatnonzero(settler.used)[fit.robust.detection < 0.5]] = np.nan
+    zero_point = mean_zero_point(sample, residual, chosen.survey.zero_point)
+    return Solved(
+        replace(solution, zero_point_mag=zero_point),
+        star_columns(sample, settler, fit),
+        joint_record(fit, settler, shifts),
+        results.exposures.visit_covariance,
+        fit.design.exposures.visits,
+        settler.findings(),
+    )
+
+
+def mean_zero_point(
+    sample: MatchedStars, residual_mag: np.ndarray[Any, np.dtype[np.float64]], cuts: tuple[Cut, ...]
+) -> float:
+    """Return u_ZP, the mean of model less corrected magnitude over a reference range.
+
+    Raises
+    ------
+    CalibrationError
+        If no detection with all its offsets passes the cuts.
+    """
+    table = derive_for(cuts, sample.detections)
+    used = np.isfinite(residual_mag)
+    for cut in cuts:
+        used &= cut.evaluate(table)
+    if not used.any():
+        raise CalibrationError(
+            "zero_point: no detection passes the cuts and has an offset at every level;"
+            " widen zero_point, or lower offsets.min_stars"
+        )
+    return float(residual_mag[used].mean())

@@ -1,0 +1,345 @@
+"""What a second opinion on the model would shift: the systematic error of the offsets.
+
+Each alternative changes the model magnitudes; solved with the same weights, the change
+becomes one of the offsets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from scrframe.arrays import FloatArray, IntArray
+from scrframe.config.joint import SystematicSettings
+from scrframe.errors import CalibrationError
+from scrframe.offsets.joint.design import CONSTANT
+from scrframe.offsets.joint.results import JointResults
+from scrframe.run.plugins import Chosen
+from scrframe.scr.iteration import ModelMagnitudes, Observations
+from scrframe.scr.reddening_law import LawSettings, fit_law
+from scrframe.scr.spectra import Standardise, intrinsic_features
+from scrframe.scr.training import TrainingPlan
+from scrframe.scr.trend import Trend, TrendSettings
+from scrframe.statistics.groups import group_medians
+from scrframe.tables import MatchedStars
+
+
+@dataclass(frozen=True)
+class SecondOpinions:
+    """What it takes to deredden the sample's stars another way.
+
+    Attributes
+    ----------
+    flux : ndarray, shape (s, m)
+        Observed spectra of the stars, or features that no extinction changes.
+    k_mag : ndarray, shape (m,)
+        The run's extinction curve, mag per unit E.
+    standardise : str or None
+        How spectra become features; None for features that no extinction changes.
+    extinction : ndarray, shape (s,)
+        The run's own E.
+    second_extinction : ndarray, shape (s,), or None
+        E of a second catalogue; the run's own where it has none.
+    second_k_mag : ndarray, shape (m,), or None
+        A second curve.
+    """
+
+    flux: npt.NDArray[np.floating]
+    k_mag: FloatArray
+    standardise: Standardise | None
+    extinction: FloatArray
+    second_extinction: FloatArray | None = None
+    second_k_mag: FloatArray | None = None
+
+    def each(self, asked: SystematicSettings) -> Iterator[tuple[str, FloatArray, FloatArray]]:
+        """Yield name, curve and extinctions of each alternative that is asked for."""
+        own = self.extinction
+        if asked.extinction and asked.extinction_scale > 0:
+            yield "extinction_scale", self.k_mag, own * (1 + asked.extinction_scale)
+        if asked.extinction and asked.extinction_zero > 0:
+            yield "extinction_zero", self.k_mag, own + asked.extinction_zero
+        if self.second_extinction is not None:
+            yield "second_extinction", self.k_mag, self.second_extinction
+        if self.second_k_mag is not None:
+            yield "second_curve", self.second_k_mag, own
+
+    def features(self, k_mag: FloatArray, extinction: FloatArray) -> npt.NDArray[np.float32]:
+        """Return features dereddened with a curve and extinctions, shape (s, m)."""
+        if self.standardise is None:
+            return np.asarray(self.flux, dtype=np.float32)
+        return intrinsic_features(self.flux, k_mag, extinction, self.standardise)
+
+
+#: Parts into which the control stars' sky is divided, each left out in turn.
+REGIONS = 4
+#: Parts into which the whole sky is divided for the law.
+LAW_REGIONS = 8
+#: Step of the numerical derivative by E.
+STEP_E = 0.01
+#: Fewer training stars do not carry a trend.
+MIN_TRAINING = 200
+
+
+@dataclass(frozen=True)
+class Shifts:
+    """Shifts of the exposures' offsets by cause, each of shape (x,), in mag."""
+
+    by_cause: Mapping[str, FloatArray]
+    exposures: int
+
+    @property
+    def total_mag(self) -> FloatArray:
+        """Return their quadratic sum, shape (x,)."""
+        squares = [values**2 for values in self.by_cause.values()]
+        return np.sqrt(np.sum(squares, axis=0)) if squares else np.zeros(self.exposures)
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What the alternatives need of a run.
+
+    Attributes
+    ----------
+    sample : MatchedStars
+    seen : Observations
+    model : ModelMagnitudes
+    plan : TrainingPlan
+    trend : TrendSettings
+    law : LawSettings
+    used : ndarray of bool, shape (n,)
+        Detections of the solve.
+    second : SecondOpinions or None
+        Other ways of dereddening, if any is to be tried.
+    """
+
+    sample: MatchedStars
+    seen: Observations
+    model: ModelMagnitudes
+    plan: TrainingPlan
+    trend: TrendSettings
+    law: LawSettings
+    used: npt.NDArray[np.bool_]
+    second: SecondOpinions | None = None
+
+
+def systematic_shifts(chosen: Chosen, opinion: Opinion, results: JointResults) -> Shifts:
+    """Return by how much each alternative that the description asks for moves the offsets."""
+    asked = chosen.survey.offsets.joint.systematics
+    found: dict[str, FloatArray] = {}
+    if chosen.reference.provides == "colour":
+        if asked.law:
+            found["colour_term"] = results.shift(colour_term(opinion))
+        return Shifts(found, len(results.exposures.offset_mag))
+    if asked.law:
+        changes = law_changes(opinion)
+        found["law"] = _largest([results.shift(change) for change in changes], results)
+    if asked.law_regions:
+        held = tuple(
+            term.name
+            for term in results.terms
+            if term.role == "nuisance" and term.precision is None and term.name != CONSTANT
+        )
+        parts = [results.shift(change, held) for change in law_by_region(opinion)]
+        factor = (LAW_REGIONS - 1) / LAW_REGIONS
+        found["law_regions"] = np.sqrt(factor * np.sum(np.square(parts), axis=0))
+    trends = _Trends(opinion)
+    if asked.reference_region and trends.possible:
+        parts = [results.shift(change) for change in trends.without_regions()]
+        # The jackknife's variance of a mean over the regions.
+        factor = (REGIONS - 1) / REGIONS
+        found["reference_region"] = np.sqrt(factor * np.sum(np.square(parts), axis=0))
+    if asked.colour_model and trends.possible:
+        found["colour_model"] = results.shift(trends.alone())
+    if opinion.second is not None and trends.possible:
+        for name, k_mag, extinction in opinion.second.each(asked):
+            features = opinion.second.features(k_mag, extinction)
+            found[name] = results.shift(trends.dereddened(features, extinction))
+        if asked.extinction:
+            found["extinction_noise"] = results.shift(trends.noisy_extinctions())
+    return Shifts(found, len(results.exposures.offset_mag))
+
+
+def _largest(shifts: list[FloatArray], results: JointResults) -> FloatArray:
+    if not shifts:
+        return np.zeros(len(results.exposures.offset_mag))
+    return np.asarray(np.max(np.abs(shifts), axis=0))
+
+
+def law_changes(opinion: Opinion) -> list[FloatArray]:
+    """Return changes of the model magnitudes with laws of neighbouring orders."""
+    used, seen, law = opinion.used, opinion.seen, opinion.model.law
+    colour0 = opinion.model.colour0_mag[seen.star][used]
+    extinction = seen.extinction[used]
+    excess = (seen.mag - seen.reference_mag)[used] - colour0
+    powers = [(i, j) for i, j in law.terms]
+    order, in_e = max(i for i, _ in powers), max(j for _, j in powers)
+    present = law.ratio(colour0, extinction) * extinction
+    changes = []
+    for other in {(order + 1, in_e), (max(order - 1, 0), in_e), (order, 1 - min(in_e, 1))}:
+        if other == (order, in_e):
+            continue
+        settings = replace(opinion.law, order=other[0], extinction_order=other[1])
+        try:
+            alternative = fit_law(
+                colour0,
+                extinction,
+                excess,
+                seen.visit[used],
+                settings,
+                seen.fields.take(used) if seen.fields is not None else None,
+            )
+        except CalibrationError:
+            continue  # an order that these data do not determine is no opinion
+        changes.append(alternative.ratio(colour0, extinction) * extinction - present)
+    return changes
+
+
+def colour_term(opinion: Opinion) -> FloatArray:
+    """Return the change of the model magnitudes with terms in colour and extinction.
+
+    Colours that a catalogue predicts have no law. A passband that is not quite the
+    survey's, and flux errors of the spectra, show as slopes on these within the visits.
+    """
+    used, seen = opinion.used, opinion.seen
+    visit = seen.visit[used]
+    delta = (opinion.model.model_mag - seen.mag)[used]
+    terms = [opinion.model.colour0_mag[seen.star][used], seen.extinction[used]]
+    inside = np.column_stack([_within(values, visit) for values in terms])
+    slopes = np.linalg.lstsq(inside, _within(delta, visit), rcond=None)[0]
+    centred = np.column_stack([values - values.mean() for values in terms])
+    return np.asarray(-(centred @ slopes), dtype=np.float64)
+
+
+def _within(values: FloatArray, visit: npt.NDArray[np.integer]) -> FloatArray:
+    """Return values less the median of their visit."""
+    return np.asarray(values - group_medians(values, visit, int(visit.max()) + 1)[visit])
+
+
+def law_by_region(opinion: Opinion) -> list[FloatArray]:
+    """Return changes of the model magnitudes with laws that have not seen a part of the sky.
+
+    Fields are independent in the solve; a law that varies over more than a field leaves its
+    mean less certain than that, which leaving out whole regions shows.
+    """
+    used, seen, law = opinion.used, opinion.seen, opinion.model.law
+    colour0 = opinion.model.colour0_mag[seen.star][used]
+    extinction = seen.extinction[used]
+    excess = (seen.mag - seen.reference_mag)[used] - colour0
+    stars = opinion.sample.stars
+    region = sky_regions(stars["ref_ra"], stars["ref_dec"], LAW_REGIONS)[seen.star][used]
+    settings = replace(
+        opinion.law, order=law.order, extinction_order=law.extinction_order, field_slopes=False
+    )
+    present = law.ratio(colour0, extinction) * extinction
+    changes = []
+    for number in range(LAW_REGIONS):
+        kept = region != number
+        try:
+            other = fit_law(
+                colour0[kept], extinction[kept], excess[kept], seen.visit[used][kept], settings
+            )
+        except CalibrationError:
+            continue
+        changes.append(other.ratio(colour0, extinction) * extinction - present)
+    if not changes:
+        return [np.zeros(int(used.sum()))]
+    # What the estimators have in common (weights, clipping) is no effect of the region.
+    middle = np.mean(changes, axis=0)
+    return [change - middle for change in changes]
+
+
+def sky_regions(ra_deg: FloatArray, dec_deg: FloatArray, number: int) -> IntArray:
+    """Return the region of each star, shape (s,): equal numbers along the longer side."""
+    ra = (ra_deg - ra_deg[0] + 180) % 360 - 180
+    east = ra * np.cos(np.deg2rad(dec_deg.mean()))
+    along = east if np.ptp(east) >= np.ptp(dec_deg) else dec_deg
+    rank = np.argsort(np.argsort(along, kind="stable"), kind="stable")
+    return np.asarray(rank * number // max(len(along), 1))
+
+
+class _Trends:
+    """Linear colour models, trained on all control stars or without a part of their sky."""
+
+    def __init__(self, opinion: Opinion) -> None:
+        self._opinion = opinion
+        shape = "linear" if opinion.trend.shape == "none" else opinion.trend.shape
+        self._settings = replace(opinion.trend, shape=shape)
+        self._train = opinion.plan.train
+        self.possible = len(self._train) >= MIN_TRAINING
+        self._rows = opinion.seen.star[opinion.used]
+
+    def _predict(self, kept: npt.NDArray[np.bool_]) -> FloatArray:
+        return self._train_on(kept)(self._opinion.sample.features)
+
+    def alone(self) -> FloatArray:
+        """Return the change of model magnitudes by the trend alone."""
+        everyone = np.ones(len(self._train), dtype=bool)
+        return self._change(self._predict(everyone) - self._opinion.model.colour0_mag)
+
+    def without_regions(self) -> list[FloatArray]:
+        """Return the changes by leaving out each part of the control stars' sky."""
+        region = self._regions()
+        everyone = self._predict(np.ones(len(self._train), dtype=bool))
+        return [
+            self._change(self._predict(region != number) - everyone) for number in range(REGIONS)
+        ]
+
+    def dereddened(self, features: npt.NDArray[np.float32], extinction: FloatArray) -> FloatArray:
+        """Return the changes with other features and extinctions, shape (s,), of all stars.
+
+        The control stars' colours change too, and the trend with them; the law's terms in
+        the solve take up what is in proportion to the extinction everywhere.
+        """
+        opinion = self._opinion
+        own = np.asarray(opinion.sample.stars["extinction"], dtype=np.float64)
+        reddening = opinion.model.law.ratio(opinion.model.colour0_mag, own) * (extinction - own)
+        labels = opinion.model.label_mag - reddening
+        train = self._train
+        trend = Trend.on(features[train], self._settings).predict(features, labels[train])
+        everyone = self._predict(np.ones(len(train), dtype=bool))
+        return self._change(trend + reddening - everyone)
+
+    def noisy_extinctions(self) -> FloatArray:
+        """Return what errors of the extinction do to model magnitudes, given the extinction.
+
+        An extinction above the mean of its visit is above it in part by its error: of the
+        difference, the share that errors have in the variance. The model magnitude follows
+        by d(u_mod)/dE, which dereddening makes much smaller than R; seen as a slope on E,
+        it would move the offsets of reddened visits.
+        """
+        opinion, second = self._opinion, self._opinion.second
+        assert second is not None
+        own, error = second.extinction, opinion.sample.stars["extinction_err"]
+        everyone = np.ones(len(self._train), dtype=bool)
+        coefficients = self._train_on(everyone)
+        moved = coefficients(second.features(second.k_mag, own + STEP_E))
+        response = (moved - coefficients(opinion.sample.features)) / STEP_E
+        response += opinion.model.law.ratio(opinion.model.colour0_mag, own)
+        visit = opinion.seen.visit[opinion.used]
+        value, noise = own[self._rows], np.asarray(error, dtype=np.float64)[self._rows] ** 2
+        count = np.maximum(np.bincount(visit), 1)
+        mean = (np.bincount(visit, value) / count)[visit]
+        spread = (np.bincount(visit, (value - mean) ** 2) / count)[visit]
+        share = np.clip((np.bincount(visit, noise) / count)[visit] / spread, 0, 1)
+        return np.asarray(response[self._rows] * share * (value - mean))
+
+    def _train_on(
+        self, kept: npt.NDArray[np.bool_]
+    ) -> Callable[[npt.NDArray[np.float32]], FloatArray]:
+        """Return the trend trained on some of the training stars, as a function of features."""
+        train = self._train[kept]
+        trend = Trend.on(self._opinion.sample.features[train], self._settings)
+        labels = self._opinion.model.label_mag[train]
+        return lambda features: trend.predict(features, labels)
+
+    def _regions(self) -> IntArray:
+        """Return the part of each training star."""
+        stars = self._opinion.sample.stars
+        return sky_regions(stars["ref_ra"][self._train], stars["ref_dec"][self._train], REGIONS)
+
+    def _change(self, colour_mag: FloatArray) -> FloatArray:
+        """Return the change of model magnitudes, shape (used,), for one of colours (s,)."""
+        return np.asarray(colour_mag[self._rows])

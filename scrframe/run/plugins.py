@@ -1,0 +1,287 @@
+"""The plugins that a description chooses, with their settings and their input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from scrframe.config import SurveyDescription
+from scrframe.config.available import misfits
+from scrframe.errors import ConfigError, DataError
+from scrframe.plugin import (
+    ChosenCorrection,
+    ColourModel,
+    ExtinctionCatalogue,
+    ExtinctionCurve,
+    OffsetLevel,
+    Part,
+    PluginConfig,
+    ReferenceCatalogue,
+    Registry,
+    SurveyLoader,
+    Writer,
+    file_part,
+)
+from scrframe.run.correct.catalogues import ChosenWriter
+from scrframe.run.offsets.absolute import absolute_files
+from scrframe.run.sample.selection import loosen
+from scrframe.tables import BY_NAME, STAGES, Column
+from scrframe.tables.columns import DETECTION_REQUIRED
+from scrframe.tables.cuts import Cut
+
+#: Columns of detections that are kept when the loader has them, for reports and null tests.
+KEPT = ("field", "airmass", "seeing", "exposure_time", "classification", "usable")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Descriptors by role; settings come from the description's blocks."""
+
+    survey: SurveyDescription
+    registry: Registry
+    loader: SurveyLoader
+    reference: ReferenceCatalogue
+    extinctions: ExtinctionCatalogue
+    curve: ExtinctionCurve
+    backend: ColourModel
+    levels: tuple[OffsetLevel, ...]
+    writers: tuple[ChosenWriter, ...]
+    second_extinctions: ExtinctionCatalogue | None = None
+    second_curve: ExtinctionCurve | None = None
+
+    @property
+    def own_columns(self) -> tuple[Column, ...]:
+        """Columns of the chosen plugins outside the vocabulary."""
+        return (
+            *self.loader.own_columns,
+            *self.reference.own_columns,
+            *self.extinctions.own_columns,
+        )
+
+    def cuts(self) -> dict[str, tuple[Cut, ...]]:
+        """Return the cuts of the Calibration Sample by stage, in written order.
+
+        In mode joint those on magnitudes reach a margin beyond their limits.
+        """
+        offsets = self.survey.offsets
+        margin = offsets.joint.margin if offsets.mode == "joint" else 0.0
+        cuts = [loosen(cut, margin) for cut in self.survey.selection.calibration]
+        return {
+            stage: tuple(cut for cut in cuts if cut.stage(self.own_columns) == stage)
+            for stage in STAGES
+        }
+
+    def detection_columns(self) -> tuple[str, ...]:
+        """Return the columns to ask the loader for: what cuts and levels use, and some more."""
+        selection = self.survey.selection
+        cuts = (*selection.calibration, *selection.control, *self.survey.zero_point)
+        used = {name for cut in cuts for name in cut.names} | set(
+            level_columns(self.survey, self.registry, self.loader)
+        )
+        own = {column.name for column in self.loader.own_columns}
+        offered = [*self.loader.columns, *sorted(own)]
+        keep = [name for name in offered if name in used or name in KEPT]
+        return tuple(name for name in keep if name not in DETECTION_REQUIRED)
+
+    def corrections(self, root: Path) -> tuple[ChosenCorrection, ...]:
+        """Return the corrections of the reference catalogue that are asked for."""
+        known = {correction.name: correction for correction in self.reference.corrections}
+        return tuple(
+            ChosenCorrection(known[block.kind], block.settings, root)
+            for block in self.survey.reference.corrections
+        )
+
+
+def level_columns(
+    survey: SurveyDescription, registry: Registry, loader: SurveyLoader
+) -> tuple[str, ...]:
+    """Return the columns that the levels of a description read and catalogues have.
+
+    Columns of stars, which nuisance terms read, are not among them; those that follow from
+    others (a season from the date) are.
+    """
+    offered = {*loader.columns, *(column.name for column in loader.own_columns)}
+    needed = [
+        name
+        for block in survey.offsets.active_levels()
+        for name in registry.get(OffsetLevel, block.kind).needs(block.settings)
+        if name not in DETECTION_REQUIRED
+    ]
+    return tuple(name for name in dict.fromkeys(needed) if name in offered or _follows(name))
+
+
+def _follows(name: str) -> bool:
+    column = BY_NAME.get(name)
+    return column is not None and column.derived and column.stage == "detection"
+
+
+@dataclass(frozen=True)
+class Application:
+    """What applies a solution: nothing else of a description is needed, or looked at."""
+
+    loader: SurveyLoader
+    settings: PluginConfig
+    writers: tuple[ChosenWriter, ...]
+    columns: tuple[str, ...]
+
+
+def application_record(chosen: Chosen) -> dict[str, Any]:
+    """Return an `Application` as plain JSON, which goes with the solution."""
+    survey = chosen.survey
+    return {
+        "loader": _record(survey.loader.kind, survey.loader.settings),
+        "writers": [_record(block.kind, block.settings) for block in survey.writers],
+        "columns": list(level_columns(survey, chosen.registry, chosen.loader)),
+    }
+
+
+def read_application(record: Mapping[str, Any], registry: Registry) -> Application:
+    """Look up the plugins of a stored `Application`.
+
+    Raises
+    ------
+    PluginError
+        If the loader or a writer is not installed.
+    KeyError, ValueError
+        If the record is damaged.
+    """
+    loader = registry.get(SurveyLoader, record["loader"]["kind"])
+    writers = []
+    for entry in record["writers"]:
+        writer = registry.get(Writer, entry["kind"])
+        writers.append(ChosenWriter(writer, writer.config.model_validate(entry["settings"])))
+    settings = loader.config.model_validate(record["loader"]["settings"])
+    loader = loader.with_settings(settings)
+    return Application(loader, settings, tuple(writers), tuple(record["columns"]))
+
+
+def _record(kind: str, settings: PluginConfig) -> dict[str, Any]:
+    return {"kind": kind, "settings": settings.model_dump(mode="json")}
+
+
+def choose(survey: SurveyDescription, registry: Registry) -> Chosen:
+    """Look up everything that a description names.
+
+    Raises
+    ------
+    PluginError
+        If something is not installed.
+    ConfigError
+        If a block does not go with what the reference catalogue provides.
+    """
+    for path, message in misfits(survey, registry):
+        raise ConfigError(f"{'.'.join(map(str, path))} {message}")
+    reference = registry.get(ReferenceCatalogue, survey.reference.kind)
+    extinction = survey.extinction
+    return Chosen(
+        survey=survey,
+        registry=registry,
+        loader=registry.get(SurveyLoader, survey.loader.kind).with_settings(survey.loader.settings),
+        reference=reference,
+        extinctions=registry.get(ExtinctionCatalogue, survey.extinction.values.kind),
+        curve=registry.get(ExtinctionCurve, survey.extinction.curve.kind),
+        backend=registry.get(ColourModel, survey.colour_model.kind),
+        levels=tuple(
+            registry.get(OffsetLevel, block.kind) for block in survey.offsets.active_levels()
+        ),
+        writers=tuple(
+            ChosenWriter(registry.get(Writer, block.kind), block.settings)
+            for block in survey.writers
+        ),
+        second_extinctions=None
+        if extinction.second_values is None
+        else registry.get(ExtinctionCatalogue, extinction.second_values.kind),
+        second_curve=None
+        if extinction.second_curve is None
+        else registry.get(ExtinctionCurve, extinction.second_curve.kind),
+    )
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Every part of every input, found but not yet read."""
+
+    root: Path
+    catalogues: tuple[Part, ...]
+    sources: tuple[Part, ...]
+    features: tuple[Part, ...]
+    extinctions: tuple[Part, ...]
+    corrections: tuple[Part, ...] = ()
+    absolute: tuple[Part, ...] = ()
+    second_extinctions: tuple[Part, ...] = ()
+
+    def all(self) -> tuple[Part, ...]:
+        """Return all parts."""
+        return (
+            *self.catalogues,
+            *self.sources,
+            *self.features,
+            *self.extinctions,
+            *self.corrections,
+            *self.absolute,
+            *self.second_extinctions,
+        )
+
+
+def find_inputs(chosen: Chosen, root: Path) -> Inputs:
+    """Find the input of all chosen plugins below a data root.
+
+    Raises
+    ------
+    DataError
+        If the root or any input is missing, or what is supplied for a correction or the
+        absolute tie is unusable.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root}: no such data root; give one with --data or SCRFRAME_DATA")
+    survey = chosen.survey
+    reference = survey.reference.settings
+    return Inputs(
+        root,
+        _parts(chosen.loader.parts, survey.loader.settings, root),
+        _parts(chosen.reference.source_parts, reference, root),
+        _parts(chosen.reference.feature_parts, reference, root),
+        _parts(chosen.extinctions.parts, survey.extinction.values.settings, root),
+        _correction_parts(chosen.corrections(root)),
+        _absolute_parts(survey, root),
+        _second_parts(chosen, root),
+    )
+
+
+def _second_parts(chosen: Chosen, root: Path) -> tuple[Part, ...]:
+    """Return the files of the second extinction catalogue, under keys of their own."""
+    block = chosen.survey.extinction.second_values
+    if chosen.second_extinctions is None or block is None:
+        return ()
+    found = _parts(chosen.second_extinctions.parts, block.settings, root)
+    return tuple(replace(part, key=f"second:{part.key}") for part in found)
+
+
+def _absolute_parts(survey: SurveyDescription, root: Path) -> tuple[Part, ...]:
+    """Return the files of the absolute tie, once read to see that they can be used."""
+    if survey.absolute is None:
+        return ()
+    return tuple(
+        file_part(path, f"absolute:{path}") for path in absolute_files(survey.absolute, root)
+    )
+
+
+def _correction_parts(corrections: Sequence[ChosenCorrection]) -> tuple[Part, ...]:
+    """Return the files that the user supplies for corrections."""
+    return tuple(
+        file_part(path, f"{chosen.correction.name}:{path}")
+        for chosen in corrections
+        if chosen.correction.files is not None
+        for path in chosen.correction.files(chosen.config, chosen.root)
+    )
+
+
+def _parts(
+    find: Callable[[PluginConfig, Path], Sequence[Part]], settings: PluginConfig, root: Path
+) -> tuple[Part, ...]:
+    parts = tuple(find(settings, root))
+    if not parts:
+        raise DataError(f"{root}: nothing to read for {type(settings).__name__}")
+    return parts

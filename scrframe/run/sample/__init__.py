@@ -1,0 +1,1 @@
+"""The Calibration Sample: read, match, select."""

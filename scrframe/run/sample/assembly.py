@@ -1,0 +1,208 @@
+"""The Calibration and Control Samples: match, join, cut, and count at each cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from scrframe.arrays import IntArray
+from scrframe.errors import CalibrationError
+from scrframe.observer import Observer
+from scrframe.run.sample.detections import FirstPass, PartRead
+from scrframe.run.sample.features import label_of, snr_name
+from scrframe.run.sample.matching import groups, match_group
+from scrframe.scr.match import SkyIndex, sky_index
+from scrframe.tables import (
+    STAGES,
+    ColumnTable,
+    Detections,
+    Extinctions,
+    ReferenceStars,
+    StarFeatures,
+)
+from scrframe.tables.cuts import Cut
+from scrframe.tables.derived import derive
+
+T = TypeVar("T", bound=ColumnTable)
+#: Columns of the reference stars that only matching needs.
+POSITIONS = ("ref_ra", "ref_dec", "ref_epoch", "pmra", "pmdec")
+
+
+@dataclass
+class Ledger:
+    """Counts of detections and stars at each step and cut, in written order."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, what: str, detections: int, stars: int | None = None) -> None:
+        """Note what is left after a step or cut."""
+        self.rows.append({"cut": what, "detections": int(detections), "stars": stars})
+
+    def left(self, what: str, table: ColumnTable) -> None:
+        """Note a table that has ``source_id``."""
+        self.add(what, len(table), len(np.unique(table["source_id"])))
+
+
+def note_first_pass(ledger: Ledger, first: FirstPass, cuts: Sequence[Cut]) -> None:
+    """Sum the counts of all parts."""
+    totals = np.sum([part.counts for part in first.parts], axis=0)
+    ledger.add("read", totals[0])
+    for cut, left in zip(cuts, totals[1:], strict=True):
+        ledger.add(cut.text, left)
+
+
+def match_all(
+    first: FirstPass,
+    stars: ReferenceStars,
+    radius_arcsec: float,
+    cuts: Sequence[Cut],
+    ledger: Ledger,
+    observer: Observer,
+) -> Detections:
+    """Match all visits to reference stars and apply the cuts that need them.
+
+    Returns
+    -------
+    Detections
+        Those matched and kept, with the columns of their star.
+
+    Raises
+    ------
+    CalibrationError
+        If none is left.
+    """
+    index = sky_index(stars)
+    columns = ColumnTable(
+        stars.arrow.select([name for name in stars.names if name not in POSITIONS])
+    )
+    kept: list[Detections] = []
+    sources: list[list[npt.NDArray[np.int64]]] = [[] for _ in range(len(cuts) + 1)]
+    with observer.step("Matching", len(first.parts)) as done:
+        for group in groups(first.parts):
+            table = _match(group, index, columns, radius_arcsec)
+            sources[0].append(table["source_id"])
+            table = derive_for(cuts, table)
+            for number, cut in enumerate(cuts, start=1):
+                table = table.filter(cut.evaluate(table))
+                sources[number].append(table["source_id"])
+            kept.append(table)
+            done(len(group))
+    for what, ids in zip(["matched", *(cut.text for cut in cuts)], sources, strict=True):
+        joined = np.concatenate(ids)
+        ledger.add(what, len(joined), len(np.unique(joined)))
+    return require(Detections.concat(kept), ledger)
+
+
+def _match(
+    group: Sequence[PartRead], index: SkyIndex, columns: ColumnTable, radius_arcsec: float
+) -> Detections:
+    """Match parts that share visits, and join the columns of the stars."""
+    detections, row, distance = match_group(group, index, radius_arcsec)
+    hit = row >= 0
+    matched = join(detections.filter(hit), columns, row[hit])
+    return derive(matched.with_columns({"match_distance": distance[hit]}), "reference")
+
+
+def join(table: T, other: ColumnTable, row: IntArray) -> T:
+    """Return a table with the columns of another, by row number."""
+    taken = other.arrow.take(row)
+    names = [name for name in other.names if name not in table.names]
+    return table.with_columns({name: taken.column(name) for name in names})
+
+
+def require(table: Detections, ledger: Ledger) -> Detections:
+    """Return the table if it has rows.
+
+    Raises
+    ------
+    CalibrationError
+        If it has none; the message tells the cut that left none.
+    """
+    if len(table):
+        return table
+    empty = next(row["cut"] for row in ledger.rows if row["detections"] == 0)
+    raise CalibrationError(f"no detection is left for the Calibration Sample after: {empty}")
+
+
+def find_rows(wanted: IntArray, sorted_ids: IntArray) -> IntArray:
+    """Return the row of each id in an ascending array, -1 where it is not, shape (n,)."""
+    if not len(sorted_ids):
+        return np.full(len(wanted), -1, dtype=np.int64)
+    place = np.minimum(np.searchsorted(sorted_ids, wanted), len(sorted_ids) - 1)
+    return np.where(sorted_ids[place] == wanted, place, -1)
+
+
+def join_extinctions(
+    matched: Detections, extinctions: Extinctions, cuts: Sequence[Cut], ledger: Ledger
+) -> Detections:
+    """Join extinctions by star and apply the cuts that need them."""
+    row = find_rows(matched["source_id"], extinctions["source_id"])
+    table = join(matched.filter(row >= 0), extinctions, row[row >= 0])
+    table = table.filter(np.isfinite(table["extinction"]))
+    ledger.left("has an extinction", table)
+    return require(_cut(table, cuts, ledger), ledger)
+
+
+def join_features(
+    matched: Detections, told: StarFeatures, cuts: Sequence[Cut], ledger: Ledger
+) -> Detections:
+    """Join S/N and flags of the spectra or quantities and apply the cuts that need them."""
+    whole = np.asarray(np.isfinite(told.rows).all(axis=1))
+    row = find_rows(matched["source_id"], told.source_id)
+    row[(row >= 0) & ~whole[row]] = -1
+    found = row[row >= 0]
+    table = matched.filter(row >= 0).with_columns(
+        {snr_name(told): told.snr[found], "spectrum_flags": told.flags[found]}
+    )
+    ledger.left(label_of(told), table)
+    return require(_cut(table, cuts, ledger), ledger)
+
+
+def derive_for(cuts: Iterable[Cut], table: T) -> T:
+    """Return a table with the derived columns, of any stage, that cuts name."""
+    names = {name for cut in cuts for name in cut.names}
+    for stage in STAGES:
+        table = derive(table, stage, names)
+    return table
+
+
+def _cut(table: Detections, cuts: Sequence[Cut], ledger: Ledger) -> Detections:
+    table = derive_for(cuts, table)
+    for cut in cuts:
+        table = table.filter(cut.evaluate(table))
+        ledger.left(cut.text, table)
+    return table
+
+
+def control_mask(
+    table: Detections, cuts: Sequence[Cut], note: Callable[[str, int, int], None]
+) -> npt.NDArray[np.bool_]:
+    """Return which detections of the Calibration Sample are in the Control Sample.
+
+    Raises
+    ------
+    CalibrationError
+        If none is.
+    """
+    inside = np.ones(len(table), dtype=bool)
+    sources = table["source_id"]
+    for cut in cuts:
+        inside &= cut.evaluate(table)
+        note(cut.text, int(inside.sum()), len(np.unique(sources[inside])))
+        if not inside.any():
+            raise CalibrationError(
+                "selection.control: no star of the Calibration Sample is left in the control"
+                f" region after {cut.text!r}"
+            )
+    return inside
+
+
+def sort_detections(table: Detections) -> Detections:
+    """Return the detections in the order of visit, ccd, extension and row."""
+    codes, labels = table.codes("visit")
+    rank = np.argsort(np.argsort(np.array(labels)))[codes]
+    return table.take(np.lexsort([table["row"], table["extension"], table["ccd"], rank]))

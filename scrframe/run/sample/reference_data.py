@@ -1,0 +1,268 @@
+"""Reference stars, extinctions and features: read in parallel, only what is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from scrframe.errors import DataError
+from scrframe.observer import Observer
+from scrframe.plugin import (
+    ChosenCorrection,
+    ExtinctionCatalogue,
+    Part,
+    PluginConfig,
+    ReferenceCatalogue,
+)
+from scrframe.products.files import load_arrow, save_arrow
+from scrframe.run.executor import run_tasks
+from scrframe.run.workspace import Workspace
+from scrframe.tables import (
+    Extinctions,
+    Footprint,
+    Quantities,
+    ReferenceStars,
+    Spectra,
+    StarFeatures,
+)
+
+#: What a catalogue provides, in words: what is read, and what a star has.
+READ = {"spectra": "spectra", "parameters": "stellar parameters", "colour": "colours"}
+HAS = {"spectra": "a spectrum", "parameters": "parameters", "colour": "a colour"}
+
+
+@dataclass(frozen=True)
+class SourceTask:
+    """Reference stars of one part, within a footprint."""
+
+    catalogue: ReferenceCatalogue
+    settings: PluginConfig
+    part: Part
+    footprint: Footprint
+    corrections: tuple[ChosenCorrection, ...]
+    target: Path
+
+
+@dataclass(frozen=True)
+class ExtinctionTask:
+    """Extinctions of one part, of the stars listed in an Arrow file."""
+
+    catalogue: ExtinctionCatalogue
+    settings: PluginConfig
+    part: Part
+    wanted: Path
+    target: Path
+
+
+@dataclass(frozen=True)
+class FeatureTask:
+    """Spectra or quantities of one part, of the stars in an Arrow file."""
+
+    catalogue: ReferenceCatalogue
+    settings: PluginConfig
+    part: Part
+    wanted: Path
+    corrections: tuple[ChosenCorrection, ...]
+    target: Path
+
+
+def read_sources(task: SourceTask) -> Path:
+    """Read one part's reference stars into an Arrow file."""
+    if not task.target.exists():
+        stars = task.catalogue.read_sources(
+            task.part, task.settings, task.footprint, task.corrections
+        )
+        save_arrow(task.target, stars.arrow)
+    return task.target
+
+
+def read_extinctions(task: ExtinctionTask) -> Path:
+    """Read one part's extinctions into an Arrow file."""
+    if not task.target.exists():
+        wanted = load_arrow(task.wanted)[0].column("source_id").to_numpy()
+        found = task.catalogue.read(task.part, task.settings, wanted)
+        save_arrow(task.target, found.arrow)
+    return task.target
+
+
+def read_features(task: FeatureTask) -> Path:
+    """Read one part's spectra or quantities into an Arrow file."""
+    if not task.target.exists():
+        wanted = ReferenceStars(load_arrow(task.wanted)[0])
+        told = task.catalogue.read_features(task.part, task.settings, wanted, task.corrections)
+        save_features(task.target, told)
+    return task.target
+
+
+def save_features(path: Path, told: StarFeatures) -> None:
+    """Write spectra or quantities as an Arrow file."""
+    columns = {"source_id": told.source_id, "snr": told.snr, "flags": told.flags}
+    if isinstance(told, Spectra):
+        columns["flux"] = _lists(told.flux)
+        meta = {"wavelength_nm": told.wavelength_nm.tolist()}
+    else:
+        columns |= {"values": _lists(told.values), "errors": _lists(told.errors)}
+        meta = {"names": list(told.names)}
+    save_arrow(path, pa.table(columns), meta)
+
+
+def load_features(path: Path) -> StarFeatures:
+    """Read spectra or quantities back."""
+    table, meta = load_arrow(path)
+    table = table.combine_chunks()
+    source_id, snr, flags = (
+        table.column(name).to_numpy() for name in ("source_id", "snr", "flags")
+    )
+    if "wavelength_nm" in meta:
+        grid = np.array(meta["wavelength_nm"])
+        return Spectra(source_id, grid, _matrix(table, "flux", len(grid)), snr, flags)
+    names = tuple(meta["names"])
+    values, errors = (_matrix(table, name, len(names)) for name in ("values", "errors"))
+    return Quantities(source_id, names, values, errors, snr, flags)
+
+
+def _lists(values: npt.NDArray[np.floating]) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
+
+
+def _matrix(table: pa.Table, name: str, width: int) -> npt.NDArray[Any]:
+    column = table.column(name).combine_chunks()
+    values = column.flatten() if isinstance(column, pa.Array) else column.chunk(0).flatten()
+    return np.asarray(values.to_numpy(zero_copy_only=False)).reshape(-1, width)
+
+
+def _stacked(parts: list[StarFeatures]) -> StarFeatures:
+    """Stack what all parts told; a catalogue tells either spectra or quantities."""
+    spectra = [part for part in parts if isinstance(part, Spectra)]
+    if len(spectra) == len(parts):
+        return Spectra.concat(spectra)
+    return Quantities.concat([part for part in parts if isinstance(part, Quantities)])
+
+
+def all_sources(
+    executor: Executor,
+    space: Workspace,
+    catalogue: ReferenceCatalogue,
+    settings: PluginConfig,
+    parts: Sequence[Part],
+    footprint: Footprint,
+    corrections: tuple[ChosenCorrection, ...],
+    observer: Observer,
+) -> ReferenceStars:
+    """Return the reference stars in the footprint, ordered by ``source_id``, each once.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    tasks = [
+        SourceTask(
+            catalogue,
+            settings,
+            part,
+            footprint,
+            corrections,
+            space.target("sources", f"{part.key}|{part.fingerprint}"),
+        )
+        for part in parts
+    ]
+    with observer.step("Reading reference stars", len(tasks)) as done:
+        files = run_tasks(executor, read_sources, tasks, done)
+    stars = ReferenceStars.concat(ReferenceStars(load_arrow(file)[0]) for file in files)
+    _, first = np.unique(stars["source_id"], return_index=True)
+    if not len(first):
+        raise DataError(
+            f"reference.{catalogue.name}: no reference star lies where the catalogues are;"
+            f" looked into {len(parts)} part(s), the first being {parts[0].path}"
+        )
+    return stars.take(first)
+
+
+def all_extinctions(
+    executor: Executor,
+    space: Workspace,
+    catalogue: ExtinctionCatalogue,
+    settings: PluginConfig,
+    parts: Sequence[Part],
+    wanted: npt.NDArray[np.int64],
+    observer: Observer,
+) -> Extinctions:
+    """Return the extinctions of the stars wanted, ordered by ``source_id``, each once.
+
+    Raises
+    ------
+    DataError
+        If none of the stars has one.
+    """
+    listed = space.target("wanted", "extinctions")
+    save_arrow(listed, pa.table({"source_id": wanted}))
+    tasks = [
+        ExtinctionTask(
+            catalogue,
+            settings,
+            part,
+            listed,
+            space.target("extinctions", f"{part.key}|{part.fingerprint}"),
+        )
+        for part in parts
+    ]
+    with observer.step("Reading extinctions", len(tasks)) as done:
+        files = run_tasks(executor, read_extinctions, tasks, done)
+    found = Extinctions.concat(Extinctions(load_arrow(file)[0]) for file in files)
+    _, first = np.unique(found["source_id"], return_index=True)
+    if not len(first):
+        raise DataError(
+            f"extinction.values: none of {len(wanted)} matched stars is in {catalogue.name}"
+            f" ({len(parts)} file(s), the first being {parts[0].path})"
+        )
+    return found.take(first)
+
+
+def all_features(
+    executor: Executor,
+    space: Workspace,
+    catalogue: ReferenceCatalogue,
+    settings: PluginConfig,
+    parts: Sequence[Part],
+    wanted: ReferenceStars,
+    corrections: tuple[ChosenCorrection, ...],
+    observer: Observer,
+) -> StarFeatures:
+    """Return what is told of the stars wanted, ordered by ``source_id``, each once.
+
+    Raises
+    ------
+    DataError
+        If nothing is told of any of them.
+    """
+    listed = space.target("wanted", "spectra")
+    save_arrow(listed, wanted.arrow)
+    tasks = [
+        FeatureTask(
+            catalogue,
+            settings,
+            part,
+            listed,
+            corrections,
+            space.target("spectra", f"{part.key}|{part.fingerprint}"),
+        )
+        for part in parts
+    ]
+    with observer.step(f"Reading {READ[catalogue.provides]}", len(tasks)) as done:
+        files = run_tasks(executor, read_features, tasks, done)
+    told = _stacked([load_features(file) for file in files])
+    _, first = np.unique(told.source_id, return_index=True)
+    if not len(first):
+        raise DataError(
+            f"reference.{catalogue.name}: none of {len(wanted)} matched stars has"
+            f" {HAS[catalogue.provides]} in {len(parts)} part(s), the first being {parts[0].path}"
+        )
+    return told.take(first)

@@ -1,0 +1,140 @@
+"""Selection on predicted magnitudes: cuts on what was observed would bias mean differences.
+
+A cut on the observed magnitude keeps, near its limit, the detections whose noise made them
+pass. The sample therefore reaches a margin beyond the limits of all cuts on magnitudes, and
+the solve keeps what is predicted to lie a margin inside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from scrframe.arrays import BoolArray, FloatArray
+from scrframe.statistics.groups import group_medians
+from scrframe.tables import ColumnTable
+from scrframe.tables.cuts import Cut
+
+#: How the columns that depend on the observed magnitude go with it. The error of a faint
+#: star grows with the inverse of its flux.
+SHIFTS: Mapping[str, Callable[[FloatArray, float], FloatArray]] = {
+    "mag": lambda values, by_mag: values + by_mag,
+    "colour": lambda values, by_mag: values + by_mag,
+    "mag_err": lambda values, by_mag: values * 10 ** (0.4 * by_mag),
+}
+
+
+def depends_on_magnitude(cut: Cut) -> bool:
+    """Return whether a cut looks at the observed magnitude."""
+    return any(name in SHIFTS for name in cut.names)
+
+
+def _places(margin_mag: float) -> tuple[float, float, float]:
+    """Return by how much magnitudes are shifted: to both ends of the margin, and not at all.
+
+    The ends alone would miss windows and gaps that are narrower than the margin.
+    """
+    return -margin_mag, 0.0, margin_mag
+
+
+def _shifted(table: ColumnTable, names: Sequence[str], by_mag: float) -> ColumnTable:
+    moved = {name: SHIFTS[name](table[name], by_mag) for name in names if name in SHIFTS}
+    return ColumnTable(table.arrow.select(list(names))).with_columns(moved)
+
+
+@dataclass(frozen=True)
+class LooseCut(Cut):
+    """A cut that also passes what would pass if it were brighter or fainter by a margin.
+
+    Attributes
+    ----------
+    margin_mag : float
+    """
+
+    margin_mag: float = 0.0
+
+    def evaluate(self, table: ColumnTable) -> BoolArray:
+        """Return which rows pass as they are or at either end of the margin, shape (n,)."""
+        places = _places(self.margin_mag)
+        passed = [Cut.evaluate(self, _shifted(table, self.names, by_mag)) for by_mag in places]
+        return np.asarray(np.any(passed, axis=0))
+
+
+def loosen(cut: Cut, margin_mag: float) -> Cut:
+    """Return a cut that reaches beyond its limit, if it looks at the observed magnitude."""
+    if margin_mag > 0 and depends_on_magnitude(cut):
+        return LooseCut(cut.text, margin_mag)
+    return cut
+
+
+def predicted_inside(
+    cuts: Sequence[Cut],
+    table: ColumnTable,
+    predicted: Mapping[str, FloatArray],
+    margin_mag: float,
+) -> BoolArray:
+    """Return which rows pass all cuts on magnitudes by a margin, shape (n,).
+
+    Parameters
+    ----------
+    cuts : sequence of Cut
+        As written; those that do not look at the magnitude are left out.
+    table : ColumnTable
+        n rows.
+    predicted : mapping of str to ndarray, shape (n,)
+        Predicted values of the columns in `SHIFTS`.
+    margin_mag : float
+    """
+    looking = [cut for cut in cuts if depends_on_magnitude(cut)]
+    names = sorted({name for cut in looking for name in cut.names})
+    replaced = {name: values for name, values in predicted.items() if name in names}
+    kept = ColumnTable(
+        table.arrow.select([name for name in names if name not in replaced])
+    ).with_columns(replaced)
+    inside = np.ones(len(table), dtype=bool)
+    for cut in looking:
+        for by_mag in _places(margin_mag):
+            inside &= cut.evaluate(_shifted(kept, cut.names, by_mag))
+    return inside
+
+
+def reserved_stars(source_id: npt.NDArray[np.int64], share: float, seed: int) -> BoolArray:
+    """Return which stars are reserved, shape (s,): by a hash of the identifier.
+
+    The same star is reserved in every run with the seed, whatever else is in the sample.
+    """
+    mixed = source_id.astype(np.uint64) + np.uint64((seed * 0x9E3779B97F4A7C15) % 2**64)
+    # The finaliser of SplitMix64 spreads neighbouring identifiers evenly.
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    mixed ^= mixed >> np.uint64(31)
+    return np.asarray((mixed >> np.uint64(11)) * 2.0**-53 < share)
+
+
+def predicted_errors(
+    mag_err: FloatArray, mag: FloatArray, predicted_mag: FloatArray, visit: npt.NDArray[np.integer]
+) -> FloatArray:
+    """Return the catalogued error that goes with the predicted magnitude, shape (n,).
+
+    The median error as a function of magnitude, times a factor for the depth of each visit.
+    An error taken at the observed magnitude would weight up what noise made brighter.
+    """
+    edges = np.arange(np.floor(mag.min() * 4), np.ceil(mag.max() * 4) + 1) / 4
+    log_error = np.log(mag_err)
+    middle, level = _running_median(mag, log_error, edges)
+    curve = np.interp(mag, middle, level)
+    shift = group_medians(log_error - curve, visit, int(visit.max()) + 1)
+    return np.asarray(np.exp(np.interp(predicted_mag, middle, level) + shift[visit]))
+
+
+def _running_median(
+    x: FloatArray, y: FloatArray, edges: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    bins = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, len(edges) - 1)
+    number = np.bincount(bins, minlength=len(edges))
+    good = np.flatnonzero(number >= min(20, number.max()))
+    middle, level = (group_medians(values, bins, len(edges)) for values in (x, y))
+    return middle[good], level[good]

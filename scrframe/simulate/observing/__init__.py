@@ -1,0 +1,1 @@
+"""How simulated stars are observed: camera, layout, offsets, detections."""

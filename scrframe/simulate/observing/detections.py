@@ -1,0 +1,251 @@
+"""What a visit sees: stars, and what is none, with noise, blends, variables and defects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from scrframe.arrays import BoolArray, FloatArray, IntArray
+from scrframe.config.simulation import SimulationSettings
+from scrframe.simulate.observing.geometry import on_detectors, pixel_to_plane, to_sky
+from scrframe.simulate.observing.layout import Layout
+from scrframe.simulate.stars.stars import Stars
+from scrframe.tables import Camera
+
+#: Magnitudes, relative to the limit of the survey, at which photons and sky make an error of 1.
+PHOTON_MAG, SKY_MAG = 5.3, 2.5
+#: Brighter stars are saturated; those fainter by this than the limit are not detected.
+SATURATION_MAG, BEYOND_LIMIT_MAG = 11.8, 0.4
+#: Classes of detections, and how often a star gets another one than "star".
+STAR, PROBABLE_STAR, GALAXY, PROBABLE_GALAXY, NOISE, SATURATED = -1, -2, 1, -3, 0, -9
+MISCLASSIFIED = 0.03
+#: Share of blends among outliers; their mean size, and that of the others, in mag.
+BLEND_SHARE, BLEND_MAG, OUTLIER_MAG = 0.5, 0.15, 0.2
+#: Mean amplitude of variable stars in mag and the range of their periods in days.
+VARIABLE_MAG, PERIODS = 0.12, (0.2, 100.0)
+#: The defective column: detector, x range, last y, mean and scatter of the light lost in mag.
+DEFECT_CCD, DEFECT_X, DEFECT_Y, DEFECT_MAG = 11, (1750.0, 1790.0), 1400.0, (0.10, 0.08)
+#: Share of other sources that are no stars; the rest are stars too faint for a spectrum.
+NOT_STARS = 0.25
+#: Share of spurious detections without a positive flux.
+NO_FLUX = 0.1
+YEAR, MJD_2016 = 365.25, 57388.5
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What single stars have of their own, each of shape (n,).
+
+    Attributes
+    ----------
+    mag_true : ndarray
+        Magnitude in the survey's band, with what the spectrum does not show.
+    blend_mag : ndarray
+        By how much a neighbour brightens the star, 0 for most.
+    amplitude, period, phase : ndarray
+        Of variables (amplitude 0 for most), in mag, days and radians.
+    pmra, pmdec : ndarray
+        In mas / yr.
+    """
+
+    mag_true: FloatArray
+    blend_mag: FloatArray
+    amplitude: FloatArray
+    period: FloatArray
+    phase: FloatArray
+    pmra: FloatArray
+    pmdec: FloatArray
+
+    def take(self, kept: BoolArray) -> Traits:
+        """Return the traits of the stars where `kept`, shape (n,), is true."""
+        return Traits(**{item.name: getattr(self, item.name)[kept] for item in fields(self)})
+
+
+@dataclass(frozen=True)
+class VisitDetections:
+    """Detections of one visit before its offsets are known, sorted by detector.
+
+    Attributes
+    ----------
+    star : ndarray of int64, shape (n,)
+        Index of the star, -1 for what is none.
+    place : ndarray of int64, shape (n,)
+        Detector, by its place in the camera.
+    x, y, ra_deg, dec_deg : ndarray, shape (n,)
+        As measured.
+    mag : ndarray, shape (n,)
+        Magnitude without offsets and noise, NaN where there is no flux.
+    deviation : ndarray, shape (n,)
+        By how much outliers, variables and defects change it, in mag.
+    classification : ndarray of int64, shape (n,)
+    outlier, defect : ndarray of bool, shape (n,)
+    """
+
+    star: IntArray
+    place: IntArray
+    x: FloatArray
+    y: FloatArray
+    ra_deg: FloatArray
+    dec_deg: FloatArray
+    mag: FloatArray
+    deviation: FloatArray
+    classification: IntArray
+    outlier: BoolArray
+    defect: BoolArray
+
+
+def magnitude_error(mag: FloatArray, limit_mag: float) -> FloatArray:
+    """Return the error that the catalogue gives: photons and sky only, at least 0.001."""
+    depth = mag - limit_mag
+    variance = 10 ** (0.4 * (depth - PHOTON_MAG)) + 10 ** (0.8 * (depth - SKY_MAG))
+    return np.asarray(np.maximum(0.001, 2.5 * np.log10(1 + np.sqrt(variance))))
+
+
+def observe_visit(
+    number: int,
+    settings: SimulationSettings,
+    layout: Layout,
+    camera: Camera,
+    stars: Stars,
+    traits: Traits,
+    rng: np.random.Generator,
+) -> VisitDetections:
+    """Return what visit `number` detects, sorted by detector."""
+    years = (layout.mjd[number] - MJD_2016) / YEAR
+    dec = stars.dec_deg + traits.pmdec * years / 3.6e6
+    ra = stars.ra_deg + traits.pmra * years / 3.6e6 / np.cos(np.deg2rad(stars.dec_deg))
+    centre = float(layout.visit_ra_deg[number]), float(layout.visit_dec_deg[number])
+    index, place, x, y = on_detectors(camera, ra, dec, *centre)
+    limit = settings.photometric_limit + BEYOND_LIMIT_MAG
+    seen = traits.mag_true[index] < limit
+    index, place, x, y = index[seen], place[seen], x[seen], y[seen]
+    mag = traits.mag_true[index]
+    hit, outlier = _outliers(len(index), settings.outliers, rng)
+    defect, lost = _defect(camera.ccd[place], x, y, rng)
+    defect &= settings.defective_column
+    wave = traits.amplitude * np.sin(2 * np.pi * layout.mjd[number] / traits.period + traits.phase)
+    blend = traits.blend_mag[index]
+    classification = np.where(rng.uniform(0, 1, len(index)) < MISCLASSIFIED, PROBABLE_STAR, STAR)
+    classification[mag < SATURATION_MAG] = SATURATED
+    found = VisitDetections(
+        star=index,
+        place=place,
+        x=x,
+        y=y,
+        ra_deg=ra[index],
+        dec_deg=dec[index],
+        mag=mag,
+        deviation=wave[index] - blend + hit + np.where(defect, lost, 0.0),
+        classification=classification,
+        outlier=outlier | (blend > 0),
+        defect=defect,
+    )
+    spurious = round(NOT_STARS * settings.other_sources * stars.has_spectrum[index].sum())
+    joined = _joined([found, _not_stars(spurious, camera, centre, limit, rng)], camera)
+    return _measured(joined, settings.astrometric_error_mas, rng)
+
+
+def _outliers(number: int, share: float, rng: np.random.Generator) -> tuple[FloatArray, BoolArray]:
+    """Return deviations of either sign of single detections, with long tails."""
+    chosen = rng.uniform(0, 1, number) < (1 - BLEND_SHARE) * share
+    return np.where(chosen, rng.laplace(0, OUTLIER_MAG, number), 0.0), chosen
+
+
+def _defect(
+    ccd: IntArray, x: FloatArray, y: FloatArray, rng: np.random.Generator
+) -> tuple[BoolArray, FloatArray]:
+    """Return which detections lie on the defective column, and the light lost in mag."""
+    on = (ccd == DEFECT_CCD) & (x > DEFECT_X[0]) & (x < DEFECT_X[1]) & (y < DEFECT_Y)
+    return on, rng.normal(*DEFECT_MAG, len(x))
+
+
+def _not_stars(
+    number: int,
+    camera: Camera,
+    centre: tuple[float, float],
+    limit: float,
+    rng: np.random.Generator,
+) -> VisitDetections:
+    """Return galaxies and spurious detections at random pixels."""
+    place = rng.integers(0, len(camera.ccd), number)
+    x = rng.uniform(0.5, camera.nx + 0.5, number)
+    y = rng.uniform(0.5, camera.ny + 0.5, number)
+    ra, dec = to_sky(*pixel_to_plane(camera, place, x, y), *centre)
+    kind = rng.choice([GALAXY, PROBABLE_GALAXY, NOISE], number, p=[0.5, 0.2, 0.3])
+    mag = limit - rng.exponential(1.0, number)
+    mag[(kind == NOISE) & (rng.uniform(0, 1, number) < NO_FLUX)] = np.nan
+    no = np.zeros(number, bool)
+    return VisitDetections(
+        star=np.full(number, -1),
+        place=place,
+        x=x,
+        y=y,
+        ra_deg=ra,
+        dec_deg=dec,
+        mag=mag,
+        deviation=np.zeros(number),
+        classification=kind,
+        outlier=no,
+        defect=no,
+    )
+
+
+def _joined(parts: list[VisitDetections], camera: Camera) -> VisitDetections:
+    """Stack detections and sort them by detector, and down its rows as extraction does."""
+    columns = {
+        item.name: np.concatenate([getattr(part, item.name) for part in parts])
+        for item in fields(VisitDetections)
+    }
+    order = np.lexsort((columns["y"], camera.ccd[columns["place"]]))
+    return VisitDetections(**{name: column[order] for name, column in columns.items()})
+
+
+def _measured(
+    detections: VisitDetections, noise_mas: float, rng: np.random.Generator
+) -> VisitDetections:
+    """Return the detections with errors of their positions."""
+    per_axis = noise_mas / 3.6e6 / np.sqrt(2)
+    east, north = rng.normal(0, 1, (2, len(detections.star))) * per_axis
+    ra = detections.ra_deg + east / np.cos(np.deg2rad(detections.dec_deg))
+    return replace(detections, ra_deg=np.mod(ra, 360), dec_deg=detections.dec_deg + north)
+
+
+def draw_traits(
+    settings: SimulationSettings, stars: Stars, coherent: FloatArray, rng: np.random.Generator
+) -> Traits:
+    """Draw what single stars have of their own.
+
+    Parameters
+    ----------
+    coherent : ndarray, shape (n,)
+        The coherent part of what spectra do not show, of unit scatter.
+    """
+    number = len(stars)
+    model = stars.bp_mag + stars.colour0 + stars.slope * stars.extinction
+    hidden = settings.hidden_scatter * (
+        np.sqrt(1 - settings.hidden_coherent) * rng.standard_normal(number)
+        + np.sqrt(settings.hidden_coherent) * coherent
+    )
+    blended = rng.uniform(0, 1, number) < BLEND_SHARE * settings.outliers
+    variable = rng.uniform(0, 1, number) < settings.variables
+    speed = 40.0 / 4.74 / (distance_pc(stars) / 1000)
+    pmra, pmdec = rng.standard_normal((2, number)) * speed
+    return Traits(
+        mag_true=model + hidden,
+        blend_mag=np.where(blended, rng.exponential(BLEND_MAG, number), 0.0),
+        amplitude=np.where(variable, rng.exponential(VARIABLE_MAG, number), 0.0),
+        period=PERIODS[0] * (PERIODS[1] / PERIODS[0]) ** rng.uniform(0, 1, number),
+        phase=rng.uniform(0, 2 * np.pi, number),
+        pmra=pmra,
+        pmdec=pmdec,
+    )
+
+
+def distance_pc(stars: Stars) -> FloatArray:
+    """Return rough distances in pc from the place in the Hertzsprung-Russell diagram."""
+    teff, logg, _ = stars.parameters.T
+    dwarf = 4.8 - 7.5 * np.log10(teff / 5770) / 0.15
+    absolute = np.where(logg < 3.5, 0.8 + 1.6 * (logg - 2.4), np.clip(dwarf, 1.0, 9.0))
+    modulus = stars.bp_mag - 3.0 * stars.extinction - absolute
+    return np.asarray(np.clip(10 ** (modulus / 5 + 1), 50.0, 12000.0))

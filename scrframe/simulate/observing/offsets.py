@@ -1,0 +1,206 @@
+"""The offsets that are put into the magnitudes: by visit, by CCD and visit, and by pixel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from scrframe.arrays import FloatArray, IntArray
+from scrframe.config.simulation import SimulationSettings
+from scrframe.simulate.observing.geometry import pixel_to_plane
+from scrframe.simulate.observing.layout import Layout, season_phase
+from scrframe.tables import Camera
+
+#: Share of the variance of the visits, less the season, that two visits of a night share.
+NIGHT_SHARE = 0.75
+#: Highest order of the cosines of the pattern within a CCD, and the share of its variance
+#: that depends on the distance from the centre of the camera.
+PIXEL_ORDER, RADIAL_SHARE = 4, 0.4
+
+
+@dataclass(frozen=True)
+class InjectedOffsets:
+    """Corrections to be added to observed magnitudes, in mag.
+
+    Attributes
+    ----------
+    visit : ndarray, shape (v,)
+    ccd : ndarray, shape (v, c)
+        Of each visit and detector, in the camera's order.
+    pattern : PixelPattern
+    """
+
+    visit: FloatArray
+    ccd: FloatArray
+    pattern: PixelPattern
+
+
+@dataclass(frozen=True)
+class PixelPattern:
+    """A smooth pattern within each CCD, the same at all times, of zero mean on each CCD.
+
+    Attributes
+    ----------
+    cosine : ndarray, shape (c, q, q)
+        Amplitude of cos(i pi x) cos(j pi y) with x and y from 0 to 1 across the CCD.
+    radial : float
+        Amplitude of the radial part.
+    """
+
+    camera: Camera
+    cosine: FloatArray
+    radial: float
+
+    def __call__(self, place: IntArray, x: FloatArray, y: FloatArray) -> FloatArray:
+        """Return the pattern in mag at pixels of the detectors at `place` in the camera."""
+        order = np.arange(self.cosine.shape[1]) * np.pi
+        along_x = np.cos(((x - 0.5) / self.camera.nx)[:, None] * order)
+        along_y = np.cos(((y - 0.5) / self.camera.ny)[:, None] * order)
+        smooth = np.einsum("nij,ni,nj->n", self.cosine[place], along_x, along_y)
+        ring = self._ring(place, x, y) - self._ring_means[place]
+        return np.asarray(smooth + self.radial * ring)
+
+    @cached_property
+    def _ring_means(self) -> FloatArray:
+        return np.array([self._ring(*pixels).mean() for pixels in _grids(self.camera)])
+
+    def _ring(self, place: IntArray, x: FloatArray, y: FloatArray) -> FloatArray:
+        xi, eta = pixel_to_plane(self.camera, place, x, y)
+        return np.asarray(np.cos(2 * np.pi * np.hypot(xi, eta) / 0.75))
+
+
+def draw_offsets(
+    settings: SimulationSettings, layout: Layout, camera: Camera, rng: np.random.Generator
+) -> InjectedOffsets:
+    """Draw offsets of the sizes that the settings ask for."""
+    shares = settings.ccd_static, settings.ccd_drift, settings.ccd_jitter
+    return InjectedOffsets(
+        settings.visit_sd * _visits(layout, settings.visit_seasonal, rng),
+        settings.ccd_sd * _ccds(layout, len(camera.ccd), shares, rng),
+        _pattern(settings.pixel_sd, camera, rng),
+    )
+
+
+def _visits(layout: Layout, seasonal: float, rng: np.random.Generator) -> FloatArray:
+    """Return seasonal offsets of zero mean and unit scatter.
+
+    From October on, their mean drifts away from zero and their scatter grows (Sec. 4.1.1 of
+    the paper). Two visits of a night share most of it.
+    """
+    season, phase = season_phase(layout.mjd)
+    common = np.repeat(rng.standard_normal(len(layout.name)), 2)
+    own = rng.standard_normal(len(layout.mjd))
+    scatter = np.sqrt(NIGHT_SHARE) * common + np.sqrt(1 - NIGHT_SHARE) * own
+    by_season = 0.2 * np.sin(2.4 * season)
+    trend = _standard(by_season - phase)
+    rest = _standard((0.4 + 0.9 * phase) * scatter)
+    return _standard(np.sqrt(seasonal) * trend + np.sqrt(1 - seasonal) * rest)
+
+
+def _ccds(
+    layout: Layout, number: int, shares: tuple[float, float, float], rng: np.random.Generator
+) -> FloatArray:
+    """Return offsets by visit and CCD, of zero mean in each visit and unit scatter."""
+    years = (layout.mjd - layout.mjd.mean()) / 365.25
+    static = np.broadcast_to(rng.standard_normal(number), (len(years), number))
+    period = rng.uniform(4.0, 9.0, number)
+    phase = rng.uniform(0, 2 * np.pi, number)
+    drift = np.sin(2 * np.pi * years[:, None] / period + phase)
+    jitter = rng.standard_normal((len(years), number))
+    parts = (
+        np.sqrt(share) * _standard(part - part.mean(axis=1, keepdims=True))
+        for share, part in zip(shares, (static, drift, jitter), strict=True)
+    )
+    total = np.sum(list(parts), axis=0)
+    return _standard(total - total.mean(axis=1, keepdims=True))
+
+
+def _pattern(rms: float, camera: Camera, rng: np.random.Generator) -> PixelPattern:
+    order = np.arange(PIXEL_ORDER + 1)
+    allowed = (order[:, None] + order <= PIXEL_ORDER) & (order[:, None] + order > 0)
+    size = np.where(allowed, 1 / (1.0 + order[:, None] + order), 0.0)
+    cosine = rng.standard_normal((len(camera.ccd), len(order), len(order))) * size
+    none = np.zeros_like(cosine)
+    smooth = _rms(PixelPattern(camera, cosine, 0.0))
+    ring = _rms(PixelPattern(camera, none, 1.0))
+    cosine *= np.sqrt(1 - RADIAL_SHARE) / smooth
+    whole = PixelPattern(camera, cosine, np.sqrt(RADIAL_SHARE) / ring)
+    factor = rms / _rms(whole)
+    return PixelPattern(camera, cosine * factor, whole.radial * factor)
+
+
+def _rms(pattern: PixelPattern) -> float:
+    values = np.concatenate([pattern(*pixels) for pixels in _grids(pattern.camera)])
+    return float(np.sqrt((values**2).mean()))
+
+
+def _grids(camera: Camera) -> list[tuple[IntArray, FloatArray, FloatArray]]:
+    """Return an even grid of pixels over each detector: its place, x and y."""
+    x = np.linspace(0.5, camera.nx + 0.5, 49)
+    y = np.linspace(0.5, camera.ny + 0.5, 97)
+    middle_x, middle_y = ((edge[1:] + edge[:-1]) / 2 for edge in (x, y))
+    grid_x, grid_y = (axis.ravel() for axis in np.meshgrid(middle_x, middle_y))
+    return [
+        (np.full(len(grid_x), place, np.int64), grid_x, grid_y) for place in range(len(camera.ccd))
+    ]
+
+
+def _standard(values: FloatArray) -> FloatArray:
+    """Return values of zero mean and unit scatter (zeros where they do not differ)."""
+    centred = values - values.mean()
+    scatter = centred.std()
+    return np.asarray(centred / scatter if scatter > 0 else centred)
+
+
+@dataclass(frozen=True)
+class OffsetTerms:
+    """Offsets of detections, shape (n,), in mag, in the gauge of `in_gauge`."""
+
+    visit: FloatArray
+    ccd: FloatArray
+    pixel: FloatArray
+
+    @property
+    def total(self) -> FloatArray:
+        """Their sum."""
+        return self.visit + self.ccd + self.pixel
+
+
+def in_gauge(
+    offsets: InjectedOffsets,
+    visit: IntArray,
+    place: IntArray,
+    x: FloatArray,
+    y: FloatArray,
+    judged: npt.NDArray[np.bool_],
+) -> OffsetTerms:
+    """Return the offsets of detections, so split that the parent terms hold the means.
+
+    Over the detections that are `judged` pixel terms sum to zero within each CCD over all
+    visits, CCD terms within each visit, and visit terms over all. A survey-wide constant is
+    dropped. A comparison with a solution repeats this over its own detections.
+
+    Parameters
+    ----------
+    visit, place : ndarray of int64, shape (n,)
+        Number of the visit, and of the detector in the camera.
+    x, y : ndarray, shape (n,)
+    judged : ndarray of bool, shape (n,)
+    """
+    n_visits, n_ccds = offsets.ccd.shape
+    pixel = offsets.pattern(place, x, y)
+    by_ccd = _means(pixel[judged], place[judged], n_ccds)
+    ccd = (offsets.ccd + by_ccd)[visit, place]
+    by_visit = _means(ccd[judged], visit[judged], n_visits)
+    terms = (offsets.visit + by_visit)[visit]
+    constant = terms[judged].mean() if judged.any() else 0.0
+    return OffsetTerms(terms - constant, ccd - by_visit[visit], pixel - by_ccd[place])
+
+
+def _means(values: FloatArray, group: IntArray, number: int) -> FloatArray:
+    """Return the mean by group, shape (number,); zero where a group is empty."""
+    count = np.bincount(group, minlength=number)
+    return np.asarray(np.bincount(group, values, number) / np.maximum(count, 1))

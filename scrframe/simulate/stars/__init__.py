@@ -1,0 +1,1 @@
+"""Simulated stars: positions, spectra, magnitudes."""

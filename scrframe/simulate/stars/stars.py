@@ -1,0 +1,261 @@
+"""Stars of one field: positions, populations, extinction, spectra and magnitudes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+
+from scrframe.arrays import FloatArray, IntArray
+from scrframe.config.simulation import SimulationSettings
+from scrframe.simulate.stars.coefficients import CoefficientFit, stacked
+from scrframe.simulate.stars.colour import ColourFunction, PassbandColour
+from scrframe.simulate.stars.library import StarLibrary
+from scrframe.simulate.stars.smooth_fields import Sky
+
+#: R = E(u - G_BP) / E of the paper's Eq. 4, highest power of C0 first.
+REDDENING_LAW = (0.042, 0.027, 1.42)
+#: Magnitudes in G_BP: of stars with a spectrum (mean, scatter, limits), and of fainter ones.
+BRIGHT_BP = (13.95, 1.3, 11.0, 16.6)
+FAINT_BP = (15.8, 18.6)
+#: How populations change from field to field, and per magnitude of E: giants are seen to
+#: greater distance and through more dust, and the inner disc is richer in metals. The unit
+#: is the scatter of the library: 0.15 of its 0.5 dex is what gradients of the disc amount to.
+BY_FIELD = (0.15, 0.15, 0.15)
+BY_EXTINCTION = (0.3, 0.2, -0.1)
+EXTINCTION_PIVOT, EXTINCTION_BINS = 0.5, (0.15, 0.3, 0.5, 0.7, 0.9, 1.2, 1.6)
+#: Extinctions of control fields: lowest, span.
+CONTROL_E = (0.04, 0.36)
+LEAST_E, MOST_E = 0.04, 2.6
+
+
+@dataclass(frozen=True)
+class Stars:
+    """Stars, all arrays of shape (n,) unless said otherwise; magnitudes are true ones.
+
+    Attributes
+    ----------
+    ra_deg, dec_deg : ndarray
+        At the reference epoch.
+    home : ndarray of int64
+        Field that the star was drawn for; the extinction law goes by it.
+    has_spectrum : ndarray of bool
+    bp_mag, g_mag, rp_mag : ndarray
+    extinction : ndarray
+        E.
+    colour0 : ndarray
+        C0 = (u - G_BP)_0, or that of another band.
+    slope : ndarray
+        R = E(u - G_BP) / E, or that of another band.
+    parameters : ndarray, shape (n, 3)
+        Effective temperature (K), log g, [Fe/H].
+    coefficients : ndarray, shape (s, 110)
+        XP coefficients, without noise, of the stars with a spectrum.
+    """
+
+    ra_deg: FloatArray
+    dec_deg: FloatArray
+    home: IntArray
+    has_spectrum: npt.NDArray[np.bool_]
+    bp_mag: FloatArray
+    g_mag: FloatArray
+    rp_mag: FloatArray
+    extinction: FloatArray
+    colour0: FloatArray
+    slope: FloatArray
+    parameters: FloatArray
+    coefficients: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.ra_deg)
+
+    def take(self, kept: npt.NDArray[np.bool_]) -> Stars:
+        """Return the stars where `kept`, shape (n,), is true."""
+        columns = {item.name: getattr(self, item.name) for item in fields(self)}
+        spectra = columns.pop("coefficients")[kept[self.has_spectrum]]
+        chosen = {name: column[kept] for name, column in columns.items()}
+        return Stars(coefficients=spectra, **chosen)
+
+    @classmethod
+    def concat(cls, parts: list[Stars]) -> Stars:
+        """Stack the stars of several fields."""
+        return cls(
+            **{
+                item.name: np.concatenate([getattr(part, item.name) for part in parts])
+                for item in fields(cls)
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Spectroscope:
+    """What turns a library star and its extinction into coefficients and magnitudes.
+
+    Attributes
+    ----------
+    library : StarLibrary
+    fit : CoefficientFit
+    colour : ColourFunction
+        C0 of an intrinsic spectrum on the paper's grid.
+    tilt : ndarray, shape (2,)
+        Coefficients of the variation of the law, see `scrframe.simulate.stars.curve.law_tilt`.
+    band : PassbandColour, optional
+        Colours of another band than u, which then take the place of `colour`.
+    """
+
+    library: StarLibrary
+    fit: CoefficientFit
+    colour: ColourFunction
+    tilt: FloatArray
+    band: PassbandColour | None = None
+
+    def law(self, epsilon: float) -> tuple[FloatArray, FloatArray]:
+        """Return the curve of a field on the sampled and on the paper's grid."""
+        grid = self.fit.sampled.wavelength_nm
+        k = self.fit.k * (1 + epsilon * (self.tilt[0] / grid + self.tilt[1]))
+        return k, k[self.fit.at_paper]
+
+    def observe(
+        self, scores: FloatArray, extinction: FloatArray, bp_mag: FloatArray, epsilon: float
+    ) -> tuple[FloatArray, FloatArray, dict[str, FloatArray]]:
+        """Return coefficients (n, 110), C0 (n,) and magnitudes of reddened stars.
+
+        C0 belongs to the spectrum that the coefficients stand for, dereddened, so that it
+        is a function of it exactly. The spectra are scaled to the magnitude G_BP.
+        """
+        k, k_paper = self.law(epsilon)
+        flux = self.library.spectra(scores) * dimming(-k, extinction)
+        flux /= (flux @ self.library.passbands["Gbp"])[:, None]
+        magnitudes = {
+            band: bp_mag
+            + (self.library.zero_points[band] - self.library.zero_points["Gbp"])
+            - 2.5 * np.log10(flux @ self.library.passbands[band])
+            for band in ("G", "Grp")
+        }
+        shape = self.fit(flux, extinction)
+        size = 10 ** (-0.4 * (bp_mag - self.library.zero_points["Gbp"]))
+        if self.band is None:
+            intrinsic = (shape @ stacked(self.fit.paper)) * dimming(k_paper, extinction)
+            colour0 = self.colour(intrinsic)
+        else:
+            colour0 = self.band((shape @ stacked(self.fit.sampled)) * dimming(k, extinction))
+        return shape * size[:, None], colour0, magnitudes
+
+    def slope(
+        self,
+        coefficients: FloatArray,
+        colour0: FloatArray,
+        extinction: FloatArray,
+        bp_mag: FloatArray,
+        epsilon: float,
+    ) -> FloatArray:
+        """Return R = E(band - G_BP) / E of stars that `observe` has given, shape (n,).
+
+        In u the paper's law, times 1 + eps; in another band what its passband makes of the
+        reddened spectrum.
+        """
+        if self.band is None:
+            return np.asarray(np.polyval(REDDENING_LAW, colour0) * (1 + epsilon), np.float64)
+        reddened = self.band.magnitude(coefficients @ stacked(self.fit.sampled)) - bp_mag
+        return np.asarray((reddened - colour0) / extinction)
+
+
+def dimming(k: FloatArray, extinction: FloatArray) -> FloatArray:
+    """Return 10^(0.4 k E), shape (n, m), of k of shape (m,) and E of shape (n,)."""
+    exponent = np.multiply.outer(extinction, 0.4 * np.log(10) * k)
+    return np.asarray(np.exp(exponent, out=exponent))
+
+
+def draw_stars(
+    settings: SimulationSettings,
+    spectroscope: Spectroscope,
+    sky: Sky,
+    rng: np.random.Generator,
+    *,
+    ra_deg: FloatArray,
+    dec_deg: FloatArray,
+    bright: npt.NDArray[np.bool_],
+    field: int,
+    centre_deg: tuple[float, float],
+    mean_extinction: float,
+    law_excess: float,
+    control: bool,
+) -> Stars:
+    """Draw the stars of a field at given positions.
+
+    Parameters
+    ----------
+    bright : ndarray of bool, shape (n,)
+        Which of them have a spectrum.
+    mean_extinction : float
+        Of the field, in the unit of the curve.
+    law_excess : float
+        Fraction eps by which the field's extinction law departs from the mean.
+    control : bool
+        Whether it is a control field, of little extinction.
+    """
+    number = len(ra_deg)
+    extinction = _extinctions(sky.dust(ra_deg, dec_deg), mean_extinction, control, rng)
+    centre = (np.array([centre_deg[0]]), np.array([centre_deg[1]]))
+    gradients = np.array([float(f(*centre)[0]) for f in sky.populations])
+    base = _populations(spectroscope.library, settings, gradients, extinction, rng)
+    scores, parameters = spectroscope.library.mixtures(base, rng)
+    mean, spread, low, high = BRIGHT_BP
+    bp = np.clip(rng.normal(mean, spread, number), low, None)
+    bp = np.where(bp > high, rng.uniform(mean, high, number), bp)
+    bp = np.where(bright, bp, _rising(*FAINT_BP, rng.uniform(0, 1, number)))
+    coefficients, colour0, magnitudes = spectroscope.observe(scores, extinction, bp, law_excess)
+    slope = spectroscope.slope(coefficients, colour0, extinction, bp, law_excess)
+    return Stars(
+        ra_deg=ra_deg,
+        dec_deg=dec_deg,
+        home=np.full(number, field, np.int64),
+        has_spectrum=bright,
+        bp_mag=bp,
+        g_mag=magnitudes["G"],
+        rp_mag=magnitudes["Grp"],
+        extinction=extinction,
+        colour0=colour0,
+        slope=slope,
+        parameters=parameters,
+        coefficients=coefficients[bright],
+    )
+
+
+def _extinctions(
+    dust: FloatArray, mean: float, control: bool, rng: np.random.Generator
+) -> FloatArray:
+    """Return E of stars: patchy on the sky, and with distance along the line of sight."""
+    patchy = np.exp(0.2 * dust)
+    depth = rng.beta(2.0, 2.6, len(dust))
+    if control:
+        return np.asarray(CONTROL_E[0] + CONTROL_E[1] * np.minimum(depth * patchy, 1.0))
+    return np.asarray(np.clip(mean * patchy * (0.25 + 1.73 * depth), LEAST_E, MOST_E))
+
+
+def _populations(
+    library: StarLibrary,
+    settings: SimulationSettings,
+    gradients: FloatArray,
+    extinction: FloatArray,
+    rng: np.random.Generator,
+) -> IntArray:
+    """Return a library star for each star, from a library tilted by field and by E."""
+    place = np.digitize(extinction, EXTINCTION_BINS)
+    middle = np.array([0.1, *(np.array(EXTINCTION_BINS[1:]) + EXTINCTION_BINS[:-1]) / 2, 1.8])
+    chance = rng.uniform(0, 1, len(extinction))
+    base = np.zeros(len(extinction), np.int64)
+    for n in np.unique(place):
+        excess = np.clip(middle[n] - EXTINCTION_PIVOT, -0.5, 0.8)
+        tilt = np.array(BY_FIELD) * gradients + np.array(BY_EXTINCTION) * excess
+        weight = np.exp(float(settings.population_gradients) * library.features @ tilt)
+        rows = np.flatnonzero(place == n)
+        base[rows] = np.searchsorted(np.cumsum(weight) / weight.sum(), chance[rows])
+    return np.minimum(base, len(library.colour0) - 1)
+
+
+def _rising(low: float, high: float, chance: FloatArray) -> FloatArray:
+    """Return magnitudes whose number rises as 10^(0.2 m) between two limits."""
+    a, b = 10 ** (0.2 * low), 10 ** (0.2 * high)
+    return np.asarray(5 * np.log10(a + chance * (b - a)))

@@ -1,0 +1,128 @@
+"""Slopes against plain arithmetic, cells of the sky against geometry."""
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from scrframe.builtin.offset_levels.plugin import (
+    SkyCellConfig,
+    SlopeConfig,
+    prepare_sky_cell,
+    prepare_slope,
+)
+from scrframe.builtin.offset_levels.sky import Rings
+from scrframe.errors import ConfigError
+
+
+def slope(sample, **settings):
+    return prepare_slope("law", sample, SlopeConfig(**settings))
+
+
+class TestSlope:
+    def test_columns_are_the_values_of_the_expressions(self, survey, matched):
+        detections = survey(2)
+        terms = ("extinction", "extinction * colour0", "-(colour0 - 1) ** 2 / airmass")
+        level = slope(matched(survey(1)), of=terms, by=("field",))
+        e, c, a = (detections[name] for name in ("extinction", "colour0", "airmass"))
+        values = {terms[0]: e, terms[1]: e * c, terms[2]: -((c - 1) ** 2) / a}
+        labels = level.labels().to_pydict()
+        expected = [
+            values[term] * (detections["field"] == field)
+            for field, term in zip(labels["field"], labels["term"], strict=True)
+        ]
+        found = level.design(detections).weights.toarray()
+        np.testing.assert_allclose(found, np.transpose(expected), rtol=1e-14, atol=0)
+        assert labels["field"] == ["f0"] * 3 + ["f1"] * 3
+        assert labels["term"] == [*terms, *terms]
+
+    def test_it_is_nuisance(self, survey, matched):
+        level = slope(matched(survey(1)), of=("extinction",))
+        assert level.role == "nuisance"
+        assert level.within_exposure
+
+    def test_the_mean_of_the_sample_can_be_taken_off(self, survey, matched):
+        sample, other = survey(1), survey(2)
+        level = slope(matched(sample), of=("extinction", "colour0"), centre=True)
+        for column, name in enumerate(("extinction", "colour0")):
+            found = level.design(other).weights.toarray()[:, column]
+            expected = other[name] - sample[name].mean()
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-14)
+
+    def test_a_value_that_is_none_gives_an_empty_row(self, survey, matched):
+        detections = survey(1).with_columns({"airmass": np.tile([0.0, 1.0, np.nan], 200)})
+        level = slope(matched(detections), of=("extinction", "colour0 / airmass"), centre=True)
+        counts = np.diff(level.design(detections).weights.indptr)
+        assert counts.reshape(-1, 3).tolist() == [[0, 2, 0]] * 200
+        assert np.isfinite(level.state()["centres"]).all()
+
+    def test_a_column_that_is_not_there_is_named(self, survey, matched):
+        message = (
+            r'offsets\.levels\.law\.of: unknown column "extintion"; did you mean "extinction"\?'
+        )
+        with pytest.raises(ConfigError, match=message):
+            slope(matched(survey(1)), of=("extintion * colour0",))
+        with pytest.raises(ConfigError, match=r'\.of: expression "field": column "field" is a lab'):
+            slope(matched(survey(1)), of=("field",))
+
+    @pytest.mark.parametrize(
+        ("of", "message"),
+        [
+            ([], "at least 1"),
+            (["extinction >"], "no expression"),
+            (["extinction > 1"], "no number"),
+            (["2 * 3"], "names no column"),
+            (["exp(colour0)"], "arithmetic is"),
+            ([""], "is empty"),
+            (["colour0", " colour0"], 'names "colour0" twice'),
+        ],
+    )
+    def test_expressions_that_are_refused(self, of, message):
+        with pytest.raises(ValidationError, match=message):
+            SlopeConfig(of=of)
+
+
+class TestSkyCell:
+    def test_a_star_has_one_cell_whatever_the_visit(self, survey, matched):
+        # The same stars in two visits, seen elsewhere on the sky and on the detector.
+        one = survey(1)
+        moved = {"ra": one["ra"] + 0.2, "x": one["y"], "mjd": one["mjd"] + 500}
+        two = one.with_columns({**moved, "visit": ["other"] * len(one)})
+        level = prepare_sky_cell("sky", matched(one), SkyCellConfig(size="0.1 deg"))
+        cells = level.design(one).partition()
+        np.testing.assert_array_equal(level.design(two).partition(), cells)
+        assert set(cells) == set(range(level.labels().num_rows))
+        assert level.labels().num_rows > 20
+
+    @pytest.mark.parametrize("size", [0.5, 0.7])
+    def test_cells_have_nearly_equal_areas_and_cover_the_sphere(self, size):
+        rings = Rings(size)
+        edges = np.deg2rad(np.linspace(-90, 90, len(rings.counts) + 1))
+        area = 2 * np.pi * np.diff(np.sin(edges)) / rings.counts
+        wanted = np.deg2rad(size) * np.deg2rad(180 / len(rings.counts))
+        assert 180 / len(rings.counts) == pytest.approx(size, rel=0.01)
+        # The number of cells of a ring is rounded, its edges are all but parallel.
+        assert np.all(np.abs(wanted / area - 1) < 0.51 / rings.counts + 1e-4)
+        assert np.sum(area * rings.counts) == pytest.approx(4 * np.pi, rel=1e-12)
+
+    @pytest.mark.parametrize("size", [0.5, 7.0, 400.0])
+    def test_a_cell_holds_its_centre_and_its_edges_are_half_a_step_away(self, size):
+        rings = Rings(size)
+        cell = np.unique(np.linspace(0, rings.counts.sum() - 1, 5000).astype(np.int64))
+        ra, dec = rings.centre(cell)
+        np.testing.assert_array_equal(rings.cell(ra, dec), cell)
+        ring = np.searchsorted(rings.firsts, cell, side="right") - 1
+        for part in (-0.499, 0.499):
+            beside = ra + part * 360 / rings.counts[ring]
+            np.testing.assert_array_equal(rings.cell(beside, dec), cell)
+            above = dec + part * rings.height_deg
+            np.testing.assert_array_equal(rings.cell(ra, above), cell)
+
+    def test_the_poles_and_the_turn_of_right_ascension(self):
+        rings = Rings(0.5)
+        ra = np.array([0.0, 360.0, -360.0, 720.0, np.nextafter(360.0, 0), -1e-20])
+        cells = rings.cell(ra, np.full(6, 12.3))
+        assert cells[:4].tolist() == [cells[0]] * 4
+        assert set(cells) <= {cells[0], cells[0] + rings.counts[204] - 1}
+        poles = rings.cell(np.array([10.0, 10.0]), np.array([-90.0, 90.0]))
+        assert poles[0] < rings.counts[0] and poles[1] >= rings.firsts[-1]
+        assert rings.cell(np.array([np.nan, 1.0]), np.array([1.0, np.inf])).tolist() == [-1, -1]

@@ -1,8 +1,0 @@
-"""What reads and runs the pages is beside the tests."""
-
-from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))

@@ -1,8 +1,0 @@
-"""What reads the pages of the documentation is beside the tests of them."""
-
-from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))
