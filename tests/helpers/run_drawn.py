@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
+from matplotlib.image import imread
 
 from scrframe.products.run_data import LevelData, RunData, VisitTable
-from scrframe.tables import FieldSlopes, ReddeningLaw
+from scrframe.tables import Camera, FieldSlopes, ReddeningLaw
 
 #: a0, a1, a2 of R, highest power of C0 first.
 LAW = (0.042, 0.027, 1.42)
 FIRST_DAY = 55900.0
+SCALE_ARCSEC = 0.25
+NX, NY = 400, 800
+STEP = SCALE_ARCSEC / 3600
 
 
 def made_up_run(
@@ -94,3 +100,31 @@ def with_slopes(law: ReddeningLaw, sd: float) -> ReddeningLaw:
     one = np.zeros(1)
     slopes = FieldSlopes(("a",), one.copy(), one.copy(), one.copy(), one.copy(), sd)
     return ReddeningLaw(law.coefficients, law.covariance, 0.0, slopes=slopes)
+
+
+def camera(x_sign: int = -1, y_sign: int = 1) -> Camera:
+    """Return three CCDs: 1 in the south-east, 2 in the south-west, 5 in the north-east."""
+    east, north = 220 * STEP, 420 * STEP
+    return Camera(
+        np.array([5, 1, 2]),
+        np.array([east, east, -east]),
+        np.array([north, -north, -north]),
+        NX,
+        NY,
+        SCALE_ARCSEC,
+        x_sign,
+        y_sign,
+    )
+
+
+def ink(product) -> np.ndarray:
+    """Return which pixels of a figure are not white."""
+    image = imread(io.BytesIO(product.rendered("png")))[..., :3]
+    return (image < 0.9).any(axis=2)
+
+
+def assert_drawn(product) -> None:
+    """Something stands in every quarter of a figure."""
+    for half in np.array_split(ink(product), 2):
+        for quarter in np.array_split(half, 2, axis=1):
+            assert 0.01 < quarter.mean() < 0.95

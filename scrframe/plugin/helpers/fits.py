@@ -1,4 +1,3 @@
 """Reading FITS files, for plugins: what `scrframe.io.fits` offers."""
 
 from scrframe.io.fits import *  # noqa: F403 - the same names
-from scrframe.io.fits import __all__

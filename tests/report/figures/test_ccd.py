@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from run_drawn import made_up_run
-from test_run_focal_plane import camera
+from run_drawn import camera, made_up_run
 
 from scrframe.products.run_data import LevelData, RunData
 from scrframe.report.figures.ccd import figure_ccd_maps, figure_ccd_time

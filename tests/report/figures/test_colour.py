@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from run_drawn import made_up_run, with_slopes
-from test_run_sky import assert_drawn
+from run_drawn import assert_drawn, made_up_run, with_slopes
 
 from scrframe.report.figures.colour import figure_predicted_colour, judged_stars
 from scrframe.report.figures.reddening import figure_reddening

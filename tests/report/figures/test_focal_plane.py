@@ -8,30 +8,11 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Normalize
-from run_drawn import made_up_run
+from run_drawn import NX, NY, STEP, camera, made_up_run
 
 from scrframe.report.figures.focal_plane import detector_size, focal_plane
 from scrframe.report.style import house_style, new_figure
 from scrframe.tables import Camera
-
-SCALE_ARCSEC = 0.25
-NX, NY = 400, 800
-STEP = SCALE_ARCSEC / 3600
-
-
-def camera(x_sign: int = -1, y_sign: int = 1) -> Camera:
-    """Return three CCDs: 1 in the south-east, 2 in the south-west, 5 in the north-east."""
-    east, north = 220 * STEP, 420 * STEP
-    return Camera(
-        np.array([5, 1, 2]),
-        np.array([east, east, -east]),
-        np.array([north, -north, -north]),
-        NX,
-        NY,
-        SCALE_ARCSEC,
-        x_sign,
-        y_sign,
-    )
 
 
 def painted(one: Camera, ccd: int, x_pix: tuple[float, float], y_pix: tuple[float, float]):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from run_drawn import made_up_run
-from test_run_sky import assert_drawn
+from run_drawn import assert_drawn, made_up_run
 
 from scrframe.report.figures.time import figure_visit_time
 

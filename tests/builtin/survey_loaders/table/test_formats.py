@@ -66,10 +66,8 @@ def test_blocks_make_no_difference(
     write(tmp_path / name, columns)
     config = configure(name, rows=["flags < 12"])
     whole = read(config)
-    for module in ("files", "format_fits", "format_parquet", "format_votable"):
-        monkeypatch.setattr(
-            f"scrframe.builtin.survey_loaders.table.{module}.BLOCK_ROWS", 7, raising=False
-        )
+    for module in ("fits_table", "parquet", "votable"):
+        monkeypatch.setattr(f"scrframe.io.{module}.BLOCK_ROWS", 7)
     monkeypatch.setattr("scrframe.io.text.BLOCK_BYTES", 2000)
     (table,) = open_tables(tmp_path / name, "auto", None)
     assert len(list(table.blocks(["exp"]))) > 1
