@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from scrframe.builtin.reference_catalogues.gaia.formats import Kind, TableInfo, Wanted
+from scrframe.builtin.reference_catalogues.gaia.products import Kind, TableInfo, Wanted
 from scrframe.io.text_files import open_stream, open_text, readable
 
 #: Bytes of text parsed at a time; a row of a continuous spectrum takes 43 kB.

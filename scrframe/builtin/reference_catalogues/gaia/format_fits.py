@@ -12,7 +12,7 @@ import pyarrow as pa
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
-from scrframe.builtin.reference_catalogues.gaia.formats import TableInfo, Wanted, block_rows
+from scrframe.builtin.reference_catalogues.gaia.products import TableInfo, Wanted, block_rows
 from scrframe.errors import DataError
 from scrframe.io.arrays import from_numpy
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scrframe.builtin.reference_catalogues.gaia.formats import TableInfo, Wanted, block_rows
+from scrframe.builtin.reference_catalogues.gaia.products import TableInfo, Wanted, block_rows
 from scrframe.errors import DataError
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 from astropy.io import votable
 
-from scrframe.builtin.reference_catalogues.gaia.formats import TableInfo, Wanted
+from scrframe.builtin.reference_catalogues.gaia.products import TableInfo, Wanted
 from scrframe.errors import DataError
 from scrframe.io.arrays import from_numpy
 

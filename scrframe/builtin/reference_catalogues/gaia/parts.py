@@ -9,8 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from scrframe.builtin.reference_catalogues.gaia import formats
-from scrframe.builtin.reference_catalogues.gaia.formats import TableInfo
-from scrframe.builtin.reference_catalogues.gaia.products import PRODUCTS, SOURCE, SPECTRA, Product
+from scrframe.builtin.reference_catalogues.gaia.products import (
+    PRODUCTS,
+    SOURCE,
+    SPECTRA,
+    Product,
+    TableInfo,
+)
 from scrframe.builtin.reference_catalogues.gaia.settings import GaiaXpConfig
 from scrframe.errors import DataError
 from scrframe.plugin import Part, file_part

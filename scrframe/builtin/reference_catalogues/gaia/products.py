@@ -3,9 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
 
-from scrframe.builtin.reference_catalogues.gaia.formats import Kind, TableInfo, Wanted
+Format = Literal["csv", "parquet", "fits", "votable"]
+Kind = Literal["int", "float", "flag", "array"]
+
+#: Rows read at a time of a table of numbers, and of one of arrays (7 MB of spectra).
+BLOCK_ROWS = 65_536
+ARRAY_BLOCK_ROWS = 512
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """What a table holds, known without reading it.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    format : str
+        One of "csv", "parquet", "fits" and "votable".
+    names : tuple of str
+        Names of the columns, as they stand in the file.
+    units : mapping of str to str
+        Units of those columns that declare one.
+    hdu : int
+        Index of the FITS extension; 0 otherwise.
+    row_groups : tuple of int
+        Rows in each row group of a Parquet file.
+    """
+
+    path: Path
+    format: Format
+    names: tuple[str, ...]
+    units: Mapping[str, str] = field(default_factory=dict)
+    hdu: int = 0
+    row_groups: tuple[int, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The file, with its extension where there are several, for messages."""
+        return f"{self.path} (HDU {self.hdu})" if self.format == "fits" else str(self.path)
+
+    def find(self, name: str) -> str | None:
+        """Return the name in the file of a column, whatever its case."""
+        if name in self.names:
+            return name
+        return next((own for own in self.names if own.lower() == name.lower()), None)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A column to read: its name in the file and what it holds."""
+
+    name: str
+    kind: Kind
+
+
+def block_rows(wanted: Mapping[str, Wanted]) -> int:
+    """Return how many rows to read at a time."""
+    return ARRAY_BLOCK_ROWS if any(item.kind == "array" for item in wanted.values()) else BLOCK_ROWS
 
 
 @dataclass(frozen=True)

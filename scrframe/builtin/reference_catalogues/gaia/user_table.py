@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from scrframe.arrays import FloatArray
 from scrframe.builtin.reference_catalogues.gaia import formats
-from scrframe.builtin.reference_catalogues.gaia.formats import Wanted
+from scrframe.builtin.reference_catalogues.gaia.products import Wanted
 from scrframe.errors import DataError
 from scrframe.io.arrays import floats
 

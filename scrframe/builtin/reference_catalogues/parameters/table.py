@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from scrframe.arrays import FloatArray
 from scrframe.builtin.reference_catalogues.gaia import formats
-from scrframe.builtin.reference_catalogues.gaia.formats import TableInfo, Wanted
+from scrframe.builtin.reference_catalogues.gaia.products import TableInfo, Wanted
 from scrframe.errors import DataError
 from scrframe.io.arrays import floats, integers
 from scrframe.plugin import Part, file_part
