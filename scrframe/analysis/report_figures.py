@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,11 @@ from scrframe.analysis.montecarlo.page import figure_montecarlo
 from scrframe.errors import DataError
 from scrframe.products.names import CROSSCHECK, MONTECARLO, VISITS
 from scrframe.report.figure import FigureProduct
-from scrframe.report.figures.catalogue import RunFigure
 from scrframe.report.page import FIGURES
-from scrframe.report.run_page import FURTHER
 
 
-def further_figures(montecarlo: Path | None, crosscheck: Path | None) -> tuple[RunFigure, ...]:
-    """Return the figures 14 and 15; one whose results are not given says what it needs.
+def further_figures(montecarlo: Path | None, crosscheck: Path | None) -> dict[int, FigureProduct]:
+    """Return figures for `scrframe.report.write.write_report`, by number: 14 and 15.
 
     Parameters
     ----------
@@ -32,27 +30,12 @@ def further_figures(montecarlo: Path | None, crosscheck: Path | None) -> tuple[R
     DataError
         If a directory given holds no such results, or damaged ones.
     """
-    return (
-        RunFigure(
-            14,
-            _always(None if montecarlo is None else _montecarlo(montecarlo)),
-            FURTHER,
-            "Error of model magnitudes",
-            "a Monte Carlo: `scrframe montecarlo`, then `scrframe report --montecarlo DIR`",
-        ),
-        RunFigure(
-            15,
-            _always(None if crosscheck is None else _crosscheck(crosscheck)),
-            FURTHER,
-            "Cross-check with another run",
-            "another run: `scrframe crosscheck`, then `scrframe report --crosscheck DIR`",
-        ),
-    )
-
-
-def _always(figure: FigureProduct | None) -> Callable[[Any], FigureProduct | None]:
-    """Return a function that gives this figure, whatever the run."""
-    return lambda _: figure
+    figures = {}
+    if montecarlo is not None:
+        figures[14] = _montecarlo(montecarlo)
+    if crosscheck is not None:
+        figures[15] = _crosscheck(crosscheck)
+    return figures
 
 
 def _montecarlo(folder: Path) -> FigureProduct:

@@ -37,14 +37,14 @@ def report(
     quiet: Quiet = False,
 ) -> None:
     """Judge a finished run: null tests, anomalies, figures and a page, in RUN_DIR/report."""
+    from scrframe.analysis.report_figures import further_figures
     from scrframe.cli.progress import observer_for
     from scrframe.cli.screen import rendered
     from scrframe.report.write import write_report
 
     screen = Screen(quiet)
-    made = write_report(
-        run, montecarlo=montecarlo, crosscheck=crosscheck, observer=observer_for(screen)
-    )
+    further = further_figures(montecarlo, crosscheck)
+    made = write_report(run, further=further, observer=observer_for(screen))
     if made.checks:
         screen.say(rendered(check_table(made), screen.is_terminal, WIDE))
     judge(screen, made, made.path, strict)

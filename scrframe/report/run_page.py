@@ -10,13 +10,11 @@ from typing import Any
 from scrframe.checks.verdict import Anomaly, Check
 from scrframe.report import paper
 from scrframe.report import run_tables as tables
-from scrframe.report.figures.catalogue import Drawn
+from scrframe.report.figures.catalogue import FURTHER, Drawn
 from scrframe.report.page import Page, PageTable, Section
 
 #: What stands in a run's folder of the report besides the page and the figures.
 CHECKS, ANOMALIES = "checks.json", "anomalies.ecsv"
-#: Section of what other commands have found.
-FURTHER = "Other runs"
 
 
 @dataclass(frozen=True)

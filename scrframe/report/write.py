@@ -12,7 +12,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from scrframe.analysis.report_figures import further_figures
 from scrframe.checks.run_anomalies import find_anomalies, write_anomalies
 from scrframe.checks.run_checks import run_checks
 from scrframe.checks.verdict import Anomaly, Check
@@ -22,7 +21,8 @@ from scrframe.plugin import Registry
 from scrframe.products.files import writable, write_json
 from scrframe.products.finished_run import STARS, RunProducts, StarColumns, open_run
 from scrframe.products.run_data import RunData
-from scrframe.report.figures.catalogue import FIGURES, draw_all
+from scrframe.report.figure import FigureProduct
+from scrframe.report.figures.catalogue import FIGURES, draw_all, other_figures
 from scrframe.report.page import write_page
 from scrframe.report.run_page import ANOMALIES, CHECKS, RunStory, run_page
 
@@ -56,8 +56,7 @@ class Report:
 def write_report(
     run_dir: str | Path,
     *,
-    montecarlo: str | Path | None = None,
-    crosscheck: str | Path | None = None,
+    further: Mapping[int, FigureProduct] | None = None,
     observer: Observer | None = None,
     registry: Registry | None = None,
 ) -> Report:
@@ -67,8 +66,9 @@ def write_report(
     ----------
     run_dir : path
         As `scrframe.calibrate` wrote it. An earlier report there is replaced.
-    montecarlo, crosscheck : path, optional
-        Directories of a Monte Carlo and of a cross-check, whose figures the page then shows.
+    further : mapping of int to FigureProduct, optional
+        Figures of other results by number, 14 of a Monte Carlo and 15 of a cross-check, which
+        the page then shows; of those not given it says what they need.
     observer : Observer, optional
         Is told of progress.
     registry : Registry, optional
@@ -81,15 +81,14 @@ def write_report(
     Raises
     ------
     DataError
-        If it is no finished run, or a product is missing or damaged, its own or of the other
-        results. An earlier report stays.
+        If it is no finished run, or a product is missing or damaged. An earlier report stays.
     ConfigError
         If the run's folder cannot be written.
     """
     observer = observer or Observer()
     products = open_run(run_dir, registry)
     findings = _findings(products.path)
-    figures = (*FIGURES, *further_figures(_path(montecarlo), _path(crosscheck)))
+    figures = (*FIGURES, *other_figures(further or {}))
     with observer.step("null tests and anomalies"):
         checks, anomalies = _judged(products)
     with observer.step("figures", len(figures)) as done:
@@ -101,10 +100,6 @@ def write_report(
         write_anomalies(folder / ANOMALIES, anomalies)
         write_page(run_page(story), folder)
     return Report(products.path / REPORT / "index.html", checks, anomalies)
-
-
-def _path(path: str | Path | None) -> Path | None:
-    return None if path is None else Path(path)
 
 
 def _reopener(products: RunProducts) -> Callable[[], RunData]:

@@ -15,11 +15,10 @@ from astropy.table import Table
 from matplotlib.image import imread
 from reading import Reader, content
 
-from scrframe.analysis.report_figures import further_figures
 from scrframe.checks.verdict import Anomaly, Check
 from scrframe.errors import DataError
 from scrframe.products.finished_run import open_run
-from scrframe.report.figures.catalogue import FIGURES, Drawn, RunFigure, draw_all
+from scrframe.report.figures.catalogue import FIGURES, Drawn, RunFigure, draw_all, other_figures
 from scrframe.report.figures.histograms import figure_histograms, gaussian, histogram
 from scrframe.report.merit import merit_rows
 from scrframe.report.page import render
@@ -70,7 +69,7 @@ def test_every_figure_is_there_or_its_absence_explained(read, made):
 def test_figures_of_every_section_have_their_place(made):
     run = open_run(made.path.parents[1])
     figure = FIGURES[0].draw(run.data())
-    for section in {one.section for one in (*FIGURES, *further_figures(None, None))}:
+    for section in {one.section for one in (*FIGURES, *other_figures({}))}:
         page = run_page(RunStory(run.summary, Drawn({section: [figure]}, []), (), ()))
         assert [one.title for one in page.sections if one.figures] == [section]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -115,6 +115,36 @@ FIGURES: tuple[RunFigure, ...] = (
         "50 detections with a correction",
     ),
 )
+
+
+#: Section of what other commands have found.
+FURTHER = "Other runs"
+
+
+def other_figures(drawn: Mapping[int, FigureProduct]) -> tuple[RunFigure, ...]:
+    """Return the figures 14 and 15, of other results than the run's.
+
+    Parameters
+    ----------
+    drawn : mapping of int to FigureProduct
+        Those that are at hand, by number.
+    """
+    return (
+        RunFigure(
+            14,
+            lambda _: drawn.get(14),
+            FURTHER,
+            "Error of model magnitudes",
+            "a Monte Carlo: `scrframe montecarlo`, then `scrframe report --montecarlo DIR`",
+        ),
+        RunFigure(
+            15,
+            lambda _: drawn.get(15),
+            FURTHER,
+            "Cross-check with another run",
+            "another run: `scrframe crosscheck`, then `scrframe report --crosscheck DIR`",
+        ),
+    )
 
 
 @dataclass(frozen=True)

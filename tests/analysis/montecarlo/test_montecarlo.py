@@ -174,7 +174,7 @@ def test_products(tiny_survey, tmp_path):
         "montecarlo.pdf",
         "montecarlo.ecsv",
     }
-    shown = further_figures(found.path, None)[0].draw(None)
+    shown = further_figures(found.path, None)[14]
     beyond = sum(each["beyond"] for each in shown.data.meta["fits"].values())
     assert np.sum(shown.data["count"]) + beyond == 3 * 2 * table.num_rows
 
