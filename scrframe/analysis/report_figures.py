@@ -12,7 +12,7 @@ from astropy.table import Table
 from scrframe.analysis.crosscheck.page import figure_crosscheck
 from scrframe.analysis.montecarlo.page import figure_montecarlo
 from scrframe.errors import DataError
-from scrframe.products.names import CROSSCHECK, MONTECARLO, VISITS
+from scrframe.products.files import CROSSCHECK, CROSSCHECK_VISITS, MONTECARLO
 from scrframe.report.figure import FigureProduct
 from scrframe.report.page import FIGURES
 
@@ -49,11 +49,11 @@ def _montecarlo(folder: Path) -> FigureProduct:
 
 def _crosscheck(folder: Path) -> FigureProduct:
     summary = _summary(folder, CROSSCHECK, "a cross-check")
-    table = _table(folder / VISITS)
+    table = _table(folder / CROSSCHECK_VISITS)
     try:
         return figure_crosscheck(table, summary["visit"])
     except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(folder / VISITS, error) from None
+        raise _damaged(folder / CROSSCHECK_VISITS, error) from None
 
 
 def _summary(folder: Path, name: str, what: str) -> Mapping[str, Any]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from scrframe.arrays import FloatArray
+from scrframe.products.columns import STARS, arrow_table, for_levels
 from scrframe.products.solution import coefficient_names
 from scrframe.scr.iteration import ModelMagnitudes
 from scrframe.tables import (
@@ -24,28 +23,6 @@ from scrframe.tables import (
     Solution,
 )
 
-#: Units of the columns of stars.parquet; the rest are numbers and labels.
-STAR_UNITS = {
-    "ra_deg": "deg",
-    "dec_deg": "deg",
-    "mjd": "d",
-    "x_pix": "pix",
-    "y_pix": "pix",
-    "mag_obs": "mag",
-    "mag_err": "mag",
-    "mag_model": "mag",
-    "delta": "mag",
-    "offset_total": "mag",
-    "mag_cal": "mag",
-    "mag_cal_err": "mag",
-    "mag_cal_sys": "mag",
-    "colour0": "mag",
-    "extinction": "mag",
-    "star_dev": "mag",
-    "star_dev_err": "mag",
-    "offset_level": "",
-    "feh": "dex",
-}
 #: What a catalogue of extinctions may tell of the stars besides.
 FROM_EXTINCTIONS = ("feh",)
 #: Detections of less weight in the joint solution are flagged.
@@ -102,22 +79,7 @@ def star_table(
         **{name: values for name, values in further.items() if name != "outside"},
         "flags": flags,
     }
-    table = pa.table(columns)
-    fields = [_with_unit(table.schema.field(name)) for name in table.column_names]
-    return table.cast(pa.schema(fields))
-
-
-def _with_unit(column: pa.Field) -> pa.Field:
-    unit = STAR_UNITS.get(column.name, "mag" if column.name.startswith("offset_") else "")
-    return column.with_metadata({"unit": unit}) if unit else column
-
-
-def write_stars(path: Path, table: pa.Table, meta: Mapping[str, str]) -> None:
-    """Write stars.parquet, atomically; `meta` goes into the file's key-value metadata."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    stamped = table.replace_schema_metadata({**(table.schema.metadata or {}), **meta})
-    pq.write_table(stamped, temporary, compression="zstd")
-    temporary.replace(path)
+    return arrow_table(for_levels(STARS, corrections.by_level), columns)
 
 
 def level_statistics(solution: Solution) -> dict[str, dict[str, float]]:

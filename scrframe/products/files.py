@@ -1,4 +1,4 @@
-"""Tables as ECSV files, written whole or not at all."""
+"""Names of files, and files that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from astropy.table import Table
 
 from scrframe.errors import ConfigError, DataError
 
+#: A directory that holds one of these is a run, a Monte Carlo, a cross-check.
+RUN_MARK, MONTECARLO, CROSSCHECK = "summary.json", "montecarlo.json", "crosscheck.json"
+#: The visits of a cross-check.
+CROSSCHECK_VISITS = "crosscheck.ecsv"
 
-def write_ecsv(table: Table, path: Path) -> None:
-    """Write a table, in place of an older one."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    table.write(temporary, format="ascii.ecsv", overwrite=True)
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give the path of a hidden file, which takes the place of `path` when it is written."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    yield temporary
     temporary.replace(path)
-
-
-#: A directory that holds this file is a run.
-RUN_MARK = "summary.json"
 
 
 @contextmanager
@@ -36,10 +39,27 @@ def writable(out: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file under a temporary name and rename it."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    """Write a text file."""
+    write_bytes(text.encode("utf-8"), path)
+
+
+def write_bytes(content: bytes, path: Path) -> None:
+    """Write a file."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_ecsv(table: Table, path: Path) -> None:
+    """Write a table as ECSV."""
+    with replacing(path) as temporary:
+        table.write(temporary, format="ascii.ecsv", overwrite=True)
+
+
+def write_parquet(path: Path, table: pa.Table, meta: Mapping[str, str]) -> None:
+    """Write a table as Parquet; `meta` goes into the file's key-value metadata."""
+    stamped = table.replace_schema_metadata({**(table.schema.metadata or {}), **meta})
+    with replacing(path) as temporary:
+        pq.write_table(stamped, temporary, compression="zstd")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -60,14 +80,15 @@ def _plain(value: Any) -> Any:
 
 
 def save_arrow(path: Path, table: pa.Table, meta: Mapping[str, Any] | None = None) -> None:
-    """Write a table as an Arrow file, atomically, with JSON beside its schema."""
+    """Write a table as an Arrow file, with JSON beside its schema."""
     metadata = {**(table.schema.metadata or {}), b"scrframe": json.dumps(meta or {}).encode()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with pa.OSFile(str(temporary), "wb") as sink:
-        schema = table.schema.with_metadata(metadata)
-        with pa.ipc.new_file(sink, schema) as writer:
-            writer.write_table(table.replace_schema_metadata(metadata))
-    temporary.replace(path)
+    stamped = table.replace_schema_metadata(metadata)
+    with (
+        replacing(path) as temporary,
+        pa.OSFile(str(temporary), "wb") as sink,
+        pa.ipc.new_file(sink, stamped.schema) as writer,
+    ):
+        writer.write_table(stamped)
 
 
 def load_arrow(path: Path) -> tuple[pa.Table, dict[str, Any]]:
@@ -86,10 +107,3 @@ def load_arrow(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     metadata = dict(table.schema.metadata or {})
     meta = json.loads(metadata.pop(b"scrframe", b"{}"))
     return table.replace_schema_metadata(metadata), meta
-
-
-def write_bytes(content: bytes, path: Path) -> None:
-    """Write a file, in place of an older one."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)

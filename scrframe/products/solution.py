@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from astropy import units as u
 from astropy.table import Table
 from pydantic import ValidationError
 
 from scrframe.errors import DataError
 from scrframe.plugin import OffsetLevel, Registry
-from scrframe.products.files import write_ecsv, write_json
+from scrframe.products import columns
+from scrframe.products.columns import ProductColumn, ecsv_table
+from scrframe.products.files import replacing, write_ecsv, write_json
 from scrframe.tables import (
     BY_NAME,
     ExposureTable,
@@ -71,35 +72,27 @@ def coefficient_names(terms: tuple[LawTerm, ...]) -> list[str]:
 
 
 def _law_table(law: ReddeningLaw, note: str) -> Table:
-    table = Table()
-    table["coefficient"] = coefficient_names(law.terms)
-    table["power"] = [power for power, _ in law.terms]
-    table["extinction_power"] = [power for _, power in law.terms]
-    table["value"] = law.coefficients
-    table["error"] = np.sqrt(np.diag(law.covariance))
-    table.meta = {
+    values = {
+        "coefficient": coefficient_names(law.terms),
+        "power": [power for power, _ in law.terms],
+        "extinction_power": [power for _, power in law.terms],
+        "value": law.coefficients,
+        "error": np.sqrt(np.diag(law.covariance)),
+    }
+    meta = {
         "law": "R(C0, E) = sum of value * C0 ** power * E ** extinction_power, mag per unit E",
         "covariance": law.covariance.tolist(),
         "dM_mag": float(law.offset_mag),
         "scores": [asdict(score) for score in law.scores],
         "data_note": note,
     }
-    return table
+    return ecsv_table(columns.LAW, values, meta)
 
 
 def _slope_table(slopes: FieldSlopes, note: str) -> Table:
-    table = Table()
-    table["field"] = list(slopes.field)
-    for name, about in (
-        ("slope", "departure of the field's slope on E from the law, shrunken"),
-        ("err", "error of slope"),
-        ("free", "the same without shrinkage"),
-        ("free_err", "error of free"),
-    ):
-        table[name] = getattr(slopes, name) * u.mag
-        table[name].description = f"{about}, per unit E"
-    table.meta = {"sd_mag": slopes.sd, "data_note": note}
-    return table
+    values = {column.name: getattr(slopes, column.name) for column in columns.SLOPES}
+    meta = {"sd_mag": slopes.sd, "data_note": note}
+    return ecsv_table(columns.SLOPES, {**values, "field": list(slopes.field)}, meta)
 
 
 def _read_slopes(path: Path) -> FieldSlopes:
@@ -114,7 +107,7 @@ def _read_slopes(path: Path) -> FieldSlopes:
 #: To be raised whenever the files change so that older readers would go wrong.
 FORMAT = 2
 EXPOSURES = "exposures.ecsv"
-OFFSET_COLUMNS = ("offset", "offset_err", "scatter", "n_detections")
+OFFSET_COLUMNS = tuple(column.name for column in columns.OFFSETS)
 
 
 def write_solution(folder: Path, solution: Solution, settings: Mapping[str, Any]) -> None:
@@ -185,44 +178,16 @@ def read_solution(folder: Path, registry: Registry) -> Solution:
     )
 
 
-#: Labels of columns of a design that are no columns of detections: meaning and unit.
-LABELS: dict[str, tuple[str, u.UnitBase | None]] = {
-    "x_bin": ("bin along the first axis, from 0", None),
-    "y_bin": ("bin along the second axis, from 0", None),
-    "x_low_pix": ("lower edge of the bin, first axis", u.pix),
-    "y_low_pix": ("lower edge of the bin, second axis", u.pix),
-    "x_node": ("node along the first axis, from 0", None),
-    "y_node": ("node along the second axis, from 0", None),
-    "x_node_pix": ("position of the node, first axis", u.pix),
-    "y_node_pix": ("position of the node, second axis", u.pix),
-    "x_degree": ("degree of the Legendre polynomial, first axis", None),
-    "y_degree": ("degree of the Legendre polynomial, second axis", None),
-    "knot": ("knot in time, from 0", None),
-    "knot_mjd": ("modified Julian date of the knot", u.d),
-    "term": ("expression whose slope this is", None),
-    "cell": ("number of the cell", None),
-    "cell_ra_deg": ("right ascension of the cell's centre", u.deg),
-    "cell_dec_deg": ("declination of the cell's centre", u.deg),
-}
-
-
 def _offset_table(level: SolvedLevel, settings: Mapping[str, Any]) -> Table:
     labels, offsets = level.fitted.labels(), level.offsets
-    table = Table({name: _plain_column(labels.column(name)) for name in labels.column_names})
-    for name in table.colnames:
-        known = BY_NAME[name].doc if name in BY_NAME else ""
-        meaning, unit = LABELS.get(name, ("", None))
-        table[name].description = known or meaning
-        table[name].unit = unit
-    table["offset"] = offsets.offset_mag * u.mag
-    table["offset_err"] = offsets.err_mag * u.mag
-    table["scatter"] = offsets.scatter_mag * u.mag
-    table["n_detections"] = offsets.count
-    table["offset"].description = "correction, to be added to observed magnitudes"
-    table["offset_err"].description = "standard error of the offset"
-    table["scatter"].description = "standard deviation within the group"
-    table["n_detections"].description = "detections of the Calibration Sample"
-    table.meta = {
+    values = {name: _plain_column(labels.column(name)) for name in labels.column_names}
+    values |= {
+        "offset": offsets.offset_mag,
+        "offset_err": offsets.err_mag,
+        "scatter": offsets.scatter_mag,
+        "n_detections": offsets.count,
+    }
+    meta = {
         "level": level.fitted.name,
         "kind": level.kind,
         "parent": level.fitted.parent,
@@ -230,37 +195,40 @@ def _offset_table(level: SolvedLevel, settings: Mapping[str, Any]) -> Table:
         "state": dict(level.fitted.state()),
         "applied": level.applied,
     }
-    return table
+    return ecsv_table(map(_offset_column, values), values, meta)
 
 
-#: Columns of the table of exposures: name in the file, attribute, unit, meaning.
-_EXPOSURE_COLUMNS = (
-    ("visit", "visit", None, "key of the visit"),
-    ("ccd", "ccd", None, "number of the detector"),
-    ("offset", "offset_mag", u.mag, "correction, to be added, without maps over the detector"),
-    ("offset_err", "err_mag", u.mag, "its error"),
-    ("offset_sys", "sys_mag", u.mag, "what systematic effects can shift"),
-    ("level", "level", None, "where the offset comes from"),
-    ("n_detections", "count", None, "detections of the Calibration Sample that took part"),
-)
+def _offset_column(name: str) -> ProductColumn:
+    """Return a column of a level's table; labels may also be columns of detections."""
+    declared = {column.name: column for column in (*columns.LABELS, *columns.OFFSETS)}
+    known = BY_NAME[name].doc if name in BY_NAME else ""
+    return declared.get(name, ProductColumn(name, "", "string", known))
+
+
+#: Attributes of `ExposureTable` by their names in the file.
+_EXPOSURES = {
+    "visit": "visit",
+    "ccd": "ccd",
+    "offset": "offset_mag",
+    "offset_err": "err_mag",
+    "offset_sys": "sys_mag",
+    "level": "level",
+    "n_detections": "count",
+}
 
 
 def _exposure_table(exposures: ExposureTable, note: str) -> Table:
-    table = Table()
-    for name, attribute, unit, meaning in _EXPOSURE_COLUMNS:
-        table[name] = getattr(exposures, attribute)
-        table[name].unit, table[name].description = unit, meaning
-    table.meta["data_note"] = note
-    return table
+    values = {name: getattr(exposures, attribute) for name, attribute in _EXPOSURES.items()}
+    return ecsv_table(columns.EXPOSURES, values, {"data_note": note})
 
 
 def _read_exposures(path: Path) -> ExposureTable:
     table = Table.read(path, format="ascii.ecsv")
-    kinds = {"visit": np.str_, "level": np.str_, "ccd": np.int64, "n_detections": np.int64}
+    kinds = {"string": np.str_, "int64": np.int64, "float64": np.float64}
     return ExposureTable(
         **{
-            attribute: np.array(table[name], dtype=kinds.get(name, np.float64))
-            for name, attribute, _, _ in _EXPOSURE_COLUMNS
+            _EXPOSURES[column.name]: np.array(table[column.name], dtype=kinds[column.type])
+            for column in columns.EXPOSURES
         }
     )
 
@@ -280,9 +248,8 @@ def write_visit_covariance(
     if note:
         image.header["SCRNOTE"] = note
     names = fits.BinTableHDU(Table({"visit": np.array(visits, dtype=np.str_)}), name="VISITS")
-    temporary = path.with_name(f".{path.name}.tmp")
-    fits.HDUList([image, names]).writeto(temporary, overwrite=True)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        fits.HDUList([image, names]).writeto(temporary, overwrite=True)
 
 
 def _plain_column(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:

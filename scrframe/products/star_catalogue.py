@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,27 +10,12 @@ import pyarrow as pa
 
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.errors import DataError
-from scrframe.products.calibration_stars import write_stars
+from scrframe.products.columns import STAR_CATALOGUE as COLUMNS
+from scrframe.products.columns import arrow_table
 from scrframe.scr.star_means import VARIABLE_LIMIT, StarDetections, StarMeans, star_means
 
 #: File name of the product.
 STAR_CATALOGUE = "star_catalogue.parquet"
-#: Units of its columns; the rest are numbers and labels.
-UNITS = {
-    "ra_deg": "deg",
-    "dec_deg": "deg",
-    "mag_cal": "mag",
-    "mag_cal_err": "mag",
-    "photometric_err": "mag",
-    "offset_err": "mag",
-    "mag_cal_sys": "mag",
-    "mag_model": "mag",
-    "residual": "mag",
-    "star_dev": "mag",
-    "star_dev_err": "mag",
-    "colour0": "mag",
-    "extinction": "mag",
-}
 #: Columns of stars.parquet without which there is no star catalogue.
 NEEDED = (
     "source_id",
@@ -82,40 +65,7 @@ def star_catalogue(stars_table: pa.Table, limit: float = VARIABLE_LIMIT) -> pa.T
         **_of_star(stars_table, star, first),
     }
     columns["residual"] = columns["mag_model"] - columns["mag_cal"]
-    return _with_units(pa.table({name: columns[name] for name in _ORDER}))
-
-
-def write_star_catalogue(path: Path, table: pa.Table, meta: Mapping[str, str]) -> None:
-    """Write star_catalogue.parquet, atomically; `meta` goes into the file's metadata."""
-    write_stars(path, table, meta)
-
-
-_ORDER = (
-    "source_id",
-    "ra_deg",
-    "dec_deg",
-    "mag_cal",
-    "mag_cal_err",
-    "photometric_err",
-    "offset_err",
-    "mag_cal_sys",
-    "n_detections",
-    "n_visits",
-    "chi2",
-    "dof",
-    "chi2_probability",
-    "variable",
-    "one_outlier",
-    "mag_model",
-    "residual",
-    "star_dev",
-    "star_dev_err",
-    "colour0",
-    "extinction",
-    "in_control",
-    "reserved",
-    "flags",
-)
+    return arrow_table(COLUMNS, columns)
 
 
 def _numbers(table: pa.Table, name: str) -> npt.NDArray[Any]:
@@ -217,11 +167,3 @@ def _flags(flags: npt.NDArray[np.int32], star: IntArray, stars: int) -> npt.NDAr
     found = np.zeros(stars, dtype=np.int32)
     np.bitwise_or.at(found, star, flags)
     return found
-
-
-def _with_units(table: pa.Table) -> pa.Table:
-    fields = [
-        column.with_metadata({"unit": UNITS[column.name]}) if column.name in UNITS else column
-        for column in table.schema
-    ]
-    return table.cast(pa.schema(fields))

@@ -9,37 +9,29 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from astropy import units as u
 from astropy.table import Table
 
 from scrframe.errors import DataError
+from scrframe.products import columns
+from scrframe.products.columns import ecsv_table
 from scrframe.products.files import write_ecsv
 from scrframe.tables import unit_vectors
 from scrframe.tables.derived import season_of
 
 VISITS = "visits.ecsv"
 Facts = dict[str, npt.NDArray[Any]]
-#: Columns of the table: name in the file, attribute of `VisitSeen`, unit, meaning.
-_COLUMNS = (
-    ("visit", "key", None, "key of the visit"),
-    ("field", "field", None, "name of the pointing on the sky; empty if the survey has none"),
-    ("mjd", "mjd", u.d, "modified Julian date"),
-    ("airmass", "airmass", None, "airmass, NaN where not known"),
-    ("ra", "ra_deg", u.deg, "right ascension of the centre of its detections"),
-    ("dec", "dec_deg", u.deg, "declination of the centre of its detections"),
-    ("n_detections", "detections", None, "all detections, before any cut"),
-)
+#: Attributes of `VisitSeen` that have another name in the file.
+_ATTRIBUTES = {"visit": "key", "ra": "ra_deg", "dec": "dec_deg", "n_detections": "detections"}
 
 
 def write_visits(folder: Path, visits: Sequence[VisitSeen], note: str) -> None:
     """Write the visits that a run has read, in the order of reading."""
-    table = Table()
-    for name, attribute, unit, meaning in _COLUMNS:
-        table[name] = [getattr(visit, attribute) for visit in visits]
-        table[name].unit, table[name].description = unit, meaning
-    table["season"] = seasons(np.array(table["mjd"], dtype=np.float64))
-    table["season"].description = "year in whose October the observing season begins"
-    table.meta["data_note"] = note
+    names = [column.name for column in columns.VISITS if column.name != "season"]
+    values = {
+        name: [getattr(visit, _ATTRIBUTES.get(name, name)) for visit in visits] for name in names
+    }
+    season = seasons(np.array(values["mjd"], dtype=np.float64))
+    table = ecsv_table(columns.VISITS, {**values, "season": season}, {"data_note": note})
     write_ecsv(table, folder / VISITS)
 
 

@@ -20,10 +20,10 @@ from scrframe.observer import Observer
 from scrframe.offsets.apply import apply_solution
 from scrframe.offsets.joint.fit import JointFit
 from scrframe.plugin import Diagnostic, Registry, load_registry
-from scrframe.products.calibration_stars import star_table, write_stars
-from scrframe.products.files import RUN_MARK, write_json, write_text
+from scrframe.products.calibration_stars import star_table
+from scrframe.products.files import RUN_MARK, write_json, write_parquet, write_text
 from scrframe.products.solution import write_solution, write_visit_covariance
-from scrframe.products.star_catalogue import STAR_CATALOGUE, star_catalogue, write_star_catalogue
+from scrframe.products.star_catalogue import STAR_CATALOGUE, star_catalogue
 from scrframe.products.visits import write_visits
 from scrframe.run.correct.catalogues import (
     CATALOGUES,
@@ -323,10 +323,8 @@ class Calibration:
         self._tell("solution", solved.solution)
         with self._monitor.step("write products"):
             stars = self._star_table(sample, solved, model)
-            write_stars(self._space.run / "stars.parquet", stars, self._stamp())
-            write_star_catalogue(
-                self._space.run / STAR_CATALOGUE, star_catalogue(stars), self._stamp()
-            )
+            write_parquet(self._space.run / "stars.parquet", stars, self._stamp())
+            write_parquet(self._space.run / STAR_CATALOGUE, star_catalogue(stars), self._stamp())
             self._write_solution(solved)
             story.take_solution(solved, stars, self._diagnostics(stars))
         return solved.solution

@@ -19,12 +19,13 @@ from docs_reading import DOCS, SHIPPED, sections, table
 import scrframe
 from scrframe.plugin import OffsetLevel, load_registry
 from scrframe.products.calibration_stars import law_summary
-from scrframe.products.solution import LABELS
+from scrframe.products.columns import COLUMNS, LABELS, for_levels
 from scrframe.report.merit import merit_rows
 from scrframe.tables import CORRECTION_LEVELS, FLAG_BITS, OrderScore, ReddeningLaw
 
 PRODUCTS_PAGE = DOCS / "reference" / "products.md"
 MODES = ("sequential", "joint")
+LEVELS_OF_THE_PAPER = ("visit", "ccd", "pixel")
 #: Levels that a survey of two fields solves in seconds in either mode, one of each kind of part.
 LEVELS = """offsets.levels=[
     {name: visit, kind: group, by: [visit], sd: 60 mmag},
@@ -74,6 +75,24 @@ class TestProducts:
         rows = table(self.text[title])
         assert {row.get("mode", "") for row in rows} <= {"", *MODES}
         return [row for row in rows if not mode or row.get("mode", "") in ("", mode)]
+
+    @pytest.mark.parametrize("name", [name for name in COLUMNS if "<" not in name])
+    def test_columns_as_declared(self, name):
+        assert [
+            (row["column"], row["unit"], row["type"], row.get("mode", ""), row["meaning"])
+            for row in self.rows(name)
+        ] == [
+            (column.name, column.unit, column.type, column.mode, column.description.strip("`"))
+            for column in for_levels(COLUMNS[name], LEVELS_OF_THE_PAPER)
+        ]
+
+    @pytest.mark.parametrize("level", LEVELS_OF_THE_PAPER)
+    def test_columns_of_offsets_as_declared(self, level):
+        declared = {column.name: column for column in COLUMNS["offsets_<level>.ecsv"]}
+        rows = self.rows(f"offsets_{level}.ecsv")
+        shown = {row["column"]: row["meaning"] for row in rows if row["column"] in declared}
+        assert shown == {name: declared[name].description for name in shown}
+        assert {"offset", "offset_err", "scatter", "n_detections"} <= set(shown)
 
     def test_whole_directory(self, run):
         documented = {row["path"].rstrip("/") for row in self.rows("Products of a run")}
@@ -168,8 +187,7 @@ class TestProducts:
             for title in ("offsets_pixel.ecsv", "Labels of other levels")
             for row in table(self.text[title])
         }
-        units = {name: "" if unit is None else str(unit) for name, (_, unit) in LABELS.items()}
-        assert set(units.items()) <= known
+        assert {(column.name, column.unit) for column in LABELS} <= known
 
     def test_exposures(self, runs):
         found = Table.read(runs("joint").path / "solution" / "exposures.ecsv")

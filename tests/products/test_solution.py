@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from scrframe.builtin import offset_levels as builtin_levels
+from scrframe.builtin.offset_levels import plugin as builtin_levels
 from scrframe.builtin.offset_levels.plugin import BinConfig, GroupConfig, prepare_bin, prepare_group
 from scrframe.errors import DataError
 from scrframe.offsets.apply import apply_solution

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from scrframe.errors import DataError
-from scrframe.products.star_catalogue import star_catalogue, write_star_catalogue
+from scrframe.products.files import write_parquet
+from scrframe.products.star_catalogue import star_catalogue
 
 
 def stars(**columns):
@@ -117,7 +118,7 @@ def kind(field):
 def test_the_file_holds_the_table_and_what_is_said_of_it(tmp_path):
     path = tmp_path / "star_catalogue.parquet"
     table = star_catalogue(stars())
-    write_star_catalogue(path, table, {"survey": "demo"})
+    write_parquet(path, table, {"survey": "demo"})
     assert pq.read_schema(path).metadata[b"survey"] == b"demo"
     assert pq.read_schema(path).field("ra_deg").metadata[b"unit"] == b"deg"
     assert pq.read_table(path)["source_id"].to_pylist() == table["source_id"].to_pylist()

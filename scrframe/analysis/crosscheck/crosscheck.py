@@ -16,9 +16,8 @@ from scrframe.analysis.crosscheck.runs import Found, VisitRows, compare_runs
 from scrframe.errors import ConfigError
 from scrframe.observer import Observer
 from scrframe.plugin import Registry, load_registry
-from scrframe.products.files import RUN_MARK
+from scrframe.products.files import CROSSCHECK, RUN_MARK
 from scrframe.products.finished_run import RunProducts, open_run
-from scrframe.products.names import CROSSCHECK
 from scrframe.products.run_data import RunData
 from scrframe.run.workspace import Workspace, file_hash, versions
 

@@ -11,8 +11,7 @@ from astropy.table import Table
 
 from scrframe.analysis.crosscheck.page import write_crosscheck_page
 from scrframe.analysis.crosscheck.runs import ExposureRows, Found, VisitRows
-from scrframe.products.files import write_ecsv, write_json
-from scrframe.products.names import CROSSCHECK, VISITS
+from scrframe.products.files import CROSSCHECK, CROSSCHECK_VISITS, write_ecsv, write_json
 
 EXPOSURES = "crosscheck_exposures.ecsv"
 
@@ -20,7 +19,7 @@ EXPOSURES = "crosscheck_exposures.ecsv"
 def write_products(folder: Path, summary: Mapping[str, Any], found: Found) -> None:
     """Write crosscheck.json, crosscheck.ecsv, crosscheck_exposures.ecsv and the page."""
     visits = visit_table(found.visits, summary)
-    write_ecsv(visits, folder / VISITS)
+    write_ecsv(visits, folder / CROSSCHECK_VISITS)
     if found.exposures is not None:
         write_ecsv(exposure_table(found.exposures, summary), folder / EXPOSURES)
     write_crosscheck_page(folder, summary, visits)

@@ -18,9 +18,7 @@ from scrframe.analysis.montecarlo.realisations import ErrorSummary, star_errors,
 from scrframe.arrays import FloatArray
 from scrframe.builtin.diagnostics.spread import SpreadConfig, fit_gaussian
 from scrframe.config import SurveyDescription
-from scrframe.products.calibration_stars import write_stars
-from scrframe.products.files import write_json, write_text
-from scrframe.products.names import MONTECARLO
+from scrframe.products.files import MONTECARLO, write_json, write_parquet, write_text
 from scrframe.version import __version__
 
 TABLE = "montecarlo.parquet"
@@ -140,7 +138,7 @@ def write_products(
     """Write montecarlo.parquet, montecarlo.json, the description and the page."""
     note = str(summary["data_note"])
     stamp = {"scrframe_version": __version__, "survey": survey.name, "data_note": note}
-    write_stars(folder / TABLE, table, stamp)
+    write_parquet(folder / TABLE, table, stamp)
     write_text(folder / "description.yaml", survey.as_yaml())
     write_montecarlo_page(folder, summary, histogram(found, note))
     write_json(folder / MONTECARLO, summary)

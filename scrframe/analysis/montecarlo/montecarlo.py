@@ -25,8 +25,7 @@ from scrframe.config.montecarlo import HighErrors, MedianErrors
 from scrframe.errors import ConfigError
 from scrframe.observer import Observer
 from scrframe.plugin import Registry, load_registry
-from scrframe.products.files import load_arrow, save_arrow
-from scrframe.products.names import MONTECARLO
+from scrframe.products.files import MONTECARLO, load_arrow, save_arrow
 from scrframe.run.model.colour_model import Trainer
 from scrframe.run.offsets.solve import FittedModel, trend_settings
 from scrframe.run.sample.features import feature_maker, noise_of, without_errors
