@@ -17,11 +17,12 @@ from astropy.table import Column, Table
 from scrframe.arrays import FloatArray
 from scrframe.checks.anomalies.search import AnomalyInput, search_detections, search_stars
 from scrframe.checks.anomalies.variables import StarRepeats
-from scrframe.checks.verdict import Anomaly, plain
+from scrframe.checks.verdict import Anomaly
 from scrframe.errors import DataError
 from scrframe.products.files import write_ecsv
 from scrframe.products.finished_run import RunProducts
 from scrframe.products.run_data import RunData
+from scrframe.statistics.json import to_json
 
 STAR_CATALOGUE = "star_catalogue.parquet"
 #: Columns of the catalogue of stars that the search for variables reads.
@@ -113,7 +114,7 @@ def write_anomalies(path: Path, anomalies: Sequence[Anomaly]) -> None:
         One row each: kind, size in mag, significance, the sentence, and `where` as JSON.
     """
     kinds = [one.kind for one in anomalies]
-    where = [json.dumps(plain(one.where), ensure_ascii=False) for one in anomalies]
+    where = [json.dumps(to_json(one.where), ensure_ascii=False) for one in anomalies]
     texts = [one.text for one in anomalies]
     table = Table(
         [

@@ -10,12 +10,12 @@ from scipy.cluster import hierarchy
 from scrframe.arrays import FloatArray
 from scrframe.checks.judge import Limit
 from scrframe.checks.null_tests.suite import Limits, StarSample, VisitSample, null_tests
-from scrframe.checks.statistics import codes
 from scrframe.checks.verdict import Check
 from scrframe.config.checks import CheckSettings
 from scrframe.products.finished_run import RunProducts
 from scrframe.products.run_data import RunData
-from scrframe.tables import FLAG_BITS, unit_vectors
+from scrframe.statistics.groups import codes
+from scrframe.tables import FLAG_BITS, chord, unit_vectors
 
 #: A first of October, when observing seasons begin, and the length of a year, in d.
 SEASON_START, YEAR = 55835.0, 365.2425
@@ -162,10 +162,8 @@ def _regions(data: RunData) -> npt.NDArray[np.int64]:
     known = np.flatnonzero(np.isfinite(centre).all(axis=1))
     region = np.zeros(len(first), dtype=np.int64)
     if len(known) > 1:
-        chord = 2 * np.sin(np.radians(REGION_DEG) / 2)
-        region[known] = hierarchy.fcluster(
-            hierarchy.complete(centre[known]), chord, criterion="distance"
-        )
+        tree = hierarchy.complete(centre[known])
+        region[known] = hierarchy.fcluster(tree, chord(REGION_DEG), criterion="distance")
     return codes(region)[field]
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import optimize, stats
 
 from scrframe.arrays import FloatArray, IntArray
+from scrframe.statistics.robust import robust_sd
 
-#: 1.4826 times the median absolute deviation is a normal distribution's sd.
-MAD_TO_SIGMA = 1.4826
 #: Residuals count up to this many robust standard deviations; outliers have no say beyond.
 CLIP = 3.0
 #: Ranks run from -1 to 1; sizes of trends are those over the middle nine tenths.
@@ -47,7 +44,7 @@ class ClusterFit:
 def bounded(values: FloatArray) -> FloatArray:
     """Return values (n,) with those beyond `CLIP` robust standard deviations set to that bound."""
     middle = np.median(values)
-    reach = CLIP * MAD_TO_SIGMA * np.median(np.abs(values - middle))
+    reach = CLIP * robust_sd(values)
     return np.asarray(np.clip(values, middle - reach, middle + reach))
 
 
@@ -55,19 +52,6 @@ def ranks(values: FloatArray) -> FloatArray:
     """Return the ranks of values (n,), evenly from -1 to 1: no value has undue leverage."""
     rank = stats.rankdata(values)
     return np.asarray((2 * rank - 1) / len(values) - 1)
-
-
-def codes(labels: npt.NDArray[Any]) -> IntArray:
-    """Return numbers from 0 for labels (n,) of any kind, in the order of the labels."""
-    return np.unique(labels, return_inverse=True)[1].astype(np.int64)
-
-
-def less_group_mean(values: FloatArray, group: IntArray) -> FloatArray:
-    """Return values (n,) or (n, p) less the mean of their group (n,)."""
-    count = np.maximum(np.bincount(group), 1)
-    columns = values.reshape(len(values), -1)
-    means = [np.bincount(group, column) / count for column in columns.T]
-    return np.asarray(values - np.stack(means, axis=1)[group].reshape(values.shape))
 
 
 def cluster_fit(design: FloatArray, values: FloatArray, cluster: IntArray) -> ClusterFit | None:

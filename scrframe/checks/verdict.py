@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
+from scrframe.statistics.json import to_json
 
 Verdict = Literal["passed", "failed", "not testable"]
 #: The verdicts, worst first.
@@ -51,12 +50,12 @@ class Check:
         return {
             "name": self.name,
             "title": self.title,
-            "value": plain(self.value),
-            "limit": plain(self.limit),
+            "value": to_json(self.value),
+            "limit": to_json(self.limit),
             "unit": self.unit,
             "verdict": self.verdict,
             "reason": self.reason,
-            "detail": plain(self.detail),
+            "detail": to_json(self.detail),
         }
 
 
@@ -88,32 +87,8 @@ class Anomaly:
         """Return the anomaly as plain data for JSON; what is not finite becomes None."""
         return {
             "kind": self.kind,
-            "where": plain(self.where),
-            "size_mag": plain(self.size_mag),
-            "significance": plain(self.significance),
+            "where": to_json(self.where),
+            "size_mag": to_json(self.size_mag),
+            "significance": to_json(self.significance),
             "text": self.text,
         }
-
-
-def plain(value: Any) -> Any:
-    """Return a value as JSON knows it: arrays as lists, numbers of numpy as Python's.
-
-    Parameters
-    ----------
-    value : any
-        Mappings, sequences, arrays and scalars, however nested.
-
-    Returns
-    -------
-    any
-        The same as dict, list, str, int, float, bool or None; NaN and infinity are None.
-    """
-    if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [plain(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

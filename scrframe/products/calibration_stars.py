@@ -14,6 +14,7 @@ from scrframe.arrays import FloatArray
 from scrframe.products.columns import STARS, arrow_table, for_levels
 from scrframe.products.solution import coefficient_names
 from scrframe.scr.iteration import ModelMagnitudes
+from scrframe.statistics.robust import MEDIAN_CHI2, robust_sd
 from scrframe.tables import (
     FLAG_BITS,
     SPECTRUM_ERRORS_DIAGONAL,
@@ -125,12 +126,6 @@ def law_summary(
     }
 
 
-#: 1.4826 times the median absolute deviation is a normal distribution's sd.
-MAD_TO_SIGMA = 1.4826
-#: The median of chi squared with one degree of freedom.
-MEDIAN_CHI2 = 0.45494
-
-
 def judged_by_reserved(stars: pa.Table) -> dict[str, Any]:
     """Compare reserved stars with those of the solve, from the columns of stars.parquet.
 
@@ -160,9 +155,9 @@ def _figures(stars: pa.Table, chosen: npt.NDArray[np.bool_]) -> dict[str, Any]:
     return {
         "detections": int(chosen.sum()),
         "median_mag": _median(residual),
-        "mad_sigma_mag": MAD_TO_SIGMA * _median(np.abs(residual - _median(residual))),
+        "mad_sigma_mag": robust_sd(residual),
         "pairs": len(first),
-        "repeats_mag": MAD_TO_SIGMA * _median(np.abs(difference)) / 2**0.5,
+        "repeats_mag": robust_sd(difference, about=0.0) / 2**0.5,
         "repeats_pull": float(np.sqrt(_median(pull**2) / MEDIAN_CHI2)),
     }
 

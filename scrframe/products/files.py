@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from astropy.table import Table
 
 from scrframe.errors import ConfigError, DataError
+from scrframe.statistics.json import to_json
 
 #: A directory that holds one of these is a run, a Monte Carlo, a cross-check.
 RUN_MARK, MONTECARLO, CROSSCHECK = "summary.json", "montecarlo.json", "crosscheck.json"
@@ -64,19 +65,7 @@ def write_parquet(path: Path, table: pa.Table, meta: Mapping[str, str]) -> None:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON that any reader takes: values that are not finite become null."""
-    write_text(path, json.dumps(_plain(content), indent=2, allow_nan=False) + "\n")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if isinstance(value, float) and value - value != 0:
-        return None
-    return str(value) if isinstance(value, Path) else value
+    write_text(path, json.dumps(to_json(content), indent=2, allow_nan=False, default=str) + "\n")
 
 
 def save_arrow(path: Path, table: pa.Table, meta: Mapping[str, Any] | None = None) -> None:

@@ -9,7 +9,8 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from scrframe.arrays import FloatArray
-from scrframe.tables import ReferenceStars, chord, unit_vectors
+from scrframe.statistics.sky import chord, tangent_vectors, unit_vectors
+from scrframe.tables import ReferenceStars
 
 MAS_PER_RADIAN = 180 / np.pi * 3600e3
 J2000_MJD = 51544.5
@@ -61,10 +62,8 @@ class SkyIndex:
 
 def sky_index(stars: ReferenceStars) -> SkyIndex:
     """Arrange reference stars for matching; a missing proper motion counts as none."""
-    ra, dec = np.deg2rad(stars["ref_ra"]), np.deg2rad(stars["ref_dec"])
     position = unit_vectors(stars["ref_ra"], stars["ref_dec"])
-    east = np.stack([-np.sin(ra), np.cos(ra), np.zeros_like(ra)], axis=1)
-    north = np.stack([-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)], axis=1)
+    east, north = tangent_vectors(stars["ref_ra"], stars["ref_dec"])
     pmra = np.nan_to_num(stars["pmra"]) / MAS_PER_RADIAN
     pmdec = np.nan_to_num(stars["pmdec"]) / MAS_PER_RADIAN
     motion = pmra[:, None] * east + pmdec[:, None] * north

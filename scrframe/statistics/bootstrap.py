@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.statistics.robust import MAD_TO_SD, mad
+from scrframe.statistics.robust import MAD_TO_SD, robust_sd
 
 Statistic = Literal["sd", "mad", "rms"]
 
@@ -28,7 +28,7 @@ HALVINGS = 20
 def statistic_of(residual_mag: FloatArray, statistic: Statistic) -> FloatArray:
     """Return the statistic of residuals of shape (seeds, n) by seed, shape (seeds,)."""
     if statistic == "mad":
-        return mad(residual_mag)
+        return np.array([robust_sd(values) for values in residual_mag])
     if statistic == "sd":
         return np.asarray(residual_mag.std(axis=1))
     return np.asarray(np.sqrt(np.mean(residual_mag**2, axis=1)))
@@ -97,7 +97,7 @@ def _medians(
     Sorting anew in each draw would take a thousand times as long; the cells are far finer than
     the scatter of the draws.
     """
-    spread = float(mad(residual_mag))
+    spread = robust_sd(residual_mag)
     if not spread > 0:
         return lambda weights: np.zeros(len(weights))
     low = float(np.median(residual_mag)) - GRID_REACH * spread

@@ -12,7 +12,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import numpy as np
 
 
-def to_plain(value: Any) -> Any:
+def to_json(value: Any) -> Any:
     """Return dicts, lists, texts, numbers and None for a value of (nested) dataclasses.
 
     JSON has no number that is not finite: such a number becomes None.
@@ -20,18 +20,18 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}
+        return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [to_plain(item) for item in value]
+        return [to_json(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
 
 
-def from_plain(kind: Any, value: Any) -> Any:
-    """Return the value of a declared type that `to_plain` wrote; None as a float is NaN.
+def from_json(kind: Any, value: Any) -> Any:
+    """Return the value of a declared type that `to_json` wrote; None as a float is NaN.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def from_plain(kind: Any, value: Any) -> Any:
     if is_dataclass(kind) and isinstance(kind, type):
         kinds = _kinds(kind)
         known = {field.name for field in fields(kind)} & set(value)
-        return kind(**{name: from_plain(kinds[name], value[name]) for name in sorted(known)})
+        return kind(**{name: from_json(kinds[name], value[name]) for name in sorted(known)})
     if kind is float:
         return math.nan if value is None else float(value)
     return _from_generic(kind, value)
@@ -53,11 +53,11 @@ def _from_generic(kind: Any, value: Any) -> Any:
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         (sole,) = (one for one in inner if one is not NoneType)
-        return None if value is None else from_plain(sole, value)
+        return None if value is None else from_json(sole, value)
     if origin is tuple:
-        return tuple(from_plain(inner[0], item) for item in value)
+        return tuple(from_json(inner[0], item) for item in value)
     if origin is dict:
-        return {key: from_plain(inner[1], item) for key, item in value.items()}
+        return {key: from_json(inner[1], item) for key, item in value.items()}
     if origin is np.ndarray:
         return _array(kind, value)
     return value

@@ -1,8 +1,9 @@
 """What travels between the rooms: column schemas and read-only tables."""
 
+from scrframe.statistics.sky import chord, unit_vectors
 from scrframe.tables.columns import BY_NAME, STAGES, VOCABULARY, Column, Stage, columns_of
 from scrframe.tables.exposures import LEVELS, ExposureTable
-from scrframe.tables.geometry import Camera, Footprint, chord, unit_vectors
+from scrframe.tables.geometry import Camera, Footprint
 from scrframe.tables.law import (
     FieldSlopes,
     LawTerm,

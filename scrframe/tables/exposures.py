@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.errors import DataError
+from scrframe.statistics.groups import find_sorted
 from scrframe.tables.table import Detections
 
 #: Where an exposure's offset came from, from its own stars to the mean of the survey.
@@ -92,8 +93,8 @@ class ExposureTable:
         first, span = self._ccds
         inside = (visit >= 0) & (ccd >= first) & (ccd < first + span)
         wanted = visit * span + (ccd - first)
-        found = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        return np.where(inside & (keys[found] == wanted), rows[found], -1)
+        found = find_sorted(keys, wanted)
+        return np.where(inside & (found >= 0), rows[found], -1)
 
     @cached_property
     def visit_mag(self) -> FloatArray:

@@ -10,17 +10,7 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from scrframe.arrays import FloatArray
-
-
-def unit_vectors(ra_deg: npt.ArrayLike, dec_deg: npt.ArrayLike) -> FloatArray:
-    """Return unit vectors, shape (n, 3), of positions in degrees, shape (n,)."""
-    ra, dec = np.deg2rad(np.asarray(ra_deg, float)), np.deg2rad(np.asarray(dec_deg, float))
-    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
-
-
-def chord(angle_deg: float) -> float:
-    """Return the straight distance on the unit sphere of an angle in degrees."""
-    return float(2 * np.sin(np.deg2rad(angle_deg) / 2))
+from scrframe.statistics.sky import chord, unit_vectors
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from scrframe.checks.null_tests.trends import (
     residual_trend,
 )
 from scrframe.checks.null_tests.visits import visit_trend
-from scrframe.checks.statistics import bounded, cluster_fit, less_group_mean, line
+from scrframe.checks.statistics import bounded, cluster_fit, line
 
 TEST = Named("test", "Test")
 LIMIT = Limit(0.010, 3.3)
@@ -203,12 +203,6 @@ def test_jackknife_of_equal_clusters_is_the_scatter_of_their_means():
     assert fit.covariance[0, 0] == pytest.approx(np.var(means, ddof=1) / 12)
     expected = stats.ttest_1samp(means, 0.0).pvalue
     assert fit.probability() == pytest.approx(expected)
-
-
-def test_group_means_are_taken_out():
-    group = np.array([0, 0, 2, 2])
-    out = less_group_mean(np.array([1.0, 3.0, 5.0, 6.0]), group)
-    assert out.tolist() == [-1.0, 1.0, -0.5, 0.5]
 
 
 def repeats(rng, pull=1.0, shift=0.0):

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 import scrframe
-from scrframe.builtin.offset_levels.sky import Rings
 from scrframe.builtin.survey_loaders.table.settings import TableConfig
+from scrframe.statistics.sky import EqualAreaGrid
 from scrframe.tables.cuts import Cut
 
 ROOT = Path(__file__).parents[2]
@@ -145,7 +145,7 @@ TABLES = ("Source", "Visit")
 def test_each_field_of_rubin_is_one_tile() -> None:
     source = table_config("rubin_dp1_u").source("field")
     assert source.tile is not None and source.size is not None
-    cells = Rings(source.size)
+    cells = EqualAreaGrid(source.size)
     found = []
     for ra, dec in RUBIN_FIELDS.values():
         turn = np.linspace(0, 2 * np.pi, 33)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scrframe.arrays import BoolArray, FloatArray, IntArray
+from scrframe.statistics.sky import chord, unit_vectors
 
 #: Caps that share more of their stars than this (of the stars of either) are one candidate.
 ALIKE = 0.8
@@ -28,21 +29,14 @@ class Cap:
 
     def holds(self, ra_deg: FloatArray, dec_deg: FloatArray) -> BoolArray:
         """Return which positions lie in it, shape (n,)."""
-        centre = directions(np.array([self.ra_deg]), np.array([self.dec_deg]))[0]
         # The chord: cosines of small angles have no digits left.
-        chord = np.linalg.norm(directions(ra_deg, dec_deg) - centre, axis=1)
-        return np.asarray(chord <= 2 * np.sin(np.radians(self.radius_deg) / 2))
-
-
-def directions(ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray:
-    """Return unit vectors, shape (n, 3)."""
-    ra, dec = np.radians(ra_deg), np.radians(dec_deg)
-    return np.column_stack([np.cos(ra) * np.cos(dec), np.sin(ra) * np.cos(dec), np.sin(dec)])
+        apart = unit_vectors(ra_deg, dec_deg) - unit_vectors(self.ra_deg, self.dec_deg)
+        return np.asarray(np.linalg.norm(apart, axis=1) <= chord(self.radius_deg))
 
 
 def centre_of(ra_deg: FloatArray, dec_deg: FloatArray) -> tuple[float, float]:
     """Return the mean direction of positions, RA from 0 to 360 deg and Dec."""
-    x, y, z = directions(ra_deg, dec_deg).mean(axis=0)
+    x, y, z = unit_vectors(ra_deg, dec_deg).mean(axis=0)
     return float(np.degrees(np.arctan2(y, x)) % 360), float(
         np.degrees(np.arctan2(z, np.hypot(x, y)))
     )

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scrframe.analysis.compare.caps import Cap, centre_of, directions, low_extinction_caps
+from scrframe.analysis.compare.caps import Cap, centre_of, low_extinction_caps
 from scrframe.analysis.compare.files import REGIONS, write_regions
 from scrframe.analysis.compare.offsets import OffsetFinder, offset_finder
 from scrframe.analysis.compare.region_errors import Judging
@@ -51,7 +51,8 @@ from scrframe.run.workspace import versions
 from scrframe.scr.iteration import IterationSettings, Observations, iterate
 from scrframe.scr.reddening_law import held_order
 from scrframe.scr.training import ColourPredictor, plan_training
-from scrframe.statistics.sky_cells import part
+from scrframe.statistics.robust import robust_sd
+from scrframe.statistics.sky import kd_partition, unit_vectors
 from scrframe.tables import MatchedStars
 
 #: Radii of the caps that are tried, in deg, and how many of each.
@@ -224,8 +225,7 @@ def _inner_caps(sky: _Sky, inside: BoolArray) -> list[tuple[float, Cap]]:
     """Return caps about the middle of a region that hold given shares of its stars."""
     ra, dec = sky.ra_deg[inside], sky.dec_deg[inside]
     centre = centre_of(ra, dec)
-    middle = directions(np.array([centre[0]]), np.array([centre[1]]))
-    chord = np.linalg.norm(directions(ra, dec) - middle, axis=1)
+    chord = np.linalg.norm(unit_vectors(ra, dec) - unit_vectors(*centre), axis=1)
     radius = np.degrees(2 * np.arcsin(np.quantile(chord, PARTS) / 2))
     return [(share, Cap(*centre, float(size))) for share, size in zip(PARTS, radius, strict=True)]
 
@@ -234,7 +234,7 @@ def _places(sample: MatchedStars, sky: _Sky) -> IntArray:
     """Return a code of the field of each star, of a sky cell where no field is named."""
     stars = len(sample.stars)
     if "field" not in sample.detections:
-        return part(directions(sky.ra_deg, sky.dec_deg), max(1, stars // STARS_PER_CELL))
+        return kd_partition(unit_vectors(sky.ra_deg, sky.dec_deg), max(1, stars // STARS_PER_CELL))
     place = np.zeros(stars, dtype=np.int64)
     place[sample.star] = sample.detections.codes("field")[0]
     return place
@@ -252,7 +252,7 @@ def _judging(
     _, first = np.unique(visit[rows][order], return_index=True)
     for inside in np.split(rows[order], first[1:]):
         away = np.abs(delta[inside] - np.median(delta[inside]))
-        good[inside[away > OUTLIER_SIGMA * 1.4826 * np.median(away)]] = False
+        good[inside[away > OUTLIER_SIGMA * robust_sd(delta[inside])]] = False
     count = np.bincount(visit[good], minlength=int(visit.max()) + 1)
     good &= count[visit] >= MIN_DETECTIONS
     if not good.any():

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.statistics.sky_cells import part
+from scrframe.statistics.sky import kd_partition
 
 #: Shares of a normal distribution within one and two standard deviations.
 WITHIN_1, WITHIN_2 = float(2 * ndtr(1.0) - 1), float(2 * ndtr(2.0) - 1)
@@ -80,7 +80,7 @@ def conformal_errors(
     """
     cells = max(1, min(len(fold) // least, MOST_CELLS))
     ranks = np.argsort(np.argsort(columns, axis=0, kind="stable"), axis=0)
-    cell = part(ranks.astype(np.float64), cells)
+    cell = kd_partition(ranks.astype(np.float64), cells)
     error = np.empty(len(fold))
     for one in np.unique(fold):
         held = fold == one

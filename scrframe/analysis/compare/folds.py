@@ -8,7 +8,7 @@ import numpy as np
 
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.errors import CalibrationError
-from scrframe.statistics.sky_cells import part
+from scrframe.statistics.sky import kd_partition, unit_vectors
 
 #: Sky cells of a fold, where stars suffice: enough cells for a bootstrap, each wide enough that
 #: most of its stars are far from a training star.
@@ -65,14 +65,8 @@ def blocked_folds(ra_deg: FloatArray, dec_deg: FloatArray, folds: int, seed: int
     _check(len(ra_deg), folds)
     per_fold = np.clip(len(ra_deg) // (folds * STARS_PER_CELL), 1, CELLS_PER_FOLD)
     cells = folds * int(per_fold)
-    block = part(_directions(ra_deg, dec_deg), cells)
+    block = kd_partition(unit_vectors(ra_deg, dec_deg), cells)
     return Blocks(block, random_folds(cells, folds, seed)[block])
-
-
-def _directions(ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray:
-    """Return unit vectors, shape (n, 3): no seam at 0 h, no crowding at the poles."""
-    ra, dec = np.radians(ra_deg), np.radians(dec_deg)
-    return np.column_stack([np.cos(ra) * np.cos(dec), np.sin(ra) * np.cos(dec), np.sin(dec)])
 
 
 def _check(stars: int, folds: int) -> None:

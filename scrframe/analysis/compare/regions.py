@@ -12,7 +12,7 @@ from scrframe.analysis.compare.caps import Cap
 from scrframe.analysis.compare.paired import Difference, Verdict
 from scrframe.analysis.compare.region_errors import Figures, Judging
 from scrframe.arrays import FloatArray
-from scrframe.statistics.json import to_plain
+from scrframe.statistics.json import to_json
 
 Kind = Literal["described", "part of described", "low extinction", "cap"]
 
@@ -89,7 +89,7 @@ class RegionResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON; what is not finite becomes null."""
-        plain: dict[str, Any] = to_plain(self)
+        plain: dict[str, Any] = to_json(self)
         return {**plain, "verdict": self.verdict}
 
     def row(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import numpy as np
 from scrframe.analysis.compare.coverage import Coverage
 from scrframe.analysis.compare.paired import Difference
 from scrframe.analysis.compare.scores import Dispersion, Trend
-from scrframe.statistics.json import from_plain, to_plain
+from scrframe.statistics.json import from_json, to_json
 
 Json: TypeAlias = dict[str, Any]
 Row: TypeAlias = dict[str, str | int | float]
@@ -168,13 +168,13 @@ class Comparison:
 
     def to_json(self) -> Json:
         """Return plain JSON values; a number that is not finite becomes None."""
-        plain: Json = to_plain(self)
+        plain: Json = to_json(self)
         return plain
 
     @classmethod
     def from_json(cls, plain: Json) -> Comparison:
         """Return the comparison that `to_json` wrote."""
-        result: Comparison = from_plain(cls, plain)
+        result: Comparison = from_json(cls, plain)
         return result
 
     def rows(self) -> list[Row]:
@@ -216,13 +216,13 @@ class Costs:
 
     def to_json(self) -> Json:
         """Return plain JSON values; a number that is not finite becomes None."""
-        plain: Json = to_plain(self)
+        plain: Json = to_json(self)
         return plain
 
     @classmethod
     def from_json(cls, plain: Json) -> Costs:
         """Return the costs that `to_json` wrote."""
-        result: Costs = from_plain(cls, plain)
+        result: Costs = from_json(cls, plain)
         return result
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.statistics.robust import mad
+from scrframe.statistics.robust import robust_sd
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,9 @@ def disperse(predicted_mag: FloatArray, observed_mag: FloatArray) -> Dispersion:
         return Dispersion(np.nan, np.nan, np.nan, np.nan, 0)
     variance = float(observed.var())
     r2 = 1 - float(np.mean(residual**2)) / variance if variance > 0 else np.nan
-    spread = float(mad(residual))
-    return Dispersion(float(residual.std()), spread, float(residual.mean()), r2, residual.size)
+    return Dispersion(
+        float(residual.std()), robust_sd(residual), float(residual.mean()), r2, residual.size
+    )
 
 
 @dataclass(frozen=True)

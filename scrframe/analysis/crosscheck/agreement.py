@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import norm
 
 from scrframe.arrays import BoolArray, FloatArray, IntArray
-from scrframe.statistics.robust import MAD_TO_SD
+from scrframe.statistics.robust import robust_sd
 
 #: Standard error of a median over that of a mean, of normal deviates.
 MEDIAN_TO_MEAN = float(np.sqrt(np.pi / 2))
@@ -157,7 +157,7 @@ def agree(difference_mag: FloatArray, err_mag: FloatArray, judged: BoolArray) ->
     constant = float(np.median(values)) if count else nan
     gap = difference_mag - constant
     gap = np.where(np.abs(gap) < ROUNDING, 0.0, gap)
-    mad = MAD_TO_SD * float(np.median(np.abs(gap[judged]))) if count else nan
+    mad = robust_sd(gap[judged], about=0.0)
     constant_err = MEDIAN_TO_MEAN * mad / np.sqrt(count) if count else nan
     noise = err_mag[judged & np.isfinite(err_mag)]
     noise_mag = float(np.sqrt(np.median(noise**2))) if len(noise) else nan

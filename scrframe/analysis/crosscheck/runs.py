@@ -20,6 +20,7 @@ from scrframe.analysis.crosscheck.agreement import (
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.errors import DataError
 from scrframe.products.run_data import LevelData, RunData
+from scrframe.statistics.groups import find_sorted
 
 #: Numbers of CCDs are below this.
 SPAN = 1 << 20
@@ -170,7 +171,7 @@ def _exposures(
     if not len(keys):
         return None
     groups = [
-        _find(codes[side] * SPAN + data.star("ccd"), keys, codes[side] >= 0)
+        np.where(codes[side] >= 0, find_sorted(keys, codes[side] * SPAN + data.star("ccd")), -1)
         for side, data in enumerate((a, b))
     ]
     errors = paired_errors(len(keys), _residuals(a, groups[0]), _residuals(b, groups[1]))
@@ -219,12 +220,6 @@ def _by_exposure(data: RunData, rows: IntArray) -> _Exposures | None:
     kept = (number >= 0) & np.isfinite(total)
     key = number[kept] * SPAN + ccd[kept]
     return _Exposures(key, term[kept], total[kept] + data.zero_point_mag)
-
-
-def _find(wanted: IntArray, keys: IntArray, valid: npt.NDArray[np.bool_]) -> IntArray:
-    """Return the place of each key in an ascending array, -1 where it is not."""
-    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return np.where(valid & (keys[place] == wanted), place, -1)
 
 
 def _other_levels(a: RunData, b: RunData) -> Iterator[tuple[str, Agreement]]:

@@ -8,6 +8,8 @@ import numpy as np
 
 from scrframe.analysis.explain.opened_run import OpenedRun, flag_counts, level_word, mean_and_error
 from scrframe.arrays import FloatArray, IntArray
+from scrframe.statistics.groups import group_medians
+from scrframe.statistics.robust import robust_sd
 
 Facts = dict[str, Any]
 
@@ -135,7 +137,7 @@ def _summary(visits: list[Facts]) -> Facts:
     if fine.sum() < 3:
         return {"visits": int(fine.sum()), "worst": []}
     centre = float(np.median(offset[fine]))
-    spread = float(1.4826 * np.median(np.abs(offset[fine] - centre)))
+    spread = robust_sd(offset[fine])
     years = (mjd[fine] - mjd[fine].mean()) / 365.25
     slope, slope_err = _trend(years, offset[fine])
     away = np.where(fine, np.abs(offset - centre) / np.hypot(spread, np.where(fine, error, 1)), 0)
@@ -213,15 +215,12 @@ def strips(run: OpenedRun, used: IntArray) -> list[Facts]:
     if not (data.has("x_pix") and data.has("y_pix")) or len(used) < FEW:
         return []
     residual = data.residual[used]
-    scatter = float(1.4826 * np.median(np.abs(residual - np.median(residual))))
+    scatter = robust_sd(residual)
     found = []
     for axis, name in (("x_pix", "columns"), ("y_pix", "rows")):
         strip = np.floor((data.star(axis)[used] - 0.5) / STRIP_PIX).astype(np.int64)
-        order = np.lexsort((residual, strip))
-        number, first, count = np.unique(strip[order], return_index=True, return_counts=True)
-        sorted_ = residual[order]
-        middle = 0.5 * (sorted_[first + (count - 1) // 2] + sorted_[first + count // 2])
-        off = middle - np.median(residual)
+        number, code, count = np.unique(strip, return_inverse=True, return_counts=True)
+        off = group_medians(residual, code, len(number)) - np.median(residual)
         error = 1.253 * scatter / np.sqrt(count)
         for at in np.flatnonzero((count >= FEW) & (np.abs(off) > SIGNIFICANT * error)):
             found.append(

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scrframe.analysis.explain.ccd import explain_ccd
-from scrframe.analysis.explain.opened_run import OpenedRun, plain
+from scrframe.analysis.explain.opened_run import OpenedRun
 from scrframe.analysis.explain.star import explain_star
 from scrframe.analysis.explain.visit import explain_visit
 from scrframe.errors import ConfigError
 from scrframe.plugin import Registry, load_registry
 from scrframe.products.finished_run import open_run
+from scrframe.statistics.json import to_json
 
 Kind = Literal["visit", "exposure", "ccd", "star"]
 
@@ -84,4 +85,4 @@ def explain(
     else:
         kind = "visit" if ccd is None else "exposure"
         facts = explain_visit(run, run.visit(visit), None if ccd is None else run.ccd(ccd))
-    return Explanation(kind, plain({"kind": kind, **head, **facts}))
+    return Explanation(kind, to_json({"kind": kind, **head, **facts}))

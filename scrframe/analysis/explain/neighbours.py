@@ -8,6 +8,7 @@ import numpy as np
 
 from scrframe.analysis.explain.opened_run import OpenedRun, mean_and_error
 from scrframe.arrays import FloatArray, IntArray
+from scrframe.statistics.groups import find_sorted
 
 Facts = dict[str, Any]
 
@@ -29,8 +30,8 @@ def neighbours_of(run: OpenedRun, rows: IntArray, visit: int) -> list[Facts]:
     mine = mine[first]
     if not len(source):
         return []
-    place = np.minimum(np.searchsorted(source, ids), len(source) - 1)
-    other = np.flatnonzero((source[place] == ids) & (data.visit_code != visit) & fine)
+    place = find_sorted(source, ids)
+    other = np.flatnonzero((place >= 0) & (data.visit_code != visit) & fine)
     this = mine[place[other]]
     difference = np.asarray(cal[this] - cal[other], dtype=np.float64)
     noise = run.photometric_variance[this] + run.photometric_variance[other]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,6 +18,7 @@ from scrframe.plugin import OffsetLevel, Registry
 from scrframe.products.finished_run import RunProducts
 from scrframe.products.run_data import LevelData, RunData
 from scrframe.run.sample.selection import predicted_errors
+from scrframe.statistics.robust import robust_sd
 from scrframe.tables import FLAG_BITS, Detections, SolvedLevel
 from scrframe.tables.columns import DETECTION_REQUIRED
 from scrframe.tables.derived import derive
@@ -147,7 +148,7 @@ class OpenedRun:
         if joint and joint["star_scatter_mag"] is not None:
             return float(joint["star_scatter_mag"])
         finite = self.data.residual[np.isfinite(self.data.residual)]
-        return float(1.4826 * np.median(np.abs(finite - np.median(finite)))) if len(finite) else 0.0
+        return robust_sd(finite) if len(finite) else 0.0
 
     @cached_property
     def _covariance(self) -> tuple[dict[str, int], FloatArray] | None:
@@ -256,21 +257,6 @@ def mean_and_error(values: FloatArray, weight: FloatArray | None = None) -> tupl
         return mean, float("nan")
     variance = weight @ (values - mean) ** 2 / total * effective / (effective - 1)
     return mean, float(np.sqrt(variance / effective))
-
-
-def plain(value: Any) -> Any:
-    """Return a value as JSON has it: numbers that are not finite become None."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(inner) for key, inner in value.items()}
-    if isinstance(value, str) or value is None:
-        return str(value) if isinstance(value, str) else None
-    if isinstance(value, (bool, np.bool_)):
-        return bool(value)
-    if isinstance(value, (int, np.integer)):
-        return int(value)
-    if isinstance(value, (float, np.floating)):
-        return float(value) if np.isfinite(value) else None
-    return [plain(inner) for inner in value]
 
 
 def _keys(names: Sequence[str], code: npt.NDArray[np.integer[Any]]) -> pa.Array:

@@ -10,6 +10,7 @@ from scrframe.analysis.explain.leave_one_out import without
 from scrframe.analysis.explain.neighbours import kin_of, neighbours_of
 from scrframe.analysis.explain.opened_run import OpenedRun, flag_counts, level_word, mean_and_error
 from scrframe.arrays import FloatArray, IntArray
+from scrframe.statistics.groups import find_sorted
 from scrframe.tables import FLAG_BITS
 
 Facts = dict[str, Any]
@@ -211,17 +212,15 @@ def ccd_offsets(run: OpenedRun, visit: int, ccds: IntArray) -> tuple[FloatArray,
     offset, error = (np.full(len(ccds), np.nan) for _ in range(2))
     if data.exposures is not None:
         at = np.flatnonzero(data.exposures.visit == name)
-        place = np.searchsorted(ccds, data.exposures.ccd[at])
-        known = ccds[np.minimum(place, len(ccds) - 1)] == data.exposures.ccd[at]
-        at, place = at[known], place[known]
+        place = find_sorted(ccds, data.exposures.ccd[at])
+        at, place = at[place >= 0], place[place >= 0]
         offset[place] = data.exposures.offset_mag[at] - data.exposures.visit_mag[at]
         error[place] = data.exposures.err_mag[at]
     for level in data.levels.values():
         if set(level.labels) == {"visit", "ccd"} and level.role == "correction":
             at = np.flatnonzero(level.labels["visit"] == name)
-            place = np.minimum(np.searchsorted(ccds, level.labels["ccd"][at]), len(ccds) - 1)
-            known = ccds[place] == level.labels["ccd"][at]
-            at, place = at[known], place[known]
+            place = find_sorted(ccds, level.labels["ccd"][at])
+            at, place = at[place >= 0], place[place >= 0]
             offset[place], error[place] = level.offset_mag[at], level.err_mag[at]
     return offset, error
 

@@ -11,6 +11,7 @@ from scrframe.arrays import Features, FloatArray, IntArray
 from scrframe.errors import CalibrationError
 from scrframe.scr.training import Fit, Fitted, TrainingPlan
 from scrframe.scr.trend import Trend, TrendSettings
+from scrframe.statistics.robust import robust_sd
 
 #: Rows drawn at once, so that work space stays small.
 BLOCK = 65_536
@@ -215,9 +216,9 @@ def summarise_errors(difference_mag: FloatArray, error_mag: FloatArray) -> Error
     middle, bias = float(np.median(error_mag)), float(np.median(difference_mag))
     return ErrorSummary(
         middle,
-        MAD_TO_SD * float(np.median(np.abs(error_mag - middle))),
+        robust_sd(error_mag),
         float(np.percentile(error_mag, 90)),
         bias,
         float(difference_mag.std()),
-        MAD_TO_SD * float(np.median(np.abs(difference_mag - bias))),
+        robust_sd(difference_mag),
     )

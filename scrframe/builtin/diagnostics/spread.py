@@ -12,11 +12,10 @@ from scipy.optimize import curve_fit
 
 from scrframe.arrays import FloatArray
 from scrframe.plugin import Diagnostic, PluginConfig, hookimpl
+from scrframe.statistics.robust import robust_sd
 from scrframe.units import InUnit
 
 Magnitude = Annotated[float, InUnit("mag")]
-#: Standard deviation of a normal distribution over its median absolute deviation.
-MAD_TO_SIGMA = 1.4826
 
 
 class SpreadConfig(PluginConfig):
@@ -50,19 +49,12 @@ def fit_gaussian(values: FloatArray, config: SpreadConfig) -> tuple[float, float
     counts, _ = np.histogram(values, edges)
     middle = 0.5 * (edges[1:] + edges[:-1])
     peak = float(np.max(counts, initial=1))
-    start = (peak, centre, max(robust_sigma(values), config.bin_width))
+    start = (peak, centre, max(robust_sd(values), config.bin_width))
     try:
         (_, mean, sigma), _ = curve_fit(gaussian, middle, counts, p0=start)
     except (RuntimeError, TypeError, ValueError):
         return float("nan"), float("nan")
     return float(mean), float(abs(sigma))
-
-
-def robust_sigma(values: FloatArray) -> float:
-    """Return 1.4826 times the median absolute deviation; NaN of no values."""
-    if not len(values):
-        return float("nan")
-    return float(MAD_TO_SIGMA * np.median(np.abs(values - np.median(values))))
 
 
 def compute_spread(stars: pa.Table, config: SpreadConfig) -> Mapping[str, Any]:
@@ -79,7 +71,7 @@ def _describe(difference: FloatArray, config: SpreadConfig) -> dict[str, float]:
     return {
         "gaussian_mean_mag": mean,
         "gaussian_sigma_mag": sigma,
-        "mad_sigma_mag": robust_sigma(values),
+        "mad_sigma_mag": robust_sd(values),
         "count": len(values),
     }
 

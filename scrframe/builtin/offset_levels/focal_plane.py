@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from scrframe.arrays import FloatArray
+from scrframe.statistics.sky import tangent_vectors
 from scrframe.tables import Detections, unit_vectors
 
 #: Right ascension and declination, in degrees, of the centre of each visit.
@@ -41,14 +42,9 @@ def focal_plane(detections: Detections, centres: Centres) -> tuple[FloatArray, F
     codes, visits = detections.codes("visit")
     nowhere = (np.nan, np.nan)
     places = np.array([centres.get(visit, nowhere) for visit in visits], dtype=np.float64)
-    ra, dec = np.deg2rad(places.reshape(-1, 2)).T
-    zero = np.zeros_like(ra)
-    east = np.stack([-np.sin(ra), np.cos(ra), zero], axis=1)
-    north = np.stack([-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)], axis=1)
-    centre = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
+    ra, dec = places.reshape(-1, 2).T
+    axes = (*tangent_vectors(ra, dec), unit_vectors(ra, dec))
     position = unit_vectors(detections["ra"], detections["dec"])
-    east, north, along = (
-        np.einsum("ij,ij->i", position, axis[codes]) for axis in (east, north, centre)
-    )
+    east, north, along = (np.einsum("ij,ij->i", position, axis[codes]) for axis in axes)
     along = np.where(along > 0, along, np.nan)
     return np.rad2deg(east / along), np.rad2deg(north / along)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from scrframe.arrays import IntArray
 from scrframe.errors import ConfigError
+from scrframe.statistics.groups import find_sorted
 from scrframe.tables import Detections
 from scrframe.tables.cuts import unknown_column
 
@@ -123,11 +123,3 @@ def _places(table: Detections, name: str, known: tuple[Any, ...]) -> IntArray:
         lookup = np.array([place.get(label, -1) for label in labels], dtype=np.int64)
         return lookup[codes] if len(labels) else np.full(len(codes), -1, dtype=np.int64)
     return find_sorted(np.asarray(known), table[name])
-
-
-def find_sorted(known: npt.NDArray[Any], values: npt.NDArray[Any]) -> IntArray:
-    """Return the place of each value, shape (n,), in an ascending array, -1 where it is not."""
-    if not len(known):
-        return np.full(len(values), -1, dtype=np.int64)
-    place = np.minimum(np.searchsorted(known, values), len(known) - 1)
-    return np.where(known[place] == values, place, -1)

@@ -12,7 +12,8 @@ from scipy import special, stats
 
 from scrframe.arrays import FloatArray
 from scrframe.checks.anomalies.singles import SingleResiduals
-from scrframe.statistics.robust import after_trials, needed, normal_scores, robust_sd
+from scrframe.statistics.robust import robust_sd
+from scrframe.statistics.significance import after_trials, needed, normal_scores
 
 IntArray = npt.NDArray[Any]
 Measure = Literal["offset", "scatter", "stars"]
@@ -339,6 +340,6 @@ def _sizes(
     rest, own = value[beside], value[inside]
     if not len(own) or not len(rest):
         return float("nan"), float("nan")
-    more = float(robust_sd(own)) ** 2 - float(robust_sd(rest)) ** 2
+    more = robust_sd(own) ** 2 - robust_sd(rest) ** 2
     offset = stats.trim_mean(own, TRIMMED) - stats.trim_mean(rest, TRIMMED)
     return float(offset), float(np.sqrt(max(more, 0.0)))

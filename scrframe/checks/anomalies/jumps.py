@@ -11,13 +11,8 @@ import numpy.typing as npt
 from scipy import fft, ndimage, special, stats
 
 from scrframe.arrays import FloatArray
-from scrframe.statistics.robust import (
-    MAD_EFFICIENCY,
-    after_trials,
-    needed,
-    normal_from_t,
-    robust_sd,
-)
+from scrframe.statistics.robust import MAD_EFFICIENCY, robust_sd
+from scrframe.statistics.significance import after_trials, needed, normal_from_t
 
 #: Values on either side of a jump; fewer are values that deviate, and no jump.
 LEAST_SIDE = 3
@@ -238,7 +233,7 @@ def _changes_of(values: FloatArray, one: int, looks: _Looks, limit: float) -> li
 
 def _noise(left: FloatArray) -> float:
     """Return the noise that counts for slow changes: larger where neighbours are alike."""
-    reach = CLIP * float(robust_sd(left))
+    reach = CLIP * robust_sd(left)
     calm = np.clip(left - np.median(left), -reach, reach)
     power = float(calm.var(ddof=2))
     if power <= 0:

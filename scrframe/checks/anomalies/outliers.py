@@ -11,13 +11,8 @@ from scipy import ndimage
 
 from scrframe.arrays import FloatArray
 from scrframe.checks.anomalies.jumps import limited
-from scrframe.statistics.robust import (
-    MAD_EFFICIENCY,
-    after_trials,
-    needed,
-    normal_from_t,
-    robust_sd,
-)
+from scrframe.statistics.robust import MAD_EFFICIENCY, robust_sd
+from scrframe.statistics.significance import after_trials, needed, normal_from_t
 
 #: Groups of kin below so many visits say nothing about one of them.
 LEAST_KIN = 8
@@ -134,10 +129,10 @@ def fitted_spread(away: FloatArray, err: FloatArray) -> float:
 
     Negative where the errors are too large: then its square is to be taken off theirs.
     """
-    low, high = -float(np.nanmin(err)) * 0.999, 10 * float(robust_sd(away)) + 1e-9
+    low, high = -float(np.nanmin(err)) * 0.999, 10 * robust_sd(away) + 1e-9
     for _ in range(SPREAD_ROUNDS):
         middle = (low + high) / 2
-        if float(robust_sd(away / np.sqrt(err**2 + np.sign(middle) * middle**2))) > 1:
+        if robust_sd(away / np.sqrt(err**2 + np.sign(middle) * middle**2)) > 1:
             low = middle
         else:
             high = middle

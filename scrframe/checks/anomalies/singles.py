@@ -57,7 +57,7 @@ def single_residuals(residual: FloatArray, err: FloatArray, star: IntArray) -> S
         Number of the star, from 0.
     """
     sigma = err * _error_scale(residual, err, star)
-    spread = float(robust_sd(residual)) if len(residual) else 0.0
+    spread = robust_sd(residual) if len(residual) else 0.0
     scatter = np.sqrt(max(spread**2 - float(np.median(sigma**2)), 0.0)) if len(residual) else 0.0
     limited = np.clip(residual - np.median(residual), -CLIP * spread, CLIP * spread)
     weight = 1 / sigma**2
@@ -85,6 +85,6 @@ def _error_scale(residual: FloatArray, err: FloatArray, star: IntArray) -> Float
     edges = np.unique(np.quantile(err[first], np.arange(1, bins) / bins))
     place = np.searchsorted(edges, err[first])
     scale = np.array([robust_sd(pull[place == one]) for one in range(len(edges) + 1)])
-    usual = float(robust_sd(pull)) or 1.0
+    usual = robust_sd(pull) or 1.0
     scale = np.where(np.isfinite(scale) & (scale > 0), scale, usual)
     return np.asarray(scale[np.searchsorted(edges, err)])

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from scrframe.arrays import FloatArray
 from scrframe.checks.anomalies.singles import SingleResiduals
-from scrframe.statistics.robust import after_trials, needed, robust_sd
+from scrframe.statistics.robust import robust_sd
+from scrframe.statistics.significance import after_trials, needed
 
 IntArray = npt.NDArray[Any]
 
@@ -132,7 +133,7 @@ def swapped_detectors(
     # noise of a map is part of the residuals and of the difference: what all visits have
     z = (share - np.median(share, axis=0)) * np.sqrt(gain)
     upper = np.triu_indices(ccds, 1)
-    z /= max(1.0, float(robust_sd(z[:, upper[0], upper[1]])))
+    z /= max(1.0, robust_sd(z[:, upper[0], upper[1]]))
     fits = (own > LEAST_SHARE) & (own.transpose(0, 2, 1) > LEAST_SHARE)
     fits &= (share > SHARES[0]) & (share < SHARES[1])
     # offsets alone may have moved; maps, where they can tell, must agree in one visit at least

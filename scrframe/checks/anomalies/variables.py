@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import special
 
 from scrframe.arrays import FloatArray
-from scrframe.statistics.robust import after_trials, needed
+from scrframe.statistics.significance import after_trials, needed
 
 #: Detections from which on one wrong detection is told from a star that varies.
 LEAST_DETECTIONS = 3

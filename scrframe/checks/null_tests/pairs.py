@@ -10,8 +10,10 @@ from scipy import stats
 
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.checks.judge import Limit, Named, judge, untestable
-from scrframe.checks.statistics import MAD_TO_SIGMA, bounded, codes
+from scrframe.checks.statistics import bounded
 from scrframe.checks.verdict import Check
+from scrframe.statistics.groups import codes
+from scrframe.statistics.robust import robust_sd
 
 #: Least number of pairs of detections for a pull, and of those with offsets in common.
 LEAST_PAIRS, LEAST_COMMON = 100, 5
@@ -85,7 +87,7 @@ def repeat_pull(
     # Of n values about their own mean one degree of freedom is lost.
     left = (pull[good] - mean[number]) * np.sqrt(count / np.maximum(count - 1, 1))[number]
     left = left[kept]
-    size = MAD_TO_SIGMA * float(np.median(np.abs(left)))
+    size = robust_sd(left, about=0.0)
     # The median absolute deviation of n normal values has a relative error of 1.1664 / sqrt(n).
     spread = 1.1664 * size / np.sqrt(len(left))
     value = abs(size - 1)

@@ -11,13 +11,13 @@ from scipy.spatial import cKDTree
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.checks.judge import Limit, Named, judge, untestable
 from scrframe.checks.verdict import Check
+from scrframe.statistics.robust import MEDIAN_CHI2
 
 #: Stars that an exposure needs for its centre, CCDs that a visit, visits that the survey needs.
 LEAST_STARS, LEAST_CCDS, LEAST_VISITS = 5, 3, 3
 #: Rounds of moving visits and CCDs to each other's medians.
 ROUNDS = 4
 #: The median of chi squared with one degree of freedom.
-MEDIAN_CHI2 = 0.45494
 
 
 def ccd_places(

@@ -20,8 +20,9 @@ from scrframe.checks.null_tests.trends import (
     residual_trend,
 )
 from scrframe.checks.null_tests.visits import visit_trend
-from scrframe.checks.statistics import bounded, codes, less_group_mean
+from scrframe.checks.statistics import bounded
 from scrframe.checks.verdict import Check
+from scrframe.statistics.groups import codes, less_group_mean
 
 #: Detections of an exposure from which on its offset is looked at.
 LEAST_EXPOSURE = 5

@@ -16,8 +16,9 @@ from scipy import stats
 
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.checks.judge import Limit, Named, judge, untestable
-from scrframe.checks.statistics import GRID, bounded, cluster_fit, codes, less_group_mean, ranks
+from scrframe.checks.statistics import GRID, bounded, cluster_fit, ranks
 from scrframe.checks.verdict import Check
+from scrframe.statistics.groups import codes, less_group_mean
 
 #: Least number of regions for a trend of degree 1, 2 and 3, and of detections.
 REGIONS_BY_DEGREE = (5, 8, 15)

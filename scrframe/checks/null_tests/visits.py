@@ -7,8 +7,9 @@ from scipy import sparse, stats
 
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.checks.judge import Limit, Named, judge, untestable
-from scrframe.checks.statistics import GRID, codes, line, ranks
+from scrframe.checks.statistics import GRID, line, ranks
 from scrframe.checks.verdict import Check
+from scrframe.statistics.groups import codes
 
 #: Least number of groups of visits.
 LEAST_GROUPS = 8

@@ -13,46 +13,8 @@ from matplotlib.colors import LogNorm
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.products.run_data import RunData
 
-#: Standard deviation of a normal distribution over its median absolute deviation.
-MAD_TO_SIGMA = 1.4826
 #: Values that set the edges of bins of like numbers well enough.
 ENOUGH = 200_000
-
-
-def group_medians(
-    code: npt.NDArray[np.integer], values: FloatArray, groups: int
-) -> tuple[FloatArray, IntArray]:
-    """Return median and number of the finite values of each group, both of shape (groups,).
-
-    Parameters
-    ----------
-    code : ndarray of int, shape (n,)
-        Group of each value, from 0; a negative one belongs to none.
-    values : ndarray, shape (n,)
-    groups : int
-        Their number. The median of an empty one is NaN.
-    """
-    kept = np.isfinite(values) & (code >= 0)
-    code, values = code[kept], values[kept]
-    count = np.bincount(code, minlength=groups)
-    order = np.argsort(values)
-    # Numbers of one or two bytes sort in one or two passes.
-    short = code[order].astype(np.min_scalar_type(max(groups - 1, 0)))
-    ordered = values[order[np.argsort(short, kind="stable")]]
-    middle = np.full(groups, np.nan)
-    some = count > 0
-    start = (np.cumsum(count) - count)[some]
-    low, high = start + (count[some] - 1) // 2, start + count[some] // 2
-    middle[some] = 0.5 * (ordered[low] + ordered[high])
-    return middle, count
-
-
-def group_spreads(
-    code: npt.NDArray[np.integer], values: FloatArray, middle: FloatArray
-) -> FloatArray:
-    """Return 1.4826 times the median distance from `middle` in each group, shape (groups,)."""
-    distance = np.abs(values - np.where(code >= 0, middle[code], np.nan))
-    return MAD_TO_SIGMA * group_medians(code, distance, len(middle))[0]
 
 
 def equal_bins(values: FloatArray, bins: int) -> tuple[IntArray, FloatArray]:

@@ -13,18 +13,17 @@ from scrframe.products.run_data import RunData
 from scrframe.report.figure import FigureProduct
 from scrframe.report.figures.bins import (
     CELLS,
-    MAD_TO_SIGMA,
     TAIL,
     colour_label,
     count_plane,
     equal_bins,
-    group_medians,
-    group_spreads,
     plain_colour,
 )
 from scrframe.report.figures.focal_plane import MMAG
 from scrframe.report.panels import note
 from scrframe.report.style import COLOURS, house_style, new_figure
+from scrframe.statistics.groups import group_medians, group_spreads
+from scrframe.statistics.robust import robust_sd
 
 #: Fewest stars that judge predicted colours.
 FEWEST = 20
@@ -53,15 +52,15 @@ def figure_predicted_colour(data: RunData) -> FigureProduct | None:
     difference = predicted - observed
     r2 = 1 - float(np.sum(difference**2) / np.sum((observed - observed.mean()) ** 2))
     sd = MMAG * float(difference.std())
-    mad = MMAG * MAD_TO_SIGMA * float(np.median(np.abs(difference - np.median(difference))))
+    mad = MMAG * robust_sd(difference)
     low, high = np.quantile(np.concatenate([observed, predicted]), [TAIL, 1 - TAIL])
     margin = 0.04 * (high - low)
     edges = np.linspace(low - margin, high + margin, CELLS + 1)
     code, _ = equal_bins(predicted, COLOUR_BINS)
     bins = int(code.max()) + 1
-    middle, _ = group_medians(code, difference, bins)
-    spread = group_spreads(code, difference, middle)
-    centre, _ = group_medians(code, predicted, bins)
+    middle = group_medians(difference, code, bins)
+    spread = group_spreads(difference, code, middle)
+    centre = group_medians(predicted, code, bins)
     colour = colour_label(data, "_0")
     who = "test stars" if told else "control stars"
     with house_style():

@@ -14,6 +14,7 @@ from matplotlib.patheffects import withStroke
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.products.run_data import RunData
 from scrframe.report.style import FAINT, INK, RULE, SIGNED_MAP
+from scrframe.statistics.groups import find_sorted
 from scrframe.tables import Camera
 
 MMAG = 1000.0
@@ -63,11 +64,7 @@ class FocalPlane:
 
     def place_of(self, ccd: npt.ArrayLike) -> IntArray:
         """Return the row of each detector, same shape, -1 where the plane does not have it."""
-        wanted = np.asarray(ccd, dtype=np.int64)
-        if not len(self.ccd):
-            return np.full(wanted.shape, -1, dtype=np.int64)
-        found = np.minimum(np.searchsorted(self.ccd, wanted), len(self.ccd) - 1)
-        return np.where(self.ccd[found] == wanted, found, -1)
+        return find_sorted(self.ccd, np.asarray(ccd, dtype=np.int64))
 
     def corners(
         self,

@@ -16,6 +16,7 @@ from scrframe.products.run_data import RunData
 from scrframe.report.figure import FigureProduct
 from scrframe.report.panels import MARGIN_IN, note
 from scrframe.report.style import COLOURS, INK, RULE, house_style, new_figure
+from scrframe.statistics.robust import robust_sd
 
 #: Bins of the histograms and their reach about the median, in mag; those of the paper's figure.
 BIN_MAG, REACH_MAG = 0.005, 0.3
@@ -72,7 +73,7 @@ def histogram(difference_mag: npt.ArrayLike) -> Histogram | None:
     if len(values) < FEWEST:
         return None
     middle = float(np.median(values))
-    mad = MAD_TO_SIGMA * float(np.median(np.abs(values - middle)))
+    mad = robust_sd(values)
     steps = round(REACH_MAG / BIN_MAG)
     edges = middle + BIN_MAG * np.arange(-steps, steps + 1)
     count, _ = np.histogram(values, edges)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.products.run_data import LevelData, RunData
 from scrframe.report.figures.focal_plane import detector_size
-from scrframe.statistics.robust import MAD_TO_SD
+from scrframe.statistics.robust import robust_sd
 
 #: Width of the paper's bins in pixels; where a season has few stars, twice and more.
 BIN_PIX = 256.0
@@ -170,7 +170,7 @@ def bounded(residual_mag: FloatArray) -> FloatArray:
     if not good.size:
         return residual_mag
     middle = float(np.median(good))
-    reach = BOUND * MAD_TO_SD * float(np.median(np.abs(good - middle)))
+    reach = BOUND * robust_sd(good)
     return np.clip(residual_mag, middle - reach, middle + reach)
 
 

@@ -16,12 +16,11 @@ from scrframe.report.figures.bins import (
     colour_label,
     count_plane,
     equal_bins,
-    group_medians,
-    group_spreads,
     plain_colour,
 )
 from scrframe.report.figures.slopes import ColourSlopes, colour_slopes
 from scrframe.report.style import COLOURS, MARKERS, house_style, new_figure
+from scrframe.statistics.groups import group_counts, group_medians, group_spreads
 
 #: Fewest detections that show the reddening.
 FEWEST = 500
@@ -103,11 +102,12 @@ def _slices(
         colour = float(np.median(c[here]))
         code, _ = equal_bins(e[here], EXTINCTION_BINS)
         bins = int(code.max()) + 1
-        middle, count = group_medians(code, excess[here], bins)
+        middle = group_medians(excess[here], code, bins)
+        count = group_counts(excess[here], code, bins)
         # Of the residuals: within a wide bin the excess itself changes.
         residual = excess[here] - data.law.ratio(c[here], e[here]) * e[here]
-        spread = group_spreads(code, residual, group_medians(code, residual, bins)[0])
-        centre, _ = group_medians(code, e[here], bins)
+        spread = group_spreads(residual, code, group_medians(residual, code, bins))
+        centre = group_medians(e[here], code, bins)
         line = np.linspace(0, max(float(centre[-1]), 1e-6), 50)
         axes.errorbar(
             centre,

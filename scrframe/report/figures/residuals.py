@@ -17,7 +17,7 @@ from scrframe.report.figures.bins import band_label, cell_counts
 from scrframe.report.figures.focal_plane import MMAG
 from scrframe.report.panels import MARGIN_IN
 from scrframe.report.style import AMOUNT_MAP, COLOURS, INK, house_style, new_figure
-from scrframe.statistics.robust import MAD_TO_SD
+from scrframe.statistics.robust import robust_sd
 
 #: Bins with medians, and the fewest stars in one.
 BINS, LEAST_STARS = 16, 30
@@ -61,8 +61,7 @@ def median_and_spread(values: FloatArray) -> tuple[float, float]:
     """Return the median of finite values and 1.4826 times their median distance from it."""
     if not len(values):
         return np.nan, np.nan
-    middle = float(np.median(values))
-    return middle, MAD_TO_SD * float(np.median(np.abs(values - middle)))
+    return float(np.median(values)), robust_sd(values)
 
 
 def binned(

@@ -14,7 +14,6 @@ from scrframe.products.run_data import RunData
 from scrframe.report.figure import FigureProduct
 from scrframe.report.figures.bins import (
     SkyGrid,
-    group_medians,
     ra_start,
     ratio,
     sky_grid,
@@ -23,6 +22,7 @@ from scrframe.report.figures.bins import (
 from scrframe.report.figures.focal_plane import MMAG
 from scrframe.report.panels import MARGIN_IN, name_panel
 from scrframe.report.style import INK, RULE, SIGNED_MAP, house_style, new_figure
+from scrframe.statistics.groups import group_counts, group_medians
 
 #: Cells tried along the longer side of a map, the finest first; the detections that the usual
 #: cell must hold; the fewest that a cell with a median must hold.
@@ -103,7 +103,7 @@ def figure_control_field(data: RunData) -> FigureProduct | None:
     cells = int(np.prod(grid.shape))
     middles, count = {}, np.zeros(0, np.int64)
     for when, values in pair.items():
-        middle, count = group_medians(cell, values, cells)
+        middle, count = group_medians(values, cell, cells), group_counts(values, cell, cells)
         middles[when] = np.where(count >= LEAST, middle, np.nan)
     if not np.isfinite(middles["before"]).any():
         return None

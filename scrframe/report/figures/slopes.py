@@ -8,7 +8,8 @@ import numpy as np
 
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.products.run_data import RunData
-from scrframe.report.figures.bins import MAD_TO_SIGMA, equal_bins, ratio
+from scrframe.report.figures.bins import equal_bins, ratio
+from scrframe.statistics.robust import robust_sd
 
 #: Bins of C0 with a slope each, and the fewest detections in one.
 SLOPE_BINS, SLOPE_LEAST = 16, 100
@@ -58,7 +59,7 @@ def colour_slopes(data: RunData, rows: IntArray) -> ColourSlopes:
     """
     residual = data.residual[rows]
     middle = np.median(residual)
-    sigma = MAD_TO_SIGMA * np.median(np.abs(residual - middle))
+    sigma = robust_sd(residual)
     rows = rows[np.abs(residual - middle) <= max(CLIP_SIGMA * sigma, 1e-12)]
     e, c = data.star("extinction")[rows], data.star("colour0")[rows]
     by_law = data.law.ratio(c, e) * e

@@ -16,6 +16,7 @@ from scrframe.run.sample.detections import FirstPass, PartRead
 from scrframe.run.sample.features import label_of, snr_name
 from scrframe.run.sample.matching import groups, match_group
 from scrframe.scr.match import SkyIndex, sky_index
+from scrframe.statistics.groups import find_sorted
 from scrframe.tables import (
     STAGES,
     ColumnTable,
@@ -128,19 +129,11 @@ def require(table: Detections, ledger: Ledger) -> Detections:
     raise CalibrationError(f"no detection is left for the Calibration Sample after: {empty}")
 
 
-def find_rows(wanted: IntArray, sorted_ids: IntArray) -> IntArray:
-    """Return the row of each id in an ascending array, -1 where it is not, shape (n,)."""
-    if not len(sorted_ids):
-        return np.full(len(wanted), -1, dtype=np.int64)
-    place = np.minimum(np.searchsorted(sorted_ids, wanted), len(sorted_ids) - 1)
-    return np.where(sorted_ids[place] == wanted, place, -1)
-
-
 def join_extinctions(
     matched: Detections, extinctions: Extinctions, cuts: Sequence[Cut], ledger: Ledger
 ) -> Detections:
     """Join extinctions by star and apply the cuts that need them."""
-    row = find_rows(matched["source_id"], extinctions["source_id"])
+    row = find_sorted(extinctions["source_id"], matched["source_id"])
     table = join(matched.filter(row >= 0), extinctions, row[row >= 0])
     table = table.filter(np.isfinite(table["extinction"]))
     ledger.left("has an extinction", table)
@@ -152,7 +145,7 @@ def join_features(
 ) -> Detections:
     """Join S/N and flags of the spectra or quantities and apply the cuts that need them."""
     whole = np.asarray(np.isfinite(told.rows).all(axis=1))
-    row = find_rows(matched["source_id"], told.source_id)
+    row = find_sorted(told.source_id, matched["source_id"])
     row[(row >= 0) & ~whole[row]] = -1
     found = row[row >= 0]
     table = matched.filter(row >= 0).with_columns(

@@ -15,7 +15,6 @@ from scrframe.run.sample.assembly import (
     Ledger,
     control_mask,
     derive_for,
-    find_rows,
     join,
     join_extinctions,
     join_features,
@@ -27,6 +26,7 @@ from scrframe.run.sample.detections import FirstPass, first_pass
 from scrframe.run.sample.features import CATALOGUE_COLOUR, feature_maker, own_curve
 from scrframe.run.sample.reference_data import all_extinctions, all_features, all_sources
 from scrframe.run.workspace import Workspace
+from scrframe.statistics.groups import find_sorted
 from scrframe.tables import (
     ColumnTable,
     Detections,
@@ -151,7 +151,7 @@ class SampleBuilder:
             sources,
             self._observer,
         )
-        row = find_rows(sources, found["source_id"])
+        row = find_sorted(found["source_id"], sources)
         second = found["extinction"][np.maximum(row, 0)]
         own = np.asarray(sample.stars["extinction"], dtype=np.float64)
         return np.where((row >= 0) & np.isfinite(second), second, own)
@@ -208,7 +208,7 @@ class SampleBuilder:
     def _features(
         self, matched: Detections, stars: ReferenceStars
     ) -> tuple[Detections, StarFeatures]:
-        wanted = stars.take(find_rows(np.unique(matched["source_id"]), stars["source_id"]))
+        wanted = stars.take(find_sorted(stars["source_id"], np.unique(matched["source_id"])))
         told = all_features(
             self._executor,
             self._space,
@@ -230,10 +230,10 @@ class SampleBuilder:
         sources, first, star = np.unique(
             matched["source_id"], return_index=True, return_inverse=True
         )
-        kept = stars.take(find_rows(sources, stars["source_id"]))
+        kept = stars.take(find_sorted(stars["source_id"], sources))
         extinctions = ColumnTable(matched.arrow.select(["extinction", "extinction_err"]))
         kept = join(kept, extinctions, first)
-        told = told.take(find_rows(sources, told.source_id))
+        told = told.take(find_sorted(told.source_id, sources))
         if self._keep_spectra:
             self.told = told
         if self._chosen.reference.provides == "colour":

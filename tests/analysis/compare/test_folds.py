@@ -5,7 +5,6 @@ import pytest
 
 from scrframe.analysis.compare.folds import blocked_folds, random_folds
 from scrframe.errors import CalibrationError
-from scrframe.statistics.sky_cells import part
 
 
 def sky(count, seed=1):
@@ -61,14 +60,6 @@ def test_neighbours_of_a_star_are_in_its_blocked_fold_and_not_in_its_random_one(
     assert np.mean(blocks.fold == blocks.fold[nearest]) > 0.7
     at_random = random_folds(2000, 5, seed=1)
     assert abs(np.mean(at_random == at_random[nearest]) - 0.2) < 4 * np.sqrt(0.16 / 2000)
-
-
-def test_parts_differ_by_one_point_at_most_for_any_number_of_cells():
-    points = np.random.default_rng(1).normal(size=(101, 2))
-    for cells in (1, 2, 3, 7, 50, 101):
-        count = np.bincount(part(points, cells))
-        assert len(count) == cells
-        assert np.ptp(count) <= 1
 
 
 @pytest.mark.parametrize(("stars", "folds"), [(3, 5), (100, 1)])

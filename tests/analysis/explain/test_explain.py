@@ -21,7 +21,7 @@ from scrframe.analysis.explain.leave_one_out import (
     at_rest,
     moved_without,
 )
-from scrframe.analysis.explain.opened_run import mean_and_error, plain
+from scrframe.analysis.explain.opened_run import mean_and_error
 from scrframe.errors import ConfigError, DataError
 from scrframe.tables import FLAG_BITS
 
@@ -317,11 +317,3 @@ def test_means_and_errors():
     assert mean == pytest.approx(values.mean())
     assert error == pytest.approx(values.std(ddof=1) / 10)
     assert np.isnan(mean_and_error(values[:1])[1]) and np.isnan(mean_and_error(values[:0])[0])
-
-
-def test_plain_values_are_json():
-    assert plain({"a": np.float64("nan"), "b": (np.int64(2), np.bool_(True)), 3: None}) == {
-        "a": None,
-        "b": [2, True],
-        "3": None,
-    }

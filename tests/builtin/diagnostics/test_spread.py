@@ -8,8 +8,8 @@ from scrframe.builtin.diagnostics.spread import (
     SpreadConfig,
     compute_spread,
     fit_gaussian,
-    robust_sigma,
 )
+from scrframe.statistics.robust import robust_sd
 
 
 def test_a_normal_sample_has_its_own_mean_and_sigma():
@@ -18,7 +18,7 @@ def test_a_normal_sample_has_its_own_mean_and_sigma():
     # Standard errors are 0.065 / sqrt(2e5) = 0.00015 and 0.0001; five of these.
     assert mean == pytest.approx(0.01, abs=0.0008)
     assert sigma == pytest.approx(0.065, abs=0.0008)
-    assert robust_sigma(values) == pytest.approx(0.065, abs=0.0012)
+    assert robust_sd(values) == pytest.approx(0.065, abs=0.0012)
 
 
 def test_outliers_hardly_matter():
@@ -44,5 +44,5 @@ def test_uncorrected_stars_count_before_but_not_after():
 
 
 def test_no_values_give_nan():
-    assert np.isnan(robust_sigma(np.array([])))
+    assert np.isnan(robust_sd(np.array([])))
     assert np.isnan(fit_gaussian(np.array([]), SpreadConfig())).all()

@@ -10,7 +10,6 @@ from scrframe.builtin.offset_levels.plugin import (
     prepare_sky_cell,
     prepare_slope,
 )
-from scrframe.builtin.offset_levels.sky import Rings
 from scrframe.errors import ConfigError
 
 
@@ -92,37 +91,3 @@ class TestSkyCell:
         np.testing.assert_array_equal(level.design(two).partition(), cells)
         assert set(cells) == set(range(level.labels().num_rows))
         assert level.labels().num_rows > 20
-
-    @pytest.mark.parametrize("size", [0.5, 0.7])
-    def test_cells_have_nearly_equal_areas_and_cover_the_sphere(self, size):
-        rings = Rings(size)
-        edges = np.deg2rad(np.linspace(-90, 90, len(rings.counts) + 1))
-        area = 2 * np.pi * np.diff(np.sin(edges)) / rings.counts
-        wanted = np.deg2rad(size) * np.deg2rad(180 / len(rings.counts))
-        assert 180 / len(rings.counts) == pytest.approx(size, rel=0.01)
-        # The number of cells of a ring is rounded, its edges are all but parallel.
-        assert np.all(np.abs(wanted / area - 1) < 0.51 / rings.counts + 1e-4)
-        assert np.sum(area * rings.counts) == pytest.approx(4 * np.pi, rel=1e-12)
-
-    @pytest.mark.parametrize("size", [0.5, 7.0, 400.0])
-    def test_a_cell_holds_its_centre_and_its_edges_are_half_a_step_away(self, size):
-        rings = Rings(size)
-        cell = np.unique(np.linspace(0, rings.counts.sum() - 1, 5000).astype(np.int64))
-        ra, dec = rings.centre(cell)
-        np.testing.assert_array_equal(rings.cell(ra, dec), cell)
-        ring = np.searchsorted(rings.firsts, cell, side="right") - 1
-        for part in (-0.499, 0.499):
-            beside = ra + part * 360 / rings.counts[ring]
-            np.testing.assert_array_equal(rings.cell(beside, dec), cell)
-            above = dec + part * rings.height_deg
-            np.testing.assert_array_equal(rings.cell(ra, above), cell)
-
-    def test_the_poles_and_the_turn_of_right_ascension(self):
-        rings = Rings(0.5)
-        ra = np.array([0.0, 360.0, -360.0, 720.0, np.nextafter(360.0, 0), -1e-20])
-        cells = rings.cell(ra, np.full(6, 12.3))
-        assert cells[:4].tolist() == [cells[0]] * 4
-        assert set(cells) <= {cells[0], cells[0] + rings.counts[204] - 1}
-        poles = rings.cell(np.array([10.0, 10.0]), np.array([-90.0, 90.0]))
-        assert poles[0] < rings.counts[0] and poles[1] >= rings.firsts[-1]
-        assert rings.cell(np.array([np.nan, 1.0]), np.array([1.0, np.inf])).tolist() == [-1, -1]

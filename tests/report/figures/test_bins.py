@@ -1,4 +1,4 @@
-"""Medians of groups and cells of the sky against plain loops and identities."""
+"""Bins and cells of the sky against plain loops and identities."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import pytest
 from scrframe.report.figures.bins import (
     cell_counts,
     equal_bins,
-    group_medians,
-    group_spreads,
     ra_start,
     sky_grid,
     unwrap_ra,
@@ -19,29 +17,6 @@ from scrframe.report.figures.bins import (
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(8)
-
-
-def test_group_medians_are_those_of_numpy(rng):
-    code = rng.integers(-1, 9, 1000)
-    code[code == 4] = 5  # a group without values
-    values = rng.normal(size=1000)
-    values[rng.random(1000) < 0.1] = np.nan
-    middle, count = group_medians(code, values, 9)
-    spread = group_spreads(code, values, middle)
-    for group in range(9):
-        here = values[code == group]
-        here = here[np.isfinite(here)]
-        assert count[group] == len(here)
-        if not len(here):
-            assert np.isnan(middle[group]) and np.isnan(spread[group])
-            continue
-        assert middle[group] == np.median(here)
-        assert spread[group] == 1.4826 * np.median(np.abs(here - np.median(here)))
-
-
-def test_no_value_at_all():
-    middle, count = group_medians(np.zeros(2, int), np.full(2, np.nan), 3)
-    assert np.isnan(middle).all() and not count.any()
 
 
 def test_equal_bins_hold_like_numbers(rng):
@@ -102,9 +77,3 @@ def test_cell_counts_are_those_of_numpy(rng):
     wanted = np.histogram2d(x[5:], y[5:], [x_edges, y_edges])[0]
     assert np.array_equal(cell_counts(x, y, x_edges, y_edges), wanted)
     assert 0 < wanted.sum() < 5000
-
-
-def test_group_medians_know_more_groups_than_a_byte(rng):
-    code, values = rng.integers(0, 700, 5000), rng.normal(size=5000)
-    middle, _ = group_medians(code, values, 700)
-    assert middle[650] == np.median(values[code == 650])

@@ -23,7 +23,7 @@ from scrframe.arrays import FloatArray
 from scrframe.report.figure import FigureProduct
 from scrframe.report.panels import name_panel, note, panel_grid, shared_limit
 from scrframe.report.style import INK, SIGNED_MAP, house_style
-from scrframe.statistics.robust import MAD_TO_SD
+from scrframe.statistics.robust import robust_sd
 
 __all__ = ["ResidualTable", "predicted_figure", "scatter_figure", "sky_figure"]
 
@@ -154,8 +154,7 @@ def _scatter(table: ResidualTable, variables: list[str]) -> dict[str, npt.NDArra
         value, residual = value[good][order], residual[good][order]
         bins = min(BINS, len(value) // BIN_STARS)
         for rows in np.array_split(np.arange(len(value)), bins) if bins else ():
-            off = np.abs(residual[rows] - np.median(residual[rows]))
-            scatter = MAD_TO_SD * float(np.median(off))
+            scatter = robust_sd(residual[rows])
             found.append((variable, float(np.median(value[rows])), scatter, len(rows)))
     names = ("variable", "centre_mag", "scatter_mag", "stars")
     kinds = (np.str_, np.float64, np.float64, np.int64)

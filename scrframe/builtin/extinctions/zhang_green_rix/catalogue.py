@@ -13,6 +13,7 @@ from pydantic import Field
 
 from scrframe.errors import DataError
 from scrframe.plugin import Part, PluginConfig, file_part
+from scrframe.statistics.groups import first_rows
 from scrframe.tables import Extinctions, SimulatedStars
 
 Ids = npt.NDArray[np.int64]
@@ -98,7 +99,7 @@ def read(part: Part, config: Zgr23Config, source_id: Ids) -> Extinctions:
     with _opened(part.path) as file:
         for start in range(0, len(file[ID]), BLOCK_ROWS):
             here = file[ID][start : start + BLOCK_ROWS].astype(np.int64)
-            rows = _wanted(here, source_id, seen)
+            rows = first_rows(here, source_id, seen)[0]
             if len(rows):
                 block = _rows(file, start, start + len(here))
                 found.append({name: values[rows] for name, values in block.items()})
@@ -106,18 +107,6 @@ def read(part: Part, config: Zgr23Config, source_id: Ids) -> Extinctions:
     return Extinctions.from_columns(
         {name: np.concatenate([block[name] for block in [empty, *found]]) for name in COLUMNS}
     )
-
-
-def _wanted(here: Ids, source_id: Ids, seen: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Return the rows of a block that are wanted, each star once, and mark these as seen."""
-    if not len(source_id):
-        return np.empty(0, dtype=np.int64)
-    place = np.minimum(np.searchsorted(source_id, here), len(source_id) - 1)
-    rows = np.flatnonzero((source_id[place] == here) & ~seen[place])
-    _, first = np.unique(place[rows], return_index=True)
-    rows = rows[np.sort(first)]
-    seen[place[rows]] = True
-    return rows
 
 
 def _rows(file: Any, start: int, stop: int) -> Columns:

@@ -29,6 +29,7 @@ from scrframe.builtin.reference_catalogues.gaia.settings import GaiaXpConfig
 from scrframe.io.arrays import Index, RealArray, integers, matrix
 from scrframe.plugin import ChosenCorrection, Part
 from scrframe.spectra import BASES, PACKED, XpOperator, load_operator
+from scrframe.statistics.groups import first_rows
 from scrframe.tables import (
     SPECTRUM_ERRORS_DIAGONAL,
     SPECTRUM_OUTSIDE_CORRECTION,
@@ -181,13 +182,7 @@ def _wanted_rows(
 ) -> tuple[Index, Index]:
     """Return rows of a block and the stars that they belong to, and mark these as seen."""
     here = integers(table["source_id"], f"{label}: column source_id")
-    place = np.minimum(np.searchsorted(ids, here), len(ids) - 1)
-    rows = np.flatnonzero((ids[place] == here) & ~seen[place])
-    star, first = np.unique(place[rows], return_index=True)
-    if len(first) < len(rows):
-        rows = rows[np.sort(first)]
-    seen[star] = True
-    return rows, place[rows]
+    return first_rows(here, ids, seen)
 
 
 def _continuous(block: _Block, reading: _Reading) -> Found:

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from scrframe.arrays import FloatArray
-from scrframe.builtin.offset_levels.sky import Rings
 from scrframe.builtin.survey_loaders.table.block import Block
 from scrframe.builtin.survey_loaders.table.reading import (
     constant_of,
@@ -32,6 +31,7 @@ from scrframe.builtin.survey_loaders.table.units import (
     magnitudes,
 )
 from scrframe.errors import DataError
+from scrframe.statistics.sky import EqualAreaGrid
 from scrframe.tables.columns import BY_NAME, Kind
 
 #: Columns of which every detection must have a value.
@@ -122,10 +122,10 @@ def _template(block: Block, source: Source) -> pa.Array:
 def _tiles(block: Block, name: str, source: Source) -> pa.Array:
     """Return the tiles of the sky that positions lie in, by the centres of the tiles."""
     ra, dec = (block.numbers(column) for column in source.tile or ())
-    rings = Rings(source.size or 1.0)
-    cells, place = np.unique(rings.cell(ra, dec), return_inverse=True)
+    grid = EqualAreaGrid(source.size or 1.0)
+    cells, place = np.unique(grid.cell(ra, dec), return_inverse=True)
     block.refuse(cells[place] < 0, f"{name} ({said_of(source)}) has no position")
-    centres = zip(*rings.centre(cells), strict=True)
+    centres = zip(*grid.centre(cells), strict=True)
     labels = pa.array([f"{east:07.3f}{north:+07.3f}" for east, north in centres], pa.string())
     return labels.take(pa.array(place))
 
