@@ -1,4 +1,4 @@
-"""Quantities in survey descriptions: text such as "1 arcsec" to a plain number.
+"""Values in survey descriptions: quantities such as "1 arcsec", and strict numbers.
 
 `quantity` makes a pydantic type whose values are floats in the unit named; text in any
 unit that converts to it is taken, a bare number is refused where a unit is due.
@@ -12,8 +12,15 @@ from functools import cache
 from typing import Annotated, Any
 
 from astropy import units as u
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, Strict
 from pydantic_core import CoreSchema, core_schema
+
+#: A number (text and booleans are refused).
+Real = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+#: A whole number.
+Whole = Annotated[int, Strict()]
+#: true or false.
+Switch = Annotated[bool, Strict()]
 
 _QUANTITY = re.compile(
     r"\s*([-+]?(?:\.[0-9]+|[0-9]+\.?[0-9]*)(?:[eE][-+]?[0-9]+)?)\s*((?:[^\s0-9].*)?)", re.DOTALL
@@ -47,7 +54,7 @@ def parse_quantity(value: Any, unit: str) -> float:
     except (TypeError, ValueError):
         raise ValueError(f'has unit "{name}", which is unknown; expected {unit}') from None
     try:
-        return float(u.Quantity(float(number), given).to_value(_unit(unit)))
+        return _InItsUnit(u.Quantity(float(number), given).to_value(_unit(unit)))
     except u.UnitConversionError:
         raise ValueError(f'has unit "{name}"; expected {unit}') from None
 
@@ -56,8 +63,8 @@ def _shown(value: Any) -> str:
     return f'"{" ".join(value.split())}"' if isinstance(value, str) else "no text"
 
 
-class _Plain(float):
-    """A number that is already in its unit."""
+class _InItsUnit(float):
+    """A number that has been read from a quantity: no unit is asked of it again."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +105,7 @@ class InUnit:
         }
 
     def _read(self, value: Any) -> float:
-        if isinstance(value, _Plain):  # validated before
-            return value
-        return _Plain(parse_quantity(value, self.unit))
+        return value if isinstance(value, _InItsUnit) else parse_quantity(value, self.unit)
 
     def _write(self, value: float) -> str:
         return f"{float(value)!r} {self.unit}"

@@ -27,7 +27,7 @@ from scrframe.offsets.joint.fit import fit_design
 from scrframe.offsets.joint.mixed_model import MixedModel, Term, Weights
 from scrframe.offsets.joint.normal_equations import StarOrder, normal_system, prior_matrix, weighted
 from scrframe.offsets.joint.posterior_draws import is_diagonal
-from scrframe.offsets.joint.problem import JointProblem, JointSettings
+from scrframe.offsets.joint.problem import JointProblem, JointSolverSettings
 from scrframe.offsets.linalg.factor import Factor, choose_dense
 
 FIELDS, ROWS, SPACING_DEG, DITHER_DEG = 772, 10, 0.95, 0.08
@@ -284,7 +284,7 @@ def fit(detections: int, fields: int, seed: int) -> dict[str, object]:
         *np.divmod(np.arange(model.by_exposure.shape[0]), CCDS),
         tuple(str(number) for number in range(2 * fields)),
     )
-    settings = JointSettings(start_mag=dict.fromkeys(SD_MAG, 0.02))
+    settings = JointSolverSettings(start_mag=dict.fromkeys(SD_MAG, 0.02))
     error = np.full(len(delta), NOISE_MAG) * rng.uniform(0.5, 1.5, len(delta)).astype("f4")
     problem = JointProblem((), None, delta, model.star, error, np.ones((model.stars, 1)), settings)
     watch.lap("draw")

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from scrframe.config.base import Real, Settings, Whole, as_written
-from scrframe.units import InUnit
+from scrframe.config.base import Settings, as_written
+from scrframe.units import InUnit, Real, Whole
 
 WavelengthUnit = Literal["nm", "angstrom", "um"]
 

@@ -6,7 +6,8 @@ import itertools
 
 from pydantic import Field, field_validator
 
-from scrframe.config.base import Real, Settings
+from scrframe.config.base import Settings
+from scrframe.units import Real
 
 #: Wavelengths in nm that simulated spectra cover.
 SPECTRA_NM = (336.0, 1020.0)

@@ -8,7 +8,6 @@ from pydantic import (
     BeforeValidator,
     Field,
     PlainSerializer,
-    Strict,
     WithJsonSchema,
 )
 
@@ -26,12 +25,6 @@ def as_written(value: Any) -> Any:
     return value
 
 
-#: A number (text and booleans are refused).
-Real = Annotated[float, Strict(), Field(allow_inf_nan=False)]
-#: A whole number.
-Whole = Annotated[int, Strict()]
-#: true or false.
-Switch = Annotated[bool, Strict()]
 #: A name that is part of file and column names.
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
 

@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from scrframe.config.base import Real, Settings, Switch, Whole, as_written
-from scrframe.units import InUnit
+from scrframe.config.base import Settings, as_written
+from scrframe.tables.settings import DomainSettings, RobustSettings
+from scrframe.units import InUnit, Real, Switch, Whole
 
 Magnitude = Annotated[float, InUnit("mag")]
 #: Properties of stars that their scatter about the model may depend on.
@@ -27,37 +28,6 @@ class PhotometrySettings(Settings):
         default=as_written("5 mmag"),
         ge=0,
         description="Error of every magnitude, where it is not estimated.",
-    )
-
-
-class RobustSettings(Settings):
-    """Outliers, blends and variables lose their weight."""
-
-    enabled: Switch = Field(default=True, description="Whether they do.")
-    span: Magnitude = Field(
-        default=as_written("0.5 mag"),
-        gt=0,
-        description="Range, to either side, over which outliers are thought to lie evenly; those"
-        " beyond have no weight either.",
-    )
-    min_kept: Real = Field(
-        default=0.7,
-        gt=0,
-        lt=1,
-        description="Mean weight of the detections below which a run stops: something else"
-        " is wrong then.",
-    )
-
-
-class DomainSettings(Settings):
-    """Stars unlike any training star are flagged and left out of the solve."""
-
-    enabled: Switch = Field(default=True, description="Whether stars outside are left out.")
-    quantile: Real = Field(
-        default=0.995,
-        gt=0.5,
-        lt=1,
-        description="Share of the training stars that count as inside, by each criterion.",
     )
 
 

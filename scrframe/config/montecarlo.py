@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from scrframe.config.base import Real, Settings, Switch, Whole, as_written
-from scrframe.units import InUnit
+from scrframe.config.base import Settings, as_written
+from scrframe.units import InUnit, Real, Switch, Whole
 
 Magnitude = Annotated[float, InUnit("mag", positive=False), Field(ge=0)]
 SignalToNoise = Annotated[Real, Field(gt=0)]

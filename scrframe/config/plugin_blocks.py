@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from scrframe.config.base import Real, Switch, Whole, as_written
+from scrframe.config.base import as_written
 from scrframe.config.blocks import Context, FlatBlock, PluginBlock
 from scrframe.config.search import SearchSettings
 from scrframe.plugin import (
@@ -22,7 +22,7 @@ from scrframe.plugin import (
     Writer,
 )
 from scrframe.tables.names import did_you_mean
-from scrframe.units import InUnit
+from scrframe.units import InUnit, Real, Switch, Whole
 
 
 class CorrectionBlock(PluginBlock):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Union, get_args, get_origin
+from dataclasses import is_dataclass
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -96,7 +97,7 @@ def _message(detail: Any, model: type[BaseModel], also_known: Sequence[str]) -> 
         return str(detail["msg"])
     if kind == "missing":
         return f'lacks the key "{path[-1]}"'
-    if kind == "extra_forbidden":
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         beside = also_known if len(path) == 1 else ()
         return unknown_key(str(path[-1]), [*beside, *known_keys(model, path[:-1])])
     if kind in ("value_error", "assertion_error"):
@@ -105,7 +106,7 @@ def _message(detail: Any, model: type[BaseModel], also_known: Sequence[str]) -> 
 
 
 def _expected(detail: Any) -> str:
-    if detail["type"] in ("model_type", "model_attributes_type", "dict_type"):
+    if detail["type"] in ("model_type", "model_attributes_type", "dataclass_type", "dict_type"):
         return "a mapping of keys"
     if detail["type"] in ("list_type", "tuple_type"):
         return "a list"
@@ -125,23 +126,31 @@ def unknown_key(key: str, known: Sequence[str]) -> str:
     return f"is an unknown key{near or '; known are: ' + ', '.join(known)}"
 
 
-def known_keys(model: type[BaseModel], path: Path) -> list[str]:
+def known_keys(model: type[Any], path: Path) -> list[str]:
     """Return the keys of the model that lies at a path below a model."""
     for step in path:
-        if isinstance(step, str) and step in model.model_fields:
-            inner = list(_models(model.model_fields[step].annotation))
+        annotation = _annotations(model).get(str(step))
+        if annotation is not None:
+            inner = list(_models(annotation))
             if not inner:
                 break
             model = inner[0]
-    return [name for name in model.model_fields if name not in _hidden(model)]
+    return list(_annotations(model))
 
 
-def _hidden(model: type[BaseModel]) -> frozenset[str]:
-    return getattr(model, "hidden_fields", frozenset())
+def _annotations(model: type[Any]) -> dict[str, Any]:
+    """Return the type of each key of a model, or of a dataclass that stands for a block."""
+    if is_dataclass(model):
+        return get_type_hints(model)
+    hidden: frozenset[str] = getattr(model, "hidden_fields", frozenset())
+    fields = model.model_fields.items()
+    return {name: field.annotation for name, field in fields if name not in hidden}
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def _models(annotation: Any) -> Iterator[type[Any]]:
+    if isinstance(annotation, type) and (
+        issubclass(annotation, BaseModel) or is_dataclass(annotation)
+    ):
         yield annotation
     elif get_origin(annotation) in (tuple, list, dict, Mapping, Union, types.UnionType, Annotated):
         for argument in get_args(annotation):

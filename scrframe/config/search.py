@@ -8,10 +8,11 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, ValidationInfo, model_validator
 from pydantic_core import InitErrorDetails
 
-from scrframe.config.base import Settings, Whole
+from scrframe.config.base import Settings
 from scrframe.config.problems import problem, reword, unknown_key
 from scrframe.errors import PluginError
 from scrframe.plugin import ColourModel, Registry
+from scrframe.units import Whole
 
 #: Values of one setting, as they are written in YAML.
 Values = Annotated[tuple[Any, ...], Field(min_length=1)]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from scrframe.config.band import BandSettings
-from scrframe.config.base import Real, Settings, Switch, Whole
+from scrframe.config.base import Settings
 from scrframe.config.region import RegionSettings
+from scrframe.units import Real, Switch, Whole
 
 
 class SimulationSettings(Settings):

@@ -11,7 +11,7 @@ import yaml
 from pydantic import Field, PrivateAttr, field_validator
 
 from scrframe.config.absolute import AbsoluteSettings
-from scrframe.config.base import CutText, Label, Settings, Whole, as_written
+from scrframe.config.base import CutText, Label, Settings, as_written
 from scrframe.config.checks import CheckSettings
 from scrframe.config.document import escape, reads_as_text
 from scrframe.config.joint import JointSettings
@@ -26,10 +26,10 @@ from scrframe.config.plugin_blocks import (
     ReferenceBlock,
     WriterBlock,
 )
-from scrframe.config.reddening import ReddeningSettings
 from scrframe.config.report import ReportSettings
 from scrframe.config.simulation import SimulationSettings
-from scrframe.units import InUnit
+from scrframe.tables.settings import ReddeningSettings
+from scrframe.units import InUnit, Whole
 
 DEFAULT_ROOT = "${SCRFRAME_DATA:-sample}"
 #: The paper's three levels.
@@ -170,6 +170,13 @@ class SurveyDescription(Settings):
     simulation: SimulationSettings = Field(default_factory=SimulationSettings)
 
     _source: Path | None = PrivateAttr(None)
+
+    @field_validator("reddening")
+    @classmethod
+    def _slopes_need_constants(cls, block: ReddeningSettings) -> ReddeningSettings:
+        if block.field_slopes and not block.visit_constants:
+            raise ValueError("has field_slopes: true, which needs visit_constants: true")
+        return block
 
     @property
     def source(self) -> Path | None:

@@ -18,6 +18,7 @@ from scipy.spatial import cKDTree
 
 from scrframe.arrays import FloatArray
 from scrframe.errors import CalibrationError
+from scrframe.tables.settings import DomainSettings
 
 Features = npt.NDArray[np.floating]
 
@@ -33,13 +34,11 @@ LEAST_STARS = 20
 
 
 @dataclass(frozen=True)
-class DomainSettings:
-    """How the domain is drawn.
+class DomainGuardSettings(DomainSettings):
+    """How the domain is drawn: 1 - `quantile` of the training stars may be flagged in all.
 
     Attributes
     ----------
-    quantile : float
-        Share of stars like the training stars that may be flagged, over all reasons.
     seed : int
         Of the choice of reference stars.
     variance : float
@@ -52,7 +51,6 @@ class DomainSettings:
         Training stars, drawn at random, that distances are taken to.
     """
 
-    quantile: float = 0.005
     seed: int = 1
     variance: float = 0.995
     components: int = 4
@@ -103,7 +101,7 @@ class Space:
     usual: FloatArray = field(default_factory=lambda: np.array([1.0, 0.0]))
 
     @classmethod
-    def of(cls, features: FloatArray, log_snr: FloatArray, settings: DomainSettings) -> Space:
+    def of(cls, features: FloatArray, log_snr: FloatArray, settings: DomainGuardSettings) -> Space:
         """Lay the axes through training stars, features (t, m) and log10 S/N (t,)."""
         mean = features.mean(axis=0)
         centred = features - mean
@@ -182,10 +180,10 @@ class DomainGuard:
     lowest: float
 
     @classmethod
-    def fit(cls, features: Features, snr: FloatArray, settings: DomainSettings) -> DomainGuard:
+    def fit(cls, features: Features, snr: FloatArray, settings: DomainGuardSettings) -> DomainGuard:
         """Draw the domain of training stars.
 
-        Half of `quantile` goes to the distance, a quarter each to remainder and S/N. A
+        Half of 1 - `quantile` goes to the distance, a quarter each to remainder and S/N. A
         training star's own distance is to others than itself.
 
         Parameters
@@ -194,7 +192,7 @@ class DomainGuard:
             What the colour model learns from.
         snr : ndarray, shape (t,)
             S/N of the spectra.
-        settings : DomainSettings
+        settings : DomainGuardSettings
 
         Raises
         ------
@@ -215,7 +213,7 @@ class DomainGuard:
         chosen = np.sort(random.choice(len(rows), number, replace=False))
         tree = cKDTree(space.coordinates(rows[chosen], log_snr[chosen]))
         own = _nearest(tree, np.asarray(tree.data), settings.neighbours + 1)
-        share = settings.quantile
+        share = 1 - settings.quantile
         return cls(
             space,
             tree,

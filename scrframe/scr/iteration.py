@@ -11,7 +11,6 @@ import numpy.typing as npt
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.scr.reddening_law import (
     Fields,
-    LawSettings,
     constant_law,
     fit_law,
     held_order,
@@ -19,6 +18,7 @@ from scrframe.scr.reddening_law import (
 )
 from scrframe.scr.training import ColourPredictor, Effort, TestScore, TrainingPlan, score
 from scrframe.tables import ReddeningLaw
+from scrframe.tables.settings import ReddeningSettings
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Observations:
 class IterationSettings:
     """When the iteration stops, and how often a linear model's structure is grown."""
 
-    law: LawSettings
+    law: ReddeningSettings
     max_rounds: int
     tolerance_mag: float
     regrow_rounds: int
@@ -229,13 +229,13 @@ class Iteration:
 
     def settle_law(self, number: int) -> None:
         """Alternate steps i and ii until R settles; the structure is grown in the first."""
-        law_settings = self._settings.law
-        for law_round in range(1, law_settings.max_rounds + 1):
+        settings = self._settings.law
+        for law_round in range(1, settings.max_rounds + 1):
             effort = self._effort(number, law_round)
             self.colour0_mag = self._predictor.predict(self.labels(), effort)
             change = self._refit_law(effort)
             self._note(Round(number, law_round, change, None))
-            if change < law_settings.tolerance:
+            if change < settings.tolerance:
                 break
 
     def settle_visits(self, number: int) -> float:

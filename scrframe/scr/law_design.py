@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,27 +15,6 @@ Codes = npt.NDArray[np.integer]
 
 #: Normal equations whose condition number, of the scaled matrix, is larger have no solution.
 WORST_CONDITION = 1e12
-
-
-@dataclass(frozen=True)
-class LawSettings:
-    """How the law is fitted; see the survey description's `reddening` block."""
-
-    order: int | Literal["auto"] = 2
-    extinction_order: int | Literal["auto"] = 0
-    field_slopes: bool = False
-    start: float = 1.39
-    max_rounds: int = 5
-    visit_constants: bool = True
-    tolerance: float = 0.005
-    clip_sigma: float = 3.0
-    clip_rounds: int = 3
-    colour_percentiles: tuple[float, float] = (5.0, 95.0)
-
-    @property
-    def automatic(self) -> bool:
-        """Whether an order is to be chosen."""
-        return "auto" in (self.order, self.extinction_order)
 
 
 @dataclass(frozen=True)

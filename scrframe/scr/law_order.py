@@ -14,13 +14,13 @@ from scrframe.scr.law_design import (
     Codes,
     Fields,
     LawData,
-    LawSettings,
     Sums,
     group_means,
     is_determined,
     terms_of,
 )
 from scrframe.tables import OrderScore
+from scrframe.tables.settings import ReddeningSettings
 
 #: Candidates of `auto`.
 ORDERS, EXTINCTION_ORDERS = (0, 1, 2, 3), (0, 1)
@@ -43,7 +43,7 @@ class Candidate:
         return self.order + 1 + self.extinction_order
 
 
-def candidates(settings: LawSettings) -> list[tuple[int, int]]:
+def candidates(settings: ReddeningSettings) -> list[tuple[int, int]]:
     """Return the pairs (order, extinction order) that settings leave open."""
     orders = ORDERS if settings.order == "auto" else (settings.order,)
     of_extinction = (
@@ -57,7 +57,7 @@ def choose_order(
     extinction: FloatArray,
     excess_mag: FloatArray,
     visit: Codes,
-    settings: LawSettings,
+    settings: ReddeningSettings,
     fields: Fields | None = None,
 ) -> tuple[OrderScore, ...]:
     """Judge the candidates by K-fold cross-validation, whole fields being held out.
@@ -72,7 +72,7 @@ def choose_order(
     ----------
     colour0_mag, extinction, excess_mag : ndarray, shape (n,)
     visit : ndarray of int, shape (n,)
-    settings : LawSettings
+    settings : ReddeningSettings
     fields : Fields, optional
         Without, or with fewer than four, visits are held out.
 
@@ -107,7 +107,7 @@ def choose_order(
     return scores(judged, sums.count)
 
 
-def without_outliers(data: LawData, settings: LawSettings) -> BoolArray:
+def without_outliers(data: LawData, settings: ReddeningSettings) -> BoolArray:
     """Return which detections are within `clip_sigma` of the law, shape (n,)."""
     kept = data.finite
     for _ in range(settings.clip_rounds):

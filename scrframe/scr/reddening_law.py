@@ -13,7 +13,6 @@ from scrframe.scr.law_design import (
     Codes,
     Fields,
     LawData,
-    LawSettings,
     Sums,
     check_determined,
     group_means,
@@ -22,8 +21,9 @@ from scrframe.scr.law_design import (
 from scrframe.scr.law_order import choose_order
 from scrframe.scr.law_slopes import SlopeFit, SlopeModel
 from scrframe.tables import FieldSlopes, OrderScore, ReddeningLaw
+from scrframe.tables.settings import ReddeningSettings
 
-__all__ = ["Fields", "LawSettings", "constant_law", "fit_law", "held_order", "largest_change"]
+__all__ = ["Fields", "ReddeningSettings", "constant_law", "fit_law", "held_order", "largest_change"]
 
 
 def constant_law(ratio: float, order: int | Literal["auto"]) -> ReddeningLaw:
@@ -34,7 +34,7 @@ def constant_law(ratio: float, order: int | Literal["auto"]) -> ReddeningLaw:
     return ReddeningLaw(coefficients, np.zeros((order + 1, order + 1)), 0.0)
 
 
-def held_order(settings: LawSettings, law: ReddeningLaw) -> LawSettings:
+def held_order(settings: ReddeningSettings, law: ReddeningLaw) -> ReddeningSettings:
     """Return settings that name the order of a law, for the rounds that follow its choice."""
     return replace(settings, order=law.order, extinction_order=law.extinction_order)
 
@@ -44,7 +44,7 @@ def fit_law(
     extinction: FloatArray,
     excess_mag: FloatArray,
     visit: Codes,
-    settings: LawSettings,
+    settings: ReddeningSettings,
     fields: Fields | None = None,
     star: Codes | None = None,
 ) -> ReddeningLaw:
@@ -63,7 +63,7 @@ def fit_law(
         Modelled intrinsic colour, E, and observed colour less modelled, by detection.
     visit : ndarray of int, shape (n,)
         Code of the visit of each detection.
-    settings : LawSettings
+    settings : ReddeningSettings
     fields : Fields, optional
         Needed for `field_slopes`.
     star : ndarray of int, shape (n,), optional
@@ -93,7 +93,7 @@ def fit_law(
     return replace(law, scores=chosen)
 
 
-def _plain(data: LawData, settings: LawSettings, star: Codes | None) -> ReddeningLaw:
+def _plain(data: LawData, settings: ReddeningSettings, star: Codes | None) -> ReddeningLaw:
     kept = data.finite
     for _ in range(settings.clip_rounds):
         coefficients, inverse = _least_squares(*data.centred(kept))
@@ -117,7 +117,7 @@ def _least_squares(design: FloatArray, excess_mag: FloatArray) -> tuple[FloatArr
 
 
 def _with_slopes(
-    data: LawData, settings: LawSettings, fields: Fields, star: Codes | None
+    data: LawData, settings: ReddeningSettings, fields: Fields, star: Codes | None
 ) -> ReddeningLaw:
     kept, blocks, shared = data.finite, len(fields.name), 1.0
     column = data.terms.index((0, 0))
@@ -166,7 +166,7 @@ def repeat_factor(
     return max(float(by_star @ by_star) / alone, 1.0) if alone > 0 else 1.0
 
 
-def _checked(fields: Fields | None, visit: Codes, settings: LawSettings) -> Fields:
+def _checked(fields: Fields | None, visit: Codes, settings: ReddeningSettings) -> Fields:
     if fields is None:
         raise CalibrationError(
             "reddening.field_slopes needs the field of each visit, which the catalogues do not"
@@ -192,7 +192,7 @@ def largest_change(
     new: ReddeningLaw,
     old: ReddeningLaw,
     colour0_mag: FloatArray,
-    settings: LawSettings,
+    settings: ReddeningSettings,
     extinction: FloatArray | None = None,
 ) -> float:
     """Return the largest change of R over the central range of C0, at the median E.

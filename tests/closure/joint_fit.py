@@ -22,7 +22,7 @@ from scrframe.builtin.offset_levels.plugin import (
     prepare_slope,
 )
 from scrframe.offsets.joint.fit import fit_joint
-from scrframe.offsets.joint.problem import JointFit, JointProblem, JointSettings
+from scrframe.offsets.joint.problem import JointFit, JointProblem, JointSolverSettings
 from scrframe.offsets.joint.results import JointResults
 from scrframe.offsets.noise.model import covariates
 from scrframe.offsets.sequential import OffsetProblem, solve_sequential
@@ -194,7 +194,7 @@ def solve(sample: Sample, drawn: Drawn, spread: Spread, slopes: bool = True) -> 
         star=sample.star,
         error_mag=sample.error_mag,
         covariates=covariates(properties, 2),
-        settings=JointSettings(),
+        settings=JointSolverSettings(),
     )
     return Answer(problem, sample)
 

@@ -2,9 +2,12 @@
 
 import jsonschema
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from scrframe.config.reddening import ReddeningSettings
+from scrframe.errors import ConfigError
+from scrframe.tables.settings import ReddeningSettings
+
+BLOCK = TypeAdapter(ReddeningSettings)
 
 
 def test_defaults_are_the_papers():
@@ -16,9 +19,9 @@ def test_defaults_are_the_papers():
 @pytest.mark.parametrize("extinction_order", [0, 1, 2, "auto"])
 def test_orders(order, extinction_order):
     given = {"order": order, "extinction_order": extinction_order}
-    settings = ReddeningSettings.model_validate(given)
-    assert settings.model_dump(include=set(given)) == given
-    jsonschema.validate(given, ReddeningSettings.model_json_schema())
+    settings = BLOCK.validate_python(given)
+    assert BLOCK.dump_python(settings, include=set(given)) == given
+    jsonschema.validate(given, BLOCK.json_schema())
 
 
 @pytest.mark.parametrize(
@@ -34,12 +37,14 @@ def test_orders(order, extinction_order):
 )
 def test_other_orders_are_refused(key, value, message):
     with pytest.raises(ValidationError, match=message):
-        ReddeningSettings.model_validate({key: value})
+        BLOCK.validate_python({key: value})
     if value != 2.0:  # a whole number, to JSON
         with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate({key: value}, ReddeningSettings.model_json_schema())
+            jsonschema.validate({key: value}, BLOCK.json_schema())
 
 
-def test_slopes_want_constants_of_visits():
-    with pytest.raises(ValidationError, match="needs visit_constants: true"):
-        ReddeningSettings(field_slopes=True, visit_constants=False)
+def test_slopes_want_constants_of_visits(load, minimal):
+    text = minimal + "reddening: {field_slopes: true, visit_constants: false}\n"
+    message = "reddening has field_slopes: true, which needs visit_constants: true"
+    with pytest.raises(ConfigError, match=message):
+        load(text)

@@ -22,7 +22,7 @@ from scrframe.builtin.offset_levels.plugin import (
     prepare_slope,
 )
 from scrframe.offsets.joint.design import build_design
-from scrframe.offsets.joint.fit import JointProblem, JointSettings
+from scrframe.offsets.joint.fit import JointProblem, JointSolverSettings
 from scrframe.offsets.joint.mixed_model import MixedModel, Weights
 from scrframe.tables import Detections, MatchedStars
 
@@ -132,7 +132,7 @@ def draw_case(
         star,
         error,
         np.ones((count, 1)),
-        JointSettings(start_mag={name: TRUE.get(name, 0.02) for name in kinds}, **settings),
+        JointSolverSettings(start_mag={name: TRUE.get(name, 0.02) for name in kinds}, **settings),
     )
     return Case(problem, truth)
 

@@ -10,12 +10,12 @@ from scrframe.scr.domain import (
     OUTSIDE_SNR,
     OUTSIDE_SPECTRUM,
     DomainGuard,
-    DomainSettings,
+    DomainGuardSettings,
     upper_threshold,
 )
 
 WAVELENGTH = np.linspace(-1, 1, 61)
-SETTINGS = DomainSettings()
+SETTINGS = DomainGuardSettings()
 
 
 def spectra(seed, count, temperature=(0.5, 1.5), line=0.0, snr=(20, 400)):
@@ -111,7 +111,7 @@ def test_what_is_missing_is_outside_and_harms_no_other(guard):
 
 def test_the_distance_is_that_of_the_nearest_others_in_whitened_space():
     features, snr = spectra(9, 400)
-    settings = DomainSettings(reference_stars=400, neighbours=3, quantile=0.2)
+    settings = DomainGuardSettings(reference_stars=400, neighbours=3, quantile=0.8)
     guard = DomainGuard.fit(features, snr, settings)
     centred = features.astype(float) - features.astype(float).mean(axis=0)
     left = np.linalg.svd(centred, full_matrices=False)[0]
@@ -149,7 +149,7 @@ def test_same_seed_same_bits_and_the_blocks_do_not_matter(monkeypatch):
     blocks = first.judge(features, snr)
     np.testing.assert_array_equal(blocks.reason, one.reason)
     np.testing.assert_allclose(blocks.distance, one.distance, rtol=1e-12)
-    other = DomainGuard.fit(features, snr, DomainSettings(seed=2))
+    other = DomainGuard.fit(features, snr, DomainGuardSettings(seed=2))
     assert other.farthest != first.farthest
 
 

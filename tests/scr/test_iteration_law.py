@@ -8,7 +8,7 @@ from law_draws import draw
 
 from scrframe.scr import reddening_law
 from scrframe.scr.iteration import IterationSettings, Observations, iterate, model_magnitudes
-from scrframe.scr.reddening_law import LawSettings
+from scrframe.scr.reddening_law import ReddeningSettings
 
 TERMS, TRUE = ((1, 0), (0, 0), (0, 1)), np.array([0.08, 1.45, -0.05])
 
@@ -54,7 +54,7 @@ def test_the_order_is_chosen_while_the_structure_grows_and_then_held(monkeypatch
     monkeypatch.setattr(
         reddening_law, "choose_order", lambda *given: chosen.append(1) or choose(*given)
     )
-    auto = LawSettings(order="auto", extinction_order="auto", tolerance=1e-12)
+    auto = ReddeningSettings(order="auto", extinction_order="auto", tolerance=1e-12)
     _, predictor, result, _ = run(auto)
     assert len(chosen) == sum(effort != "hold" for effort in predictor.efforts)
     assert 0 < len(chosen) < len(predictor.efforts)
@@ -63,7 +63,7 @@ def test_the_order_is_chosen_while_the_structure_grows_and_then_held(monkeypatch
 
 
 def test_model_magnitudes_have_the_extinction_in_the_law():
-    seen, _, result, drawn = run(LawSettings(order=1, extinction_order=1))
+    seen, _, result, drawn = run(ReddeningSettings(order=1, extinction_order=1))
     ratio = result.law.ratio(drawn["colour0_mag"], seen.extinction)
     assert np.ptp(ratio - (TRUE[0] * drawn["colour0_mag"] + TRUE[1])) > 0.05
     expected = 15 + drawn["colour0_mag"] + ratio * seen.extinction
@@ -73,7 +73,9 @@ def test_model_magnitudes_have_the_extinction_in_the_law():
 
 
 def test_fields_reach_the_law():
-    _, _, result, drawn = run(LawSettings(order=1, extinction_order=1, field_slopes=True), 0.04)
+    _, _, result, drawn = run(
+        ReddeningSettings(order=1, extinction_order=1, field_slopes=True), 0.04
+    )
     slopes = result.law.slopes
     assert slopes.field == drawn["fields"].name
     assert slopes.sd == pytest.approx(0.04, rel=3 / np.sqrt(48))

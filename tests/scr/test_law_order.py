@@ -7,9 +7,15 @@ from law_draws import draw, fit_arguments
 from scrframe.errors import CalibrationError
 from scrframe.scr.law_design import LawData, Sums, terms_of
 from scrframe.scr.law_order import candidates, choose_order, held_out_loss
-from scrframe.scr.reddening_law import Fields, LawSettings, fit_law, held_order, largest_change
+from scrframe.scr.reddening_law import (
+    Fields,
+    ReddeningSettings,
+    fit_law,
+    held_order,
+    largest_change,
+)
 
-AUTO = LawSettings(order="auto", extinction_order="auto")
+AUTO = ReddeningSettings(order="auto", extinction_order="auto")
 
 
 def chosen(scores):
@@ -114,8 +120,8 @@ def test_without_fields_visits_are_held_out():
 
 
 def test_what_is_named_is_not_chosen():
-    assert candidates(LawSettings(order="auto")) == [(0, 0), (1, 0), (2, 0), (3, 0)]
-    assert candidates(LawSettings(order=1, extinction_order="auto")) == [(1, 0), (1, 1)]
+    assert candidates(ReddeningSettings(order="auto")) == [(0, 0), (1, 0), (2, 0), (3, 0)]
+    assert candidates(ReddeningSettings(order=1, extinction_order="auto")) == [(1, 0), (1, 1)]
     drawn = fit_arguments(draw(4))
     law = fit_law(**drawn, settings=AUTO)
     again = fit_law(**drawn, settings=held_order(AUTO, law))
@@ -125,12 +131,12 @@ def test_what_is_named_is_not_chosen():
 
 def test_the_change_of_a_law_with_extinction_is_taken_at_the_median():
     drawn = fit_arguments(draw(4))
-    law = fit_law(**drawn, settings=LawSettings(order=1, extinction_order=1))
-    plain = fit_law(**drawn, settings=LawSettings(order=1))
+    law = fit_law(**drawn, settings=ReddeningSettings(order=1, extinction_order=1))
+    plain = fit_law(**drawn, settings=ReddeningSettings(order=1))
     colour0, extinction = drawn["colour0_mag"], drawn["extinction"]
-    change = largest_change(law, plain, colour0, LawSettings(), extinction)
+    change = largest_change(law, plain, colour0, ReddeningSettings(), extinction)
     grid = np.linspace(*np.percentile(colour0, [5, 95]), 21)
     middle = np.full(21, np.median(extinction))
     assert change == pytest.approx(np.max(np.abs(law.ratio(grid, middle) - plain.ratio(grid))))
     with pytest.raises(ValueError, match="depends on the extinction"):
-        largest_change(law, plain, colour0, LawSettings())
+        largest_change(law, plain, colour0, ReddeningSettings())

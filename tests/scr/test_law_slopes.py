@@ -8,11 +8,11 @@ from scipy.optimize import minimize_scalar
 from scrframe.errors import CalibrationError
 from scrframe.scr.law_design import LawData, Sums, terms_of
 from scrframe.scr.law_slopes import SlopeModel
-from scrframe.scr.reddening_law import Fields, LawSettings, fit_law
+from scrframe.scr.reddening_law import Fields, ReddeningSettings, fit_law
 
 #: 2 per cent of R = 1.42.
 SD = 0.028
-SLOPES = LawSettings(field_slopes=True, clip_sigma=10)
+SLOPES = ReddeningSettings(field_slopes=True, clip_sigma=10)
 GRID, MIDDLE = np.array([0.8, 1.6, 2.5]), np.full(3, 0.7)
 TRUE = np.polyval([0.042, 0.027, 1.42], GRID)
 SEEDS = 60
@@ -39,7 +39,7 @@ def test_errors_of_the_law_hold_where_fields_differ(draws, laws):
     tolerance = 3 / np.sqrt(2 * SEEDS)
     assert np.all(np.abs(pulls(laws).std(axis=0) - 1) < tolerance)
     assert np.all(np.abs(pulls(laws).mean(axis=0)) < 3 / np.sqrt(SEEDS))
-    plain = [fit_law(**fit_arguments(d), settings=LawSettings(clip_sigma=10)) for d in draws]
+    plain = [fit_law(**fit_arguments(d), settings=ReddeningSettings(clip_sigma=10)) for d in draws]
     assert np.all(pulls(plain).std(axis=0) > 1 + 2 * tolerance)
 
 
@@ -76,7 +76,7 @@ def test_few_stars_shrink_more(draws):
 
 def test_no_variation_gives_the_plain_fit():
     drawn = fit_arguments(draw(5, stars=20_000))
-    plain = fit_law(**drawn, settings=LawSettings(clip_sigma=10))
+    plain = fit_law(**drawn, settings=ReddeningSettings(clip_sigma=10))
     law = fit_law(**drawn, settings=SLOPES)
     # 0 is the most likely value in about half of all draws, and is in this one.
     assert law.slopes.sd == 0.0
@@ -129,7 +129,7 @@ def test_repeats_of_a_star_are_not_independent():
     """Each star twice, its own deviation the same in both: errors must not shrink."""
     for field_slopes in (False, True):
         found, once = [], []
-        settings = LawSettings(field_slopes=field_slopes, clip_sigma=10)
+        settings = ReddeningSettings(field_slopes=field_slopes, clip_sigma=10)
         for seed in range(SEEDS):
             drawn = fit_arguments(draw(1000 + seed, slope_sd=SD * field_slopes))
             rows = np.arange(len(drawn["visit"]))
@@ -150,7 +150,7 @@ def test_repeats_of_a_star_are_not_independent():
 def test_outliers_are_clipped():
     drawn = fit_arguments(draw(2, stars=20_000, slope_sd=SD))
     drawn["excess_mag"][::50] += 2.0
-    law = fit_law(**drawn, settings=LawSettings(field_slopes=True))
+    law = fit_law(**drawn, settings=ReddeningSettings(field_slopes=True))
     assert np.all(np.abs(law.ratio(GRID) - TRUE) < 3 * np.sqrt(law.variance(GRID, MIDDLE)))
     assert law.slopes.sd == pytest.approx(SD, rel=3 / np.sqrt(48))
 
@@ -169,7 +169,7 @@ def test_what_slopes_need():
     with pytest.raises(CalibrationError, match="needs the field of each visit"):
         fit_law(**{**drawn, "fields": None}, settings=SLOPES)
     with pytest.raises(CalibrationError, match="needs a constant for each visit"):
-        fit_law(**drawn, settings=LawSettings(field_slopes=True, visit_constants=False))
+        fit_law(**drawn, settings=ReddeningSettings(field_slopes=True, visit_constants=False))
     code = drawn["fields"].code.copy()
     code[drawn["visit"] == 0] = np.arange(np.sum(drawn["visit"] == 0)) % 2
     with pytest.raises(CalibrationError, match="1 visits have detections in more than one"):

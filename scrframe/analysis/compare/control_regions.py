@@ -44,7 +44,7 @@ from scrframe.offsets.joint.design import correction_values
 from scrframe.plugin import Registry, load_registry
 from scrframe.products.files import write_text
 from scrframe.run.model.colour_model import Trainer, outside_domain
-from scrframe.run.offsets.solve import FittedModel, law_settings, trend_settings
+from scrframe.run.offsets.solve import FittedModel, trend_settings
 from scrframe.run.plugins import Chosen
 from scrframe.run.session import choose_for, require_training, stage_for
 from scrframe.run.workspace import versions
@@ -313,7 +313,7 @@ class _Work:
             chosen.backend, fitted.settings or block.settings, block.seed, self.workers
         )
         predictor = ColourPredictor(self.sample.features, plan, trainer, trend)
-        law = replace(held_order(law_settings(chosen), fitted.model.law), max_rounds=ROUNDS)
+        law = replace(held_order(chosen.survey.reddening, fitted.model.law), max_rounds=ROUNDS)
         tolerance = chosen.survey.offsets.tolerance
         settings = IterationSettings(law, ROUNDS, tolerance, block.regrow_rounds)
         model = iterate(seen, predictor, plan, settings, lambda _: None)
@@ -336,7 +336,7 @@ class _Work:
         block = self.chosen.survey.offsets.joint
         of_region = replace(self.sample, in_control=inside[self.sample.star])
         nobody = np.zeros(len(self.sample.stars), dtype=bool)
-        flags = outside_domain(of_region, nobody, block.domain.quantile, block.seed)
+        flags = outside_domain(of_region, nobody, block.domain, block.seed)
         return float(np.mean(flags > 0))
 
 

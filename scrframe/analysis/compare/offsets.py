@@ -16,7 +16,7 @@ from scrframe.offsets.joint.gauge import in_gauge
 from scrframe.offsets.joint.normal_equations import weighted
 from scrframe.offsets.sequential import OffsetProblem, solve_sequential
 from scrframe.run.offsets.joint import prepare_levels
-from scrframe.run.offsets.solve import FittedModel, law_settings
+from scrframe.run.offsets.solve import FittedModel
 from scrframe.run.plugins import Chosen
 from scrframe.run.sample.selection import reserved_stars
 from scrframe.scr.iteration import model_magnitudes
@@ -134,7 +134,7 @@ def refitted_law(chosen: Chosen, fitted: FittedModel, colour0_mag: FloatArray) -
         seen.extinction[used],
         excess[used],
         seen.visit[used],
-        held_order(law_settings(chosen), fitted.model.law),
+        held_order(chosen.survey.reddening, fitted.model.law),
         seen.fields.take(used) if seen.fields is not None else None,
         seen.star[used],
     )

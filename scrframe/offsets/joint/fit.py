@@ -14,7 +14,7 @@ from scrframe.offsets.joint.problem import (
     JointFit,
     JointProblem,
     JointRound,
-    JointSettings,
+    JointSolverSettings,
 )
 from scrframe.offsets.joint.rounds import Rounds
 from scrframe.offsets.joint.subset import part_of
@@ -24,7 +24,7 @@ __all__ = [
     "JointFit",
     "JointProblem",
     "JointRound",
-    "JointSettings",
+    "JointSolverSettings",
     "fit_design",
     "fit_joint",
 ]

@@ -14,18 +14,16 @@ from scrframe.offsets.joint.mixed_model import Weights
 from scrframe.offsets.joint.normal_equations import star_means, weighted
 from scrframe.offsets.joint.variance_components import Component
 from scrframe.offsets.noise.update import NoiseModel, NoiseSettings
-from scrframe.offsets.outliers.weights import OutlierRates, RobustSettings, RobustWeights
+from scrframe.offsets.outliers.weights import OutlierRates, OutlierSettings, RobustWeights
 from scrframe.tables import Detections, FittedLevel
 
 
 @dataclass(frozen=True)
-class JointSettings:
+class JointSolverSettings:
     """How the joint solver goes about it.
 
     Attributes
     ----------
-    robust : bool
-        Whether outliers and variables lose weight.
     max_rounds : int
     tolerance : float
         Largest relative change of a standard deviation when all have settled.
@@ -46,13 +44,12 @@ class JointSettings:
     scale, floor_mag : float or None
         Photometric error to start from; by default what repeats say at first sight.
     noise : NoiseSettings
-    outliers : RobustSettings
+    outliers : OutlierSettings
     threads : int
         Parts of the survey whose normal equations are summed at the same time; the result
         is the same to the bit for any number.
     """
 
-    robust: bool = True
     max_rounds: int = 20
     tolerance: float = 0.01
     start_mag: Mapping[str, float] = field(default_factory=dict)
@@ -64,7 +61,7 @@ class JointSettings:
     scale: float | None = None
     floor_mag: float | None = None
     noise: NoiseSettings = field(default_factory=NoiseSettings)
-    outliers: RobustSettings = field(default_factory=RobustSettings)
+    outliers: OutlierSettings = field(default_factory=OutlierSettings)
     threads: int = 2
 
 
@@ -86,7 +83,7 @@ class JointProblem:
         Photometric error as catalogued, best as a function of the predicted magnitude.
     covariates : ndarray, shape (s, t)
         What the logarithm of the stars' scatter is linear in; the first is 1.
-    settings : JointSettings
+    settings : JointSolverSettings
     """
 
     levels: tuple[FittedLevel, ...]
@@ -95,7 +92,7 @@ class JointProblem:
     star: IntArray
     error_mag: FloatArray
     covariates: FloatArray
-    settings: JointSettings
+    settings: JointSolverSettings
 
 
 @dataclass(frozen=True)
@@ -159,7 +156,7 @@ class JointFit:
     Parameters, residuals, weights, prior and factor are of one solve, the last:
     ``factor.solve(weighted(model, weights, delta_mag))`` gives the parameters again. The
     variances, noise and rates of `estimate` are one move further where no solve follows the
-    last move: with `JointSettings.exact_rounds` of 0, and for millions of detections.
+    last move: with `JointSolverSettings.exact_rounds` of 0, and for millions of detections.
 
     Attributes
     ----------

@@ -158,7 +158,7 @@ class Rounds:
     def _reweigh(self) -> None:
         """Find outliers among the residuals."""
         noise, problem, rates = self._estimate.noise, self._problem, self._estimate.rates
-        if not problem.settings.robust:
+        if not problem.settings.outliers.enabled:
             ones = np.ones(len(problem.star)), np.ones(self._model.stars)
             self._robust = RobustWeights(ones[0], ones[1], ones[1], rates, 1.0)
             return

@@ -27,28 +27,23 @@ from scrframe.errors import CalibrationError
 from scrframe.offsets.outliers.rates import OutlierRates, StatePriors, fit_rates
 from scrframe.offsets.outliers.states import StateLikelihoods, blocks, state_likelihoods
 from scrframe.offsets.outliers.trimming import Judged, Residuals, hidden, peel
+from scrframe.tables.settings import RobustSettings
 
-__all__ = ["OutlierRates", "RobustSettings", "RobustWeights", "mixture_weights"]
+__all__ = ["OutlierRates", "OutlierSettings", "RobustWeights", "mixture_weights"]
 
 
 @dataclass(frozen=True)
-class RobustSettings:
-    """How outliers are told.
+class OutlierSettings(RobustSettings):
+    """How outliers are found: a bad star or detection is off by up to `span`, in mag.
 
     Attributes
     ----------
-    span_mag : float
-        A bad star or detection is off by anything between minus and plus this.
-    min_kept : float
-        Least mean weight of the detections.
     rounds : int
         Most rounds in which the rates of outliers are fitted in a call.
     prior_stars : float
         Number of stars and detections that the default rates count as much as.
     """
 
-    span_mag: float = 0.5
-    min_kept: float = 0.7
     rounds: int = 10
     prior_stars: float = 100.0
 
@@ -101,7 +96,7 @@ def mixture_weights(
     variance: FloatArray,
     star_variance: FloatArray,
     current: OutlierRates,
-    settings: RobustSettings,
+    settings: OutlierSettings,
 ) -> RobustWeights:
     """Return weights from the posterior probabilities of the states of each star.
 
@@ -117,7 +112,7 @@ def mixture_weights(
         Of the stars' own deviations, in mag^2.
     current : OutlierRates
         Where the rates start.
-    settings : RobustSettings
+    settings : OutlierSettings
 
     Raises
     ------
@@ -132,7 +127,7 @@ def mixture_weights(
     stars = hidden(judged, states.count)
     if stars.any():
         rows, part = residuals.of_stars(stars)
-        odds = rates.detection / (1.0 - rates.detection) / (2.0 * settings.span_mag)
+        odds = rates.detection / (1.0 - rates.detection) / (2.0 * settings.span)
         detection[rows], own[stars] = peel(
             part, lambda some: _judge(_states(some, settings), some.star, rates), odds
         )
@@ -147,13 +142,13 @@ def mixture_weights(
     return RobustWeights(detection, own, judged.clean, rates, kept)
 
 
-def _states(residuals: Residuals, settings: RobustSettings) -> StateLikelihoods:
+def _states(residuals: Residuals, settings: OutlierSettings) -> StateLikelihoods:
     return state_likelihoods(
         residuals.value,
         residuals.star,
         residuals.variance,
         residuals.star_variance,
-        settings.span_mag,
+        settings.span,
     )
 
 

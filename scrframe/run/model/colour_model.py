@@ -17,7 +17,7 @@ from scrframe.scr.domain import (
     OUTSIDE_SPECTRUM,
     Domain,
     DomainGuard,
-    DomainSettings,
+    DomainGuardSettings,
 )
 from scrframe.scr.iteration import (
     IterationSettings,
@@ -32,6 +32,7 @@ from scrframe.scr.reddening_law import Fields
 from scrframe.scr.training import ColourPredictor, TrainingPlan
 from scrframe.scr.trend import TrendSettings
 from scrframe.tables import FLAG_BITS, MatchedStars
+from scrframe.tables.settings import DomainSettings
 
 
 @dataclass(frozen=True)
@@ -189,17 +190,17 @@ _FLAGS = {
 
 
 def outside_domain(
-    sample: MatchedStars, reserved: npt.NDArray[np.bool_], inside: float, seed: int
+    sample: MatchedStars, reserved: npt.NDArray[np.bool_], settings: DomainSettings, seed: int
 ) -> npt.NDArray[np.int32]:
     """Return flags of stars unlike the control stars, shape (s,), 0 for those alike.
 
     Parameters are those of `star_domain`.
     """
-    return domain_flags(star_domain(sample, reserved, inside, seed))
+    return domain_flags(star_domain(sample, reserved, settings, seed))
 
 
 def star_domain(
-    sample: MatchedStars, reserved: npt.NDArray[np.bool_], inside: float, seed: int
+    sample: MatchedStars, reserved: npt.NDArray[np.bool_], settings: DomainSettings, seed: int
 ) -> Domain:
     """Return how far stars are from the control stars, s rows, and in what respect.
 
@@ -208,17 +209,15 @@ def star_domain(
     sample : MatchedStars
     reserved : ndarray of bool, shape (s,)
         These do not stand for the training stars.
-    inside : float
-        Share of the training stars that count as inside, by each criterion.
+    settings : DomainSettings
     seed : int
     """
     snr = _star_snr(sample)
     training = np.zeros(len(sample.stars), dtype=bool)
     training[sample.star[sample.in_control]] = True
     training &= ~reserved
-    guard = DomainGuard.fit(
-        sample.features[training], snr[training], DomainSettings(quantile=1 - inside, seed=seed)
-    )
+    drawn = DomainGuardSettings(**vars(settings), seed=seed)
+    guard = DomainGuard.fit(sample.features[training], snr[training], drawn)
     return guard.judge(sample.features, snr)
 
 

@@ -24,12 +24,12 @@ from scrframe.offsets.joint.fit import (
     JointFit,
     JointProblem,
     JointRound,
-    JointSettings,
+    JointSolverSettings,
     fit_design,
 )
 from scrframe.offsets.noise.model import covariates
 from scrframe.offsets.noise.update import NoiseSettings
-from scrframe.offsets.outliers.weights import RobustSettings
+from scrframe.offsets.outliers.weights import OutlierSettings
 from scrframe.run.model.colour_model import domain_flags, star_domain
 from scrframe.run.plugins import Chosen
 from scrframe.run.sample.assembly import derive_for
@@ -74,18 +74,17 @@ def _short(value: Any) -> str:
     return f"{value:.7g}" if isinstance(value, float) else str(value)
 
 
-def joint_settings(chosen: Chosen, threads: int) -> JointSettings:
+def joint_settings(chosen: Chosen, threads: int) -> JointSolverSettings:
     """Return the description's settings as the solver's, which may use some threads."""
     block = chosen.survey.offsets.joint
     levels = chosen.survey.offsets.active_levels()
-    return JointSettings(
-        robust=block.robust.enabled,
+    return JointSolverSettings(
         max_rounds=block.max_rounds,
         tolerance=block.settled,
         start_mag={level.name: level.sd for level in levels},
         held=frozenset(level.name for level in levels if level.hold_sd),
         seed=block.seed,
-        outliers=RobustSettings(span_mag=block.robust.span, min_kept=block.robust.min_kept),
+        outliers=OutlierSettings(**vars(block.robust)),
         scale=None if block.photometry.estimate else block.photometry.scale,
         floor_mag=None if block.photometry.estimate else block.photometry.floor,
         noise=NoiseSettings(hold_photometry=not block.photometry.estimate),
@@ -124,7 +123,7 @@ def judge_stars(chosen: Chosen, sample: MatchedStars) -> StarsJudged:
     # Where nothing is trained, no star is unlike the training stars.
     if not block.domain.enabled or chosen.reference.provides == "colour":
         return StarsJudged(reserved, np.zeros(len(sample.stars), dtype=np.int32))
-    domain = star_domain(sample, reserved, block.domain.quantile, block.seed)
+    domain = star_domain(sample, reserved, block.domain, block.seed)
     known = np.where(np.isfinite(domain.distance), domain.distance, np.nan)
     return StarsJudged(reserved, domain_flags(domain), known.astype(np.float32))
 
@@ -227,7 +226,7 @@ class JointSettler:
         self,
         model_mag: FloatArray,
         colour0_mag: FloatArray,
-        settings: JointSettings | None = None,
+        settings: JointSolverSettings | None = None,
     ) -> tuple[JointFit, Detections]:
         """Select on predicted magnitudes and fit.
 

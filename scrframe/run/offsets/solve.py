@@ -30,7 +30,6 @@ from scrframe.run.offsets.systematics import Opinion, SecondOpinions, systematic
 from scrframe.run.plugins import Chosen
 from scrframe.run.sample.assembly import derive_for
 from scrframe.scr.iteration import IterationSettings, ModelMagnitudes, Observations
-from scrframe.scr.reddening_law import LawSettings
 from scrframe.scr.training import TrainingPlan, nobody_trains, plan_training
 from scrframe.scr.trend import TrendSettings
 from scrframe.tables import MatchedStars, PhotometricError, Solution, SolvedLevel
@@ -89,23 +88,6 @@ class Solved:
     findings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def law_settings(chosen: Chosen) -> LawSettings:
-    """Return the description's `reddening` block as the fit's settings."""
-    block = chosen.survey.reddening
-    return LawSettings(
-        order=block.order,
-        extinction_order=block.extinction_order,
-        field_slopes=block.field_slopes,
-        start=block.start,
-        max_rounds=block.max_rounds,
-        visit_constants=block.visit_constants,
-        tolerance=block.tolerance,
-        clip_sigma=block.clip_sigma,
-        clip_rounds=block.clip_rounds,
-        colour_percentiles=block.colour_percentiles,
-    )
-
-
 def trend_settings(chosen: Chosen) -> TrendSettings:
     """Return the description's trend as its settings."""
     block = chosen.survey.colour_model
@@ -126,7 +108,7 @@ def fit_model(
         )
     control = np.unique(sample.star[seen.teaching])
     settings = IterationSettings(
-        law_settings(chosen),
+        chosen.survey.reddening,
         chosen.survey.offsets.max_rounds,
         chosen.survey.offsets.tolerance,
         block.regrow_rounds,
@@ -222,7 +204,7 @@ def _solve_joint(
         model,
         fitted.plan,
         trend_settings(chosen),
-        law_settings(chosen),
+        chosen.survey.reddening,
         settler.used,
         second,
     )

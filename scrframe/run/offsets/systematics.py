@@ -19,12 +19,13 @@ from scrframe.offsets.joint.design import CONSTANT
 from scrframe.offsets.joint.results import JointResults
 from scrframe.run.plugins import Chosen
 from scrframe.scr.iteration import ModelMagnitudes, Observations
-from scrframe.scr.reddening_law import LawSettings, fit_law
+from scrframe.scr.reddening_law import fit_law
 from scrframe.scr.spectra import Standardise, intrinsic_features
 from scrframe.scr.training import TrainingPlan
 from scrframe.scr.trend import Trend, TrendSettings
 from scrframe.statistics.groups import group_medians
 from scrframe.tables import MatchedStars
+from scrframe.tables.settings import ReddeningSettings
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Opinion:
     model : ModelMagnitudes
     plan : TrainingPlan
     trend : TrendSettings
-    law : LawSettings
+    law : ReddeningSettings
     used : ndarray of bool, shape (n,)
         Detections of the solve.
     second : SecondOpinions or None
@@ -120,7 +121,7 @@ class Opinion:
     model: ModelMagnitudes
     plan: TrainingPlan
     trend: TrendSettings
-    law: LawSettings
+    law: ReddeningSettings
     used: npt.NDArray[np.bool_]
     second: SecondOpinions | None = None
 

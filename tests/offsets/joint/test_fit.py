@@ -28,6 +28,7 @@ from scrframe.offsets.joint.normal_equations import (
 )
 from scrframe.offsets.joint.posterior_draws import noise_draw, prior_draw, prior_roots
 from scrframe.offsets.joint.variance_components import PRIOR_SPREAD
+from scrframe.offsets.outliers.weights import OutlierSettings
 
 KINDS = ("visit", "static", "drift", "jitter", "pixel", "slope", "free")
 #: A solve of some hundred equations whose condition number is 1e5 or so, in mag.
@@ -47,7 +48,7 @@ def fit(case):
 @pytest.fixture(scope="module")
 def settled(case):
     """Return a fit without robust weights, gone round until nothing moves at all."""
-    return fit_joint(case.using(robust=False, max_rounds=0, exact_rounds=60))
+    return fit_joint(case.using(outliers=OutlierSettings(False), max_rounds=0, exact_rounds=60))
 
 
 def determined(fit):
@@ -138,7 +139,10 @@ def test_settled_variances_are_the_likeliest(case, settled):
 
 def test_a_fit_that_is_left_to_itself_ends_near_the_settled_one(case, settled):
     """Of drawn traces and the tolerance of a hundredth: within a fifth of the error."""
-    found = {each.name: each for each in fit_joint(case.using(robust=False)).components}
+    found = {
+        each.name: each
+        for each in fit_joint(case.using(outliers=OutlierSettings(False))).components
+    }
     for each in determined(settled):
         assert abs(found[each.name].sd_mag - each.sd_mag) < 0.2 * each.err_mag
 

@@ -9,10 +9,11 @@ from scipy import sparse
 
 from scrframe.offsets.joint import fit
 from scrframe.offsets.joint.design import build_design
-from scrframe.offsets.joint.fit import JointProblem, JointSettings, fit_design, fit_joint
+from scrframe.offsets.joint.fit import JointProblem, JointSolverSettings, fit_design, fit_joint
 from scrframe.offsets.joint.mixed_model import MixedModel, Term
 from scrframe.offsets.joint.rounds import ENOUGH
 from scrframe.offsets.joint.subset import PART_RUNS, PARTS, in_part, part_of, with_data
+from scrframe.offsets.outliers.weights import OutlierSettings
 from scrframe.tables import Detections
 
 VISITS, PER_VISIT = 128, 160
@@ -61,7 +62,9 @@ def problem() -> JointProblem:
     error = ERROR * np.exp(rng.normal(0, 0.3, len(star)))
     delta = model.values(truth) + SCATTER * rng.normal(size=stars)[star]
     delta += error * rng.normal(size=len(star))
-    return JointProblem(levels, table, delta, star, error, np.ones((stars, 1)), JointSettings())
+    return JointProblem(
+        levels, table, delta, star, error, np.ones((stars, 1)), JointSolverSettings()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +130,9 @@ def test_a_fit_that_starts_from_another_takes_no_part(problem, normal, monkeypat
 
 def test_the_part_is_the_problem_of_its_visits(problem, normal):
     """Solved as it is, it gives what the same detections give when nothing else is known."""
-    still = JointSettings(robust=False, move_variances=False, max_rounds=1, exact_rounds=0)
+    still = JointSolverSettings(
+        outliers=OutlierSettings(False), move_variances=False, max_rounds=1, exact_rounds=0
+    )
     design, some = part_of(normal.design, replace(problem, settings=still))
     part = fit_design(design, some)
     visit = normal.design.exposures.visit[normal.design.model.exposure]

@@ -11,13 +11,13 @@ from scrframe.errors import CalibrationError
 from scrframe.offsets.noise.update import NoiseModel, NoiseSettings, initial_noise, update_noise
 from scrframe.offsets.outliers.rates import fit_rates
 from scrframe.offsets.outliers.states import state_likelihoods
-from scrframe.offsets.outliers.weights import OutlierRates, RobustSettings, mixture_weights
+from scrframe.offsets.outliers.weights import OutlierRates, OutlierSettings, mixture_weights
 
-SETTINGS = RobustSettings()
+SETTINGS = OutlierSettings()
 #: Rates stay where they start.
-FIXED = RobustSettings(rounds=0, min_kept=0.0)
+FIXED = OutlierSettings(rounds=0, min_kept=0.0)
 RATES = OutlierRates(0.03, 0.02, 0.01)
-FLAT = 1 / (2 * SETTINGS.span_mag)
+FLAT = 1 / (2 * SETTINGS.span)
 
 
 def weights_of(residual, star, sd=0.02, own=0.06, rates=RATES, settings=FIXED):
@@ -91,7 +91,7 @@ def test_posteriors_are_those_of_enumeration():
 
 def test_prior_probabilities_add_up_whatever_the_number():
     states = state_likelihoods(
-        np.zeros(7), np.repeat([0, 1], [1, 6]), np.ones(7), np.ones(2), SETTINGS.span_mag
+        np.zeros(7), np.repeat([0, 1], [1, 6]), np.ones(7), np.ones(2), SETTINGS.span
     )
     # A single detection cannot say whether it or its star is bad: one state, not two.
     assert states.bad[0] == states.one[0] == 0.0
@@ -177,7 +177,7 @@ def test_one_set_aside_wrongly_gets_its_weight_back():
     residual[7] = 0.5
     # Bad ones are anywhere within 1.5 mag: of those, few are as near as the worst of the 39
     # normal ones, 3.5 sd off.
-    wide = replace(FIXED, span_mag=1.5)
+    wide = replace(FIXED, span=1.5)
     found = weights_of(residual, np.zeros(40, dtype=int), settings=wide)
     assert found.detection[7] < 1e-6
     assert np.delete(found.detection, 7).min() > 0.8
@@ -284,7 +284,7 @@ def test_too_few_kept_is_an_error():
 def test_rates_never_run_away():
     rng = np.random.default_rng(9)
     star = np.repeat(np.arange(1_000), 2)
-    settings = RobustSettings(min_kept=0.0)
+    settings = OutlierSettings(min_kept=0.0)
     found = weights_of(rng.uniform(-1, 1, 2_000), star, settings=settings)
     assert max(found.rates.detection, found.rates.star, found.rates.several) <= 0.2
 

@@ -13,7 +13,7 @@ from scrframe.errors import CalibrationError
 from scrframe.offsets.joint.fit import Estimate, fit_joint
 from scrframe.offsets.joint.results import JointResults
 from scrframe.offsets.noise.update import NoiseModel
-from scrframe.offsets.outliers.weights import OutlierRates
+from scrframe.offsets.outliers.weights import OutlierRates, OutlierSettings
 from scrframe.offsets.shared.correlation import (
     Correlation,
     StarResiduals,
@@ -34,7 +34,9 @@ DRAWS = 14
 
 def at_truth(problem, *, robust=False):
     """Return one solve with the true variances."""
-    held = replace(problem.settings, move_variances=False, robust=robust, max_rounds=0)
+    held = replace(
+        problem.settings, move_variances=False, outliers=OutlierSettings(robust), max_rounds=0
+    )
     noise = NoiseModel(1.0, 1e-6, np.array([np.log(SCATTER)]))
     start = Estimate(np.zeros(0), TRUE, noise, OutlierRates())
     return fit_joint(replace(problem, settings=replace(held, exact_rounds=0)), start)

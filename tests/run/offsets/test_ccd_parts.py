@@ -8,8 +8,9 @@ import pytest
 from scipy import sparse
 
 from scrframe.builtin.offset_levels.plugin import GroupConfig, prepare_group
-from scrframe.offsets.joint.fit import JointProblem, JointSettings, fit_joint
+from scrframe.offsets.joint.fit import JointProblem, JointSolverSettings, fit_joint
 from scrframe.offsets.joint.results import JointResults
+from scrframe.offsets.outliers.weights import OutlierSettings
 from scrframe.products.visits import VisitSeen
 from scrframe.run.offsets.joint_solution import ccd_parts, visit_spread
 from scrframe.tables import Detections, FittedLevel, LevelDesign, MatchedStars
@@ -103,7 +104,7 @@ class Solved:
                 star,
                 np.full(len(star), ERROR),
                 np.ones((star.max() + 1, 1)),
-                JointSettings(robust=False, max_rounds=5),
+                JointSolverSettings(outliers=OutlierSettings(False), max_rounds=5),
             )
         )
         self.parts = ccd_parts(self.fit, JointResults(self.fit), self.levels, NEEDS, self.visits)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from scrframe.builtin.offset_levels.plugin import GroupConfig, prepare_group
-from scrframe.offsets.joint.fit import JointProblem, JointSettings, fit_joint
+from scrframe.offsets.joint.fit import JointProblem, JointSolverSettings, fit_joint
 from scrframe.run.offsets.joint import StarsJudged
 from scrframe.run.offsets.joint_solution import joint_record, star_columns
 from scrframe.run.offsets.systematics import Shifts
@@ -78,7 +78,7 @@ def solved():
             number,
             error[used],
             np.ones((STARS - 1, 1)),
-            JointSettings(),
+            JointSolverSettings(),
         )
     )
     return sample, SimpleNamespace(used=used, stars=judged), fit
