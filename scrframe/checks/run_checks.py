@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from astropy.io import fits
 from scipy.cluster import hierarchy
 
 from scrframe.arrays import FloatArray
@@ -45,7 +44,7 @@ def run_checks(products: RunProducts, limits: CheckSettings | None = None) -> tu
         If a product is missing or damaged.
     """
     data = products.data()
-    covariance = visit_covariance(products, data)
+    covariance = products.visit_covariance(data.visit_table)
     stars = star_sample(data, covariance)
     visits = visit_sample(data, covariance, stars)
     return null_tests(stars, visits, as_limits(limits or products.survey.checks))
@@ -65,26 +64,6 @@ def as_limits(settings: CheckSettings) -> Limits:
         step=Limit(settings.ccd_step, sigma),
         place=Limit(settings.ccd_places, sigma),
     )
-
-
-def visit_covariance(products: RunProducts, data: RunData) -> FloatArray:
-    """Return the covariance of the visits' offsets in mag squared, shape (v, v).
-
-    From ``visit_covariance.fits`` where the run wrote it, else the squared errors on the
-    diagonal; NaN on the diagonal of visits without an offset.
-    """
-    table = data.visit_table
-    out = np.diag(np.asarray(table.err_mag, dtype=np.float64) ** 2)
-    path = products.path / "solution" / "visit_covariance.fits"
-    if not path.exists():
-        return out
-    with fits.open(path) as hdus:
-        matrix = np.asarray(hdus[0].data, dtype=np.float64)
-        names = [str(name).strip() for name in hdus["VISITS"].data["visit"]]
-    place = {name: row for row, name in enumerate(table.visit)}
-    here = np.array([place[name] for name in names], dtype=np.int64)
-    out[np.ix_(here, here)] = matrix
-    return out
 
 
 def star_sample(data: RunData, covariance: FloatArray) -> StarSample:

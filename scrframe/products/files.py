@@ -30,6 +30,12 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary.replace(path)
 
 
+def damaged(path: Path, error: Exception) -> DataError:
+    """Return what to raise where a file cannot be read: its path and the reason, in one line."""
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return DataError(f"{path}: is damaged: {reason}")
+
+
 @contextmanager
 def writable(out: Path) -> Iterator[None]:
     """Turn the failure to make folders for an output into one line."""

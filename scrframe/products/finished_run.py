@@ -14,14 +14,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from scrframe.arrays import FloatArray
 from scrframe.config import SurveyDescription, load_survey
 from scrframe.errors import ConfigError, DataError
 from scrframe.plugin import ReferenceCatalogue, Registry, SurveyLoader, load_registry
-from scrframe.products.files import RUN_MARK
+from scrframe.products.files import RUN_MARK, damaged
 from scrframe.products.run_data import LevelData, RunData, VisitTable
-from scrframe.products.solution import read_solution
-from scrframe.products.visits import read_visits, visits_of_stars
-from scrframe.tables import Camera, Solution, SolvedLevel
+from scrframe.products.solution import read_solution, read_visit_covariance
+from scrframe.products.visits import read_visits
+from scrframe.tables import Camera, Solution
 
 STARS = "stars.parquet"
 #: Text columns, which `RunData` does not offer.
@@ -73,7 +74,7 @@ class RunProducts:
             If ``stars.parquet`` is missing or damaged.
         """
         stars = StarColumns(self.path / STARS, self.solution.visits)
-        levels = {level.fitted.name: _level_data(level) for level in self.solution.levels}
+        levels = {level.fitted.name: LevelData.of(level) for level in self.solution.levels}
         absolute = self.solution.absolute
         return RunData(
             survey=self.survey.name,
@@ -82,7 +83,7 @@ class RunProducts:
             mode=self.mode,
             note=self.note,
             stars=stars,
-            visit_table=self._visit_table(stars, levels),
+            visit_table=_visit_table(self.path / "solution", self.solution, levels),
             levels=levels,
             zero_point_mag=self.solution.zero_point_mag,
             law=self.solution.law,
@@ -93,12 +94,40 @@ class RunProducts:
             summary=self.summary,
         )
 
-    def _visit_table(self, stars: StarColumns, levels: Mapping[str, LevelData]) -> VisitTable:
-        visits = self.solution.visits
-        facts = read_visits(self.path / "solution", visits)
-        if facts is None:  # a run of an earlier version
-            facts = visits_of_stars(stars, len(visits))
-        return VisitTable(visit=visits, **facts, **_visit_offsets(self.solution, levels))
+    def visit_covariance(self, visits: VisitTable) -> FloatArray:
+        """Return the covariance of the visits' offsets in mag squared, shape (v, v).
+
+        As ``visit_covariance.fits`` has it, else the squared errors on the diagonal; NaN on the
+        diagonal of visits without an offset.
+
+        Raises
+        ------
+        DataError
+            If the file is damaged.
+        """
+        covariance = np.diag(np.asarray(visits.err_mag, dtype=np.float64) ** 2)
+        written = read_visit_covariance(self.path / "solution")
+        if written is not None:
+            row_of = {name: row for row, name in enumerate(visits.visit)}
+            rows = np.array([row_of[name] for name in written[0]], dtype=np.int64)
+            covariance[np.ix_(rows, rows)] = written[1]
+        return covariance
+
+    def findings(self) -> list[dict[str, Any]]:
+        """Return what the design cannot tell; mode sequential does not look for it.
+
+        Raises
+        ------
+        DataError
+            If ``design_report.json`` is damaged.
+        """
+        path = self.path / "solution" / "design_report.json"
+        if not path.exists():
+            return []
+        try:
+            return list(json.loads(path.read_text(encoding="utf-8"))["findings"])
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise damaged(path, error) from None
 
 
 class StarColumns(Mapping[str, npt.NDArray[Any]]):
@@ -119,7 +148,7 @@ class StarColumns(Mapping[str, npt.NDArray[Any]]):
         except FileNotFoundError:
             raise DataError(f"{path}: not found; is {path.parent} a finished run?") from None
         except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{path}: is damaged: {_line(error)}") from None
+            raise damaged(path, error) from None
         missing = [name for name in NEEDED if name not in schema.names]
         if missing:
             raise DataError(f"{path}: has no column {missing[0]}; is it of a calibration?")
@@ -158,15 +187,15 @@ class StarColumns(Mapping[str, npt.NDArray[Any]]):
         try:
             return pq.read_table(self._path, columns=[name]).column(name)
         except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{self._path}: column {name} is damaged: {_line(error)}") from None
+            raise damaged(self._path, error) from None
 
     def _codes(self, column: pa.ChunkedArray) -> npt.NDArray[np.int32]:
         joined = column.combine_chunks()
         if not pa.types.is_dictionary(joined.type):
             joined = joined.dictionary_encode()
-        place = {name: code for code, name in enumerate(self._visits)}
+        code_of = {name: code for code, name in enumerate(self._visits)}
         names = joined.dictionary.to_pylist()
-        codes = np.array([place.get(name, -1) for name in names], dtype=np.int32)
+        codes = np.array([code_of.get(name, -1) for name in names], dtype=np.int32)
         indices = joined.indices.to_numpy(zero_copy_only=False)
         if len(indices) and (codes[np.unique(indices)] < 0).any():
             raise DataError(f"{self._path}: holds visits that its solution does not know")
@@ -215,13 +244,13 @@ def _read_summary(path: Path) -> dict[str, Any]:
     try:
         summary = json.loads(file.read_text(encoding="utf-8"))
         if summary["offsets"]["mode"] not in ("joint", "sequential"):
-            raise ValueError("it names no mode of solving")
+            raise ValueError("no mode of solving")
     except FileNotFoundError:
         raise DataError(
             f"{path}: no finished run ({RUN_MARK} is missing); run scrframe calibrate first"
         ) from None
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{file}: is damaged, or of no calibration: {_line(error)}") from None
+        raise damaged(file, error) from None
     return dict(summary)
 
 
@@ -230,56 +259,28 @@ def _read_description(path: Path, registry: Registry) -> SurveyDescription:
         # The description is as used: what looks like a variable is none.
         return load_survey(path, registry=registry, environ={})
     except ConfigError as error:
-        raise DataError(f"{path}: is damaged: {_line(error)}") from None
+        raise damaged(path, error) from None
 
 
-def _line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
-
-
-def _level_data(level: SolvedLevel) -> LevelData:
-    table, offsets = level.fitted.labels(), level.offsets
-    labels = {name: table.column(name).to_numpy() for name in table.column_names}
-    return LevelData(
-        name=level.fitted.name,
-        kind=level.kind,
-        role=level.fitted.role,
-        applied=level.applied,
-        labels={
-            name: values.astype(str) if values.dtype.kind == "O" else values
-            for name, values in labels.items()
-        },
-        offset_mag=offsets.offset_mag,
-        err_mag=offsets.err_mag,
-        scatter_mag=offsets.scatter_mag,
-        count=offsets.count,
-    )
-
-
-def _visit_offsets(
-    solution: Solution, levels: Mapping[str, LevelData]
-) -> dict[str, npt.NDArray[Any]]:
-    """Return offset, error, scatter and count by visit, from the level of visits."""
+def _visit_table(folder: Path, solution: Solution, levels: Mapping[str, LevelData]) -> VisitTable:
+    """Return the facts of visits with offset, error, scatter and count of the level of visits."""
     visits = solution.visits
     columns = ("offset_mag", "err_mag", "scatter_mag", "count")
     out = {name: np.full(len(visits), np.nan) for name in columns}
     out["count"] = np.zeros(len(visits), dtype=np.int64)
-    place = {visit: row for row, visit in enumerate(visits)}
-    found = [
+    row_of = {visit: row for row, visit in enumerate(visits)}
+    by_visit = (
         level
         for level in levels.values()
         if set(level.labels) == {"visit"} and level.role == "correction"
-    ]
-    if found:
-        keys = found[0].labels["visit"].tolist()
-        here = np.array([place.get(key, -1) for key in keys], dtype=np.int64)
+    )
+    level = next(by_visit, None)
+    if level is not None:
+        rows = np.array([row_of.get(key, -1) for key in level.labels["visit"].tolist()], np.int64)
         for name in columns:
-            out[name][here[here >= 0]] = getattr(found[0], name)[here >= 0]
+            out[name][rows[rows >= 0]] = getattr(level, name)[rows >= 0]
     elif solution.exposures is not None:
-        _, first = np.unique(solution.exposures.visit, return_index=True)
-        for row in first:
-            out["offset_mag"][place[str(solution.exposures.visit[row])]] = (
-                solution.exposures.visit_mag[row]
-            )
-    return out
+        names, first = np.unique(solution.exposures.visit, return_index=True)
+        rows = np.array([row_of[name] for name in names.tolist()], dtype=np.int64)
+        out["offset_mag"][rows] = solution.exposures.visit_mag[first]
+    return VisitTable(visit=visits, **read_visits(folder, visits), **out)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from scrframe.arrays import BoolArray, FloatArray, IntArray
 from scrframe.errors import DataError
-from scrframe.tables import Camera, ExposureTable, PhotometricError, ReddeningLaw
+from scrframe.tables import Camera, ExposureTable, PhotometricError, ReddeningLaw, SolvedLevel
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,26 @@ class LevelData:
     err_mag: FloatArray
     scatter_mag: FloatArray
     count: IntArray
+
+    @classmethod
+    def of(cls, level: SolvedLevel) -> LevelData:
+        """Return a level of a solution."""
+        table, offsets = level.fitted.labels(), level.offsets
+        labels = {name: table.column(name).to_numpy() for name in table.column_names}
+        return cls(
+            name=level.fitted.name,
+            kind=level.kind,
+            role=level.fitted.role,
+            applied=level.applied,
+            labels={
+                name: values.astype(str) if values.dtype.kind == "O" else values
+                for name, values in labels.items()
+            },
+            offset_mag=offsets.offset_mag,
+            err_mag=offsets.err_mag,
+            scatter_mag=offsets.scatter_mag,
+            count=offsets.count,
+        )
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ import pyarrow as pa
 from astropy.table import Table
 from pydantic import ValidationError
 
+from scrframe.arrays import FloatArray
 from scrframe.errors import DataError
 from scrframe.plugin import OffsetLevel, Registry
 from scrframe.products import columns
 from scrframe.products.columns import ProductColumn, ecsv_table
-from scrframe.products.files import replacing, write_ecsv, write_json
+from scrframe.products.files import damaged, replacing, write_ecsv, write_json
 from scrframe.tables import (
     BY_NAME,
     ExposureTable,
@@ -106,7 +107,7 @@ def _read_slopes(path: Path) -> FieldSlopes:
 
 #: To be raised whenever the files change so that older readers would go wrong.
 FORMAT = 2
-EXPOSURES = "exposures.ecsv"
+EXPOSURES, COVARIANCE = "exposures.ecsv", "visit_covariance.fits"
 OFFSET_COLUMNS = tuple(column.name for column in columns.OFFSETS)
 
 
@@ -234,10 +235,7 @@ def _read_exposures(path: Path) -> ExposureTable:
 
 
 def write_visit_covariance(
-    path: Path,
-    visits: tuple[str, ...],
-    covariance: np.ndarray[Any, np.dtype[np.float64]],
-    note: str,
+    path: Path, visits: tuple[str, ...], covariance: FloatArray, note: str
 ) -> None:
     """Write the covariance of the visits' offsets: an image in mag^2, and the visits' names."""
     from astropy.io import fits  # noqa: PLC0415 - slow to import
@@ -250,6 +248,27 @@ def write_visit_covariance(
     names = fits.BinTableHDU(Table({"visit": np.array(visits, dtype=np.str_)}), name="VISITS")
     with replacing(path) as temporary:
         fits.HDUList([image, names]).writeto(temporary, overwrite=True)
+
+
+def read_visit_covariance(folder: Path) -> tuple[tuple[str, ...], FloatArray] | None:
+    """Return visits and the covariance of their offsets in mag squared; None if not written.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged.
+    """
+    from astropy.io import fits  # noqa: PLC0415 - slow to import
+
+    path = folder / COVARIANCE
+    if not path.exists():
+        return None
+    try:
+        with fits.open(path, memmap=False) as hdus:
+            names = tuple(str(name).strip() for name in hdus["VISITS"].data["visit"])
+            return names, np.asarray(hdus[0].data, dtype=np.float64)
+    except (OSError, KeyError, TypeError) as error:
+        raise damaged(path, error) from None
 
 
 def _plain_column(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,10 @@ from astropy.table import Table
 from scrframe.errors import DataError
 from scrframe.products import columns
 from scrframe.products.columns import ecsv_table
-from scrframe.products.files import write_ecsv
-from scrframe.tables import unit_vectors
+from scrframe.products.files import damaged, write_ecsv
 from scrframe.tables.derived import season_of
 
 VISITS = "visits.ecsv"
-Facts = dict[str, npt.NDArray[Any]]
 #: Attributes of `VisitSeen` that have another name in the file.
 _ATTRIBUTES = {"visit": "key", "ra": "ra_deg", "dec": "dec_deg", "n_detections": "detections"}
 
@@ -35,8 +33,8 @@ def write_visits(folder: Path, visits: Sequence[VisitSeen], note: str) -> None:
     write_ecsv(table, folder / VISITS)
 
 
-def read_visits(folder: Path, visits: Sequence[str]) -> Facts | None:
-    """Read back field, mjd, season, airmass, ra_deg and dec_deg; None if there is no table.
+def read_visits(folder: Path, visits: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    """Read back field, mjd, season, airmass, ra_deg and dec_deg.
 
     Parameters
     ----------
@@ -48,47 +46,23 @@ def read_visits(folder: Path, visits: Sequence[str]) -> Facts | None:
     Raises
     ------
     DataError
-        If the table is damaged.
+        If the table is missing or damaged.
     """
     path = folder / VISITS
-    if not path.exists():
-        return None
     try:
         table = Table.read(path, format="ascii.ecsv")
-        keys = {str(key): row for row, key in enumerate(table["visit"])}
-        rows = np.array([keys[visit] for visit in visits], dtype=np.int64)
-        plain = {name: np.array(table[name], float)[rows] for name in ("mjd", "airmass")}
-        place = {f"{name}_deg": np.array(table[name], float)[rows] for name in ("ra", "dec")}
+        row_of = {str(key): row for row, key in enumerate(table["visit"])}
+        rows = np.array([row_of[visit] for visit in visits], dtype=np.int64)
+        mjd, airmass, ra, dec = (
+            np.array(table[name], float)[rows] for name in ("mjd", "airmass", "ra", "dec")
+        )
         field = np.ma.filled(table["field"].astype(str), "")[rows]
+    except FileNotFoundError:
+        raise DataError(f"{path}: not found; is {folder.parent} a run?") from None
     except (KeyError, ValueError, OSError) as error:
-        raise DataError(f"{path}: is damaged: {error}") from None
-    return {"field": np.asarray(field), **plain, **place, "season": seasons(plain["mjd"])}
-
-
-def visits_of_stars(stars: Mapping[str, npt.NDArray[Any]], visits: int) -> Facts:
-    """Return what the detections tell of their visits: no field and no airmass.
-
-    Parameters
-    ----------
-    stars : mapping of str to ndarray, shape (n,)
-        ``visit_code``, ``mjd``, ``ra_deg`` and ``dec_deg``.
-    visits : int
-        Their number; one without detections gets NaN.
-    """
-    code = stars["visit_code"]
-    count = np.bincount(code, minlength=visits)
-    vectors = unit_vectors(stars["ra_deg"], stars["dec_deg"])
-    with np.errstate(invalid="ignore"):
-        mjd = np.bincount(code, stars["mjd"], minlength=visits) / count
-        x, y, z = (np.bincount(code, axis, minlength=visits) / count for axis in vectors.T)
-    return {
-        "field": np.full(visits, "", dtype=np.str_),
-        "mjd": mjd,
-        "season": seasons(mjd),
-        "airmass": np.full(visits, np.nan),
-        "ra_deg": np.rad2deg(np.arctan2(y, x)) % 360,
-        "dec_deg": np.rad2deg(np.arctan2(z, np.hypot(x, y))),
-    }
+        raise damaged(path, error) from None
+    facts = {"field": np.asarray(field), "mjd": mjd, "airmass": airmass, "season": seasons(mjd)}
+    return {**facts, "ra_deg": ra, "dec_deg": dec}
 
 
 def seasons(mjd: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:

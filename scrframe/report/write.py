@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from scrframe.checks.run_anomalies import find_anomalies, write_anomalies
 from scrframe.checks.run_checks import run_checks
 from scrframe.checks.verdict import Anomaly, Check
-from scrframe.errors import DataError
 from scrframe.observer import Observer
 from scrframe.plugin import Registry
 from scrframe.products.files import writable, write_json
@@ -87,10 +84,10 @@ def write_report(
     """
     observer = observer or Observer()
     products = open_run(run_dir, registry)
-    findings = _findings(products.path)
+    findings = products.findings()
     figures = (*FIGURES, *other_figures(further or {}))
     with observer.step("null tests and anomalies"):
-        checks, anomalies = _judged(products)
+        checks, anomalies = run_checks(products), find_anomalies(products)
     with observer.step("figures", len(figures)) as done:
         drawn = draw_all(_reopener(products), done, figures)
     story = RunStory(products.summary, drawn, checks, anomalies, findings)
@@ -115,22 +112,6 @@ def _reopener(products: RunProducts) -> Callable[[], RunData]:
         return replace(opened, stars=stars)
 
     return reopened
-
-
-def _judged(products: RunProducts) -> tuple[tuple[Check, ...], tuple[Anomaly, ...]]:
-    """Return the null tests and the anomalies of a run."""
-    return run_checks(products), find_anomalies(products)
-
-
-def _findings(run: Path) -> Sequence[Mapping[str, Any]]:
-    """Return what the design of the run cannot tell; mode sequential does not look for it."""
-    path = run / "solution" / "design_report.json"
-    if not path.exists():
-        return ()
-    try:
-        return list(json.loads(path.read_text(encoding="utf-8"))["findings"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: is damaged: {str(error).splitlines()[0]}") from None
 
 
 @contextmanager

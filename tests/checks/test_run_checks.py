@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 from astropy.io import fits
 
-from scrframe.checks.run_checks import run_checks, star_sample, visit_covariance, visit_sample
+from scrframe.checks.run_checks import run_checks, star_sample, visit_sample
 from scrframe.config.checks import CheckSettings
 from scrframe.products.finished_run import open_run
 
@@ -35,7 +35,7 @@ def test_limits_of_the_description_count(tiny_run):
 def test_covariance_of_the_visits_is_that_of_the_solution(tiny_run):
     products = open_run(tiny_run.path)
     data = products.data()
-    matrix = visit_covariance(products, data)
+    matrix = products.visit_covariance(data.visit_table)
     assert matrix.shape == (len(data.visits),) * 2
     path = tiny_run.path / "solution" / "visit_covariance.fits"
     if not path.exists():  # mode sequential states errors only
@@ -55,7 +55,7 @@ def test_mean_metallicity_of_visits_is_that_of_the_extinction_catalogue(tiny_run
             estimates = np.array(file["stellar_params_est"], dtype=np.float64)
             feh |= dict(zip(file["gdr3_source_id"][:].tolist(), estimates[:, 1], strict=True))
     wanted = np.array([feh[source] for source in data.star("source_id").tolist()])
-    matrix = visit_covariance(products, data)
+    matrix = products.visit_covariance(data.visit_table)
     found = visit_sample(data, matrix, star_sample(data, matrix)).quantities["metallicity"]
     for visit in range(len(data.visits)):
         here = wanted[data.visit_code == visit]

@@ -13,8 +13,7 @@ from scrframe.offsets.joint.fit import fit_joint
 from scrframe.offsets.joint.normal_equations import star_means
 from scrframe.offsets.joint.problem import JointFit
 from scrframe.offsets.joint.results import JointResults
-from scrframe.products.finished_run import _level_data
-from scrframe.products.run_data import RunData, VisitTable
+from scrframe.products.run_data import LevelData, RunData, VisitTable
 from scrframe.tables import PhotometricError, ReddeningLaw, SolvedLevel
 
 from .drawn import Drawn, Sample, Spread, draw, pointings
@@ -78,7 +77,7 @@ def products(answer: Answer, sample: Sample, drawn: Drawn) -> OpenedRun:
         note="",
         stars=stars,
         visit_table=visit_table(answer, sample),
-        levels={level.fitted.name: _level_data(level) for level in levels},
+        levels={level.fitted.name: LevelData.of(level) for level in levels},
         zero_point_mag=constant,
         law=ReddeningLaw(np.zeros(1), np.eye(1), 0.0, ((0, 0),), ()),
         photometry=PhotometricError(noise.scale, noise.floor_mag),

@@ -156,17 +156,6 @@ def test_weights_and_test_stars(opened):
     assert data.star_code.max() + 1 == len(np.unique(data.star("source_id")))
 
 
-def test_an_earlier_run_without_the_table_of_visits(copied, runs):
-    now = open_run(runs["sequential"]).data().visit_table
-    (copied / "solution" / "visits.ecsv").unlink()
-    data = open_run(copied).data()
-    assert not len(data.fields) and np.isnan(data.visit_table.airmass).all()
-    np.testing.assert_allclose(data.visit_table.mjd, now.mjd, rtol=0, atol=1e-9)
-    assert np.array_equal(data.visit_table.season, now.season)
-    # The centre of the sample's detections, not of all that was read.
-    np.testing.assert_allclose(data.visit_table.dec_deg, now.dec_deg, atol=0.1)
-
-
 def remove(name: str) -> Callable[[Path], None]:
     return lambda run: (run / name).unlink()
 
@@ -197,6 +186,7 @@ def other_visits(run: Path) -> None:
         (remove("solution/provenance.json"), "not found"),
         (remove("solution/description.yaml"), "description.yaml"),
         (write("solution/description.yaml", "name: [1"), "description.yaml"),
+        (remove("solution/visits.ecsv"), "visits.ecsv: not found"),
         (write("solution/visits.ecsv", "visit field\na b\n"), "visits.ecsv"),
         (remove("stars.parquet"), "stars.parquet: not found"),
         (write("stars.parquet", "no parquet"), "stars.parquet: is damaged"),

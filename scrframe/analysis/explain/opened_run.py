@@ -17,6 +17,7 @@ from scrframe.errors import DataError
 from scrframe.plugin import OffsetLevel, Registry
 from scrframe.products.finished_run import RunProducts
 from scrframe.products.run_data import LevelData, RunData
+from scrframe.products.solution import read_visit_covariance
 from scrframe.run.sample.selection import predicted_errors
 from scrframe.statistics.robust import robust_sd
 from scrframe.tables import FLAG_BITS, Detections, SolvedLevel
@@ -153,17 +154,10 @@ class OpenedRun:
     @cached_property
     def _covariance(self) -> tuple[dict[str, int], FloatArray] | None:
         """Covariance of the visits' offsets and the row of each visit, if the run has it."""
-        from astropy.io import fits  # noqa: PLC0415 - slow to import
-
-        path = self.products.path / "solution" / "visit_covariance.fits"
-        if not path.exists():
+        written = read_visit_covariance(self.products.path / "solution")
+        if written is None:
             return None
-        try:
-            with fits.open(path, memmap=False) as hdus:
-                names = [str(name) for name in hdus["VISITS"].data["visit"]]
-                values = np.asarray(hdus[0].data, dtype=np.float64)
-        except (OSError, KeyError, TypeError) as error:
-            raise DataError(f"{path}: is damaged: {error}") from None
+        names, values = written
         return {name: row for row, name in enumerate(names)}, values
 
     def visit_covariance(self, one: int, two: int) -> float:
