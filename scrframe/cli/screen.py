@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -74,6 +75,8 @@ def _mute(stream: TextIO) -> None:
         os.dup2(nowhere.fileno(), stream.fileno())
 
 
+#: What stands for a number that is not known.
+NONE = "-"
 #: Width of the table in a file or pipe, in characters.
 PLAIN_WIDTH = 110
 
@@ -83,12 +86,21 @@ def closing_table(summary: Mapping[str, Any]) -> Table:
     title = f"{summary['survey']}, {summary['band']} band"
     if summary["data_note"]:
         title += f" - {summary['data_note']}"
+    heads = ("this run", paper.PAPER)
+    return table_of(title, ("figure of merit",), heads, merit_rows(summary))
+
+
+def table_of(
+    title: str, words: Sequence[str], numbers: Sequence[str], rows: Iterable[Sequence[object]]
+) -> Table:
+    """Return a table with columns of words, then of numbers; cells are shown as they are."""
     table = Table(box=box.SIMPLE_HEAD, title=Text(title), title_justify="left", pad_edge=False)
-    table.add_column("figure of merit")
-    table.add_column("this run", justify="right")
-    table.add_column(paper.PAPER, justify="right")
-    for row in merit_rows(summary):
-        table.add_row(*(Text(cell) for cell in row))
+    for head in words:
+        table.add_column(head)
+    for head in numbers:
+        table.add_column(head, justify="right")
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
     return table
 
 
@@ -125,3 +137,17 @@ def _absolute(tie: Mapping[str, Any]) -> str:
         f" (error {tie['err_mag']:.4f}, systematic {tie['sys_mag']:.4f}) by {tie['count']} stars"
         f" and {tie['source']}"
     )
+
+
+def known(value: float | None) -> bool:
+    """Return whether there is such a number."""
+    return value is not None and math.isfinite(value)
+
+
+def mmag(value: float | None, error: float | None = None, *, sign: bool = True) -> str:
+    """Return a magnitude in mmag, with its error."""
+    if value is None or not known(value):
+        return NONE
+    text = f"{1000 * value:+.1f}" if sign else f"{1000 * value:.1f}"
+    text = text[1:] if text in ("-0.0", "+0.0") else text
+    return text if error is None or not known(error) else f"{text} +- {1000 * error:.1f}"

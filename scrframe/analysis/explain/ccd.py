@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from scrframe.analysis.explain.opened_run import OpenedRun, flag_counts, level_word, mean_and_error
+from scrframe.analysis.explain.explanation import MERGED, OPTIONAL, DetectionCounts, Explanation
+from scrframe.analysis.explain.opened_run import (
+    OpenedRun,
+    exposure_offsets,
+    exposure_parts,
+    flag_counts,
+    level_word,
+    mean_and_error,
+)
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.statistics.groups import group_medians
 from scrframe.statistics.robust import robust_sd
-
-Facts = dict[str, Any]
 
 #: Width of the strips of columns and rows that are searched for defects, in pixels.
 STRIP_PIX = 32.0
@@ -20,89 +27,249 @@ STRIP_PIX = 32.0
 SIGNIFICANT = 5.0
 #: Strips with fewer detections say nothing.
 FEW = 5
+#: Standard error of a median over that of a mean, of normal deviates.
+MEDIAN_TO_MEAN = 1.253
 
 
-def explain_ccd(run: OpenedRun, ccd: int) -> Facts:
-    """Return why a CCD has its offsets, as plain values; magnitudes in mag."""
+@dataclass(frozen=True, kw_only=True)
+class CcdLevel:
+    """A level's columns of the CCD.
+
+    Attributes
+    ----------
+    level, what : str
+        Its name, and what it is in words.
+    columns, with_offset : int
+        Columns, and those of them that have an offset.
+    mean_mag, rms_mag, err_mag : float
+        Mean and standard deviation of the offsets, and the median of their errors.
+    sd_mag : float or None
+        Standard deviation of the level's prior, where one was estimated.
+    """
+
+    level: str
+    what: str
+    columns: int
+    with_offset: int
+    mean_mag: float
+    rms_mag: float
+    err_mag: float
+    sd_mag: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CcdInVisit:
+    """The CCD in one visit.
+
+    Attributes
+    ----------
+    visit : str
+    mjd : float
+    used : int
+        Detections that the offsets were solved from.
+    ccd_mag, ccd_err_mag : float
+        Its offset less that of the visit.
+    parts_mag : mapping of str to float
+        What each term of CCDs adds to it, by level, in mode joint.
+    rest_mag : float
+        What they leave.
+    from_level : str or None
+        The level that its correction comes from, in mode joint.
+    """
+
+    visit: str
+    mjd: float
+    used: int
+    ccd_mag: float
+    ccd_err_mag: float
+    parts_mag: Mapping[str, float]
+    rest_mag: float
+    from_level: str | None
+
+
+@dataclass(frozen=True)
+class DeviatingVisit:
+    """A visit in which the CCD is ``away`` scatters from its median."""
+
+    visit: str
+    ccd_mag: float
+    err_mag: float
+    away: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeSummary:
+    """The CCD's offsets in time; of fewer than three visits no more than their number.
+
+    Attributes
+    ----------
+    visits : int
+    median_mag, mad_sigma_mag : float
+    typical_err_mag : float
+        Median of the errors.
+    slope_mag_per_year, slope_err_mag_per_year : float
+        Of a straight line, with the error from the scatter about it.
+    worst : tuple of DeviatingVisit
+        Farthest from the median first.
+    """
+
+    visits: int
+    median_mag: float | None = field(default=None, metadata=OPTIONAL)
+    mad_sigma_mag: float | None = field(default=None, metadata=OPTIONAL)
+    typical_err_mag: float | None = field(default=None, metadata=OPTIONAL)
+    slope_mag_per_year: float | None = field(default=None, metadata=OPTIONAL)
+    slope_err_mag_per_year: float | None = field(default=None, metadata=OPTIONAL)
+    worst: tuple[DeviatingVisit, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapColumn:
+    """A bin or node of a map.
+
+    Attributes
+    ----------
+    position_pix : mapping of str to float
+        Its labels in pixels, such as ``x_low_pix``; among the others in the JSON.
+    offset_mag, err_mag : float
+    detections : int
+    """
+
+    position_pix: Mapping[str, float] = field(metadata=MERGED)
+    offset_mag: float
+    err_mag: float
+    detections: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CcdMap:
+    """A map over the CCD.
+
+    Attributes
+    ----------
+    level : str
+    columns : int
+    rms_mag, low_mag, high_mag, err_mag : float
+        Root mean square and extremes of its offsets, and the median of their errors.
+    largest : tuple of MapColumn
+    """
+
+    level: str
+    columns: int
+    rms_mag: float
+    low_mag: float
+    high_mag: float
+    err_mag: float
+    largest: tuple[MapColumn, ...]
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A strip of columns or rows whose median residual is off.
+
+    Attributes
+    ----------
+    along : {"columns", "rows"}
+    low_pix, high_pix : float
+    detections : int
+    residual_mag, err_mag : float
+        Median residual less that of the CCD; the error is that of a median, with the scatter
+        of the whole CCD.
+    """
+
+    along: str
+    low_pix: float
+    high_pix: float
+    detections: int
+    residual_mag: float
+    err_mag: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CcdExplanation(Explanation):
+    """Why a CCD has its offsets.
+
+    Attributes
+    ----------
+    ccd : int
+    detections : DetectionCounts
+    residual_mag, residual_err_mag : float
+        Mean residual of the used.
+    levels : tuple of CcdLevel
+    visits : tuple of CcdInVisit
+        In order of time.
+    summary : TimeSummary
+    maps : tuple of CcdMap
+    strips : tuple of Strip
+        Most significant first.
+    """
+
+    ccd: int
+    detections: DetectionCounts
+    residual_mag: float
+    residual_err_mag: float
+    levels: tuple[CcdLevel, ...]
+    visits: tuple[CcdInVisit, ...]
+    summary: TimeSummary
+    maps: tuple[CcdMap, ...]
+    strips: tuple[Strip, ...]
+
+
+def explain_ccd(run: OpenedRun, ccd: int) -> CcdExplanation:
+    """Return why a CCD has its offsets."""
     data = run.data
     rows = np.flatnonzero(data.ccd == ccd)
     used = rows[data.in_solve[rows] & np.isfinite(data.residual[rows])]
     mean, err = mean_and_error(data.residual[used])
     visits = _in_time(run, ccd, used)
-    return {
-        "ccd": ccd,
-        "detections": {
-            "in_sample": len(rows),
-            "used": len(used),
-            "stars_used": len(np.unique(data.star("source_id")[used])),
-            "flags": flag_counts(data.star("flags")[rows]),
-        },
-        "residual_mag": mean,
-        "residual_err_mag": err,
-        "levels": _levels(run, ccd),
-        "visits": visits,
-        "summary": _summary(visits),
-        "maps": _maps(run, ccd),
-        "strips": strips(run, used),
-    }
+    return CcdExplanation(
+        **run.head("ccd"),
+        ccd=ccd,
+        detections=DetectionCounts(
+            in_sample=len(rows),
+            used=len(used),
+            stars_used=len(np.unique(data.star("source_id")[used])),
+            flags=flag_counts(data.star("flags")[rows]),
+        ),
+        residual_mag=mean,
+        residual_err_mag=err,
+        levels=_levels(run, ccd),
+        visits=visits,
+        summary=_summary(visits),
+        maps=_maps(run, ccd),
+        strips=strips(run, used),
+    )
 
 
-def _in_time(run: OpenedRun, ccd: int, used: IntArray) -> list[Facts]:
+def _in_time(run: OpenedRun, ccd: int, used: IntArray) -> tuple[CcdInVisit, ...]:
     """Return the CCD's offset in each visit, with its parts, in order of time."""
-    from scrframe.analysis.explain.visit import exposure_parts  # noqa: PLC0415 - both ways
-
     data = run.data
     table = data.visit_table
-    offset, error = ccd_in_visits(run, ccd)
-    every = np.arange(len(table))
-    parts = exposure_parts(run, every, np.full(len(table), ccd)) if run.joint else {}
-    code = data.visit_code[used]
-    count = np.bincount(code, minlength=len(table))
+    every, same = np.arange(len(table)), np.full(len(table), ccd)
+    offset, error = exposure_offsets(run, every, same)
+    parts = exposure_parts(run, every, same)
+    count = np.bincount(data.visit_code[used], minlength=len(table))
     rest = offset - sum(parts.values()) if parts else np.full(len(table), np.nan)
-    level = _levels_by_visit(run, ccd)
-    return [
-        {
-            "visit": table.visit[at],
-            "mjd": table.mjd[at],
-            "used": int(count[at]),
-            "ccd_mag": offset[at],
-            "ccd_err_mag": error[at],
-            "parts_mag": {name: values[at] for name, values in parts.items()},
-            "rest_mag": rest[at],
-            "from_level": level.get(table.visit[at]),
-        }
-        for at in np.argsort(table.mjd, kind="stable")
-    ]
-
-
-def ccd_in_visits(run: OpenedRun, ccd: int) -> tuple[FloatArray, FloatArray]:
-    """Return what the CCD differs by from each visit, and its error, in mag, shape (v,)."""
-    data = run.data
-    place = {name: at for at, name in enumerate(data.visits)}
-    offset, error = (np.full(len(place), np.nan) for _ in range(2))
+    level = {}
     if data.exposures is not None:
         rows = np.flatnonzero(data.exposures.ccd == ccd)
-        at = np.array([place[name] for name in data.exposures.visit[rows].tolist()], dtype=np.int64)
-        offset[at] = data.exposures.offset_mag[rows] - data.exposures.visit_mag[rows]
-        error[at] = data.exposures.err_mag[rows]
-    for level in data.levels.values():
-        if set(level.labels) == {"visit", "ccd"} and level.role == "correction":
-            rows = np.flatnonzero(level.labels["ccd"] == ccd)
-            names = level.labels["visit"][rows].tolist()
-            at = np.array([place[name] for name in names], dtype=np.int64)
-            offset[at], error[at] = level.offset_mag[rows], level.err_mag[rows]
-    return offset, error
+        names = data.exposures.visit[rows].tolist()
+        level = dict(zip(names, data.exposures.level[rows].tolist(), strict=True))
+    return tuple(
+        CcdInVisit(
+            visit=table.visit[at],
+            mjd=float(table.mjd[at]),
+            used=int(count[at]),
+            ccd_mag=float(offset[at]),
+            ccd_err_mag=float(error[at]),
+            parts_mag={name: float(values[at]) for name, values in parts.items()},
+            rest_mag=float(rest[at]),
+            from_level=level.get(table.visit[at]),
+        )
+        for at in np.argsort(table.mjd, kind="stable")
+    )
 
 
-def _levels_by_visit(run: OpenedRun, ccd: int) -> dict[str, str]:
-    exposures = run.data.exposures
-    if exposures is None:
-        return {}
-    rows = np.flatnonzero(exposures.ccd == ccd)
-    return dict(zip(exposures.visit[rows].tolist(), exposures.level[rows].tolist(), strict=True))
-
-
-def _levels(run: OpenedRun, ccd: int) -> list[Facts]:
+def _levels(run: OpenedRun, ccd: int) -> tuple[CcdLevel, ...]:
     """Return each level's columns of this CCD: their mean, spread and typical error."""
     found = []
     for level in run.data.levels.values():
@@ -114,52 +281,47 @@ def _levels(run: OpenedRun, ccd: int) -> list[Facts]:
         if not fine.any():
             continue
         found.append(
-            {
-                "level": level.name,
-                "what": level_word(level),
-                "columns": int(at.sum()),
-                "with_offset": int(fine.sum()),
-                "mean_mag": float(offset[fine].mean()),
-                "rms_mag": float(offset[fine].std()),
-                "err_mag": float(np.median(level.err_mag[at][fine])),
-                "sd_mag": run.sd_mag.get(level.name),
-            }
+            CcdLevel(
+                level=level.name,
+                what=level_word(level),
+                columns=int(at.sum()),
+                with_offset=int(fine.sum()),
+                mean_mag=float(offset[fine].mean()),
+                rms_mag=float(offset[fine].std()),
+                err_mag=float(np.median(level.err_mag[at][fine])),
+                sd_mag=run.sd_mag.get(level.name),
+            )
         )
-    return found
+    return tuple(found)
 
 
-def _summary(visits: list[Facts]) -> Facts:
+def _summary(visits: Sequence[CcdInVisit]) -> TimeSummary:
     """Return mean, scatter and trend in time, and the visits that deviate most."""
-    offset = np.array([each["ccd_mag"] for each in visits])
-    error = np.array([each["ccd_err_mag"] for each in visits])
-    mjd = np.array([each["mjd"] for each in visits])
+    offset = np.array([each.ccd_mag for each in visits])
+    error = np.array([each.ccd_err_mag for each in visits])
+    mjd = np.array([each.mjd for each in visits])
     fine = np.isfinite(offset) & np.isfinite(error) & (error > 0) & np.isfinite(mjd)
     if fine.sum() < 3:
-        return {"visits": int(fine.sum()), "worst": []}
+        return TimeSummary(visits=int(fine.sum()))
     centre = float(np.median(offset[fine]))
     spread = robust_sd(offset[fine])
     years = (mjd[fine] - mjd[fine].mean()) / 365.25
     slope, slope_err = _trend(years, offset[fine])
     away = np.where(fine, np.abs(offset - centre) / np.hypot(spread, np.where(fine, error, 1)), 0)
     worst = np.argsort(-away, kind="stable")[:5]
-    return {
-        "visits": int(fine.sum()),
-        "median_mag": centre,
-        "mad_sigma_mag": spread,
-        "typical_err_mag": float(np.median(error[fine])),
-        "slope_mag_per_year": slope,
-        "slope_err_mag_per_year": slope_err,
-        "worst": [
-            {
-                "visit": visits[at]["visit"],
-                "ccd_mag": offset[at],
-                "err_mag": error[at],
-                "away": float(away[at]),
-            }
+    return TimeSummary(
+        visits=int(fine.sum()),
+        median_mag=centre,
+        mad_sigma_mag=spread,
+        typical_err_mag=float(np.median(error[fine])),
+        slope_mag_per_year=slope,
+        slope_err_mag_per_year=slope_err,
+        worst=tuple(
+            DeviatingVisit(visits[at].visit, float(offset[at]), float(error[at]), float(away[at]))
             for at in worst
             if fine[at]
-        ],
-    }
+        ),
+    )
 
 
 def _trend(years: FloatArray, offset: FloatArray) -> tuple[float, float]:
@@ -172,7 +334,7 @@ def _trend(years: FloatArray, offset: FloatArray) -> tuple[float, float]:
     return slope, float(np.sqrt(rest @ rest / (len(years) - 2) / squares))
 
 
-def _maps(run: OpenedRun, ccd: int) -> list[Facts]:
+def _maps(run: OpenedRun, ccd: int) -> tuple[CcdMap, ...]:
     """Return a summary of each map over the CCD, and its extreme places."""
     found = []
     for level in run.data.levels.values():
@@ -185,35 +347,32 @@ def _maps(run: OpenedRun, ccd: int) -> list[Facts]:
         offset, err = level.offset_mag[at], level.err_mag[at]
         order = at[np.argsort(-np.abs(offset), kind="stable")[:3]]
         found.append(
-            {
-                "level": level.name,
-                "columns": len(at),
-                "rms_mag": float(np.sqrt(np.mean(offset**2))),
-                "low_mag": float(offset.min()),
-                "high_mag": float(offset.max()),
-                "err_mag": float(np.median(err)),
-                "largest": [
-                    {name: float(level.labels[name][row]) for name in places}
-                    | {
-                        "offset_mag": float(level.offset_mag[row]),
-                        "err_mag": float(level.err_mag[row]),
-                        "detections": int(level.count[row]),
-                    }
+            CcdMap(
+                level=level.name,
+                columns=len(at),
+                rms_mag=float(np.sqrt(np.mean(offset**2))),
+                low_mag=float(offset.min()),
+                high_mag=float(offset.max()),
+                err_mag=float(np.median(err)),
+                largest=tuple(
+                    MapColumn(
+                        position_pix={name: float(level.labels[name][row]) for name in places},
+                        offset_mag=float(level.offset_mag[row]),
+                        err_mag=float(level.err_mag[row]),
+                        detections=int(level.count[row]),
+                    )
                     for row in order
-                ],
-            }
+                ),
+            )
         )
-    return found
+    return tuple(found)
 
 
-def strips(run: OpenedRun, used: IntArray) -> list[Facts]:
-    """Return strips of columns or rows whose median residual is off, most significant first.
-
-    The error of a median is 1.253 times that of a mean, the scatter that of the whole CCD.
-    """
+def strips(run: OpenedRun, used: IntArray) -> tuple[Strip, ...]:
+    """Return strips of columns or rows whose median residual is off, most significant first."""
     data = run.data
     if not (data.has("x_pix") and data.has("y_pix")) or len(used) < FEW:
-        return []
+        return ()
     residual = data.residual[used]
     scatter = robust_sd(residual)
     found = []
@@ -221,16 +380,16 @@ def strips(run: OpenedRun, used: IntArray) -> list[Facts]:
         strip = np.floor((data.star(axis)[used] - 0.5) / STRIP_PIX).astype(np.int64)
         number, code, count = np.unique(strip, return_inverse=True, return_counts=True)
         off = group_medians(residual, code, len(number)) - np.median(residual)
-        error = 1.253 * scatter / np.sqrt(count)
+        error = MEDIAN_TO_MEAN * scatter / np.sqrt(count)
         for at in np.flatnonzero((count >= FEW) & (np.abs(off) > SIGNIFICANT * error)):
             found.append(
-                {
-                    "along": name,
-                    "low_pix": float(number[at] * STRIP_PIX + 0.5),
-                    "high_pix": float((number[at] + 1) * STRIP_PIX + 0.5),
-                    "detections": int(count[at]),
-                    "residual_mag": float(off[at]),
-                    "err_mag": float(error[at]),
-                }
+                Strip(
+                    name,
+                    float(number[at] * STRIP_PIX + 0.5),
+                    float((number[at] + 1) * STRIP_PIX + 0.5),
+                    int(count[at]),
+                    float(off[at]),
+                    float(error[at]),
+                )
             )
-    return sorted(found, key=lambda each: -abs(each["residual_mag"]) / each["err_mag"])
+    return tuple(sorted(found, key=lambda each: -abs(each.residual_mag) / each.err_mag))

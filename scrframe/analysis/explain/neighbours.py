@@ -2,24 +2,63 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, field
+from math import nan
 
 import numpy as np
 
+from scrframe.analysis.explain.explanation import OPTIONAL
 from scrframe.analysis.explain.opened_run import OpenedRun, mean_and_error
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.statistics.groups import find_sorted
 
-Facts = dict[str, Any]
 
+@dataclass(frozen=True, kw_only=True)
+class Neighbour:
+    """A visit that shares stars with the explained one.
 
-def neighbours_of(run: OpenedRun, rows: IntArray, visit: int) -> list[Facts]:
-    """Return the visits that share stars, most first, with the difference of calibrated mags.
-
-    Differences are this visit less the other, weighted by photometric variances; their error
-    is that of the scatter. The error to expect counts noise and the errors of both visits'
-    offsets, with what these have in common.
+    Attributes
+    ----------
+    visit, field : str
+    shared : int
+        Detections in it of stars that both have.
+    difference_mag, err_mag : float
+        Calibrated magnitudes of the explained visit less its own, weighted by photometric
+        variances, with the error from their scatter.
+    expected_err_mag : float
+        Error to expect from noise and the errors of both visits' offsets, with what these have
+        in common.
     """
+
+    visit: str
+    field: str
+    shared: int
+    difference_mag: float
+    err_mag: float
+    expected_err_mag: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelatedVisits:
+    """The other visits of a field, a season or the survey.
+
+    Attributes
+    ----------
+    visits : int
+    mean_mag, sd_mag : float
+        Mean and standard deviation of their offsets; NaN of too few.
+    names : tuple of str or None
+        Their keys, of a field.
+    """
+
+    visits: int
+    mean_mag: float
+    sd_mag: float
+    names: tuple[str, ...] | None = field(default=None, metadata=OPTIONAL)
+
+
+def neighbours_of(run: OpenedRun, rows: IntArray, visit: int) -> tuple[Neighbour, ...]:
+    """Return the visits that share stars with detections of a visit, most stars first."""
     data = run.data
     cal = data.star("mag_cal")
     fine = np.isfinite(cal)
@@ -29,7 +68,7 @@ def neighbours_of(run: OpenedRun, rows: IntArray, visit: int) -> list[Facts]:
     source, first = np.unique(ids[mine], return_index=True)
     mine = mine[first]
     if not len(source):
-        return []
+        return ()
     place = find_sorted(source, ids)
     other = np.flatnonzero((place >= 0) & (data.visit_code != visit) & fine)
     this = mine[place[other]]
@@ -42,16 +81,16 @@ def neighbours_of(run: OpenedRun, rows: IntArray, visit: int) -> list[Facts]:
         of = code == number
         mean, err = mean_and_error(difference[of], weight[of])
         found.append(
-            {
-                "visit": data.visits[number],
-                "field": str(data.visit_table.field[number]),
-                "shared": int(of.sum()),
-                "difference_mag": mean,
-                "err_mag": err,
-                "expected_err_mag": _expected(run, visit, int(number), weight[of]),
-            }
+            Neighbour(
+                visit=data.visits[number],
+                field=str(data.visit_table.field[number]),
+                shared=int(of.sum()),
+                difference_mag=mean,
+                err_mag=err,
+                expected_err_mag=_expected(run, visit, int(number), weight[of]),
+            )
         )
-    return sorted(found, key=lambda each: (-each["shared"], each["visit"]))
+    return tuple(sorted(found, key=lambda each: (-each.shared, each.visit)))
 
 
 def _trust(run: OpenedRun, rows: IntArray) -> FloatArray:
@@ -68,26 +107,25 @@ def _expected(run: OpenedRun, one: int, two: int, weight: FloatArray) -> float:
     return float(np.sqrt(max(noise + error[one] ** 2 + error[two] ** 2 - 2 * shared, 0.0)))
 
 
-def kin_of(run: OpenedRun, visit: int) -> Facts:
-    """Return the visits of the same field and season, and their mean offsets."""
+def related_visits(run: OpenedRun, visit: int) -> dict[str, RelatedVisits]:
+    """Return the other visits of the same field, season and survey, and their mean offsets."""
     table = run.data.visit_table
     own = np.arange(len(table)) == visit
     groups = {}
-    field = table.field == table.field[visit]
     if table.field[visit]:
-        groups["field"] = field & ~own
+        groups["field"] = (table.field == table.field[visit]) & ~own
     if table.season[visit] >= 0:
         groups["season"] = (table.season == table.season[visit]) & ~own
     groups["survey"] = ~own
-    found: Facts = {}
+    found = {}
     for name, mask in groups.items():
         offsets = table.offset_mag[mask]
         offsets = offsets[np.isfinite(offsets)]
-        found[name] = {
-            "visits": int(mask.sum()),
-            "mean_mag": float(offsets.mean()) if len(offsets) else None,
-            "sd_mag": float(offsets.std(ddof=1)) if len(offsets) > 1 else None,
-        }
-        if name == "field":
-            found[name]["names"] = [run.data.visits[at] for at in np.flatnonzero(mask)]
+        names = tuple(run.data.visits[at] for at in np.flatnonzero(mask))
+        found[name] = RelatedVisits(
+            visits=int(mask.sum()),
+            mean_mag=float(offsets.mean()) if len(offsets) else nan,
+            sd_mag=float(offsets.std(ddof=1)) if len(offsets) > 1 else nan,
+            names=names if name == "field" else None,
+        )
     return found

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from scrframe.analysis.explain.explanation import Kind
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.errors import DataError
 from scrframe.plugin import OffsetLevel, Registry
@@ -19,6 +20,7 @@ from scrframe.products.finished_run import RunProducts
 from scrframe.products.run_data import LevelData, RunData
 from scrframe.products.solution import read_visit_covariance
 from scrframe.run.sample.selection import predicted_errors
+from scrframe.statistics.groups import find_sorted
 from scrframe.statistics.robust import robust_sd
 from scrframe.tables import FLAG_BITS, Detections, SolvedLevel
 from scrframe.tables.columns import DETECTION_REQUIRED
@@ -43,6 +45,8 @@ FROM_STARS = {
 }
 #: Columns that levels read and that can be worked out from others.
 DERIVED = {"season", "gal_l", "gal_b"}
+#: Numbers of CCDs are below this.
+SPAN = 1 << 20
 #: Names that are offered in place of an unknown one.
 NEAR = 3
 
@@ -66,6 +70,17 @@ class OpenedRun:
     def joint(self) -> bool:
         """Whether the levels were solved jointly."""
         return self.data.mode == "joint"
+
+    def head(self, kind: Kind) -> dict[str, Any]:
+        """Return the fields of `Explanation`."""
+        data = self.data
+        return {
+            "kind": kind,
+            "survey": data.survey,
+            "band": data.band,
+            "data_note": data.note,
+            "mode": data.mode,
+        }
 
     @cached_property
     def needs(self) -> dict[str, tuple[str, ...]]:
@@ -207,6 +222,60 @@ class OpenedRun:
         place = int(np.searchsorted(known, source_id))
         near = known[max(place - 200, 0) : place + 200].astype(str).tolist()
         raise DataError(_unknown("star", str(source_id), near, self.products.path))
+
+
+def exposure_offsets(
+    run: OpenedRun, visit: IntArray, ccd: IntArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return what CCDs differ by from their visits, and its error, in mag, shape (x,) each.
+
+    Parameters
+    ----------
+    run : OpenedRun
+    visit, ccd : ndarray of int64, shape (x,)
+        Row in the table of visits, and number; NaN is returned for what has no offset.
+    """
+    data = run.data
+    offset, error = (np.full(len(visit), np.nan) for _ in range(2))
+    row = {name: at for at, name in enumerate(data.visits)}
+    wanted = visit * SPAN + ccd
+    order = np.argsort(wanted, kind="stable")
+
+    def fill(names: Any, ccds: Any, offset_mag: FloatArray, err_mag: FloatArray) -> None:
+        key = np.array([row.get(name, -1) for name in names.tolist()], dtype=np.int64) * SPAN + ccds
+        place = find_sorted(wanted[order], key)
+        known = place >= 0
+        at = order[place[known]]
+        offset[at], error[at] = offset_mag[known], err_mag[known]
+
+    if data.exposures is not None:
+        table = data.exposures
+        fill(table.visit, table.ccd, table.offset_mag - table.visit_mag, table.err_mag)
+    for level in data.levels.values():
+        if set(level.labels) == {"visit", "ccd"} and level.role == "correction":
+            fill(level.labels["visit"], level.labels["ccd"], level.offset_mag, level.err_mag)
+    return offset, error
+
+
+def exposure_parts(run: OpenedRun, visit: IntArray, ccd: IntArray) -> dict[str, FloatArray]:
+    """Return what each term of CCDs adds to exposures, by level, in mag, shape (x,) each.
+
+    Static parts and drifts; terms by visit and CCD are not among them. Empty in mode
+    sequential, which has no such terms.
+    """
+    if not run.joint:
+        return {}
+    table = run.exposures(visit, ccd)
+    parts = {}
+    for level in run.levels({"ccd", "mjd", "season", "field", "airmass", "band", "visit"}):
+        fitted = level.fitted
+        keys = set(run.data.levels[fitted.name].labels)
+        if level.applied or fitted.role != "correction" or "visit" in keys or "ccd" not in keys:
+            continue
+        parts[fitted.name] = np.asarray(
+            fitted.design(table).weights @ np.nan_to_num(level.offsets.offset_mag)
+        )
+    return parts
 
 
 def level_word(level: LevelData) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from math import nan
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
+from scrframe.analysis.explain.explanation import KEY, OPTIONAL, Explanation
 from scrframe.analysis.explain.opened_run import OpenedRun, flag_names
 from scrframe.arrays import IntArray
 from scrframe.errors import DataError
 from scrframe.products.star_catalogue import STAR_CATALOGUE
-
-Facts = dict[str, Any]
 
 #: What flags say of a star, in words.
 FLAG_WORDS = {
@@ -46,35 +48,146 @@ DETECTION = {
     "weight": "weight",
     "in_solve": "in_solve",
 }
-#: Columns of the star catalogue that a star is told of.
-CATALOGUE = (
-    "ra_deg",
-    "dec_deg",
-    "mag_cal",
-    "mag_cal_err",
-    "photometric_err",
-    "offset_err",
-    "mag_cal_sys",
-    "n_detections",
-    "n_visits",
-    "chi2",
-    "dof",
-    "chi2_probability",
-    "variable",
-    "one_outlier",
-    "mag_model",
-    "residual",
-    "star_dev",
-    "star_dev_err",
-    "colour0",
-    "extinction",
-    "in_control",
-    "reserved",
-)
 
 
-def explain_star(run: OpenedRun, rows: IntArray) -> Facts:
-    """Return all that a run says of a star, as plain values; magnitudes in mag.
+@dataclass(frozen=True)
+class StarMean:
+    """A star's row of the star catalogue, under the names of its columns.
+
+    None is what the catalogue of the run has no column for, or no row.
+    """
+
+    ra_deg: float | None = field(default=None, metadata=OPTIONAL)
+    dec_deg: float | None = field(default=None, metadata=OPTIONAL)
+    mag_cal: float | None = field(default=None, metadata=OPTIONAL)
+    mag_cal_err: float | None = field(default=None, metadata=OPTIONAL)
+    photometric_err: float | None = field(default=None, metadata=OPTIONAL)
+    offset_err: float | None = field(default=None, metadata=OPTIONAL)
+    mag_cal_sys: float | None = field(default=None, metadata=OPTIONAL)
+    n_detections: int | None = field(default=None, metadata=OPTIONAL)
+    n_visits: int | None = field(default=None, metadata=OPTIONAL)
+    chi2: float | None = field(default=None, metadata=OPTIONAL)
+    dof: int | None = field(default=None, metadata=OPTIONAL)
+    chi2_probability: float | None = field(default=None, metadata=OPTIONAL)
+    variable: bool | None = field(default=None, metadata=OPTIONAL)
+    one_outlier: bool | None = field(default=None, metadata=OPTIONAL)
+    mag_model: float | None = field(default=None, metadata=OPTIONAL)
+    residual: float | None = field(default=None, metadata=OPTIONAL)
+    star_dev: float | None = field(default=None, metadata=OPTIONAL)
+    star_dev_err: float | None = field(default=None, metadata=OPTIONAL)
+    colour0: float | None = field(default=None, metadata=OPTIONAL)
+    extinction: float | None = field(default=None, metadata=OPTIONAL)
+    in_control: bool | None = field(default=None, metadata=OPTIONAL)
+    reserved: bool | None = field(default=None, metadata=OPTIONAL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelMagnitude:
+    """How the model magnitude comes about: reference magnitude + colour0 + R E.
+
+    Attributes
+    ----------
+    reference_band : str
+    reference_mag : float
+        The star's magnitude in it.
+    colour0_mag : float
+        Intrinsic colour that the model predicts.
+    ratio : float
+        Extinction coefficient R of the colour; ``R`` in the JSON.
+    extinction_mag : float
+        E.
+    reddening_mag : float
+        R E.
+    predicted_mag : float
+        The model magnitude, on the system of the run.
+    """
+
+    reference_band: str
+    reference_mag: float
+    colour0_mag: float
+    ratio: float = field(metadata={KEY: "R"})
+    extinction_mag: float
+    reddening_mag: float
+    predicted_mag: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StarDetection:
+    """One detection of a star; None is what the run has no column for.
+
+    Attributes
+    ----------
+    visit : str
+    ccd : int
+    mjd, x_pix, y_pix : float
+    observed_mag, catalogued_err_mag : float
+        As catalogued.
+    total_mag, total_err_mag : float
+        The whole correction, and its error.
+    calibrated_mag, calibrated_err_mag, calibrated_sys_mag : float
+        With statistical and systematic error.
+    weight : float
+        Robust weight in the joint solution, from 0 to 1.
+    in_solve : bool
+        Whether the offsets were solved from it.
+    offsets_mag : mapping of str to float
+        Parts of the correction by level.
+    residual_mag : float
+        Model less calibrated magnitude.
+    from_mean_mag : float
+        Calibrated magnitude less the star's mean; NaN where there is no mean.
+    flags : tuple of str
+        Names of those that are set.
+    """
+
+    visit: str
+    ccd: int | None = field(default=None, metadata=OPTIONAL)
+    mjd: float | None = field(default=None, metadata=OPTIONAL)
+    x_pix: float | None = field(default=None, metadata=OPTIONAL)
+    y_pix: float | None = field(default=None, metadata=OPTIONAL)
+    observed_mag: float | None = field(default=None, metadata=OPTIONAL)
+    catalogued_err_mag: float | None = field(default=None, metadata=OPTIONAL)
+    total_mag: float | None = field(default=None, metadata=OPTIONAL)
+    total_err_mag: float | None = field(default=None, metadata=OPTIONAL)
+    calibrated_mag: float | None = field(default=None, metadata=OPTIONAL)
+    calibrated_err_mag: float | None = field(default=None, metadata=OPTIONAL)
+    calibrated_sys_mag: float | None = field(default=None, metadata=OPTIONAL)
+    weight: float | None = field(default=None, metadata=OPTIONAL)
+    in_solve: bool | None = field(default=None, metadata=OPTIONAL)
+    offsets_mag: Mapping[str, float]
+    residual_mag: float
+    from_mean_mag: float
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StarExplanation(Explanation):
+    """What makes up a star's magnitudes.
+
+    Attributes
+    ----------
+    star : int
+        Identifier in the reference catalogue.
+    trained : bool
+        Whether the run trained a colour model, which stars can be unlike.
+    mean : StarMean
+    flags : mapping of str to str
+        Flags of any of its detections, and what they say in words.
+    model : ModelMagnitude
+    detections : tuple of StarDetection
+        In order of time.
+    """
+
+    star: int
+    trained: bool
+    mean: StarMean
+    flags: Mapping[str, str]
+    model: ModelMagnitude
+    detections: tuple[StarDetection, ...]
+
+
+def explain_star(run: OpenedRun, rows: IntArray) -> StarExplanation:
+    """Return all that a run says of a star.
 
     Parameters
     ----------
@@ -86,49 +199,58 @@ def explain_star(run: OpenedRun, rows: IntArray) -> Facts:
     source = int(data.star("source_id")[rows[0]])
     mean = _mean(run, source)
     flags = int(np.bitwise_or.reduce(data.star("flags")[rows]))
-    colour0, extinction = (float(data.star(name)[rows[0]]) for name in ("colour0", "extinction"))
-    ratio = float(data.law.ratio(np.array([colour0]), np.array([extinction]))[0])
-    return {
-        "star": source,
-        "trained": data.summary["colour_model"].get("training_stars") != 0,
-        "mean": mean,
-        "flags": {name: FLAG_WORDS[name] for name in flag_names(flags)},
-        "model": {
-            "reference_band": data.reference_band,
-            "reference_mag": float(data.star("mag_model")[rows[0]])
-            - data.absolute_shift_mag
-            - colour0
-            - ratio * extinction,
-            "colour0_mag": colour0,
-            "R": ratio,
-            "extinction_mag": extinction,
-            "reddening_mag": ratio * extinction,
-            "predicted_mag": float(data.star("mag_model")[rows[0]]),
-        },
-        "detections": [
-            _detection(run, int(row), mean.get("mag_cal"))
+    return StarExplanation(
+        **run.head("star"),
+        star=source,
+        trained=data.summary["colour_model"].get("training_stars") != 0,
+        mean=mean,
+        flags={name: FLAG_WORDS[name] for name in flag_names(flags)},
+        model=_model(run, int(rows[0])),
+        detections=tuple(
+            _detection(run, int(row), mean.mag_cal)
             for row in rows[np.argsort(data.star("mjd")[rows], kind="stable")]
-        ],
-    }
+        ),
+    )
 
 
-def _detection(run: OpenedRun, row: int, mean_mag: float | None) -> Facts:
+def _model(run: OpenedRun, row: int) -> ModelMagnitude:
     data = run.data
-    facts: Facts = {"visit": data.visits[data.visit_code[row]]}
-    for name, column in DETECTION.items():
-        if data.has(column):
-            facts[name] = data.star(column)[row].item()
-    facts["offsets_mag"] = {
-        name.removeprefix("offset_"): float(data.star(name)[row])
-        for name in data.correction_columns()
+    colour0, extinction, predicted = (
+        float(data.star(name)[row]) for name in ("colour0", "extinction", "mag_model")
+    )
+    ratio = float(data.law.ratio(np.array([colour0]), np.array([extinction]))[0])
+    return ModelMagnitude(
+        reference_band=data.reference_band,
+        reference_mag=predicted - data.absolute_shift_mag - colour0 - ratio * extinction,
+        colour0_mag=colour0,
+        ratio=ratio,
+        extinction_mag=extinction,
+        reddening_mag=ratio * extinction,
+        predicted_mag=predicted,
+    )
+
+
+def _detection(run: OpenedRun, row: int, mean_mag: float | None) -> StarDetection:
+    data = run.data
+    known = {
+        name: data.star(column)[row].item()
+        for name, column in DETECTION.items()
+        if data.has(column)
     }
-    facts["residual_mag"] = float(data.residual[row])
-    facts["from_mean_mag"] = None if mean_mag is None else facts["calibrated_mag"] - mean_mag
-    facts["flags"] = flag_names(int(data.star("flags")[row]))
-    return facts
+    return StarDetection(
+        visit=data.visits[data.visit_code[row]],
+        **known,
+        offsets_mag={
+            name.removeprefix("offset_"): float(data.star(name)[row])
+            for name in data.correction_columns()
+        },
+        residual_mag=float(data.residual[row]),
+        from_mean_mag=nan if mean_mag is None else known["calibrated_mag"] - mean_mag,
+        flags=tuple(flag_names(int(data.star("flags")[row]))),
+    )
 
 
-def _mean(run: OpenedRun, source: int) -> Facts:
+def _mean(run: OpenedRun, source: int) -> StarMean:
     """Return the star's row of the star catalogue."""
     path = run.products.path / STAR_CATALOGUE
     try:
@@ -138,6 +260,11 @@ def _mean(run: OpenedRun, source: int) -> Facts:
     except OSError as error:
         raise DataError(f"{path}: is damaged: {error}") from None
     if not table.num_rows:
-        return {}
+        return StarMean()
     row = table.slice(0, 1).to_pylist()[0]
-    return {name: row[name] for name in CATALOGUE if name in row}
+    known: dict[str, Any] = {
+        each.name: nan if row[each.name] is None else row[each.name]
+        for each in fields(StarMean)
+        if each.name in row
+    }
+    return StarMean(**known)

@@ -2,26 +2,213 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import nan
 
 import numpy as np
 
-from scrframe.analysis.explain.leave_one_out import without
-from scrframe.analysis.explain.neighbours import kin_of, neighbours_of
-from scrframe.analysis.explain.opened_run import OpenedRun, flag_counts, level_word, mean_and_error
-from scrframe.arrays import FloatArray, IntArray
-from scrframe.statistics.groups import find_sorted
+from scrframe.analysis.explain.explanation import KEY, OPTIONAL, DetectionCounts, Explanation
+from scrframe.analysis.explain.leave_one_out import WithoutVisit, without
+from scrframe.analysis.explain.neighbours import (
+    Neighbour,
+    RelatedVisits,
+    neighbours_of,
+    related_visits,
+)
+from scrframe.analysis.explain.opened_run import (
+    OpenedRun,
+    exposure_offsets,
+    exposure_parts,
+    flag_counts,
+    level_word,
+    mean_and_error,
+)
+from scrframe.arrays import IntArray
 from scrframe.tables import FLAG_BITS
-
-Facts = dict[str, Any]
 
 #: Residuals below this weight are those of outliers.
 LOW_WEIGHT = 0.5
 OUTSIDE = FLAG_BITS["outside_spectrum"] | FLAG_BITS["outside_shape"] | FLAG_BITS["outside_snr"]
 
 
-def explain_visit(run: OpenedRun, visit: int, ccd: int | None = None) -> Facts:
-    """Return why a visit (or its CCD) has its offset, as plain values.
+@dataclass(frozen=True, kw_only=True)
+class VisitOffset:
+    """The correction in all, its errors, and the level that it came from.
+
+    Attributes
+    ----------
+    zero_point_mag : float
+        The survey's constant u_ZP.
+    visit_mag, visit_err_mag : float
+        Offset of the visit.
+    total_mag : float
+        Mean correction of the detections, or of the visit's exposures.
+    sys_mag : float or None
+        By how much systematic effects can shift it.
+    err_mag : float or None
+        Error of the offset of visit and CCD together, of a CCD that is named.
+    from_level : mapping of str to int or None
+        CCDs by the level that their correction comes from.
+    """
+
+    zero_point_mag: float
+    visit_mag: float
+    visit_err_mag: float
+    total_mag: float
+    sys_mag: float | None = field(default=None, metadata=OPTIONAL)
+    err_mag: float | None = field(default=None, metadata=OPTIONAL)
+    from_level: Mapping[str, int] | None = field(default=None, metadata=OPTIONAL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelMean:
+    """What a level adds to the detections.
+
+    Attributes
+    ----------
+    level, what : str
+        Its name, and what it is in words.
+    columns : int
+        Those that the detections have.
+    mean_mag, rms_mag, err_mag : float
+        Mean over the detections, their standard deviation, and the error of the mean if all
+        columns err alike, so that it is not too small.
+    sd_mag : float or None
+        Standard deviation of its prior, where one was estimated.
+    corrects : bool
+        Whether it is part of the correction.
+    """
+
+    level: str
+    what: str
+    columns: int
+    mean_mag: float
+    rms_mag: float
+    err_mag: float
+    sd_mag: float | None
+    corrects: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class CcdOffset:
+    """A CCD in the visit.
+
+    Attributes
+    ----------
+    ccd, used : int
+        Its number, and detections that the offsets were solved from.
+    ccd_mag, ccd_err_mag : float
+        Its offset less that of the visit.
+    parts_mag : mapping of str to float
+        What each term of CCDs adds to it, by level, in mode joint.
+    jitter_mag : float or None
+        What is left for this visit alone; None where there are no parts.
+    residual_mag, residual_err_mag : float
+        Mean residual of the used.
+    """
+
+    ccd: int
+    used: int
+    ccd_mag: float
+    ccd_err_mag: float
+    parts_mag: Mapping[str, float]
+    jitter_mag: float | None
+    residual_mag: float
+    residual_err_mag: float
+
+
+@dataclass(frozen=True)
+class EffectiveStars:
+    """What the detections are worth.
+
+    Attributes
+    ----------
+    effective_stars : float
+        Stars of equal weight that are worth as much (Kish 1965).
+    mean_weight : float
+        Mean robust weight of the used.
+    star_scatter_mag : float
+        Scatter of stars about the model, for weights.
+    statistical_err_mag : float
+        Error that they give by themselves, in mode joint.
+    """
+
+    effective_stars: float
+    mean_weight: float
+    star_scatter_mag: float
+    statistical_err_mag: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shrinkage:
+    """The plain mean difference of the stars against the fitted offset.
+
+    Attributes
+    ----------
+    plain_mean_mag, plain_err_mag : float
+        Less the mean of the survey, as offsets are.
+    fitted_mag, difference_mag : float
+        The offset, and by how much it is larger.
+    prior_sd_mag : float or None
+        Standard deviation of visits' offsets, where one was estimated.
+    """
+
+    plain_mean_mag: float
+    plain_err_mag: float
+    fitted_mag: float
+    difference_mag: float
+    prior_sd_mag: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisitExplanation(Explanation):
+    """Why a visit, or a CCD in it, has its offset.
+
+    Attributes
+    ----------
+    visit : str
+    ccd : int or None
+        None of the whole visit.
+    field : str
+        Empty where the survey names none.
+    mjd, airmass : float
+    season : int
+        -1 where there is no date.
+    detections : DetectionCounts
+    offset : VisitOffset
+    levels : tuple of LevelMean
+    ccds : tuple of CcdOffset
+        Of the whole visit.
+    weights : EffectiveStars
+    shrinkage : Shrinkage
+    neighbours : tuple of Neighbour
+    related : mapping of str to RelatedVisits
+        Other visits of the same ``field``, ``season`` and ``survey``; ``kin`` in the JSON.
+    without : WithoutVisit or None
+        Of the whole visit.
+    """
+
+    visit: str
+    ccd: int | None
+    field: str
+    mjd: float
+    season: int
+    airmass: float
+    detections: DetectionCounts
+    offset: VisitOffset
+    levels: tuple[LevelMean, ...]
+    ccds: tuple[CcdOffset, ...]
+    weights: EffectiveStars
+    shrinkage: Shrinkage
+    neighbours: tuple[Neighbour, ...]
+    related: Mapping[str, RelatedVisits] = dataclasses.field(metadata={KEY: "kin"})
+    without: WithoutVisit | None = dataclasses.field(default=None, metadata=OPTIONAL)
+
+
+def explain_visit(run: OpenedRun, visit: int, ccd: int | None = None) -> VisitExplanation:
+    """Return why a visit (or its CCD) has its offset.
 
     Parameters
     ----------
@@ -30,11 +217,6 @@ def explain_visit(run: OpenedRun, visit: int, ccd: int | None = None) -> Facts:
         Row in the table of visits.
     ccd : int, optional
         Restricts detections, levels and neighbours to one CCD.
-
-    Returns
-    -------
-    dict
-        Magnitudes in mag, keys end in ``_mag``.
     """
     data = run.data
     here = data.visit_code == visit
@@ -42,28 +224,27 @@ def explain_visit(run: OpenedRun, visit: int, ccd: int | None = None) -> Facts:
         here &= data.ccd == ccd
     rows = np.flatnonzero(here)
     table = data.visit_table
-    facts: Facts = {
-        "visit": data.visits[visit],
-        "ccd": ccd,
-        "field": str(table.field[visit]),
-        "mjd": table.mjd[visit],
-        "season": int(table.season[visit]),
-        "airmass": table.airmass[visit],
-        "detections": detections_used(run, rows),
-        "offset": offset_of(run, visit, ccd, rows),
-        "levels": levels_of(run, visit, ccd, rows),
-        "ccds": [] if ccd is not None else by_ccd(run, visit, rows),
-        "weights": weights_of(run, rows),
-        "shrinkage": shrinkage_of(run, visit, ccd, rows),
-        "neighbours": neighbours_of(run, rows, visit),
-        "kin": kin_of(run, visit),
-    }
-    if ccd is None:
-        facts["without"] = without(run, visit)
-    return facts
+    return VisitExplanation(
+        **run.head("visit" if ccd is None else "exposure"),
+        visit=data.visits[visit],
+        ccd=ccd,
+        field=str(table.field[visit]),
+        mjd=float(table.mjd[visit]),
+        season=int(table.season[visit]),
+        airmass=float(table.airmass[visit]),
+        detections=_detections(run, rows),
+        offset=_offset(run, visit, ccd, rows),
+        levels=_levels(run, rows),
+        ccds=_ccds(run, visit, rows) if ccd is None else (),
+        weights=_weights(run, rows),
+        shrinkage=_shrinkage(run, visit, ccd, rows),
+        neighbours=neighbours_of(run, rows, visit),
+        related=related_visits(run, visit),
+        without=without(run, visit) if ccd is None else None,
+    )
 
 
-def detections_used(run: OpenedRun, rows: IntArray) -> Facts:
+def _detections(run: OpenedRun, rows: IntArray) -> DetectionCounts:
     """Return what became of the detections: used, reserved, left out and why."""
     data = run.data
     flags = data.star("flags")[rows]
@@ -75,76 +256,53 @@ def detections_used(run: OpenedRun, rows: IntArray) -> Facts:
         reserved = np.asarray(data.star("reserved")[rows], dtype=np.bool_)
     outside = (flags & OUTSIDE) > 0
     # In the order in which a run decides; the first reason counts.
-    left: Facts = {
+    left = {
         "reserved": int(reserved.sum()),
         "unlike the training stars": int((outside & ~reserved & ~used).sum()),
         "outside the cuts by predicted magnitude": int((~used & ~reserved & ~outside).sum()),
     }
-    return {
-        "in_sample": len(rows),
-        "stars": len(np.unique(source)),
-        "used": int(used.sum()),
-        "stars_used": len(np.unique(source[used])),
-        "low_weight": int((used & (weight < LOW_WEIGHT)).sum()),
-        "left_out": {why: count for why, count in left.items() if count},
-        "flags": flag_counts(flags),
-        "control": int(data.star("in_control")[rows].sum()),
-    }
+    return DetectionCounts(
+        in_sample=len(rows),
+        stars=len(np.unique(source)),
+        used=int(used.sum()),
+        stars_used=len(np.unique(source[used])),
+        low_weight=int((used & (weight < LOW_WEIGHT)).sum()),
+        left_out={why: count for why, count in left.items() if count},
+        flags=flag_counts(flags),
+        control=int(data.star("in_control")[rows].sum()),
+    )
 
 
-def offset_of(run: OpenedRun, visit: int, ccd: int | None, rows: IntArray) -> Facts:
-    """Return the correction in all, its errors, and the level that it came from."""
+def _offset(run: OpenedRun, visit: int, ccd: int | None, rows: IntArray) -> VisitOffset:
     data = run.data
-    table = data.visit_table
-    facts: Facts = {
-        "zero_point_mag": data.zero_point_mag,
-        "visit_mag": table.offset_mag[visit],
-        "visit_err_mag": table.err_mag[visit],
-        "total_mag": float(np.mean(data.star("offset_total")[rows])) if len(rows) else None,
-    }
-    if data.exposures is None:
-        return facts
-    mine = data.exposures.visit == data.visits[visit]
+    table, exposures = data.visit_table, data.exposures
+    offset = VisitOffset(
+        zero_point_mag=data.zero_point_mag,
+        visit_mag=float(table.offset_mag[visit]),
+        visit_err_mag=float(table.err_mag[visit]),
+        total_mag=float(np.mean(data.star("offset_total")[rows])) if len(rows) else nan,
+    )
+    if exposures is None:
+        return offset
+    mine = exposures.visit == data.visits[visit]
     if ccd is not None:
-        mine &= data.exposures.ccd == ccd
+        mine &= exposures.ccd == ccd
     at = np.flatnonzero(mine)
-    count = data.exposures.count[at]
+    count = exposures.count[at]
     weight = count if count.sum() else np.ones(len(at))
-    mean = {
-        name: float(np.average(getattr(data.exposures, f"{name}_mag")[at], weights=weight))
-        for name in ("offset", "sys")
-    }
-    facts["total_mag"] = mean["offset"] + data.zero_point_mag
-    facts["sys_mag"] = mean["sys"]
-    if ccd is not None:
-        facts["err_mag"] = float(data.exposures.err_mag[at][0])
-    if not np.isfinite(facts["visit_mag"]):
-        facts["visit_mag"] = float(data.exposures.visit_mag[at][0])
-    names, number = np.unique(data.exposures.level[at], return_counts=True)
-    facts["from_level"] = dict(zip(names.tolist(), number.tolist(), strict=True))
-    return facts
+    names, number = np.unique(exposures.level[at], return_counts=True)
+    known = np.isfinite(offset.visit_mag)
+    return replace(
+        offset,
+        visit_mag=offset.visit_mag if known else float(exposures.visit_mag[at][0]),
+        total_mag=float(np.average(exposures.offset_mag[at], weights=weight)) + data.zero_point_mag,
+        sys_mag=float(np.average(exposures.sys_mag[at], weights=weight)),
+        err_mag=None if ccd is None else float(exposures.err_mag[at][0]),
+        from_level=dict(zip(names.tolist(), number.tolist(), strict=True)),
+    )
 
 
-def exposure_parts(run: OpenedRun, visit: IntArray, ccd: IntArray) -> dict[str, FloatArray]:
-    """Return what each term of CCDs adds to exposures, by level, in mag, shape (x,) each.
-
-    Static parts and drifts; terms by visit and CCD are not among them.
-    """
-    data = run.data
-    table = run.exposures(visit, ccd)
-    parts = {}
-    for level in run.levels({"ccd", "mjd", "season", "field", "airmass", "band", "visit"}):
-        fitted = level.fitted
-        keys = set(data.levels[fitted.name].labels)
-        if level.applied or fitted.role != "correction" or "visit" in keys or "ccd" not in keys:
-            continue
-        parts[fitted.name] = np.asarray(
-            fitted.design(table).weights @ np.nan_to_num(level.offsets.offset_mag)
-        )
-    return parts
-
-
-def levels_of(run: OpenedRun, visit: int, ccd: int | None, rows: IntArray) -> list[Facts]:
+def _levels(run: OpenedRun, rows: IntArray) -> tuple[LevelMean, ...]:
     """Return what each level adds to the detections, on average, with error and spread."""
     data = run.data
     table = run.detections(rows)
@@ -159,74 +317,55 @@ def levels_of(run: OpenedRun, visit: int, ccd: int | None, rows: IntArray) -> li
         # Columns of one level hang together; taken as fully so, the error is not too small.
         each = design @ np.nan_to_num(offsets.offset_mag)
         found.append(
-            {
-                "level": fitted.name,
-                "what": level_word(data.levels[fitted.name]),
-                "columns": len(touched),
-                "mean_mag": float(mean @ offsets.offset_mag[touched]),
-                "rms_mag": float(np.std(each)),
-                "err_mag": float(np.abs(mean) @ offsets.err_mag[touched]),
-                "sd_mag": run.sd_mag.get(fitted.name),
-                "corrects": fitted.role == "correction",
-            }
+            LevelMean(
+                level=fitted.name,
+                what=level_word(data.levels[fitted.name]),
+                columns=len(touched),
+                mean_mag=float(mean @ offsets.offset_mag[touched]),
+                rms_mag=float(np.std(each)),
+                err_mag=float(np.abs(mean) @ offsets.err_mag[touched]),
+                sd_mag=run.sd_mag.get(fitted.name),
+                corrects=fitted.role == "correction",
+            )
         )
-    return found
+    return tuple(found)
 
 
-def by_ccd(run: OpenedRun, visit: int, rows: IntArray) -> list[Facts]:
+def _ccds(run: OpenedRun, visit: int, rows: IntArray) -> tuple[CcdOffset, ...]:
     """Return the parts of each CCD's offset beyond the visit's, and its residual."""
     data = run.data
     ccds = np.array(run.ccds, dtype=np.int64)
     place = np.searchsorted(ccds, data.ccd[rows])
     used = data.in_solve[rows] & np.isfinite(data.residual[rows])
     count = np.bincount(place[used], minlength=len(ccds))
-    own, error = ccd_offsets(run, visit, ccds)
-    parts = exposure_parts(run, np.full(len(ccds), visit), ccds) if run.joint else {}
+    here = np.full(len(ccds), visit)
+    offset, error = exposure_offsets(run, here, ccds)
     share = count / max(count.sum(), 1)
     # In the gauge CCDs sum to zero over the detections of a visit.
-    parts = {name: values - share @ values for name, values in parts.items()}
-    rest = own - sum(parts.values()) if parts else None
+    parts = {
+        name: values - share @ values for name, values in exposure_parts(run, here, ccds).items()
+    }
+    rest = offset - sum(parts.values()) if parts else None
     found = []
-    for number, at in enumerate(ccds):
+    for number, ccd in enumerate(ccds):
         mine = rows[used & (place == number)]
         mean, err = mean_and_error(data.residual[mine], data.weight[mine])
         found.append(
-            {
-                "ccd": int(at),
-                "used": int(count[number]),
-                "ccd_mag": own[number],
-                "ccd_err_mag": error[number],
-                "parts_mag": {name: values[number] for name, values in parts.items()},
-                "jitter_mag": None if rest is None else rest[number],
-                "residual_mag": mean,
-                "residual_err_mag": err,
-            }
+            CcdOffset(
+                ccd=int(ccd),
+                used=int(count[number]),
+                ccd_mag=float(offset[number]),
+                ccd_err_mag=float(error[number]),
+                parts_mag={name: float(values[number]) for name, values in parts.items()},
+                jitter_mag=None if rest is None else float(rest[number]),
+                residual_mag=mean,
+                residual_err_mag=err,
+            )
         )
-    return found
+    return tuple(found)
 
 
-def ccd_offsets(run: OpenedRun, visit: int, ccds: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Return what CCDs differ by from their visit, and its error, in mag, shape (c,)."""
-    data = run.data
-    name = data.visits[visit]
-    offset, error = (np.full(len(ccds), np.nan) for _ in range(2))
-    if data.exposures is not None:
-        at = np.flatnonzero(data.exposures.visit == name)
-        place = find_sorted(ccds, data.exposures.ccd[at])
-        at, place = at[place >= 0], place[place >= 0]
-        offset[place] = data.exposures.offset_mag[at] - data.exposures.visit_mag[at]
-        error[place] = data.exposures.err_mag[at]
-    for level in data.levels.values():
-        if set(level.labels) == {"visit", "ccd"} and level.role == "correction":
-            at = np.flatnonzero(level.labels["visit"] == name)
-            place = find_sorted(ccds, level.labels["ccd"][at])
-            at, place = at[place >= 0], place[place >= 0]
-            offset[place], error[place] = level.offset_mag[at], level.err_mag[at]
-    return offset, error
-
-
-def weights_of(run: OpenedRun, rows: IntArray) -> Facts:
-    """Return how many stars of full weight the detections are worth (Kish 1965)."""
+def _weights(run: OpenedRun, rows: IntArray) -> EffectiveStars:
     data = run.data
     used = data.in_solve[rows]
     weight = data.weight[rows][used]
@@ -236,19 +375,12 @@ def weights_of(run: OpenedRun, rows: IntArray) -> Facts:
         precision = weight / (noise + run.star_sd_mag**2)
     total = precision.sum()
     effective = float(total**2 / np.sum(precision**2)) if total > 0 else 0.0
-    return {
-        "effective_stars": effective,
-        "mean_weight": float(weight.mean()) if len(weight) else None,
-        "star_scatter_mag": run.star_sd_mag,
-        "statistical_err_mag": float(1 / np.sqrt(total)) if run.joint and total > 0 else None,
-    }
+    mean = float(weight.mean()) if len(weight) else nan
+    error = float(1 / np.sqrt(total)) if run.joint and total > 0 else nan
+    return EffectiveStars(effective, mean, run.star_sd_mag, error)
 
 
-def shrinkage_of(run: OpenedRun, visit: int, ccd: int | None, rows: IntArray) -> Facts:
-    """Return the plain mean difference of the stars against the fitted offset.
-
-    The plain mean is relative to that of the survey, as offsets are.
-    """
+def _shrinkage(run: OpenedRun, visit: int, ccd: int | None, rows: IntArray) -> Shrinkage:
     data = run.data
     delta = data.star("delta")
     used = rows[data.in_solve[rows]]
@@ -256,11 +388,11 @@ def shrinkage_of(run: OpenedRun, visit: int, ccd: int | None, rows: IntArray) ->
     mean -= float(np.nanmean(delta[data.in_solve]))
     fitted = float(data.visit_table.offset_mag[visit])
     if ccd is not None:
-        fitted += float(ccd_offsets(run, visit, np.array([ccd]))[0][0])
-    return {
-        "plain_mean_mag": mean,
-        "plain_err_mag": err,
-        "fitted_mag": fitted,
-        "difference_mag": fitted - mean,
-        "prior_sd_mag": run.visit_sd_mag,
-    }
+        fitted += float(exposure_offsets(run, np.array([visit]), np.array([ccd]))[0][0])
+    return Shrinkage(
+        plain_mean_mag=mean,
+        plain_err_mag=err,
+        fitted_mag=fitted,
+        difference_mag=fitted - mean,
+        prior_sd_mag=run.visit_sd_mag,
+    )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -12,16 +15,12 @@ import pytest
 from scipy import sparse
 
 import scrframe
-from scrframe.analysis.explain.ccd import strips
-from scrframe.analysis.explain.explain import explain
-from scrframe.analysis.explain.leave_one_out import (
-    Around,
-    Movable,
-    _split_weights,
-    at_rest,
-    moved_without,
-)
+from scrframe.analysis.explain.ccd import MapColumn, strips
+from scrframe.analysis.explain.explanation import KEY, OPTIONAL, Explanation
+from scrframe.analysis.explain.leave_one_out import _split_weights
+from scrframe.analysis.explain.local_solution import Around, Movable, at_rest, moved_without
 from scrframe.analysis.explain.opened_run import mean_and_error
+from scrframe.analysis.explain.run import explain
 from scrframe.errors import ConfigError, DataError
 from scrframe.tables import FLAG_BITS
 
@@ -38,8 +37,8 @@ def visit(columns):
 
 
 @pytest.fixture(scope="module")
-def facts(tiny_run, visit):
-    return explain(tiny_run.path, visit=visit).facts
+def explanation(tiny_run, visit):
+    return explain(tiny_run.path, visit=visit)
 
 
 @pytest.fixture(scope="module")
@@ -137,36 +136,36 @@ class TestWithout:
 
 
 class TestVisit:
-    def test_detections_are_those_of_the_table(self, facts, columns, visit):
+    def test_detections_are_those_of_the_table(self, explanation, columns, visit):
         mine = columns["visit"] == visit
-        found = facts["detections"]
-        assert found["in_sample"] == mine.sum()
-        assert found["used"] == (mine & columns["in_solve"]).sum()
-        assert found["left_out"]["reserved"] == (mine & columns["reserved"]).sum()
-        assert found["used"] + sum(found["left_out"].values()) == found["in_sample"]
+        found = explanation.detections
+        assert found.in_sample == mine.sum()
+        assert found.used == (mine & columns["in_solve"]).sum()
+        assert found.left_out["reserved"] == (mine & columns["reserved"]).sum()
+        assert found.used + sum(found.left_out.values()) == found.in_sample
 
-    def test_parts_of_ccds_sum_to_the_whole(self, facts):
-        assert len(facts["ccds"]) == 32
-        for each in facts["ccds"]:
-            parts = sum(each["parts_mag"].values()) + each["jitter_mag"]
-            assert parts == pytest.approx(each["ccd_mag"], abs=1e-12)
+    def test_parts_of_ccds_sum_to_the_whole(self, explanation):
+        assert len(explanation.ccds) == 32
+        for each in explanation.ccds:
+            parts = sum(each.parts_mag.values()) + each.jitter_mag
+            assert parts == pytest.approx(each.ccd_mag, abs=1e-12)
 
-    def test_offsets_are_those_of_the_detections(self, facts, columns, visit):
+    def test_offsets_are_those_of_the_detections(self, explanation, columns, visit):
         mine = columns["visit"] == visit
-        offset = facts["offset"]
-        assert np.allclose(columns["offset_visit"][mine], offset["visit_mag"])
-        by_ccd = {each["ccd"]: each["ccd_mag"] for each in facts["ccds"]}
+        offset = explanation.offset
+        assert np.allclose(columns["offset_visit"][mine], offset.visit_mag)
+        by_ccd = {each.ccd: each.ccd_mag for each in explanation.ccds}
         np.testing.assert_allclose(
             columns["offset_ccd"][mine], [by_ccd[ccd] for ccd in columns["ccd"][mine]], atol=1e-12
         )
 
-    def test_levels_that_correct_sum_to_the_correction(self, facts, columns, visit):
+    def test_levels_that_correct_sum_to_the_correction(self, explanation, columns, visit):
         mine = columns["visit"] == visit
-        mean = {each["level"]: each["mean_mag"] for each in facts["levels"]}
-        total = mean["visit"] + mean["ccd"] + mean["pixel"] + facts["offset"]["zero_point_mag"]
+        mean = {each.level: each.mean_mag for each in explanation.levels}
+        total = mean["visit"] + mean["ccd"] + mean["pixel"] + explanation.offset.zero_point_mag
         assert total == pytest.approx(columns["offset_total"][mine].mean(), abs=1e-9)
 
-    def test_neighbours_are_found_star_by_star(self, facts, columns, visit):
+    def test_neighbours_are_found_star_by_star(self, explanation, columns, visit):
         mine = {
             source: cal
             for source, cal, v in zip(
@@ -174,10 +173,10 @@ class TestVisit:
             )
             if v == visit
         }
-        for each in facts["neighbours"]:
-            other = columns["visit"] == each["visit"]
+        for each in explanation.neighbours:
+            other = columns["visit"] == each.visit
             shared = [s for s in columns["source_id"][other] if s in mine]
-            assert each["shared"] == len(shared)
+            assert each.shared == len(shared)
             plainly = np.array(
                 [
                     mine[s] - c
@@ -189,35 +188,35 @@ class TestVisit:
             )
             # Weighted and plain mean of one sample lie within the scatter of the plain one.
             error = plainly.std() / np.sqrt(len(plainly))
-            assert abs(each["difference_mag"] - np.median(plainly)) < 5 * error
-        assert len(facts["neighbours"]) >= 1
+            assert abs(each.difference_mag - np.median(plainly)) < 5 * error
+        assert len(explanation.neighbours) >= 1
 
     def test_an_exposure_has_the_offset_of_the_table(self, tiny_run, columns, visit):
-        found = explain(tiny_run.path, visit=visit, ccd=5).facts
+        found = explain(tiny_run.path, visit=visit, ccd=5)
         mine = (columns["visit"] == visit) & (columns["ccd"] == 5)
-        assert found["detections"]["in_sample"] == mine.sum()
+        assert found.detections.in_sample == mine.sum()
         whole = columns["offset_visit"][mine] + columns["offset_ccd"][mine]
-        assert found["shrinkage"]["fitted_mag"] == pytest.approx(whole[0], abs=1e-12)
+        assert found.shrinkage.fitted_mag == pytest.approx(whole[0], abs=1e-12)
 
-    def test_a_visit_without_stars_has_the_fallback(self, facts):
-        fallback = facts["without"]["fallback"]
-        assert fallback["level"] in ("field", "season", "survey")
-        assert fallback["err_mag"] > facts["offset"]["visit_err_mag"]
+    def test_a_visit_without_stars_has_the_fallback(self, explanation):
+        fallback = explanation.without.fallback
+        assert fallback.level in ("field", "season", "survey")
+        assert fallback.err_mag > explanation.offset.visit_err_mag
 
 
 class TestStar:
     def test_offsets_sum_and_the_model_is_that_of_the_table(self, tiny_run, columns):
         source = int(columns["source_id"][columns["in_solve"]][0])
-        found = explain(tiny_run.path, star=source).facts
+        found = explain(tiny_run.path, star=source)
         rows = np.flatnonzero(columns["source_id"] == source)
-        assert len(found["detections"]) == len(rows)
+        assert len(found.detections) == len(rows)
         zero = tiny_run.summary["offsets"]["u_ZP_mag"]
-        for each in found["detections"]:
-            total = sum(each["offsets_mag"].values()) + zero
-            assert each["total_mag"] == pytest.approx(total, abs=1e-9)
-            assert each["calibrated_mag"] == pytest.approx(each["observed_mag"] + total, abs=1e-9)
-        model = found["model"]
-        said = model["reference_mag"] + model["colour0_mag"] + model["R"] * model["extinction_mag"]
+        for each in found.detections:
+            total = sum(each.offsets_mag.values()) + zero
+            assert each.total_mag == pytest.approx(total, abs=1e-9)
+            assert each.calibrated_mag == pytest.approx(each.observed_mag + total, abs=1e-9)
+        model = found.model
+        said = model.reference_mag + model.colour0_mag + model.ratio * model.extinction_mag
         assert said == pytest.approx(columns["mag_model"][rows[0]], abs=1e-6)
 
     def test_what_flags_say_is_in_words(self, tiny_run, columns, tmp_path):
@@ -233,20 +232,20 @@ class TestStar:
         field = stars.schema.field("flags")
         changed = pa.array(flags, type=field.type)
         pq.write_table(stars.set_column(place, field, changed), run / "stars.parquet")
-        found = explain(run, star=source).facts
-        assert "far from the training set" in found["flags"]["outside_spectrum"]
-        assert "outside_spectrum" not in explain(tiny_run.path, star=source).facts["flags"]
+        found = explain(run, star=source)
+        assert "far from the training set" in found.flags["outside_spectrum"]
+        assert "outside_spectrum" not in explain(tiny_run.path, star=source).flags
 
 
 class TestCcd:
     def test_its_visits_have_the_offsets_of_the_table(self, tiny_run, columns):
-        found = explain(tiny_run.path, ccd=5).facts
-        for each in found["visits"]:
-            mine = (columns["visit"] == each["visit"]) & (columns["ccd"] == 5)
-            assert np.allclose(columns["offset_ccd"][mine], each["ccd_mag"])
-            parts = sum(each["parts_mag"].values()) + each["rest_mag"]
-            assert parts == pytest.approx(each["ccd_mag"], abs=1e-12)
-        dates = [each["mjd"] for each in found["visits"]]
+        found = explain(tiny_run.path, ccd=5)
+        for each in found.visits:
+            mine = (columns["visit"] == each.visit) & (columns["ccd"] == 5)
+            assert np.allclose(columns["offset_ccd"][mine], each.ccd_mag)
+            parts = sum(each.parts_mag.values()) + each.rest_mag
+            assert parts == pytest.approx(each.ccd_mag, abs=1e-12)
+        dates = [each.mjd for each in found.visits]
         assert dates == sorted(dates)
 
     def test_a_dead_strip_is_found_and_noise_is_not(self):
@@ -262,11 +261,11 @@ class TestCcd:
                 star = staticmethod(stars.__getitem__)
 
         Run.data.residual = residual
-        assert strips(Run, np.arange(n)) == []
+        assert strips(Run, np.arange(n)) == ()
         Run.data.residual = residual + 0.12 * ((x > 992.5) & (x < 1024.5))
         (found,) = strips(Run, np.arange(n))
-        assert (found["along"], found["low_pix"], found["high_pix"]) == ("columns", 992.5, 1024.5)
-        assert abs(found["residual_mag"] - 0.12) < 3 * found["err_mag"]
+        assert (found.along, found.low_pix, found.high_pix) == ("columns", 992.5, 1024.5)
+        assert abs(found.residual_mag - 0.12) < 3 * found.err_mag
 
 
 class TestSequential:
@@ -274,11 +273,11 @@ class TestSequential:
         table = pq.read_table(paper_run.path / "stars.parquet")
         columns = {name: np.asarray(table.column(name).to_pylist()) for name in table.column_names}
         visit = str(columns["visit"][0])
-        found = explain(paper_run.path, visit=visit).facts
-        assert found["mode"] == "sequential"
-        without = found["without"]
-        assert without["fallback"] is None and without["moved"] == []
-        (pixel,) = without["maps"]
+        found = explain(paper_run.path, visit=visit)
+        assert found.mode == "sequential"
+        without = found.without
+        assert without.fallback is None and without.moved == ()
+        (pixel,) = without.maps
         # Bins of 1025 pixels: what du3 averages is delta less the levels before it.
         before = columns["delta"] - columns["offset_visit"] - columns["offset_ccd"]
         x_bin = np.floor((columns["x_pix"] - 0.5) / 1025).astype(int)
@@ -290,15 +289,15 @@ class TestSequential:
             there = (cell == each) & np.isfinite(before)
             if (there & other).any():
                 moves.append(before[there & other].mean() - before[there].mean())
-        assert pixel["columns"] == len(moves)
-        assert pixel["rms_mag"] == pytest.approx(np.sqrt(np.mean(np.square(moves))), rel=1e-6)
-        assert pixel["largest_mag"] == pytest.approx(np.abs(moves).max(), rel=1e-6)
+        assert pixel.columns == len(moves)
+        assert pixel.rms_mag == pytest.approx(np.sqrt(np.mean(np.square(moves))), rel=1e-6)
+        assert pixel.largest_mag == pytest.approx(np.abs(moves).max(), rel=1e-6)
 
     def test_ccds_and_stars_are_explained_too(self, paper_run):
-        assert explain(paper_run.path, ccd=5).facts["summary"]["visits"] >= 3
+        assert explain(paper_run.path, ccd=5).summary.visits >= 3
         stars = pq.read_table(paper_run.path / "star_catalogue.parquet")
         source = stars.column("source_id")[0].as_py()
-        assert explain(paper_run.path, star=source).facts["detections"]
+        assert explain(paper_run.path, star=source).detections
 
 
 def test_nothing_and_too_much_are_refused(tiny_run):
@@ -317,3 +316,29 @@ def test_means_and_errors():
     assert mean == pytest.approx(values.mean())
     assert error == pytest.approx(values.std(ddof=1) / 10)
     assert np.isnan(mean_and_error(values[:1])[1]) and np.isnan(mean_and_error(values[:0])[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn(Explanation):
+    """An explanation with a field of each kind."""
+
+    known: int | None = field(default=None, metadata=OPTIONAL)
+    unknown: int | None = field(default=None, metadata=OPTIONAL)
+    nothing: float | None = None
+    ratio: float = field(default=math.nan, metadata={KEY: "R"})
+    inner: tuple[MapColumn, ...]
+    flags: Mapping[int, np.int64]
+
+
+def test_json_has_what_the_fields_declare():
+    column = MapColumn(position_pix={"x_low_pix": 0.5}, offset_mag=0.1, err_mag=0.2, detections=3)
+    head = {"kind": "ccd", "survey": "s", "band": "u", "data_note": "", "mode": "joint"}
+    drawn = Drawn(**head, known=1, inner=(column,), flags={3: np.int64(2)})
+    assert list(drawn.to_json().items()) == [
+        *head.items(),
+        ("known", 1),
+        ("nothing", None),
+        ("R", None),
+        ("inner", [{"x_low_pix": 0.5, "offset_mag": 0.1, "err_mag": 0.2, "detections": 3}]),
+        ("flags", {"3": 2}),
+    ]

@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 from scrframe.analysis.explain.ccd import explain_ccd
+from scrframe.analysis.explain.explanation import Explanation
 from scrframe.analysis.explain.opened_run import OpenedRun
 from scrframe.analysis.explain.star import explain_star
 from scrframe.analysis.explain.visit import explain_visit
 from scrframe.errors import ConfigError
 from scrframe.plugin import Registry, load_registry
 from scrframe.products.finished_run import open_run
-from scrframe.statistics.json import to_json
-
-Kind = Literal["visit", "exposure", "ccd", "star"]
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """Why an offset is what it is.
-
-    Attributes
-    ----------
-    kind : {"visit", "exposure", "ccd", "star"}
-    facts : mapping
-        Plain JSON. Keys that end in ``_mag`` are in mag; what is not defined is None.
-    """
-
-    kind: Kind
-    facts: Mapping[str, Any]
 
 
 def explain(
@@ -57,6 +37,11 @@ def explain(
     registry : Registry, optional
         Plugins; by default all that are installed.
 
+    Returns
+    -------
+    VisitExplanation, CcdExplanation or StarExplanation
+        Of a visit or one CCD in it, of a CCD, of a star.
+
     Raises
     ------
     ConfigError
@@ -71,18 +56,8 @@ def explain(
     registry = registry or load_registry()
     products = open_run(run_dir, registry)
     run = OpenedRun(products, products.data(), registry)
-    head = {
-        "survey": run.data.survey,
-        "band": run.data.band,
-        "data_note": run.data.note,
-        "mode": run.data.mode,
-    }
-    kind: Kind
     if star is not None:
-        kind, facts = "star", explain_star(run, run.star(star))
-    elif visit is None:
-        kind, facts = "ccd", explain_ccd(run, run.ccd(int(ccd or 0)))
-    else:
-        kind = "visit" if ccd is None else "exposure"
-        facts = explain_visit(run, run.visit(visit), None if ccd is None else run.ccd(ccd))
-    return Explanation(kind, to_json({"kind": kind, **head, **facts}))
+        return explain_star(run, run.star(star))
+    if visit is None:
+        return explain_ccd(run, run.ccd(int(ccd or 0)))
+    return explain_visit(run, run.visit(visit), None if ccd is None else run.ccd(ccd))
