@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from scrframe.analysis.compare.coverage import Coverage
-from scrframe.analysis.compare.figures.figures import ResidualTable
+from scrframe.analysis.compare.figures.single_stars import ResidualTable
 from scrframe.analysis.compare.paired import Difference
-from scrframe.analysis.compare.result import BackendResult, Comparison, Costs, Figures, OffsetError
-from scrframe.analysis.compare.scores import Trend, disperse
+from scrframe.analysis.compare.result import (
+    BackendResult,
+    BackendScores,
+    Comparison,
+    Costs,
+    OffsetError,
+)
+from scrframe.analysis.compare.scores import Coverage, ResidualTrend, disperse
 
 #: Extra scatter of each backend in mag, its slope with colour, and its verdict.
 BACKENDS = {
@@ -42,11 +47,11 @@ def residual_tables(seed: int = 5, stars: int = STARS) -> dict[str, ResidualTabl
     return tables
 
 
-def trend(table: ResidualTable, variable: str, value: np.ndarray) -> Trend:
+def trend(table: ResidualTable, variable: str, value: np.ndarray) -> ResidualTrend:
     """Return mean residuals in twelve bins."""
     order = np.array_split(np.argsort(value, kind="stable"), 12)
     residual = table.residual_mag
-    return Trend(
+    return ResidualTrend(
         variable,
         np.array([np.median(value[rows]) for rows in order]),
         np.array([residual[rows].mean() for rows in order]),
@@ -55,7 +60,7 @@ def trend(table: ResidualTable, variable: str, value: np.ndarray) -> Trend:
     )
 
 
-def figures_of(table: ResidualTable) -> Figures:
+def figures_of(table: ResidualTable) -> BackendScores:
     """Return the figures of a backend."""
     pull = np.abs(table.residual_mag / table.err_mag)
     normal = np.quantile(np.abs(np.random.default_rng(1).normal(size=20_000)), SHARES)
@@ -70,7 +75,7 @@ def figures_of(table: ResidualTable) -> Figures:
     }
     whole = disperse(table.predicted_mag, table.observed_mag)
     halves = [disperse(table.predicted_mag[one::2], table.observed_mag[one::2]) for one in (0, 1)]
-    return Figures(
+    return BackendScores(
         whole,
         tuple(halves),
         {name: trend(table, name, value) for name, value in variables.items()},

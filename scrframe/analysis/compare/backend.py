@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scrframe.analysis.compare.honesty import (
+from scrframe.analysis.compare.leakage import (
     check_held_out,
     check_memory,
     check_output,
@@ -255,7 +255,7 @@ class Pupil:
 
 @dataclass(frozen=True)
 class PlainModel:
-    """A trained model as `scrframe.analysis.compare.honesty` takes it."""
+    """A trained model as `scrframe.analysis.compare.leakage` takes it."""
 
     model: FittedColourModel
 

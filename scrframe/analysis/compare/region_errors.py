@@ -124,7 +124,7 @@ class ErrorSums:
 
 
 @dataclass(frozen=True)
-class Figures:
+class RegionScores:
     """Scatter, bias and total of a region, and under the draws of the bootstrap.
 
     Attributes
@@ -150,7 +150,7 @@ class Figures:
         # Draws of a few fields scatter too little by the share of one.
         return np.asarray(drawn.std(axis=0, ddof=1) * np.sqrt(self.groups / (self.groups - 1)))
 
-    def less(self, other: Figures, level: float = 0.95) -> tuple[Difference, ...]:
+    def less(self, other: RegionScores, level: float = 0.95) -> tuple[Difference, ...]:
         """Return the differences to another region's scatter, bias and total."""
         value, err = self.value - other.value, self._err(self.drawn - other.drawn)
         half = err * float(stats.t.ppf(0.5 + level / 2, max(self.groups - 1, 1)))

@@ -10,7 +10,7 @@ import numpy as np
 
 from scrframe.analysis.compare.caps import Cap
 from scrframe.analysis.compare.paired import Difference, Verdict
-from scrframe.analysis.compare.region_errors import Figures, Judging
+from scrframe.analysis.compare.region_errors import Judging, RegionScores
 from scrframe.arrays import FloatArray
 from scrframe.statistics.json import to_json
 
@@ -233,7 +233,7 @@ def _figures(
     reference_mag: FloatArray | None,
     draws: int,
     seed: int,
-) -> list[Figures | None]:
+) -> list[RegionScores | None]:
     """Return the figures of each region under the same draws, None where it has a fault."""
     good = [each for each in tried if each.error_mag is not None]
     if not good:
@@ -255,11 +255,13 @@ def _figures(
         groups = min(fields, number)
     value = sums.figures(np.ones((1, fields)), middle)[0]
     drawn = sums.figures(weights, middles)
-    found = iter(Figures(value[i], drawn[:, i], groups) for i in range(len(good)))
+    found = iter(RegionScores(value[i], drawn[:, i], groups) for i in range(len(good)))
     return [None if each.error_mag is None else next(found) for each in tried]
 
 
-def _result(tried: Tried, found: Figures | None, described: Figures | None) -> RegionResult:
+def _result(
+    tried: Tried, found: RegionScores | None, described: RegionScores | None
+) -> RegionResult:
     if found is None:
         return RegionResult(tried.region, tried.fault, outside=tried.outside)
     value, err = found.value.tolist(), found.err.tolist()

@@ -14,9 +14,8 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from scrframe.analysis.compare.coverage import Coverage
 from scrframe.analysis.compare.paired import Difference
-from scrframe.analysis.compare.scores import Dispersion, Trend
+from scrframe.analysis.compare.scores import Coverage, Dispersion, ResidualTrend
 from scrframe.statistics.json import from_json, to_json
 
 Json: TypeAlias = dict[str, Any]
@@ -27,7 +26,7 @@ FOLD_KINDS: tuple[FoldKind, ...] = ("random", "blocked")
 
 
 @dataclass(frozen=True)
-class Figures:
+class BackendScores:
     """How a backend predicts stars that it did not train on, in one kind of folds.
 
     Attributes
@@ -36,7 +35,7 @@ class Figures:
         Of the residuals of all seeds together.
     by_seed : tuple of Dispersion
         Of each seed, in the order of `Comparison.seeds`.
-    trends : dict of str to Trend
+    trends : dict of str to ResidualTrend
         Mean residual against a variable, by its name: "predicted_colour",
         "reference_mag", "extinction", "ra", "dec", "xp_snr".
     coverage : Coverage or None
@@ -47,7 +46,7 @@ class Figures:
 
     dispersion: Dispersion
     by_seed: tuple[Dispersion, ...] = ()
-    trends: dict[str, Trend] = field(default_factory=dict)
+    trends: dict[str, ResidualTrend] = field(default_factory=dict)
     coverage: Coverage | None = None
     own_coverage: Coverage | None = None
 
@@ -85,7 +84,7 @@ class BackendResult:
     fault : str or None
         What the backend does that it may not; it then has no figures.
     notes : tuple of str
-    folds : dict of str to Figures
+    folds : dict of str to BackendScores
         By kind of folds, "random" and "blocked".
     offsets : dict of str to OffsetError
         By level.
@@ -101,7 +100,7 @@ class BackendResult:
     chosen: dict[str, Any] | None = None
     fault: str | None = None
     notes: tuple[str, ...] = ()
-    folds: dict[str, Figures] = field(default_factory=dict)
+    folds: dict[str, BackendScores] = field(default_factory=dict)
     offsets: dict[str, OffsetError] = field(default_factory=dict)
     against_reference: dict[str, Difference] = field(default_factory=dict)
 
@@ -226,7 +225,7 @@ class Costs:
         return result
 
 
-def _figures_row(kind: str, figures: Figures) -> Row:
+def _figures_row(kind: str, figures: BackendScores) -> Row:
     """Return figures of one kind of folds, each key led by the kind."""
     one = figures.dispersion
     row: Row = {

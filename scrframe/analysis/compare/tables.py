@@ -8,12 +8,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scrframe.analysis.compare.backend import Judged, Lesson
-from scrframe.analysis.compare.coverage import conformal_errors, coverage
 from scrframe.analysis.compare.figures.data import ResidualTable
 from scrframe.analysis.compare.offsets import LevelErrors
 from scrframe.analysis.compare.paired import Difference, paired, rank
-from scrframe.analysis.compare.result import FOLD_KINDS, BackendResult, Figures, OffsetError, Pair
-from scrframe.analysis.compare.scores import binned, disperse
+from scrframe.analysis.compare.result import (
+    FOLD_KINDS,
+    BackendResult,
+    BackendScores,
+    OffsetError,
+    Pair,
+)
+from scrframe.analysis.compare.scores import binned, conformal_errors, coverage, disperse
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.statistics.bootstrap import Statistic
 from scrframe.tables import MatchedStars
@@ -74,17 +79,17 @@ def first_errors(judged: Judged, lesson: Lesson, stars: ControlStars, kind: str)
     )
 
 
-def figures(judged: Judged, lesson: Lesson, stars: ControlStars) -> dict[str, Figures]:
+def figures(judged: Judged, lesson: Lesson, stars: ControlStars) -> dict[str, BackendScores]:
     """Return the figures of one backend by kind of folds."""
     return {kind: _figures(judged, lesson, stars, kind) for kind in FOLD_KINDS}
 
 
-def _figures(judged: Judged, lesson: Lesson, stars: ControlStars, kind: str) -> Figures:
+def _figures(judged: Judged, lesson: Lesson, stars: ControlStars, kind: str) -> BackendScores:
     predicted = all_seeds(judged, kind)
     residual = predicted - lesson.colour_mag
     variables = {"predicted_colour": predicted.mean(axis=0), **stars.columns}
     own = judged.err_mag if kind == RANKED else None
-    return Figures(
+    return BackendScores(
         dispersion=disperse(predicted, lesson.colour_mag),
         by_seed=tuple(disperse(each, lesson.colour_mag) for each in predicted),
         trends={

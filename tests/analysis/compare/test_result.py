@@ -5,17 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from scrframe.analysis.compare.coverage import coverage
 from scrframe.analysis.compare.paired import Difference
 from scrframe.analysis.compare.result import (
     BackendResult,
+    BackendScores,
     Comparison,
     Costs,
-    Figures,
     OffsetError,
     Pair,
 )
-from scrframe.analysis.compare.scores import binned, disperse
+from scrframe.analysis.compare.scores import binned, coverage, disperse
 from scrframe.statistics.json import to_json
 
 
@@ -24,7 +23,7 @@ def figures(seed):
     observed = rng.normal(size=300)
     predicted = observed + rng.normal(0, 0.1, (2, 300))
     residual = predicted - observed
-    return Figures(
+    return BackendScores(
         disperse(predicted, observed),
         tuple(disperse(one, observed) for one in predicted),
         {"extinction": binned(residual, rng.uniform(size=300), "extinction")},
@@ -78,7 +77,7 @@ def test_json_is_strict_and_comes_back_the_same():
 
 
 def test_numbers_that_are_not_finite_are_null_and_come_back_as_nan():
-    empty = Figures(disperse(np.full(2, np.nan), np.zeros(2)))
+    empty = BackendScores(disperse(np.full(2, np.nan), np.zeros(2)))
     one = BackendResult("x", folds={"random": empty})
     made = Comparison("s", "u", "x", (1,), 2, 2, False, "", (one,))
     plain = json.loads(json.dumps(made.to_json(), allow_nan=False))

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import r2_score
 
-from scrframe.analysis.compare.scores import Trend, binned, disperse
+from scrframe.analysis.compare.scores import ResidualTrend, binned, disperse
 
 
 def test_dispersion_agrees_with_other_libraries():
@@ -116,5 +116,5 @@ def test_largest_sigma_of_no_trend_is_as_large_as_said():
 def test_seeds_are_averaged_star_by_star():
     residual = np.array([[1.0, 2.0], [3.0, 4.0]])
     found = binned(residual, np.array([0.0, 1.0]), "x", bins=1)
-    assert isinstance(found, Trend)
+    assert isinstance(found, ResidualTrend)
     assert found.mean_mag.tolist() == [2.5]

@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 from astropy.table import Table
 
-from scrframe.analysis.compare.result import BackendResult, Comparison, Figures
+from scrframe.analysis.compare.result import BackendResult, BackendScores, Comparison
 from scrframe.arrays import FloatArray
 from scrframe.report.style import SeriesStyle, series_style
 
 #: From mag, the unit of all products, to mmag, the unit of axes.
 MMAG = 1000.0
+
+
 #: Names of variables on axes, with their units.
 VARIABLES = {
     "predicted_colour": ("predicted colour", "mag"),
@@ -77,13 +79,13 @@ def main_kind(result: BackendResult) -> str | None:
     return next((kind for kind in ("blocked", "random") if kind in result.folds), None)
 
 
-def main_figures(result: BackendResult) -> Figures | None:
+def main_figures(result: BackendResult) -> BackendScores | None:
     """Return the figures in the kind of folds that judges a backend."""
     kind = main_kind(result)
     return None if kind is None else result.folds[kind]
 
 
-def judged(comparison: Comparison) -> list[tuple[BackendResult, Figures]]:
+def judged(comparison: Comparison) -> list[tuple[BackendResult, BackendScores]]:
     """Return the backends that have figures, best first as far as they are ranked."""
     order = [name for group in comparison.ranking for name in group]
     found = [(one, figures) for one in comparison.backends if (figures := main_figures(one))]
@@ -136,3 +138,20 @@ def stacked(parts: Mapping[str, Mapping[str, npt.ArrayLike]], units: Mapping[str
 def listed(items: Sequence[str]) -> str:
     """Return items as a list in a sentence."""
     return ", ".join(items[:-1]) + (" and " if len(items) > 1 else "") + items[-1] if items else ""
+
+
+LEVELS = {"ccd": "CCD x visit"}
+
+
+def figure_name(figure: str) -> str:
+    """Return a key of `BackendResult.against_reference` in words."""
+    kind, _, rest = figure.partition("_")
+    if kind == "offset":
+        return level_name(rest) + ("" if rest in {"repeats", "overlaps"} else " offsets")
+    statistic = {"sd": "sd", "mad": "MAD"}.get(rest, rest)
+    return f"{statistic}, {kind}"
+
+
+def level_name(level: str) -> str:
+    """Return a level of offsets in words."""
+    return LEVELS.get(level, level)

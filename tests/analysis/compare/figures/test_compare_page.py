@@ -14,14 +14,19 @@ from astropy.table import Table
 from matplotlib.image import imread
 from reading import Reader, content
 
-from scrframe.analysis.compare.figures.data import ResidualTable, judged
-from scrframe.analysis.compare.figures.differences import cost_figure, difference_figure
-from scrframe.analysis.compare.figures.figures import predicted_figure, scatter_figure, sky_figure
-from scrframe.analysis.compare.figures.page import answer, comparison_page, write_comparison_page
-from scrframe.analysis.compare.figures.trends import (
+from scrframe.analysis.compare.figures.backends import (
+    cost_figure,
     coverage_figure,
+    difference_figure,
     reliability_figure,
     trend_figures,
+)
+from scrframe.analysis.compare.figures.data import ResidualTable, judged
+from scrframe.analysis.compare.figures.page import answer, comparison_page, write_comparison_page
+from scrframe.analysis.compare.figures.single_stars import (
+    predicted_figure,
+    scatter_figure,
+    sky_figure,
 )
 from scrframe.analysis.compare.result import BackendResult, Comparison
 
