@@ -12,7 +12,7 @@ import typer
 from scrframe.cli.app import app
 from scrframe.config import column_vocabulary, survey_schema
 from scrframe.plugin import Registry, load_registry
-from scrframe.plugin.kinds import KINDS
+from scrframe.plugin.registry import KINDS
 from scrframe.testing import CHECKS
 
 Schema = dict[str, Any]

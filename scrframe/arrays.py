@@ -1,4 +1,4 @@
-"""Names for the types of arrays."""
+"""Names for the types of arrays, and arrays that nobody changes."""
 
 from __future__ import annotations
 
@@ -13,3 +13,10 @@ FloatArray: TypeAlias = npt.NDArray[np.float64]
 IntArray: TypeAlias = npt.NDArray[np.int64]
 #: Features of stars, shape (n, features).
 Features: TypeAlias = npt.NDArray[np.float32]
+
+
+def read_only(record: Any) -> None:
+    """Make the arrays that a dataclass holds read-only, as those of all that travels are."""
+    for value in vars(record).values():
+        if isinstance(value, np.ndarray):
+            value.flags.writeable = False

@@ -6,6 +6,9 @@ message as one line and exits with code 2. Anything else is a defect of the prog
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class ScrframeError(Exception):
     """Base of all errors whose message is meant for the user."""
@@ -35,3 +38,11 @@ def one_line(error: BaseException) -> str:
     if type(error).__module__.startswith("scrframe."):
         return first or kind
     return f"{kind}: {first}" if first else kind
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean "x"?`` for the closest known name, or an empty text."""
+    candidates = list(known)
+    by_lower = {candidate.lower(): candidate for candidate in candidates}
+    near = difflib.get_close_matches(name.lower(), list(by_lower), n=1)
+    return f'; did you mean "{by_lower[near[0]]}"?' if near else ""

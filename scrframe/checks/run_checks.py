@@ -10,7 +10,7 @@ from scrframe.arrays import FloatArray
 from scrframe.checks.judge import Limit
 from scrframe.checks.null_tests.suite import Limits, StarSample, VisitSample, null_tests
 from scrframe.checks.verdict import Check
-from scrframe.config.checks import CheckSettings
+from scrframe.config.results import CheckSettings
 from scrframe.products.finished_run import RunProducts
 from scrframe.products.run_data import RunData
 from scrframe.statistics.groups import codes

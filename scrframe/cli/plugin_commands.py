@@ -43,8 +43,7 @@ def new(
 ) -> None:
     """Write a new plugin: a distribution that can be installed, and whose tests pass."""
     from scrframe.plugin import load_registry
-    from scrframe.plugin.kinds import hook_of
-    from scrframe.plugin.registry import HOOKS
+    from scrframe.plugin.registry import HOOKS, hook_of
     from scrframe.plugin.scaffold import new_plugin
 
     taken = load_registry().names(HOOKS[hook_of(kind.value)][0])

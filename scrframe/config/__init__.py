@@ -1,10 +1,14 @@
 """Survey descriptions: YAML to validated settings, with errors that name the line."""
 
-from scrframe.config.available import available_columns, own_columns
 from scrframe.config.combined import CombinedDescription, is_combined, load_combined
-from scrframe.config.data_root import SAMPLE, DataRoot, resolve_data_root
-from scrframe.config.loading import load_survey
-from scrframe.config.schema import VocabularyRow, column_vocabulary, survey_schema
+from scrframe.config.loading import SAMPLE, DataRoot, load_survey, resolve_data_root
+from scrframe.config.schema import (
+    VocabularyRow,
+    available_columns,
+    column_vocabulary,
+    own_columns,
+    survey_schema,
+)
 from scrframe.config.shipped import ShippedSurvey, copy_survey, shipped_surveys
 from scrframe.config.simulation import SimulationSettings
 from scrframe.config.survey import SurveyDescription

@@ -23,9 +23,8 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails
 
-from scrframe.config.base import Settings
-from scrframe.config.document import Path
-from scrframe.config.problems import problem, reword, unknown_key
+from scrframe.config.base import Settings, problem, reword, unknown_key
+from scrframe.config.document import KeyPath
 from scrframe.errors import PluginError
 from scrframe.plugin import Descriptor, PluginConfig, Registry
 
@@ -128,7 +127,7 @@ class PluginBlock(Settings):
 
 
 def _validated(
-    descriptor: Descriptor, given: Any, path: Path, also_known: Sequence[str] = ()
+    descriptor: Descriptor, given: Any, path: KeyPath, also_known: Sequence[str] = ()
 ) -> tuple[dict[str, PluginConfig], list[InitErrorDetails]]:
     """Return a plugin's settings by its name, or what is wrong with them."""
     try:

@@ -12,10 +12,9 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from scrframe.config.base import Label, Settings, as_written
+from scrframe.config.base import Label, Settings, as_written, lines
 from scrframe.config.document import Document, parse_yaml
 from scrframe.config.loading import MEMBERS, load_survey, read_text
-from scrframe.config.problems import lines
 from scrframe.config.survey import SurveyDescription
 from scrframe.errors import ConfigError
 from scrframe.plugin import Registry, load_registry

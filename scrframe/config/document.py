@@ -16,7 +16,7 @@ import yaml
 from scrframe.errors import ConfigError
 
 #: Where a key or value stands in the data: keys of mappings, indices of lists.
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 #: What unquoted text means, by its form; anything else is text.
 _PLAIN: tuple[tuple[re.Pattern[str], Callable[[str], Any]], ...] = (
@@ -67,10 +67,10 @@ class Document:
 
     data: Any
     source: str
-    keys: dict[Path, str] = field(default_factory=dict)
-    values: dict[Path, str] = field(default_factory=dict)
+    keys: dict[KeyPath, str] = field(default_factory=dict)
+    values: dict[KeyPath, str] = field(default_factory=dict)
 
-    def origin(self, path: Path, *, of_key: bool = False) -> str:
+    def origin(self, path: KeyPath, *, of_key: bool = False) -> str:
         """Return the origin of a node, or of the nearest node that holds it."""
         if of_key and path in self.keys:
             return self.keys[path]
@@ -136,7 +136,7 @@ class _Reader:
     environ: Mapping[str, str]
     place: Callable[[yaml.Mark], str]
 
-    def node(self, node: yaml.Node, path: Path) -> Any:
+    def node(self, node: yaml.Node, path: KeyPath) -> Any:
         self.document.values[path] = self.place(node.start_mark)
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, path)
@@ -145,7 +145,7 @@ class _Reader:
         assert isinstance(node, yaml.ScalarNode)
         return self.scalar(node)
 
-    def mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+    def mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
             where = self.place(key_node.start_mark)

@@ -1,23 +1,27 @@
-"""`load_survey`: from a YAML file to a validated description."""
+"""`load_survey`: from a YAML file, with changes by ``--set``, to a validated description."""
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from scrframe.config.available import check_columns
-from scrframe.config.document import Document, parse_value, parse_yaml
-from scrframe.config.overrides import apply_overrides
-from scrframe.config.problems import lines
+from scrframe.config.base import lines
+from scrframe.config.document import Document, KeyPath, parse_value, parse_yaml
+from scrframe.config.schema import check_columns
 from scrframe.config.survey import DEFAULT_ROOT, SurveyDescription
-from scrframe.errors import ConfigError
+from scrframe.errors import ConfigError, DataError, did_you_mean
 from scrframe.plugin import Registry, load_registry
 
 #: A description that has this key at its top is one of several surveys.
 MEMBERS = "members"
+#: The reserved word for the built-in sample; a directory so called is ``./sample``.
+SAMPLE = "sample"
 
 
 def load_survey(
@@ -101,3 +105,138 @@ def _validated(document: Document, registry: Registry) -> SurveyDescription:
         return SurveyDescription.model_validate(document.data, context={"registry": registry})
     except ValidationError as error:
         raise ConfigError("\n".join(lines(error, SurveyDescription, document))) from None
+
+
+def apply_overrides(
+    document: Document,
+    overrides: Sequence[str],
+    model: type[BaseModel],
+    environ: Mapping[str, str],
+) -> None:
+    """Apply ``key.path=value`` texts, in order; values are YAML.
+
+    Items of a list are reached by their ``name``, or by their number from 0. Whether a
+    key exists is left to the validation that follows, whose errors then name the option.
+
+    Parameters
+    ----------
+    document : Document
+        Changed in place.
+    overrides : sequence of str
+        The options' arguments.
+    model : type of BaseModel
+        Knows the defaults, so that ``offsets.levels.pixel.size`` reaches a default level.
+    environ : mapping
+        Environment variables for ``${...}``.
+
+    Raises
+    ------
+    ConfigError
+        If an argument has no ``=`` or its path leads nowhere.
+    """
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        option = f"--set {text}"
+        steps = key.strip().split(".")
+        if not equals or not all(steps):
+            raise ConfigError(f"{option}: expected key.path=value")
+        _set(document, steps, parse_value(value, option, environ), option, model)
+
+
+def _set(
+    document: Document, steps: list[str], value: Any, option: str, model: type[BaseModel]
+) -> None:
+    if not isinstance(document.data, dict):
+        raise ConfigError(f"{document.source}: is no mapping of keys")
+    holder: Any = document.data
+    path: KeyPath = ()
+    for depth, text in enumerate(steps):
+        step = _step(holder, text, option, steps[:depth])
+        path = (*path, step)
+        if depth == len(steps) - 1:
+            _forget(document, path)
+            document.keys[path] = document.values[path] = option
+            holder[step] = value
+            return
+        if isinstance(holder, dict) and holder.get(text) is None:
+            holder[step] = _default(model, steps[: depth + 1])
+            document.keys[path] = document.values[path] = option
+        holder = holder[step]
+
+
+def _step(holder: Any, text: str, option: str, before: list[str]) -> str | int:
+    where = ".".join(before)
+    if isinstance(holder, dict):
+        return text
+    if not isinstance(holder, list):
+        raise ConfigError(f'{option}: {where} holds no keys, so there is no "{text}" in it')
+    names = [item.get("name") if isinstance(item, dict) else None for item in holder]
+    if text in names:
+        return names.index(text)
+    if text.isdecimal() and int(text) < len(holder):
+        return int(text)
+    known = [name for name in names if isinstance(name, str)]
+    items = ", ".join(known) if known else f"0 to {len(holder) - 1}" if holder else "none"
+    raise ConfigError(
+        f'{option}: {where} has no item "{text}"{did_you_mean(text, known)} (items: {items})'
+    )
+
+
+def _default(model: type[BaseModel], steps: list[str]) -> Any:
+    """Return the default at a path as data that can be changed: a list, or no keys yet."""
+    for step in steps[:-1]:
+        field = model.model_fields.get(step)
+        if field is None or not isinstance(field.annotation, type):
+            return {}
+        if not issubclass(field.annotation, BaseModel):
+            return {}
+        model = field.annotation
+    field = model.model_fields.get(steps[-1])
+    default = None if field is None else field.default
+    if isinstance(default, tuple):
+        return list(copy.deepcopy(default))
+    return {}
+
+
+def _forget(document: Document, path: KeyPath) -> None:
+    """Drop the origins of what is replaced."""
+    for origins in (document.keys, document.values):
+        for known in [known for known in origins if known[: len(path)] == path]:
+            del origins[known]
+
+
+@dataclass(frozen=True)
+class DataRoot:
+    """Where a run reads.
+
+    Attributes
+    ----------
+    is_sample : bool
+        Whether it is the built-in sample survey.
+    path : Path or None
+        The directory, absolute; None for the sample, which lies in the cache.
+    """
+
+    is_sample: bool
+    path: Path | None
+
+
+def resolve_data_root(description: SurveyDescription, cli_value: str | None = None) -> DataRoot:
+    """Return the data root of a run; a value from the command line comes first.
+
+    Raises
+    ------
+    DataError
+        If the directory does not exist.
+    """
+    value = description.data.root if cli_value is None else cli_value
+    if value == SAMPLE:
+        return DataRoot(True, None)
+    path = Path(value).expanduser().absolute()
+    if not value or not path.is_dir():
+        what = "is no directory" if value and path.exists() else "does not exist"
+        hint = " (the built-in sample is called by the one word sample)" if not value else ""
+        raise DataError(
+            f'data root "{value}" {what}; give one by --data, data.root or SCRFRAME_DATA{hint}'
+        )
+    return DataRoot(False, path)

@@ -1,18 +1,40 @@
-"""The description's JSON schema for editors, and the vocabulary of cuts as rows."""
+"""What a description can hold: its JSON schema for editors, and the columns that cuts can name."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from scrframe.config.base import line
 from scrframe.config.blocks import FlatBlock, PluginBlock
+from scrframe.config.document import Document, KeyPath
 from scrframe.config.plugin_blocks import BLOCKS, CorrectionBlock
 from scrframe.config.survey import SurveyDescription
-from scrframe.plugin import Descriptor, ReferenceCatalogue, Registry
-from scrframe.tables.columns import VOCABULARY, Column
+from scrframe.errors import ConfigError
+from scrframe.plugin import (
+    ColourModel,
+    Descriptor,
+    ExtinctionCatalogue,
+    OffsetLevel,
+    ReferenceCatalogue,
+    Registry,
+    SurveyLoader,
+)
+from scrframe.tables.columns import (
+    BY_NAME,
+    DETECTION_REQUIRED,
+    EXTINCTION_REQUIRED,
+    REFERENCE_REQUIRED,
+    VOCABULARY,
+    Column,
+)
+from scrframe.tables.cuts import Cut, unknown_column
+from scrframe.tables.derived import INPUTS
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
+#: Columns of detections that only the framework knows, once there is a model.
+FRAMEWORK = frozenset({"colour0", "predicted_mag", "star_ra", "star_dec"})
 
 
 def survey_schema(registry: Registry) -> dict[str, Any]:
@@ -147,3 +169,172 @@ def _row(column: Column, provider: str = "") -> VocabularyRow:
         column.doc,
         provider,
     )
+
+
+def own_columns(description: SurveyDescription, registry: Registry) -> tuple[Column, ...]:
+    """Return the columns outside the vocabulary that the chosen plugins provide."""
+    loader, reference, extinction = _chosen(description, registry)
+    return (*loader.own_columns, *reference.own_columns, *extinction.own_columns)
+
+
+def available_columns(description: SurveyDescription, registry: Registry) -> frozenset[str]:
+    """Return the names that cuts can use with the chosen plugins.
+
+    A derived column is available when the columns that it is made from are.
+    """
+    loader, reference, extinction = _chosen(description, registry)
+    names = {
+        *DETECTION_REQUIRED,
+        *loader.columns,
+        *REFERENCE_REQUIRED,
+        *reference.columns,
+        *EXTINCTION_REQUIRED,
+        *extinction.columns,
+        *(column.name for column in own_columns(description, registry)),
+    }
+    derived = {name for name, inputs in INPUTS.items() if names.issuperset(inputs)}
+    # Each has a S/N of its own, and of quantities not all catalogues know it.
+    derived.discard("snr")
+    if reference.provides != "spectra":
+        derived.discard("xp_snr")
+    return frozenset(names | derived)
+
+
+def check_columns(
+    description: SurveyDescription, document: Document, registry: Registry
+) -> list[str]:
+    """Return a line for each cut or level that names a column which is not there.
+
+    Likewise for each block that does not go with what the reference catalogue provides.
+    """
+    own = own_columns(description, registry)
+    available = available_columns(description, registry)
+    found = [line(document, path, wrong) for path, wrong in misfits(description, registry)]
+    for path, cut in _cuts(description):
+        message = _wrong_cut(cut, own, available)
+        if message:
+            found.append(line(document, path, message))
+    return [*found, *_wrong_levels(description, document, registry)]
+
+
+def misfits(description: SurveyDescription, registry: Registry) -> Iterator[tuple[KeyPath, str]]:
+    """Yield path and message of each block that does not go with what the reference provides."""
+    kind = description.reference.kind
+    provides = registry.get(ReferenceCatalogue, kind).provides
+    model = description.colour_model.kind
+    learns = registry.get(ColourModel, model).learns
+    if provides == "colour" and learns:
+        none = [
+            name
+            for name in registry.names(ColourModel)
+            if not registry.get(ColourModel, name).learns
+        ]
+        yield (
+            ("colour_model", "kind"),
+            f'is "{model}", but reference.kind "{kind}" provides colours and nothing is trained;'
+            f" choose {' or '.join(none)}",
+        )
+    if provides != "colour" and not learns:
+        yield (
+            ("colour_model", "kind"),
+            f'is "{model}", which learns nothing, but reference.kind "{kind}" provides'
+            f" {provides}, from which colours are learnt; choose another",
+        )
+    if provides == "spectra":
+        return
+    if description.extinction.second_curve is not None:
+        yield (
+            ("extinction", "second_curve"),
+            f'is for spectra, and reference.kind "{kind}" provides {provides}; take it out',
+        )
+    if description.absolute is not None and description.absolute.kind == "passband":
+        yield (
+            ("absolute", "kind"),
+            f'is "passband", which needs spectra, and reference.kind "{kind}" provides'
+            f" {provides}; tie by standards",
+        )
+
+
+def _chosen(
+    description: SurveyDescription, registry: Registry
+) -> tuple[SurveyLoader, ReferenceCatalogue, ExtinctionCatalogue]:
+    return (
+        _loader(description, registry),
+        registry.get(ReferenceCatalogue, description.reference.kind),
+        registry.get(ExtinctionCatalogue, description.extinction.values.kind),
+    )
+
+
+def _loader(description: SurveyDescription, registry: Registry) -> SurveyLoader:
+    block = description.loader
+    return registry.get(SurveyLoader, block.kind).with_settings(block.settings)
+
+
+def _cuts(description: SurveyDescription) -> Iterable[tuple[KeyPath, Cut]]:
+    groups: dict[KeyPath, tuple[Cut, ...]] = {
+        ("selection", "calibration"): description.selection.calibration,
+        ("selection", "control"): description.selection.control,
+        ("zero_point",): description.zero_point,
+    }
+    for path, cuts in groups.items():
+        for index, cut in enumerate(cuts):
+            yield (*path, index), cut
+
+
+def _wrong_cut(cut: Cut, own: tuple[Column, ...], available: frozenset[str]) -> str | None:
+    for name in cut.names:
+        if name in BY_NAME and name not in available:
+            return (
+                f'"{name}" is provided by none of the chosen plugins'
+                f" (available: {', '.join(sorted(available))})"
+            )
+        if name not in available:
+            return unknown_column(name, available)
+    try:
+        cut.stage(own)
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+def _wrong_levels(
+    description: SurveyDescription, document: Document, registry: Registry
+) -> Iterable[str]:
+    stars = available_columns(description, registry) | FRAMEWORK
+    for index, level in enumerate(description.offsets.levels):
+        descriptor = registry.get(OffsetLevel, level.kind)
+        nuisance = descriptor.role(level.settings) == "nuisance"
+        columns = stars if nuisance else _of_catalogues(description, registry)
+        for name in descriptor.needs(level.settings):
+            if name not in columns:
+                path = _mention(document, ("offsets", "levels", index), name)
+                yield line(document, path, unknown_column(name, columns))
+
+
+def _of_catalogues(description: SurveyDescription, registry: Registry) -> frozenset[str]:
+    """Return what detections have by themselves: corrections are applied to catalogues alone."""
+    loader = _loader(description, registry)
+    own = (column.name for column in loader.own_columns)
+    follow = (name for name in INPUTS if BY_NAME[name].stage == "detection")
+    return frozenset({*DETECTION_REQUIRED, *loader.columns, *own, *follow})
+
+
+def _mention(document: Document, path: KeyPath, name: str) -> KeyPath:
+    """Return the path of the value, at or below a path, that is the name."""
+    node: Any = document.data
+    for step in path:
+        try:
+            node = node[step]
+        except (KeyError, IndexError, TypeError):
+            return path
+    return next(_find(node, path, name), path)
+
+
+def _find(node: Any, path: KeyPath, name: str) -> Iterator[KeyPath]:
+    items: Iterable[tuple[Any, Any]] = enumerate(node) if isinstance(node, list) else ()
+    if isinstance(node, dict):
+        items = node.items()
+    for step, item in items:
+        if item == name and step not in ("name", "kind", "parent"):
+            yield (*path, step)
+        yield from _find(item, (*path, step), name)

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from scrframe.config.combined import is_combined, member_files
 from scrframe.config.document import parse_yaml
-from scrframe.errors import ConfigError
+from scrframe.errors import ConfigError, did_you_mean
 from scrframe.plugin import Registry, SurveyLoader
-from scrframe.tables.names import did_you_mean
 
 PACKAGE = Path(__file__).parents[1]
 #: Where a wheel holds the descriptions, and where a checkout does.

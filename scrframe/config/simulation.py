@@ -2,12 +2,70 @@
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+import itertools
+from typing import Annotated
 
-from scrframe.config.band import BandSettings
+from pydantic import Field, field_validator, model_validator
+
 from scrframe.config.base import Settings
-from scrframe.config.region import RegionSettings
-from scrframe.units import Real, Switch, Whole
+from scrframe.units import InUnit, Real, Switch, Whole
+
+Degrees = Annotated[float, InUnit("deg", positive=False)]
+Days = Annotated[float, InUnit("d")]
+#: Wavelengths in nm that simulated spectra cover.
+SPECTRA_NM = (336.0, 1020.0)
+
+
+class RegionSettings(Settings):
+    """Where a simulated survey's fields lie, and when they are observed.
+
+    A range of right ascension across 0 is written with a negative or a large number:
+    ``[-10 deg, 10 deg]``.
+    """
+
+    control_ra: tuple[Degrees, Degrees] = Field(
+        description="Right ascension of the control region; control fields lie wholly in it."
+    )
+    control_dec: tuple[Degrees, Degrees] = Field(description="Its declination.")
+    other_ra: tuple[Degrees, Degrees] = Field(
+        description="Right ascension of the centres of the other fields."
+    )
+    other_dec: tuple[Degrees, Degrees] = Field(description="Their declination.")
+    dates: tuple[Days, Days] = Field(description="First and last night, Modified Julian dates.")
+
+    @model_validator(mode="after")
+    def _ranges(self) -> RegionSettings:
+        for name in ("control_ra", "control_dec", "other_ra", "other_dec", "dates"):
+            low, high = getattr(self, name)
+            if low >= high:
+                raise ValueError(f"has {name} from {low:g} to {high:g}; the first must be smaller")
+        for name in ("control_dec", "other_dec"):
+            if max(map(abs, getattr(self, name))) > 85:
+                raise ValueError(f"has {name} beyond 85 deg")
+        return self
+
+
+class BandSettings(Settings):
+    """Another band than u: its magnitudes are those of the spectra through a passband."""
+
+    passband: tuple[tuple[Real, Real], ...] = Field(
+        min_length=2,
+        description="Pairs of wavelength in nm and transmission per photon, linear in between;"
+        " 0 beyond the first and the last. Magnitudes are AB.",
+    )
+
+    @field_validator("passband")
+    @classmethod
+    def _curve(cls, value: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+        wavelengths, through = zip(*value, strict=True)
+        if any(after <= before for before, after in itertools.pairwise(wavelengths)):
+            raise ValueError("must have ascending wavelengths")
+        low, high = SPECTRA_NM
+        if wavelengths[0] < low or wavelengths[-1] > high:
+            raise ValueError(f"must lie within the spectra, {low:g} to {high:g} nm")
+        if min(through) < 0 or not max(through) > 0:
+            raise ValueError("must have transmissions of 0 or more, not all of them 0")
+        return value
 
 
 class SimulationSettings(Settings):

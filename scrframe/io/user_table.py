@@ -20,9 +20,8 @@ from astropy.table import Table
 from astropy.utils.exceptions import AstropyWarning
 
 from scrframe.arrays import FloatArray
-from scrframe.errors import DataError
+from scrframe.errors import DataError, did_you_mean
 from scrframe.io.formats import TableFormat, detect_format
-from scrframe.tables.names import did_you_mean
 
 _GZIP = b"\x1f\x8b"
 _MESSAGE = 200

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.errors import CalibrationError
 from scrframe.offsets.visit_prediction import KnownVisits, predict_from_kin
-from scrframe.tables.exposures import ExposureTable
+from scrframe.tables.solution import ExposureTable
 
 
 @dataclass(frozen=True)

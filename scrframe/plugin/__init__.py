@@ -1,20 +1,19 @@
 """All that the author of a plugin imports (with `scrframe.tables`, `.units`, `.errors`)."""
 
-from scrframe.plugin.config import NoConfig, PluginConfig
+from scrframe.plugin.colour_model import ColourPrediction, FittedColourModel, Smoother
 from scrframe.plugin.descriptors import (
     ChosenCorrection,
     ColourModel,
-    ColourPrediction,
     Correction,
     Descriptor,
     Diagnostic,
     ExtinctionCatalogue,
     ExtinctionCurve,
-    FittedColourModel,
+    NoConfig,
     OffsetLevel,
     Part,
+    PluginConfig,
     ReferenceCatalogue,
-    Smoother,
     SurveyLoader,
     Writer,
     file_part,

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import pluggy
 
-from scrframe.errors import PluginError
+from scrframe.errors import PluginError, did_you_mean
 from scrframe.plugin import hookspecs
 from scrframe.plugin.descriptors import (
     ColourModel,
@@ -26,13 +26,11 @@ from scrframe.plugin.descriptors import (
     SurveyLoader,
     Writer,
 )
-from scrframe.tables.names import did_you_mean
 
 D = TypeVar("D", bound=Descriptor)
 
 #: Group of the entry points through which plugins are found.
 ENTRY_POINTS = "scrframe"
-
 #: What each hook yields: the hook, the descriptor type, and its name for people.
 HOOKS: dict[str, tuple[type[Descriptor], str]] = {
     "scrframe_survey_loaders": (SurveyLoader, "survey loader"),
@@ -45,6 +43,31 @@ HOOKS: dict[str, tuple[type[Descriptor], str]] = {
     "scrframe_writers": (Writer, "writer"),
 }
 _HOOK_OF: dict[type[Descriptor], str] = {kind: hook for hook, (kind, _) in HOOKS.items()}
+#: The hook that yields each kind of plugin, by its short name in commands and tests.
+KINDS: dict[str, str] = {
+    "survey": "scrframe_survey_loaders",
+    "reference": "scrframe_reference_catalogues",
+    "extinction": "scrframe_extinction_catalogues",
+    "curve": "scrframe_extinction_curves",
+    "colour-model": "scrframe_colour_models",
+    "offset-level": "scrframe_offset_levels",
+    "diagnostic": "scrframe_diagnostics",
+    "writer": "scrframe_writers",
+}
+
+
+def hook_of(kind: str) -> str:
+    """Return the hook of a kind.
+
+    Raises
+    ------
+    PluginError
+        If there is no such kind.
+    """
+    if kind not in KINDS:
+        near = did_you_mean(kind, KINDS)
+        raise PluginError(f"there is no kind {kind!r}{near} (kinds: {', '.join(KINDS)})")
+    return KINDS[kind]
 
 
 @dataclass(frozen=True)

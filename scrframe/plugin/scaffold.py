@@ -12,8 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 from scrframe.errors import PluginError
-from scrframe.plugin.kinds import hook_of
-from scrframe.plugin.registry import HOOKS
+from scrframe.plugin.registry import HOOKS, hook_of
 
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 LONGEST_NAME = 40
@@ -60,7 +59,7 @@ def new_plugin(name: str, kind: str, out: Path, taken: Iterable[str] = ()) -> Pa
     name : str
         Name by which survey descriptions will call the plugin, such as ``star_lists``.
     kind : str
-        One of `scrframe.plugin.kinds.KINDS`.
+        One of `scrframe.plugin.registry.KINDS`.
     out : Path
         Folder in which ``scrframe-<name>`` is made.
     taken : iterable of str

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from scrframe.config import SurveyDescription, resolve_data_root
-from scrframe.config.absolute import AbsoluteSettings
+from scrframe.config.results import AbsoluteSettings
 from scrframe.errors import ScrframeError
 from scrframe.observer import Observer
 from scrframe.offsets.apply import apply_solution
@@ -52,7 +52,7 @@ from scrframe.run.summary import Story, summarise
 from scrframe.run.workspace import Workspace, input_hashes, versions, work_key
 from scrframe.scr.iteration import ModelMagnitudes
 from scrframe.tables import MatchedStars, Solution
-from scrframe.tables.absolute import OWN_SYSTEM, AbsoluteTie
+from scrframe.tables.solution import OWN_SYSTEM, AbsoluteTie
 from scrframe.version import __version__
 
 if TYPE_CHECKING:

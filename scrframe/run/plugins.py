@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scrframe.config import SurveyDescription
-from scrframe.config.available import misfits
+from scrframe.config.schema import misfits
 from scrframe.errors import ConfigError, DataError
 from scrframe.plugin import (
     ChosenCorrection,

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.errors import CalibrationError
-from scrframe.tables.absolute import AbsoluteTie, System
+from scrframe.tables.solution import AbsoluteTie, System
 
 #: Tuning of the bisquare, for an efficiency of 95 per cent with normal errors, and of the
 #: Huber weights before it (Maronna, Martin & Yohai 2006, Sections 2.2.2 and 2.2.4).

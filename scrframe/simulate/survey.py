@@ -9,8 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.config.band import BandSettings
-from scrframe.config.simulation import SimulationSettings
+from scrframe.config.simulation import BandSettings, SimulationSettings
 from scrframe.simulate.catalogues import catalogued_stars
 from scrframe.simulate.observing.detections import (
     NOT_STARS,

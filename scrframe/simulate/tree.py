@@ -10,8 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
-from scrframe.config.band import BandSettings
-from scrframe.config.simulation import SimulationSettings
+from scrframe.config.simulation import BandSettings, SimulationSettings
 from scrframe.errors import PluginError
 from scrframe.plugin import ExtinctionCatalogue, ExtinctionCurve, ReferenceCatalogue, SurveyLoader
 from scrframe.simulate.read_back import find_places

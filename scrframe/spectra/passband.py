@@ -8,7 +8,7 @@ from scipy import constants
 
 from scrframe.arrays import FloatArray
 from scrframe.errors import CalibrationError
-from scrframe.tables.absolute import System
+from scrframe.tables.solution import System
 
 #: Flux density of AB magnitude 0 in W m^-2 Hz^-1 (3631 Jy).
 AB_ZERO = 3631e-26

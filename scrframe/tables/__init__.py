@@ -2,8 +2,6 @@
 
 from scrframe.statistics.sky import chord, unit_vectors
 from scrframe.tables.columns import BY_NAME, STAGES, VOCABULARY, Column, Stage, columns_of
-from scrframe.tables.exposures import LEVELS, ExposureTable
-from scrframe.tables.geometry import Camera, Footprint
 from scrframe.tables.law import (
     FieldSlopes,
     LawTerm,
@@ -12,24 +10,26 @@ from scrframe.tables.law import (
     law_terms,
 )
 from scrframe.tables.levels import FittedLevel, LevelDesign, Role
-from scrframe.tables.matched import MatchedStars
-from scrframe.tables.quantities import Quantities, StarFeatures
-from scrframe.tables.simulated import SimulatedStars, SimulatedVisit
+from scrframe.tables.observing import Camera, Footprint, SimulatedStars, SimulatedVisit
 from scrframe.tables.solution import (
     CORRECTION_LEVELS,
     FLAG_BITS,
+    LEVELS,
     Corrections,
+    ExposureTable,
     OffsetTable,
     PhotometricError,
     Solution,
     SolvedLevel,
 )
-from scrframe.tables.spectra import (
+from scrframe.tables.star_features import (
     SPECTRUM_ERRORS_DIAGONAL,
     SPECTRUM_OUTSIDE_CORRECTION,
+    Quantities,
     Spectra,
+    StarFeatures,
 )
-from scrframe.tables.table import ColumnTable, Detections, Extinctions, ReferenceStars
+from scrframe.tables.table import ColumnTable, Detections, Extinctions, MatchedStars, ReferenceStars
 
 __all__ = [
     "BY_NAME",

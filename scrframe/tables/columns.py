@@ -7,6 +7,7 @@ later steps work on plain arrays. The same names are the vocabulary of cuts.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 Stage = Literal["detection", "reference", "extinction", "spectrum"]
@@ -34,6 +35,9 @@ class Column:
         The step of a run after which the column exists.
     derived : bool
         Whether the framework computes it (no plugin supplies it).
+    inputs : tuple of str
+        The columns that a derived one is computed from; without any it comes with the match,
+        the spectra or the colour model.
     """
 
     name: str
@@ -42,23 +46,20 @@ class Column:
     doc: str
     stage: Stage
     derived: bool = False
+    inputs: tuple[str, ...] = ()
 
 
-def _detection(name: str, unit: str, kind: Kind, doc: str, *, derived: bool = False) -> Column:
-    return Column(name, unit, kind, doc, "detection", derived)
+def _column(
+    stage: Stage, name: str, unit: str, kind: Kind, doc: str, made_of: tuple[str, ...] | None = None
+) -> Column:
+    """Return a column; one that is made of others, even of none of these, is derived."""
+    return Column(name, unit, kind, doc, stage, made_of is not None, made_of or ())
 
 
-def _reference(name: str, unit: str, kind: Kind, doc: str, *, derived: bool = False) -> Column:
-    return Column(name, unit, kind, doc, "reference", derived)
-
-
-def _extinction(name: str, unit: str, kind: Kind, doc: str) -> Column:
-    return Column(name, unit, kind, doc, "extinction")
-
-
-def _modelled(name: str, unit: str, kind: Kind, doc: str) -> Column:
-    return Column(name, unit, kind, doc, "spectrum", derived=True)
-
+_detection = partial(_column, "detection")
+_reference = partial(_column, "reference")
+_extinction = partial(_column, "extinction")
+_spectrum = partial(_column, "spectrum")
 
 VOCABULARY: tuple[Column, ...] = (
     # --- what a survey loader supplies, one row a detection -------------------------------
@@ -81,14 +82,14 @@ VOCABULARY: tuple[Column, ...] = (
     _detection("airmass", "", "float64", "Airmass of the visit."),
     _detection("seeing", "arcsec", "float64", "Seeing of the visit on the detector."),
     _detection("exposure_time", "s", "float64", "Exposure time of the visit."),
-    _detection("gal_l", "deg", "float64", "Galactic longitude.", derived=True),
-    _detection("gal_b", "deg", "float64", "Galactic latitude.", derived=True),
+    _detection("gal_l", "deg", "float64", "Galactic longitude.", ("ra", "dec")),
+    _detection("gal_b", "deg", "float64", "Galactic latitude.", ("ra", "dec")),
     _detection(
         "season",
         "",
         "int32",
         "Observing season, October to September (UTC), named by the year in which it begins.",
-        derived=True,
+        ("mjd",),
     ),
     # --- what a reference catalogue supplies, one row a star ------------------------------
     _reference("source_id", "", "int64", "Identifier of the matched reference star."),
@@ -103,11 +104,17 @@ VOCABULARY: tuple[Column, ...] = (
     _reference("bp_mag", "mag", "float64", "Gaia G_BP as catalogued, before any correction."),
     _reference("rp_mag", "mag", "float64", "Gaia G_RP."),
     _reference("phot_bp_rp_excess_factor", "", "float64", "Gaia BP/RP flux excess factor."),
-    _reference("match_distance", "arcsec", "float64", "Distance of the match.", derived=True),
-    _reference("bp_rp", "mag", "float64", "Gaia colour G_BP - G_RP.", derived=True),
-    _reference("colour", "mag", "float64", "Observed colour, mag - reference_mag.", derived=True),
-    _reference("star_ra", "deg", "float64", "`ref_ra` of the matched star.", derived=True),
-    _reference("star_dec", "deg", "float64", "`ref_dec` of the matched star.", derived=True),
+    _reference("match_distance", "arcsec", "float64", "Distance of the match.", ()),
+    _reference("bp_rp", "mag", "float64", "Gaia colour G_BP - G_RP.", ("bp_mag", "rp_mag")),
+    _reference(
+        "colour",
+        "mag",
+        "float64",
+        "Observed colour, mag - reference_mag.",
+        ("mag", "reference_mag"),
+    ),
+    _reference("star_ra", "deg", "float64", "`ref_ra` of the matched star.", ()),
+    _reference("star_dec", "deg", "float64", "`ref_dec` of the matched star.", ()),
     # --- what an extinction catalogue supplies, one row a star ----------------------------
     _extinction("extinction", "mag", "float64", "Extinction E of the star, in the curve's unit."),
     _extinction("extinction_err", "mag", "float64", "Error of the extinction."),
@@ -116,16 +123,17 @@ VOCABULARY: tuple[Column, ...] = (
     _extinction("logg", "dex", "float64", "Surface gravity."),
     _extinction("feh", "dex", "float64", "Metallicity [Fe/H]."),
     # --- what the spectra supply, and the colours modelled from them ----------------------
-    _modelled("xp_snr", "", "float64", "Median S/N of the spectrum over its grid."),
-    _modelled(
-        "snr", "", "float64", "S/N of what stands in for a spectrum, as its catalogue gives it."
+    _spectrum("xp_snr", "", "float64", "Median S/N of the spectrum over its grid.", ()),
+    _spectrum(
+        "snr", "", "float64", "S/N of what stands in for a spectrum, as its catalogue gives it.", ()
     ),
-    _modelled("colour0", "mag", "float64", "Intrinsic colour C0, as modelled."),
-    _modelled(
+    _spectrum("colour0", "mag", "float64", "Intrinsic colour C0, as modelled.", ()),
+    _spectrum(
         "predicted_mag",
         "mag",
         "float64",
         "Model magnitude less the correction: what the survey would observe.",
+        (),
     ),
 )
 

@@ -19,10 +19,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import acero
 
-from scrframe.errors import ConfigError
+from scrframe.errors import ConfigError, did_you_mean
 from scrframe.tables.columns import BY_NAME, STAGES, Column, Stage
 from scrframe.tables.cut_expression import CutSyntaxError, Operand, build, build_number
-from scrframe.tables.names import did_you_mean
 from scrframe.tables.table import ColumnTable
 
 #: Longer texts are refused: the parser's own limits are not errors but crashes.

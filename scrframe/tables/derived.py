@@ -10,26 +10,14 @@ import pyarrow as pa
 
 from scrframe.arrays import FloatArray
 from scrframe.errors import DataError
-from scrframe.tables.columns import BY_NAME, Stage
+from scrframe.tables.columns import BY_NAME, VOCABULARY, Stage
 from scrframe.tables.table import ColumnTable
 
 T = TypeVar("T", bound=ColumnTable)
 
-#: What each derived column is made from; those without inputs come with the match, the spectra
-#: or the colour model.
+#: What each derived column is made from.
 INPUTS: dict[str, tuple[str, ...]] = {
-    "gal_l": ("ra", "dec"),
-    "gal_b": ("ra", "dec"),
-    "season": ("mjd",),
-    "bp_rp": ("bp_mag", "rp_mag"),
-    "colour": ("mag", "reference_mag"),
-    "match_distance": (),
-    "star_ra": (),
-    "star_dec": (),
-    "xp_snr": (),
-    "snr": (),
-    "colour0": (),
-    "predicted_mag": (),
+    column.name: column.inputs for column in VOCABULARY if column.derived
 }
 #: 1 January 1970 as a Modified Julian date, from which numpy counts its dates.
 _MJD_1970 = 40587

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scrframe.arrays import FloatArray
+from scrframe.arrays import FloatArray, read_only
 
 #: Powers of C0 and of E of one term.
 LawTerm = tuple[int, int]
@@ -65,8 +65,7 @@ class FieldSlopes:
     sd: float
 
     def __post_init__(self) -> None:
-        for array in (self.slope, self.err, self.free, self.free_err):
-            array.flags.writeable = False
+        read_only(self)
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,25 @@
-"""The solution: offsets of every level, with what is needed to apply them."""
+"""The solution: offsets of levels and exposures and the zero point, and how they correct."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from scrframe.tables.absolute import OWN_SYSTEM
-from scrframe.tables.exposures import LEVELS as EXPOSURE_LEVELS
-from scrframe.tables.exposures import ExposureTable
+from scrframe.arrays import FloatArray, IntArray, read_only
+from scrframe.errors import DataError
+from scrframe.statistics.groups import find_sorted
 from scrframe.tables.law import ReddeningLaw
 from scrframe.tables.levels import FittedLevel
+from scrframe.tables.table import Detections
 
+#: Where an exposure's offset came from, from its own stars to the mean of the survey.
+LEVELS = ("ccd", "visit", "field", "season", "survey")
 #: Bits of ``flags`` in stars.parquet and ``CAL_FLAGS`` in corrected catalogues.
 FLAG_BITS: dict[str, int] = {
     "no_magnitude": 1,
@@ -34,65 +38,10 @@ FLAG_BITS: dict[str, int] = {
 }
 #: Where a correction came from: the finest level at which the detection's own group had
 #: calibration stars. 0 stands for no correction.
-CORRECTION_LEVELS = ("none", "pixel", *EXPOSURE_LEVELS)
-
-
-@dataclass(frozen=True)
-class OffsetTable:
-    """Offsets of one level, one row a column of its design.
-
-    Attributes
-    ----------
-    offset_mag : ndarray of float64, shape (p,)
-        Correction, to be added to observed magnitudes; NaN where there are too few stars.
-    err_mag : ndarray of float64, shape (p,)
-        Error of the mean.
-    scatter_mag : ndarray of float64, shape (p,)
-        Standard deviation of the differences within the group.
-    count : ndarray of int64, shape (p,)
-        Number of detections.
-    """
-
-    offset_mag: npt.NDArray[np.float64]
-    err_mag: npt.NDArray[np.float64]
-    scatter_mag: npt.NDArray[np.float64]
-    count: npt.NDArray[np.int64]
-
-    def __post_init__(self) -> None:
-        for array in (self.offset_mag, self.err_mag, self.scatter_mag, self.count):
-            array.flags.writeable = False
-
-
-@dataclass(frozen=True)
-class SolvedLevel:
-    """A level with its solved offsets; `kind` names the plugin that restores it.
-
-    Attributes
-    ----------
-    fitted : FittedLevel
-    kind : str
-    offsets : OffsetTable
-    applied : bool
-        Whether the offsets are added to magnitudes. Others are for the record: nuisance
-        terms, and what the table of exposures has summed already.
-    """
-
-    fitted: FittedLevel
-    kind: str
-    offsets: OffsetTable
-    applied: bool = True
-
-
-@dataclass(frozen=True)
-class PhotometricError:
-    """The true photometric error: variance = (scale * catalogued error)^2 + floor^2."""
-
-    scale: float
-    floor_mag: float
-
-    def variance(self, error_mag: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return the variance in mag^2 of catalogued errors in mag, same shape."""
-        return np.asarray((self.scale * error_mag) ** 2 + self.floor_mag**2)
+CORRECTION_LEVELS = ("none", "pixel", *LEVELS)
+System = Literal["AB", "Vega"]
+#: What products say of their magnitudes where nothing ties them to a true system.
+OWN_SYSTEM = "survey's own"
 
 
 @dataclass(frozen=True)
@@ -156,10 +105,10 @@ class Corrections:
         System of the corrected magnitudes.
     """
 
-    by_level: Mapping[str, npt.NDArray[np.float64]]
-    total_mag: npt.NDArray[np.float64]
+    by_level: Mapping[str, FloatArray]
+    total_mag: FloatArray
     flags: npt.NDArray[np.int32]
-    errors: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    errors: Mapping[str, FloatArray] = field(default_factory=dict)
     level: npt.NDArray[np.int16] | None = None
     system: str = OWN_SYSTEM
 
@@ -172,3 +121,219 @@ class Corrections:
     def to_table(self) -> pa.Table:
         """Return the corrections as columns, the last being ``flags``."""
         return pa.table({**self.columns(), "flags": self.flags})
+
+
+@dataclass(frozen=True)
+class OffsetTable:
+    """Offsets of one level, one row a column of its design.
+
+    Attributes
+    ----------
+    offset_mag : ndarray of float64, shape (p,)
+        Correction, to be added to observed magnitudes; NaN where there are too few stars.
+    err_mag : ndarray of float64, shape (p,)
+        Error of the mean.
+    scatter_mag : ndarray of float64, shape (p,)
+        Standard deviation of the differences within the group.
+    count : ndarray of int64, shape (p,)
+        Number of detections.
+    """
+
+    offset_mag: FloatArray
+    err_mag: FloatArray
+    scatter_mag: FloatArray
+    count: IntArray
+
+    def __post_init__(self) -> None:
+        read_only(self)
+
+
+@dataclass(frozen=True)
+class SolvedLevel:
+    """A level with its solved offsets; `kind` names the plugin that restores it.
+
+    Attributes
+    ----------
+    fitted : FittedLevel
+    kind : str
+    offsets : OffsetTable
+    applied : bool
+        Whether the offsets are added to magnitudes. Others are for the record: nuisance
+        terms, and what the table of exposures has summed already.
+    """
+
+    fitted: FittedLevel
+    kind: str
+    offsets: OffsetTable
+    applied: bool = True
+
+
+@dataclass(frozen=True)
+class PhotometricError:
+    """The true photometric error: variance = (scale * catalogued error)^2 + floor^2."""
+
+    scale: float
+    floor_mag: float
+
+    def variance(self, error_mag: FloatArray) -> FloatArray:
+        """Return the variance in mag^2 of catalogued errors in mag, same shape."""
+        return np.asarray((self.scale * error_mag) ** 2 + self.floor_mag**2)
+
+
+@dataclass(frozen=True)
+class ExposureTable:
+    """The offset of every exposure (one detector in one visit), e rows.
+
+    Attributes
+    ----------
+    visit : ndarray of str, shape (e,)
+        Key of the visit.
+    ccd : ndarray of int64, shape (e,)
+        Number of the detector.
+    offset_mag : ndarray of float64, shape (e,)
+        Correction, to be added to observed magnitudes, in mag.
+    err_mag : ndarray of float64, shape (e,)
+        Its error from noise and from the spread of the level it came from, in mag.
+    sys_mag : ndarray of float64, shape (e,)
+        What systematic effects can shift, in mag; NaN where not known.
+    level : ndarray of str, shape (e,)
+        One of `LEVELS`.
+    count : ndarray of int64, shape (e,)
+        Number of the exposure's own detections behind the offset.
+
+    Raises
+    ------
+    DataError
+        If the columns differ in length, a level is not known, or an exposure stands twice.
+    """
+
+    visit: npt.NDArray[np.str_]
+    ccd: IntArray
+    offset_mag: FloatArray
+    err_mag: FloatArray
+    sys_mag: FloatArray
+    level: npt.NDArray[np.str_]
+    count: IntArray
+
+    def __post_init__(self) -> None:
+        if len({column.shape for column in vars(self).values()}) != 1:
+            raise DataError("exposure table: the columns differ in length")
+        strange = sorted(set(np.unique(self.level).tolist()) - set(LEVELS))
+        if strange:
+            raise DataError(
+                f"exposure table: unknown level {strange[0]!r}; there are {', '.join(LEVELS)}"
+            )
+        read_only(self)
+        keys = self._index[1]
+        twice = np.flatnonzero(keys[1:] == keys[:-1])
+        if len(twice):
+            row = self._index[2][twice[0]]
+            raise DataError(
+                f"exposure table: visit {str(self.visit[row])!r}, ccd {self.ccd[row]} stands twice"
+            )
+
+    def __len__(self) -> int:
+        return len(self.visit)
+
+    def find(self, detections: Detections) -> IntArray:
+        """Return the row of each detection's exposure, shape (n,), -1 where there is none."""
+        place, keys, rows = self._index
+        codes, labels = detections.codes("visit")
+        ccd = np.asarray(detections["ccd"], dtype=np.int64)
+        if not (len(keys) and len(labels)):
+            return np.full(len(ccd), -1, dtype=np.int64)
+        visit = np.array([place.get(label, -1) for label in labels], dtype=np.int64)[codes]
+        first, span = self._ccds
+        inside = (visit >= 0) & (ccd >= first) & (ccd < first + span)
+        wanted = visit * span + (ccd - first)
+        found = find_sorted(keys, wanted)
+        return np.where(inside & (found >= 0), rows[found], -1)
+
+    @cached_property
+    def visit_mag(self) -> FloatArray:
+        """Return the offset of each exposure's visit, shape (e,): its mean over detections."""
+        code = np.unique(self.visit, return_inverse=True)[1]
+        empty = np.bincount(code, self.count) == 0
+        weight = np.where(empty[code], 1.0, self.count)
+        mean = np.bincount(code, weight * self.offset_mag) / np.bincount(code, weight)
+        return np.asarray(mean[code])
+
+    @property
+    def _ccds(self) -> tuple[int, int]:
+        if not len(self.ccd):
+            return 0, 1
+        return int(self.ccd.min()), int(np.ptp(self.ccd)) + 1
+
+    # An index is built once: a table is asked again for each visit that is corrected.
+    @cached_property
+    def _index(self) -> tuple[dict[str, int], IntArray, IntArray]:
+        names, code = np.unique(self.visit, return_inverse=True)
+        first, span = self._ccds
+        keys = code * span + (self.ccd - first)
+        rows = np.argsort(keys, kind="stable")
+        place = {str(name): number for number, name in enumerate(names)}
+        return place, keys[rows], rows
+
+
+@dataclass(frozen=True)
+class AbsoluteTie:
+    """The shift of u_ZP onto a true system, with its errors.
+
+    Attributes
+    ----------
+    shift_mag : float
+        Standard less calibrated magnitude, to be added to u_ZP; at the colour `pivot_mag`.
+    err_mag : float
+        Its statistical error.
+    sys_mag : float
+        Its systematic error: that of the standards, or of the passband and the spectra.
+    scatter_mag : float
+        Robust standard deviation of a star's difference from the shift and colour term.
+    count : int
+        Stars compared.
+    outliers : int
+        Those of them that count for nothing, being too far off.
+    system : {"AB", "Vega"}
+    kind : str
+        "standards" or "passband".
+    source : str
+        Name of the file of standards or of the passband.
+    colour_terms : tuple of float
+        Coefficients of ``colour - pivot_mag``, lowest power first; none if none was fitted.
+    colour_term_errs : tuple of float
+        Their standard errors.
+    colour : str
+        Name of the column of colours; empty if no colour term was fitted.
+    pivot_mag : float or None
+        Colour at which the shift holds; None if no colour term was fitted.
+    """
+
+    shift_mag: float
+    err_mag: float
+    sys_mag: float
+    scatter_mag: float
+    count: int
+    outliers: int
+    system: System
+    kind: str = ""
+    source: str = ""
+    colour_terms: tuple[float, ...] = ()
+    colour_term_errs: tuple[float, ...] = ()
+    colour: str = ""
+    pivot_mag: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the tie as plain JSON data."""
+        lists = {"colour_terms": list(self.colour_terms)}
+        return {**asdict(self), **lists, "colour_term_errs": list(self.colour_term_errs)}
+
+    def metadata(self) -> dict[str, str]:
+        """Return what the key-value metadata of products say of the tie, as text."""
+        return {
+            "magnitude_system": self.system,
+            "absolute_tie": self.kind,
+            "absolute_source": self.source,
+            "absolute_shift_mag": f"{self.shift_mag:.6f}",
+            "absolute_err_mag": f"{self.err_mag:.6f}",
+            "absolute_sys_mag": f"{self.sys_mag:.6f}",
+        }

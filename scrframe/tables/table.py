@@ -1,8 +1,9 @@
-"""`ColumnTable`: named, read-only columns with a declared vocabulary, on Arrow memory."""
+"""Tables: named, read-only columns with a declared vocabulary, on Arrow memory."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from scrframe.arrays import BoolArray, Features, FloatArray, IntArray, read_only
 from scrframe.errors import DataError
 from scrframe.tables.columns import (
     BY_NAME,
@@ -112,7 +114,7 @@ class ColumnTable:
         """Return the rows of the given indices, shape (m,)."""
         return type(self)(self._table.take(pa.array(index)).combine_chunks())
 
-    def filter(self, mask: npt.NDArray[np.bool_]) -> Self:
+    def filter(self, mask: BoolArray) -> Self:
         """Return the rows where the mask, shape (n,), is true."""
         return type(self)(self._table.filter(pa.array(mask)).combine_chunks())
 
@@ -167,6 +169,38 @@ class Extinctions(ColumnTable):
     """Extinctions of stars, one row each, keyed by ``source_id``."""
 
     required = EXTINCTION_REQUIRED
+
+
+@dataclass(frozen=True)
+class MatchedStars:
+    """Detections matched to reference stars that have features and an extinction.
+
+    Attributes
+    ----------
+    detections : Detections
+        n rows, in the order of visit, ccd, extension, row.
+    stars : ReferenceStars
+        s rows, ordered by ``source_id``, with the columns of the extinction catalogue.
+    star : ndarray of int64, shape (n,)
+        Row in `stars` of each detection.
+    features : ndarray of float32, shape (s, m)
+        What the colour model learns from (standardised intrinsic spectra, or parameters).
+    in_control : ndarray of bool, shape (n,)
+        Detections of the Control Sample.
+    """
+
+    detections: Detections
+    stars: ReferenceStars
+    star: IntArray
+    features: Features
+    in_control: BoolArray
+
+    def __post_init__(self) -> None:
+        read_only(self)
+
+    def of_star(self, name: str) -> FloatArray:
+        """Return a column of the stars, one value a detection, shape (n,)."""
+        return np.asarray(self.stars[name], dtype=np.float64)[self.star]
 
 
 def _to_arrow(name: str, value: Any) -> pa.Array:

@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 from scrframe.errors import PluginError
 from scrframe.plugin import Descriptor, Registry, load_registry
-from scrframe.plugin.kinds import KINDS, hook_of
-from scrframe.plugin.registry import HOOKS
+from scrframe.plugin.registry import HOOKS, KINDS, hook_of
 from scrframe.testing import (
     common,
     extinctions,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from scrframe.plugin import Descriptor
-from scrframe.plugin.kinds import hook_of
+from scrframe.plugin.registry import hook_of
 from scrframe.testing.plugin_checks import (
     CHECKS,
     Function,

@@ -10,7 +10,7 @@ import numpy as np
 from astropy.io import fits
 
 from scrframe.checks.run_checks import run_checks, star_sample, visit_sample
-from scrframe.config.checks import CheckSettings
+from scrframe.config.results import CheckSettings
 from scrframe.products.finished_run import open_run
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scrframe.cli.plugin_commands import Kind, outcome_lines
-from scrframe.plugin.kinds import KINDS
+from scrframe.plugin.registry import KINDS
 from scrframe.testing import Outcome
 
 

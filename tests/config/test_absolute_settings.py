@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from scrframe.config.absolute import AbsoluteSettings
+from scrframe.config.results import AbsoluteSettings
 
 STANDARDS = {
     "kind": "standards",

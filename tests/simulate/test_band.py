@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from scrframe.config import SimulationSettings
-from scrframe.config.band import BandSettings
+from scrframe.config.simulation import BandSettings
 from scrframe.simulate.cache import sample_key
 from scrframe.simulate.stars.coefficients import stacked
 from scrframe.simulate.survey import make_spectroscope

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scrframe.config import SimulationSettings
-from scrframe.config.band import BandSettings
+from scrframe.config.simulation import BandSettings
 from scrframe.simulate.second import draw_survey
 from scrframe.simulate.survey import build_survey
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scrframe.plugin.kinds import KINDS
+from scrframe.plugin.registry import KINDS
 from scrframe.plugin.scaffold import new_plugin
 
 #: What the module `good_plugins` offers, by kind.

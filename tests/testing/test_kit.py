@@ -10,8 +10,7 @@ import pytest
 from scrframe.builtin.colour_models.ridge import scrframe_colour_models
 from scrframe.errors import PluginError
 from scrframe.plugin import load_registry
-from scrframe.plugin.kinds import KINDS, hook_of
-from scrframe.plugin.registry import HOOKS
+from scrframe.plugin.registry import HOOKS, KINDS, hook_of
 from scrframe.testing import CHECKS, find_subject, parametrize_with_checks, run_checks, subject_of
 from scrframe.testing.draws import draw_products
 from scrframe.testing.plugin_checks import run_check

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from scrframe.errors import PluginError
-from scrframe.plugin.kinds import KINDS
+from scrframe.plugin.registry import KINDS
 from scrframe.plugin.scaffold import TEMPLATES, new_plugin
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scrframe.plugin import Registry, load_registry
-from scrframe.plugin.kinds import KINDS
-from scrframe.plugin.registry import HOOKS
+from scrframe.plugin.registry import HOOKS, KINDS
 from scrframe.testing.common import share_process
 from scrframe.testing.plugin_checks import CHECKS, find_subject, run_checks
 from scrframe.testing.subject import Subject

@@ -21,7 +21,7 @@ from scrframe.analysis.montecarlo.realisations import (
 )
 from scrframe.arrays import FloatArray
 from scrframe.config import SurveyDescription
-from scrframe.config.montecarlo import HighErrors, MedianErrors
+from scrframe.config.results import HighErrors, MedianErrors
 from scrframe.errors import ConfigError
 from scrframe.observer import Observer
 from scrframe.plugin import Registry, load_registry

@@ -42,7 +42,7 @@ def fit(
 ) -> FittedForest:
     """Train extremely randomised trees; the same for any number of threads.
 
-    The contract is that of `scrframe.plugin.descriptors.FitFunction`.
+    The contract is that of `scrframe.plugin.colour_model.FitFunction`.
     """
     return grow_forest(
         "forest of extra trees", _grow_tree, features, colour_mag, weights, config, seed, threads

@@ -111,7 +111,7 @@ def fit(
 ) -> FittedLinear:
     """Train a Gaussian process; the result does not depend on the number of threads.
 
-    The contract is that of `scrframe.plugin.descriptors.FitFunction`. The seed draws the
+    The contract is that of `scrframe.plugin.colour_model.FitFunction`. The seed draws the
     stars whose kernel functions are used.
     """
     colour, weight = check_training("Gaussian process", features, colour_mag, weights, 10)

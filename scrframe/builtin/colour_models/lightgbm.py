@@ -92,7 +92,7 @@ def fit(
 ) -> FittedLightGbm:
     """Train boosted trees; the result does not depend on the number of threads.
 
-    The contract is that of `scrframe.plugin.descriptors.FitFunction`.
+    The contract is that of `scrframe.plugin.colour_model.FitFunction`.
 
     Raises
     ------

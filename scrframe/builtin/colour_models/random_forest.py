@@ -44,7 +44,7 @@ def fit(
 ) -> FittedForest:
     """Train a random forest; the result does not depend on the number of threads.
 
-    The contract is that of `scrframe.plugin.descriptors.FitFunction`.
+    The contract is that of `scrframe.plugin.colour_model.FitFunction`.
 
     Raises
     ------

@@ -62,7 +62,7 @@ def fit(
 ) -> FittedLinear:
     """Train a ridge regression; the result does not depend on the number of threads.
 
-    The contract is that of `scrframe.plugin.descriptors.FitFunction`. Nothing is drawn.
+    The contract is that of `scrframe.plugin.colour_model.FitFunction`. Nothing is drawn.
     """
     colour, weight = check_training("ridge regression", features, colour_mag, weights, 10)
     training = Training(np.array(features, dtype=np.float32), colour, weight)

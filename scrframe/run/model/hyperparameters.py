@@ -19,7 +19,7 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from scrframe.arrays import Features, FloatArray, IntArray
-from scrframe.config.search import SearchSettings
+from scrframe.config.plugin_blocks import SearchSettings
 from scrframe.errors import CalibrationError
 from scrframe.observer import Observer
 from scrframe.plugin import ColourModel, PluginConfig

@@ -14,7 +14,7 @@ from astropy import units as u
 from scipy.spatial import cKDTree
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.config.absolute import (
+from scrframe.config.results import (
     AbsoluteSettings,
     PassbandSettings,
     StandardsSettings,
@@ -25,7 +25,7 @@ from scrframe.io.user_table import UserTable, read_user_table
 from scrframe.scr.absolute import tie
 from scrframe.spectra.passband import require_coverage, synthetic_magnitudes
 from scrframe.tables import FLAG_BITS, Spectra, chord, unit_vectors
-from scrframe.tables.absolute import AbsoluteTie
+from scrframe.tables.solution import AbsoluteTie
 
 _FLUX_UNIT = u.W / u.m**2 / u.nm
 #: How files spell units that astropy does not know.

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.config.joint import SystematicSettings
+from scrframe.config.survey import SystematicSettings
 from scrframe.errors import CalibrationError
 from scrframe.offsets.joint.design import CONSTANT
 from scrframe.offsets.joint.results import JointResults

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from scrframe.arrays import FloatArray
-from scrframe.config.region import RegionSettings
+from scrframe.config.simulation import RegionSettings
 from scrframe.simulate.observing.geometry import half_extent, to_sky
 from scrframe.tables import Camera
 

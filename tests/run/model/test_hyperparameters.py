@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
 import scrframe
-from scrframe.config.search import SearchSettings
+from scrframe.config.plugin_blocks import SearchSettings
 from scrframe.errors import CalibrationError
 from scrframe.plugin import (
     ColourModel,

@@ -13,12 +13,12 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.table import Table
 
-from scrframe.config.absolute import AbsoluteSettings
+from scrframe.config.results import AbsoluteSettings
 from scrframe.errors import CalibrationError, DataError
 from scrframe.run.offsets.absolute import absolute_files, absolute_tie, check_passband
 from scrframe.spectra.passband import synthetic_magnitudes
 from scrframe.tables import FLAG_BITS, Spectra
-from scrframe.tables.absolute import AbsoluteTie
+from scrframe.tables.solution import AbsoluteTie
 
 SHIFT = 0.2
 COUNT = 400

@@ -15,10 +15,9 @@ import pyarrow.compute as pc
 from scrframe.arrays import FloatArray
 from scrframe.builtin.reference_catalogues.gaia import formats
 from scrframe.builtin.reference_catalogues.gaia.products import TableInfo, Wanted
-from scrframe.errors import DataError
+from scrframe.errors import DataError, did_you_mean
 from scrframe.io.arrays import floats, integers
 from scrframe.plugin import Part, file_part
-from scrframe.tables.names import did_you_mean
 
 
 @dataclass(frozen=True)

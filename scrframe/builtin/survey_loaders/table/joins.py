@@ -14,9 +14,8 @@ import pyarrow.compute as pc
 from scrframe.builtin.survey_loaders.table.block import Block
 from scrframe.builtin.survey_loaders.table.finding import fingerprint, matching_files
 from scrframe.builtin.survey_loaders.table.settings import Join
-from scrframe.errors import DataError
+from scrframe.errors import DataError, did_you_mean
 from scrframe.io.tables import open_tables
-from scrframe.tables.names import did_you_mean
 
 #: Stands between the keys of a join by several; no text of a catalogue holds it.
 _BETWEEN = "\x1f"

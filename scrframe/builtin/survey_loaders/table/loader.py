@@ -15,14 +15,13 @@ from scrframe.builtin.survey_loaders.table.finding import fingerprint, matching_
 from scrframe.builtin.survey_loaders.table.joins import join_block, load_join
 from scrframe.builtin.survey_loaders.table.mapping import mapped, usable
 from scrframe.builtin.survey_loaders.table.settings import MAPPED, NEEDED, TableConfig
-from scrframe.errors import DataError
+from scrframe.errors import DataError, did_you_mean
 from scrframe.io.table_file import TableFile
 from scrframe.io.tables import open_tables
 from scrframe.plugin import Part
 from scrframe.tables import Column, Detections
 from scrframe.tables.columns import BY_NAME
 from scrframe.tables.cuts import Cut
-from scrframe.tables.names import did_you_mean
 from scrframe.tables.table import arrow_type
 
 #: Largest difference of the dates of one visit, in days.

@@ -11,11 +11,10 @@ from pydantic import Field, Strict, field_validator, model_validator
 from scrframe.builtin.survey_loaders.table.camera import CameraSettings
 from scrframe.builtin.survey_loaders.table.source import KINDS, OrText, Source
 from scrframe.builtin.survey_loaders.table.units import check_unit
-from scrframe.errors import ConfigError
+from scrframe.errors import ConfigError, did_you_mean
 from scrframe.plugin import PluginConfig
 from scrframe.tables.columns import BY_NAME, Column, columns_of
 from scrframe.tables.cuts import Cut
-from scrframe.tables.names import did_you_mean
 from scrframe.units import InUnit
 
 Format = Literal["auto", "fits", "parquet", "csv", "ecsv", "votable"]

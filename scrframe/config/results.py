@@ -1,4 +1,4 @@
-"""The optional block `absolute`: what ties the zero point to the AB or Vega system."""
+"""Blocks for what follows the offsets: `absolute`, `checks`, `montecarlo` and `report`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from scrframe.config.base import Settings, as_written
-from scrframe.units import InUnit, Real, Whole
+from scrframe.units import InUnit, Real, Switch, Whole
 
+Magnitude = Annotated[float, InUnit("mag")]
+ErrorSize = Annotated[float, InUnit("mag", positive=False), Field(ge=0)]
+SignalToNoise = Annotated[Real, Field(gt=0)]
 WavelengthUnit = Literal["nm", "angstrom", "um"]
+#: What the keys of a set of errors mean.
+MAG = "Error of an observed magnitude."
+REFERENCE = "Error of the reference magnitude."
+EXTINCTION = "Error of the extinction E."
+SNR = "S/N of the spectrum, the same at each wavelength."
 
 
 class StandardColumns(Settings):
@@ -137,3 +145,102 @@ class AbsoluteSettings(Settings):
         if self.bright is not None and self.faint is not None and self.bright >= self.faint:
             raise ValueError("has its limit bright not above its limit faint in brightness")
         return self
+
+
+class CheckSettings(Settings):
+    """Limits of the null tests; a number fails that is above its limit and significant."""
+
+    significance: Real = Field(
+        default=3.3,
+        gt=0,
+        description="Standard deviations beyond which a number is no chance.",
+    )
+    residual_trend: Magnitude = Field(
+        default=as_written("15 mmag"),
+        gt=0,
+        description="Largest departure of residuals from flat in magnitude, colour, E and distance"
+        " to the training stars.",
+    )
+    residual_ccd: Magnitude = Field(
+        default=as_written("8 mmag"),
+        gt=0,
+        description="Standard deviation of mean residuals by CCD beyond noise.",
+    )
+    reserved: Magnitude = Field(
+        default=as_written("10 mmag"),
+        gt=0,
+        description="Difference of the mean residuals of reserved and used stars.",
+    )
+    visit_trend: Magnitude = Field(
+        default=as_written("20 mmag"),
+        gt=0,
+        description="Range of a trend of visit offsets in what they must not depend on.",
+    )
+    repeats_pull: Real = Field(
+        default=0.25,
+        gt=0,
+        description="Departure from 1 of the standard deviation of repeats over their errors.",
+    )
+    repeats: Magnitude = Field(
+        default=as_written("10 mmag"),
+        gt=0,
+        description="Root mean square difference of two visits of a field beyond its error.",
+    )
+    overlaps: Magnitude = Field(
+        default=as_written("15 mmag"),
+        gt=0,
+        description="Root mean square difference of two fields beyond its error.",
+    )
+    ccd_step: Magnitude = Field(
+        default=as_written("5 mmag"),
+        gt=0,
+        description="Step in time of a CCD's offset that the other CCDs do not have.",
+    )
+    ccd_places: Real = Field(
+        default=0.5,
+        gt=0,
+        description="Distance of a CCD from its usual place in the camera, over the distance to"
+        " the next CCD.",
+    )
+
+
+class MedianErrors(Settings):
+    """The usual errors, by default the paper's medians."""
+
+    mag: ErrorSize = Field(default=as_written("0.005 mag"), description=MAG)
+    reference_mag: ErrorSize = Field(default=as_written("0.003 mag"), description=REFERENCE)
+    extinction: ErrorSize = Field(default=as_written("0.014 mag"), description=EXTINCTION)
+    snr: SignalToNoise = Field(default=118.0, description=SNR)
+
+
+class HighErrors(Settings):
+    """Errors that one star in ten exceeds, by default the paper's 90th percentiles."""
+
+    mag: ErrorSize = Field(default=as_written("0.021 mag"), description=MAG)
+    reference_mag: ErrorSize = Field(default=as_written("0.005 mag"), description=REFERENCE)
+    extinction: ErrorSize = Field(default=as_written("0.019 mag"), description=EXTINCTION)
+    snr: SignalToNoise = Field(default=57.0, description=SNR)
+
+
+class MonteCarloSettings(Settings):
+    """Realisations of `scrframe montecarlo`, from which the error of model magnitudes follows."""
+
+    realisations: Whole = Field(default=10, ge=2, description="Realisations of each set of errors.")
+    retrain: Switch = Field(
+        default=True,
+        description="Whether the colour model is trained anew on each realisation, so that errors"
+        " of magnitudes count, as in the paper; false: trained once, and only what it predicts from"
+        " is perturbed.",
+    )
+    seed: Whole = Field(default=1, ge=0, description="Seed of the errors that are drawn.")
+    median: MedianErrors = Field(default=as_written({}), validate_default=True)
+    high: HighErrors = Field(default=as_written({}), validate_default=True)
+
+
+class ReportSettings(Settings):
+    """The report of a run: null tests, anomalies, figures and the page."""
+
+    enabled: bool = Field(
+        default=True,
+        description="Whether a run ends with its report; `scrframe report` makes it any time.",
+    )
