@@ -19,11 +19,12 @@ from scrframe.checks.verdict import Anomaly, Check
 from scrframe.errors import DataError
 from scrframe.products.finished_run import open_run
 from scrframe.report.figures.catalogue import FIGURES, Drawn, RunFigure, draw_all, other_figures
-from scrframe.report.figures.histograms import figure_histograms, gaussian, histogram
+from scrframe.report.figures.histograms import figure_histograms, histogram
 from scrframe.report.merit import merit_rows
 from scrframe.report.page import render
 from scrframe.report.run_page import RunStory, found, run_page, verdict
 from scrframe.report.write import Report, write_report
+from scrframe.statistics.histograms import gaussian
 
 
 def copy_of(run: Path, target: Path) -> Path:

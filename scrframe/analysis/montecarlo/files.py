@@ -16,9 +16,9 @@ from astropy.table import Table, vstack
 from scrframe.analysis.montecarlo.page import write_montecarlo_page
 from scrframe.analysis.montecarlo.realisations import ErrorSummary, star_errors, summarise_errors
 from scrframe.arrays import FloatArray
-from scrframe.builtin.diagnostics.spread import SpreadConfig, fit_gaussian
 from scrframe.config import SurveyDescription
 from scrframe.products.files import MONTECARLO, write_json, write_parquet, write_text
+from scrframe.statistics.histograms import fit_gaussian
 from scrframe.version import __version__
 
 TABLE = "montecarlo.parquet"
@@ -63,15 +63,14 @@ class SetFound:
         every = difference_mag.ravel()
         error = star_errors(difference_mag)
         # A histogram that has all in one bin holds no width.
-        fit = (
-            fit_gaussian(every, SpreadConfig.model_validate({}))
-            if np.ptp(every) > 0
-            else (float(every[0]), 0.0)
-        )
+        gaussian = float(every[0]), 0.0
+        if np.ptp(every) > 0:
+            fit = fit_gaussian(every)
+            gaussian = fit.mean, fit.sigma
         counts = np.histogram(every, EDGES)[0].astype(np.int64)
         beyond = len(every) - int(counts.sum())
         summary = summarise_errors(difference_mag, error)
-        return cls(error, summary, fit, counts, beyond, paper_mag, errors)
+        return cls(error, summary, gaussian, counts, beyond, paper_mag, errors)
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as plain JSON."""

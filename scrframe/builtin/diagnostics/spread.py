@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import numpy as np
 import pyarrow as pa
 from pydantic import Field
-from scipy.optimize import curve_fit
 
 from scrframe.arrays import FloatArray
 from scrframe.plugin import Diagnostic, PluginConfig, hookimpl
+from scrframe.statistics.histograms import fit_gaussian
 from scrframe.statistics.robust import robust_sd
 from scrframe.units import InUnit
 
@@ -31,32 +31,6 @@ class SpreadConfig(PluginConfig):
     )
 
 
-def gaussian(x: FloatArray, height: float, mean: float, sigma: float) -> FloatArray:
-    """Return a Gaussian of given height."""
-    return np.asarray(height * np.exp(-0.5 * ((x - mean) / sigma) ** 2))
-
-
-def fit_gaussian(values: FloatArray, config: SpreadConfig) -> tuple[float, float]:
-    """Return mean and sigma of a Gaussian fitted to the histogram of values, shape (n,).
-
-    Both are NaN where the fit does not converge (hardly any values).
-    """
-    if not len(values):
-        return float("nan"), float("nan")
-    centre = float(np.median(values))
-    steps = max(round(config.half_range / config.bin_width), 1)
-    edges = centre + config.bin_width * np.arange(-steps, steps + 1)
-    counts, _ = np.histogram(values, edges)
-    middle = 0.5 * (edges[1:] + edges[:-1])
-    peak = float(np.max(counts, initial=1))
-    start = (peak, centre, max(robust_sd(values), config.bin_width))
-    try:
-        (_, mean, sigma), _ = curve_fit(gaussian, middle, counts, p0=start)
-    except (RuntimeError, TypeError, ValueError):
-        return float("nan"), float("nan")
-    return float(mean), float(abs(sigma))
-
-
 def compute_spread(stars: pa.Table, config: SpreadConfig) -> Mapping[str, Any]:
     """Compare model and observed magnitudes before and after correction."""
     model = stars.column("mag_model").to_numpy()
@@ -67,10 +41,10 @@ def compute_spread(stars: pa.Table, config: SpreadConfig) -> Mapping[str, Any]:
 
 def _describe(difference: FloatArray, config: SpreadConfig) -> dict[str, float]:
     values = difference[np.isfinite(difference)]
-    mean, sigma = fit_gaussian(values, config)
+    fit = fit_gaussian(values, config.bin_width, config.half_range)
     return {
-        "gaussian_mean_mag": mean,
-        "gaussian_sigma_mag": sigma,
+        "gaussian_mean_mag": fit.mean,
+        "gaussian_sigma_mag": fit.sigma,
         "mad_sigma_mag": robust_sd(values),
         "count": len(values),
     }

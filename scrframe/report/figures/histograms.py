@@ -9,21 +9,17 @@ import numpy as np
 import numpy.typing as npt
 from astropy.table import Table
 from matplotlib.axes import Axes
-from scipy.optimize import curve_fit
 
 from scrframe.arrays import FloatArray
 from scrframe.products.run_data import RunData
 from scrframe.report.figure import FigureProduct
 from scrframe.report.panels import MARGIN_IN, note
 from scrframe.report.style import COLOURS, INK, RULE, house_style, new_figure
+from scrframe.statistics.histograms import BIN_MAG, REACH_MAG, fit_gaussian, gaussian
 from scrframe.statistics.robust import robust_sd
 
-#: Bins of the histograms and their reach about the median, in mag; those of the paper's figure.
-BIN_MAG, REACH_MAG = 0.005, 0.3
 #: Fewest detections of a sample whose histogram says anything.
 FEWEST = 50
-#: Standard deviation of a normal distribution over its median absolute deviation.
-MAD_TO_SIGMA = 1.4826
 ROW_IN = 1.25
 #: Height of axes over the highest bin, which leaves the corners to the notes.
 HEADROOM = 1.12
@@ -55,11 +51,6 @@ class Histogram:
     mad_mag: float
 
 
-def gaussian(x: FloatArray, height: float, mean: float, sigma: float) -> FloatArray:
-    """Return a Gaussian of given height."""
-    return np.asarray(height * np.exp(-0.5 * ((x - mean) / sigma) ** 2))
-
-
 def histogram(difference_mag: npt.ArrayLike) -> Histogram | None:
     """Return the histogram of differences with its Gaussian; None of fewer than 50 values.
 
@@ -72,18 +63,10 @@ def histogram(difference_mag: npt.ArrayLike) -> Histogram | None:
     values = values[np.isfinite(values)]
     if len(values) < FEWEST:
         return None
-    middle = float(np.median(values))
-    mad = robust_sd(values)
-    steps = round(REACH_MAG / BIN_MAG)
-    edges = middle + BIN_MAG * np.arange(-steps, steps + 1)
-    count, _ = np.histogram(values, edges)
-    centre = 0.5 * (edges[1:] + edges[:-1])
-    try:
-        start = (float(count.max()), middle, max(mad, BIN_MAG))
-        (height, mean, sigma), _ = curve_fit(gaussian, centre, count, p0=start)
-    except RuntimeError:  # no convergence
-        height = mean = sigma = np.float64(np.nan)
-    return Histogram(centre, count, len(values), float(mean), abs(float(sigma)), float(height), mad)
+    fit = fit_gaussian(values)
+    return Histogram(
+        fit.centre, fit.count, len(values), fit.mean, fit.sigma, fit.height, robust_sd(values)
+    )
 
 
 def figure_histograms(data: RunData) -> FigureProduct | None:
