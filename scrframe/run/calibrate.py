@@ -2,58 +2,40 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Executor
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pyarrow as pa
-
-from scrframe.config import SurveyDescription, resolve_data_root
-from scrframe.config.results import AbsoluteSettings
-from scrframe.errors import ScrframeError
+from scrframe.config import SurveyDescription
 from scrframe.observer import Observer
-from scrframe.offsets.apply import apply_solution
 from scrframe.offsets.joint.fit import JointFit
-from scrframe.plugin import Diagnostic, Registry, load_registry
-from scrframe.products.calibration_stars import star_table
-from scrframe.products.files import RUN_MARK, write_json, write_parquet, write_text
-from scrframe.products.solution import write_solution, write_visit_covariance
-from scrframe.products.star_catalogue import STAR_CATALOGUE, star_catalogue
-from scrframe.products.visits import write_visits
+from scrframe.plugin import Registry, load_registry
+from scrframe.products.files import RUN_MARK, write_json
+from scrframe.products.star_catalogue import star_catalogue
 from scrframe.run.correct.catalogues import (
     CATALOGUES,
     CorrectTask,
     PartCorrected,
-    check_writers,
     common_root,
     correct_all,
 )
-from scrframe.run.executor import open_executor
 from scrframe.run.offsets.absolute import absolute_tie, check_passband
-from scrframe.run.offsets.solve import FittedModel, Solved, fit_model, own_fit, solve
-from scrframe.run.plugins import (
-    Chosen,
-    Inputs,
-    application_record,
-    choose,
-    find_inputs,
-    level_columns,
+from scrframe.run.offsets.solve import FittedModel, fit_model, own_fit, solve
+from scrframe.run.plugins import level_columns, resolve_plugins
+from scrframe.run.sample.builder import CalibrationSample, build_sample, second_opinions
+from scrframe.run.sample.detections import PartRead
+from scrframe.run.session import Session, open_session
+from scrframe.run.summary import ModelRecord, RunRecord, SampleRecord, SolutionRecord
+from scrframe.run.workspace import input_hashes
+from scrframe.run.write import (
+    TiedSolution,
+    provenance,
+    stars_of,
+    write_solution_folder,
+    write_star_products,
 )
-from scrframe.run.progress import StepMonitor
-from scrframe.run.sample.builder import SampleBuilder
-from scrframe.run.sample.detections import merge_visits
-from scrframe.run.sample_survey import data_note, ensure_sample, note_for
-from scrframe.run.summary import Story, summarise
-from scrframe.run.workspace import Workspace, input_hashes, versions, work_key
-from scrframe.scr.iteration import ModelMagnitudes
-from scrframe.tables import MatchedStars, Solution
-from scrframe.tables.solution import OWN_SYSTEM, AbsoluteTie
-from scrframe.version import __version__
+from scrframe.tables import Solution
 
 if TYPE_CHECKING:
     from scrframe.report.write import Report
@@ -78,11 +60,6 @@ class Run:
     summary: Mapping[str, Any]
     solution: Solution
     report: Report | None = None
-
-
-def default_workers() -> int:
-    """Return the number of processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def calibrate(
@@ -110,7 +87,7 @@ def calibrate(
     report : bool, optional
         Whether the run ends with its report; by default what the description says.
     observer : Observer, optional
-        Is told of progress.
+        Is notified of progress.
     registry : Registry, optional
         Plugins; by default all that are installed.
 
@@ -124,11 +101,40 @@ def calibrate(
         If the description, the data or a plugin do not allow it. Nothing is left behind;
         only an interrupted run leaves what is done, beside its output, and goes on from it.
     """
-    begun = Calibration.begin(
-        survey, data=data, out=out, workers=workers, observer=observer, registry=registry
-    )
-    with begun.guarded():
-        return begun.run(survey.report.enabled if report is None else report)
+    if data is not None:
+        survey = survey.with_data_root(str(data))
+    plugins = resolve_plugins(survey, registry or load_registry())
+    target = Path(out) if out is not None else Path("runs") / survey.name
+    with open_session(
+        plugins, target, workers=workers, observer=observer, corrects=True
+    ) as session:
+        hashes = hash_inputs(session)
+        sample = draw_sample(session)
+        fitted = fit_colour_model(session, sample)
+        tied = solve_offsets(session, sample, fitted)
+        record = write_products(session, hashes, sample, fitted, tied)
+        solution, parts = tied.solution, sample.parts
+        del sample, fitted, tied  # large, and no longer needed
+        record = record.with_catalogues(correct_catalogues(session, parts, solution))
+        session.executor.shutdown()
+        return close_run(session, record, solution, report)
+
+
+def hash_inputs(session: Session) -> dict[str, str]:
+    """Return the SHA-256 of each input file."""
+    with session.monitor.step("hash inputs"):
+        inputs = session.inputs
+        return input_hashes(session.executor, inputs.all(), inputs.root, session.observer)
+
+
+def draw_sample(session: Session) -> CalibrationSample:
+    """Read and match the Calibration Sample, with the spectra that later steps look at."""
+    survey = session.plugins.survey
+    sample = build_sample(session, keep_spectra=_needs_spectra(survey))
+    if survey.absolute is not None and sample.spectra is not None:
+        check_passband(survey.absolute, session.inputs.root, sample.spectra.wavelength_nm)
+    _notify(session, "sample", sample.matched)
+    return sample
 
 
 def _needs_spectra(survey: SurveyDescription) -> bool:
@@ -137,299 +143,161 @@ def _needs_spectra(survey: SurveyDescription) -> bool:
     if tie is not None and tie.kind == "passband":
         return True
     second = extinction.second_values is not None or extinction.second_curve is not None
-    asked = survey.offsets.joint.systematics.extinction or second
-    return survey.offsets.mode == "joint" and asked
+    return survey.offsets.mode == "joint" and (
+        survey.offsets.joint.systematics.extinction or second
+    )
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A run up to its offsets.
+def fit_colour_model(session: Session, sample: CalibrationSample) -> FittedModel:
+    """Fit colour model and reddening law, which give the model magnitudes."""
+    with session.monitor.step("colour model and law"):
+        fitted = fit_model(session.plugins, sample.matched, session.workers, session.observer)
+    _notify(session, "model", fitted.model)
+    return fitted
 
-    Attributes
+
+def fit_alone(session: Session, fitted: FittedModel) -> JointFit:
+    """Return the joint fit of this survey alone."""
+    with session.monitor.step("solve offsets"):
+        return own_fit(fitted)
+
+
+def solve_offsets(
+    session: Session, sample: CalibrationSample, fitted: FittedModel, fit: JointFit | None = None
+) -> TiedSolution:
+    """Solve for the offsets, and put the zero point onto an absolute system if it is asked.
+
+    Parameters
     ----------
-    builder : SampleBuilder
-    sample : MatchedStars
+    session : Session
+    sample : CalibrationSample
     fitted : FittedModel
+    fit : JointFit, optional
+        In mode joint; by default the survey's own, made here.
     """
-
-    builder: SampleBuilder
-    sample: MatchedStars
-    fitted: FittedModel
-
-
-class Calibration:
-    """One run; each method is a step, told to observers when it is done."""
-
-    def __init__(
-        self,
-        chosen: Chosen,
-        inputs: Inputs,
-        space: Workspace,
-        story: Story,
-        observer: Observer,
-        workers: int,
-    ) -> None:
-        self._chosen, self._inputs, self._space = chosen, inputs, space
-        self._story, self._observer, self._workers = story, observer, workers
-        self._monitor = story.monitor
-        self._tie: AbsoluteTie | None = None
-
-    @classmethod
-    def begin(
-        cls,
-        survey: SurveyDescription,
-        *,
-        data: str | Path | None = None,
-        out: str | Path | None = None,
-        workers: int | None = None,
-        observer: Observer | None = None,
-        registry: Registry | None = None,
-    ) -> Calibration:
-        """Find the input of a run and open its workspace; parameters as of `calibrate`."""
-        observer = observer or Observer()
-        if data is not None:
-            survey = survey.with_data_root(str(data))
-        chosen = choose(survey, registry or load_registry())
-        monitor = StepMonitor()
-        with monitor.running():
-            path = resolve_data_root(survey).path
-            if path is None:
-                story = Story(survey, "sample", note_for(survey.band), monitor)
-                observer.message(story.headline())  # making the sample takes a while
-                with monitor.step("sample survey"):
-                    path = ensure_sample(chosen, observer)
-            else:
-                story = Story(survey, str(path), data_note(path), monitor)
-            with monitor.step("find inputs"):
-                inputs = find_inputs(chosen, path)
-                check_writers(chosen.writers, inputs.catalogues)
-            if story.root_label != "sample":
-                observer.message(story.headline())
-        space = Workspace.open(
-            Path(out) if out is not None else Path("runs") / survey.name,
-            work_key(survey.digest(), inputs.all()),
+    with session.monitor.step("solve offsets"):
+        solved = solve(
+            session.plugins,
+            sample.matched,
+            fitted,
+            sample.visits,
+            provenance(session, fitted),
+            second_opinions(session, sample),
+            fit,
         )
-        return cls(chosen, inputs, space, story, observer, workers or default_workers())
+    tied = TiedSolution(solved, fitted.model)
+    if session.plugins.survey.absolute is not None:
+        with session.monitor.step("absolute tie"):
+            tied = _tie(session, sample, fitted, tied)
+    _notify(session, "solution", tied.solution)
+    return tied
 
-    @contextmanager
-    def guarded(self) -> Iterator[None]:
-        """Measure what is done within; leave nothing behind if it fails, and say where it did."""
-        with self._monitor.running():
-            try:
-                yield
-            except ScrframeError as error:
-                self._space.discard()
-                raise type(error)(f"{error} (in the step: {self._monitor.current})") from None
-            except Exception:
-                self._space.discard()
-                raise
 
-    def run(self, report: bool) -> Run:
-        """Go from the input to all products, and to the report if it is wanted."""
-        with open_executor(self._workers) as executor:
-            solution = self.correct(executor, self.prepare(executor))
-        return self.close(solution, report)
+def _tie(
+    session: Session, sample: CalibrationSample, fitted: FittedModel, free: TiedSolution
+) -> TiedSolution:
+    """Move the zero point, and with it the model magnitudes, onto a true system."""
+    settings, solution = session.plugins.survey.absolute, free.solution
+    assert settings is not None
+    stars = star_catalogue(stars_of(sample, fitted, free))
+    tie = absolute_tie(settings, session.inputs.root, stars, sample.spectra)
+    solution = replace(
+        solution,
+        zero_point_mag=solution.zero_point_mag + tie.shift_mag,
+        absolute=tie.to_json(),
+        provenance={**solution.provenance, "magnitude_system": tie.system},
+    )
+    # Residuals are of one gauge: what moves the calibrated moves the model magnitudes.
+    model = replace(free.model, model_mag=free.model.model_mag + tie.shift_mag)
+    return TiedSolution(replace(free.solved, solution=solution), model, tie)
 
-    def prepare(self, executor: Executor) -> Prepared:
-        """Match the sample and fit colour model and law."""
-        with self._monitor.step("hash inputs"):
-            self._story.inputs = input_hashes(
-                executor, self._inputs.all(), self._inputs.root, self._observer
-            )
-        return self._model(executor)
 
-    def own_fit(self, prepared: Prepared) -> JointFit:
-        """Return the joint fit of this survey alone."""
-        with self._monitor.step("solve offsets"):
-            return own_fit(prepared.fitted)
-
-    def correct(
-        self, executor: Executor, prepared: Prepared, fit: JointFit | None = None
-    ) -> Solution:
-        """Solve, or take the joint fit given, write the products and correct all catalogues."""
-        solution = self._solve(prepared, fit)
-        del prepared, fit  # large, and no longer needed
-        with self._monitor.step("correct catalogues"):
-            self._story.corrected = self._correct(executor, solution)
-        self._tell("catalogues", self._story.corrected)
-        return solution
-
-    def close(self, solution: Solution, report: bool) -> Run:
-        """Write the summary and, if wanted, the report, and put the run in its place."""
-        summary = summarise(self._story)
-        write_json(self._space.run / RUN_MARK, summary)
-        written = None
-        if report:
-            written = self._report()
-            summary = summarise(self._story)  # with what the report took
-            write_json(self._space.run / RUN_MARK, summary)
-        self._space.finish()
-        return Run(self._space.out, summary, solution, written)
-
-    def _report(self) -> Report | None:
-        """Write the report; whatever goes wrong with it must not lose the calibration."""
-        out = self._space.out
-        with self._monitor.step("report"):
-            try:
-                from scrframe.report.write import write_report  # noqa: PLC0415 - matplotlib
-
-                made = write_report(
-                    self._space.run, observer=self._observer, registry=self._chosen.registry
-                )
-            except Exception as error:
-                why = " ".join(f"{type(error).__name__}: {error}".split())
-                self._observer.warning(
-                    f"the run is whole, without a report ({why}); scrframe report {out} tries anew"
-                )
-                return None
-        return replace(made, path=out / made.path.relative_to(self._space.run))
-
-    def _model(self, executor: Executor) -> Prepared:
-        story, chosen = self._story, self._chosen
-        absolute = chosen.survey.absolute
-        builder = SampleBuilder(
-            chosen,
-            self._inputs,
-            executor,
-            self._space,
-            self._monitor,
-            self._observer,
-            keep_spectra=_needs_spectra(chosen.survey),
+def write_products(
+    session: Session,
+    hashes: Mapping[str, str],
+    sample: CalibrationSample,
+    fitted: FittedModel,
+    tied: TiedSolution,
+) -> RunRecord:
+    """Write stars and solution, and return the record of the run so far."""
+    plugins = session.plugins
+    with session.monitor.step("write products"):
+        stars = stars_of(sample, fitted, tied)
+        write_star_products(session, tied, stars)
+        write_solution_folder(session, sample, tied.solved)
+        return RunRecord(
+            plugins.survey,
+            session.data,
+            hashes,
+            SampleRecord.of(sample, plugins.survey),
+            ModelRecord.of(fitted),
+            SolutionRecord.of(plugins, tied.solved, fitted.model, stars),
         )
-        sample = builder.build()
-        if absolute is not None and builder.spectra is not None:
-            check_passband(absolute, self._inputs.root, builder.spectra.wavelength_nm)
-        story.take_sample(builder, sample)
-        self._tell("sample", sample)
-        with self._monitor.step("colour model and law"):
-            fitted = fit_model(chosen, sample, self._workers, self._observer)
-        model = fitted.model
-        story.model, story.plan, story.search = model, fitted.plan, fitted.search
-        self._tell("model", model)
-        return Prepared(builder, sample, fitted)
 
-    def _solve(self, prepared: Prepared, fit: JointFit | None) -> Solution:
-        story, chosen = self._story, self._chosen
-        absolute = chosen.survey.absolute
-        builder, sample, fitted = prepared.builder, prepared.sample, prepared.fitted
-        model = fitted.model
-        with self._monitor.step("solve offsets"):
-            visits = builder.first.visits
-            second = builder.second_opinions(sample)
-            solved = solve(chosen, sample, fitted, visits, self._provenance(), second, fit)
-        if absolute is not None:
-            with self._monitor.step("absolute tie"):
-                solved, model = self._tied(absolute, builder, sample, solved, model)
-        self._tell("solution", solved.solution)
-        with self._monitor.step("write products"):
-            stars = self._star_table(sample, solved, model)
-            write_parquet(self._space.run / "stars.parquet", stars, self._stamp())
-            write_parquet(self._space.run / STAR_CATALOGUE, star_catalogue(stars), self._stamp())
-            self._write_solution(solved)
-            story.take_solution(solved, stars, self._diagnostics(stars))
-        return solved.solution
 
-    def _tied(
-        self,
-        settings: AbsoluteSettings,
-        builder: SampleBuilder,
-        sample: MatchedStars,
-        solved: Solved,
-        model: ModelMagnitudes,
-    ) -> tuple[Solved, ModelMagnitudes]:
-        """Move the zero point, and with it the model magnitudes, onto a true system."""
-        stars = star_catalogue(self._star_table(sample, solved, model))
-        self._tie = absolute_tie(settings, self._inputs.root, stars, builder.spectra)
-        solution = replace(
-            solved.solution,
-            zero_point_mag=solved.solution.zero_point_mag + self._tie.shift_mag,
-            absolute=self._tie.to_json(),
-            provenance={**solved.solution.provenance, "magnitude_system": self._tie.system},
+def correct_catalogues(
+    session: Session, parts: Sequence[PartRead], solution: Solution
+) -> list[PartCorrected]:
+    """Read every catalogue again, one at a time, and write it corrected."""
+    plugins, survey = session.plugins, session.plugins.survey
+    root = common_root(session.inputs.root, [read.part for read in parts])
+    tasks = [
+        CorrectTask(
+            loader=plugins.loader,
+            settings=survey.loader.settings,
+            part=read.part,
+            columns=level_columns(survey, plugins.registry, plugins.loader),
+            solution=solution,
+            writers=plugins.writers,
+            root=root,
+            out=session.workspace.run / CATALOGUES,
+            note=session.data.note,
+            unknown_visit="stop",
+            done_mark=session.workspace.target(
+                "corrected", f"{read.part.key}|{read.part.fingerprint}"
+            ),
         )
-        # Residuals are of one gauge: what moves the calibrated moves the model magnitudes.
-        moved = replace(model, model_mag=model.model_mag + self._tie.shift_mag)
-        return replace(solved, solution=solution), moved
+        for read in parts
+    ]
+    with session.monitor.step("correct catalogues"):
+        corrected = correct_all(session.executor, tasks, session.observer)
+    _notify(session, "catalogues", corrected)
+    return corrected
 
-    def _correct(self, executor: Executor, solution: Solution) -> list[PartCorrected]:
-        chosen, survey = self._chosen, self._chosen.survey
-        parts = [read.part for read in self._story.parts]
-        root = common_root(self._inputs.root, parts)
-        tasks = [
-            CorrectTask(
-                loader=chosen.loader,
-                settings=survey.loader.settings,
-                part=part,
-                columns=level_columns(survey, chosen.registry, chosen.loader),
-                solution=solution,
-                writers=chosen.writers,
-                root=root,
-                out=self._space.run / CATALOGUES,
-                note=self._story.note,
-                unknown_visit="stop",
-                done_mark=self._space.target("corrected", f"{part.key}|{part.fingerprint}"),
+
+def close_run(session: Session, record: RunRecord, solution: Solution, report: bool | None) -> Run:
+    """Write the summary and, if wanted, the report.
+
+    The paths of the run are those after its workspace is put in place.
+    """
+    folder, monitor = session.workspace.run, session.monitor
+    write_json(folder / RUN_MARK, record.summary(monitor))
+    written = None
+    if session.plugins.survey.report.enabled if report is None else report:
+        written = _write_report(session)
+        write_json(folder / RUN_MARK, record.summary(monitor))  # with what the report took
+    return Run(session.workspace.out, record.summary(monitor), solution, written)
+
+
+def _write_report(session: Session) -> Report | None:
+    """Write the report; whatever goes wrong with it must not lose the calibration."""
+    out, observer = session.workspace.out, session.observer
+    with session.monitor.step("report"):
+        try:
+            from scrframe.report.write import write_report  # noqa: PLC0415 - matplotlib
+
+            made = write_report(
+                session.workspace.run, observer=observer, registry=session.plugins.registry
             )
-            for part in parts
-        ]
-        return correct_all(executor, tasks, self._observer)
-
-    def _star_table(self, sample: MatchedStars, solved: Solved, model: ModelMagnitudes) -> pa.Table:
-        corrections = apply_solution(solved.solution, sample.detections)
-        assert self._story.plan is not None
-        in_test = np.isin(sample.star, self._story.plan.test)
-        return star_table(sample, model, corrections, {**solved.columns, "in_test": in_test})
-
-    def _diagnostics(self, stars: Any) -> dict[str, Any]:
-        registry = self._chosen.registry
-        return {
-            block.kind: registry.get(Diagnostic, block.kind).compute(stars, block.settings)
-            for block in self._chosen.survey.diagnostics
-        }
-
-    def _write_solution(self, solved: Solved) -> None:
-        folder = self._space.run / "solution"
-        levels = self._chosen.survey.offsets.active_levels()
-        settings = {block.name: block.settings.model_dump(mode="json") for block in levels}
-        write_solution(folder, solved.solution, settings)
-        visits = merge_visits(visit for part in self._story.parts for visit in part.visits)
-        write_visits(folder, visits, self._story.note)
-        if solved.solution.exposures is not None:
-            write_json(
-                folder / "design_report.json",
-                {"data_note": self._story.note, **solved.findings},
+        except Exception as error:
+            why = " ".join(f"{type(error).__name__}: {error}".split())
+            observer.warning(
+                f"the run is whole, without a report ({why}); scrframe report {out} tries anew"
             )
-        if solved.visit_covariance is not None:
-            write_visit_covariance(
-                folder / "visit_covariance.fits",
-                solved.covered,
-                solved.visit_covariance,
-                self._story.note,
-            )
-        write_text(folder / "description.yaml", self._chosen.survey.as_yaml())
+            return None
+    return replace(made, path=out / made.path.relative_to(session.workspace.run))
 
-    def _provenance(self) -> dict[str, Any]:
-        survey = self._chosen.survey
-        return {
-            "survey": survey.name,
-            "band": survey.band,
-            "magnitude_system": OWN_SYSTEM,
-            "data_root": self._story.root_label,
-            "data_note": self._story.note,
-            "versions": versions(),
-            "description_sha256": survey.digest(),
-            "seed": survey.colour_model.seed,
-            **({"search": self._story.search["chosen"]} if self._story.search else {}),
-            "application": application_record(self._chosen),
-        }
 
-    def _stamp(self) -> dict[str, str]:
-        return {
-            "scrframe_version": __version__,
-            "survey": self._chosen.survey.name,
-            "data_root": self._story.root_label,
-            "data_note": self._story.note,
-            "magnitude_system": OWN_SYSTEM,
-            **(self._tie.metadata() if self._tie is not None else {}),
-        }
-
-    def _tell(self, step: str, result: Any) -> None:
-        self._chosen.registry.step_done(step, result)
+def _notify(session: Session, step: str, result: Any) -> None:
+    """Let observing plugins know that a step is done."""
+    session.plugins.registry.step_done(step, result)

@@ -1,17 +1,24 @@
-"""Work in parallel, through `concurrent.futures.Executor` and nothing else."""
+"""Work in parallel, through `concurrent.futures.Executor` and nothing else.
+
+The pool of processes is loky's, as joblib ships it: it never runs the caller's script again in
+a worker, so that a script needs no ``if __name__ == "__main__":``, and may come from standard
+input. What loky leaves open is settled in `start_worker`: a worker ends soon after its parent.
+"""
 
 from __future__ import annotations
 
-import multiprocessing
-import multiprocessing.resource_tracker
 import os
 import signal
+import threading
+import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
+import psutil
 import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
@@ -27,6 +34,8 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
+#: Seconds between two looks of a worker at its parent.
+WATCH_INTERVAL_S = 1.0
 
 
 class SerialExecutor(Executor):
@@ -42,23 +51,9 @@ class SerialExecutor(Executor):
         return future
 
 
-class WorkerPool(ProcessPoolExecutor):
-    """Starts workers with interrupts blocked: one that still imports would die of it loudly.
-
-    A blocked signal stays blocked in a new process; here it only waits for a moment.
-    """
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Hand out a task; starts a worker if need be."""
-        if not hasattr(signal, "pthread_sigmask"):
-            return super().submit(fn, *args, **kwargs)
-        # Starting this helper of Python's own would lift the block again.
-        multiprocessing.resource_tracker.ensure_running()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-        try:
-            return super().submit(fn, *args, **kwargs)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def default_workers() -> int:
+    """Return the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
@@ -66,28 +61,69 @@ def open_executor(workers: int) -> Iterator[Executor]:
     """Yield an executor of so many processes; with 1, work stays in this process.
 
     Every task runs with one thread of BLAS, OpenMP and Arrow, so that results do not
-    depend on the number of workers.
+    depend on the number of workers. If the block fails, what still runs is given up.
     """
     with threadpool_limits(limits=1), _arrow_threads(max(workers, 1)):
         if workers <= 1:
             yield SerialExecutor()
             return
-        context = multiprocessing.get_context("spawn")
-        with _environment(dict.fromkeys(THREAD_VARIABLES, "1")):
-            pool = WorkerPool(workers, mp_context=context, initializer=start_worker)
-            try:
-                yield pool
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
-            pool.shutdown()
+        pool = _started_pool(workers)
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(kill_workers=True)
+            raise
+        pool.shutdown()
 
 
-def start_worker() -> None:
-    """Set up a worker process: one thread of each kind, interrupts left to the parent."""
+def _started_pool(workers: int) -> Any:
+    """Start all workers with interrupts blocked: one that still imports would die of it loudly.
+
+    A blocked signal stays blocked in a new process; here it only waits for a moment.
+    """
+    from joblib.externals.loky import ProcessPoolExecutor  # noqa: PLC0415 - one worker needs none
+    from joblib.externals.loky.backend import resource_tracker  # noqa: PLC0415
+
+    # A worker that has grown is replaced by a fresh one; nobody needs to be told.
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
+    pool = ProcessPoolExecutor(
+        workers,
+        initializer=start_worker,
+        initargs=(os.getpid(),),
+        env=dict.fromkeys(THREAD_VARIABLES, "1"),
+    )
+    if not hasattr(signal, "pthread_sigmask"):
+        return pool
+    # Starting loky's own helper later would lift the block again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        pool.submit(os.getpid)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return pool
+
+
+def start_worker(parent: int) -> None:
+    """Set up a worker process: one thread of each kind, interrupts left to the parent.
+
+    Parameters
+    ----------
+    parent : int
+        Process number of the parent; the worker ends within seconds of it, however it ends.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """End this process as soon as it is orphaned."""
+    # An orphan gets another parent, but for Windows, where the number of the dead one stays.
+    while os.getppid() == parent and psutil.pid_exists(parent):
+        time.sleep(WATCH_INTERVAL_S)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def run_tasks(
@@ -106,7 +142,7 @@ def run_tasks(
         At module level, of one picklable argument.
     tasks : sequence
     done : callable
-        Told 1 after each task.
+        Called with 1 after each task.
     ahead : int
         How many tasks are handed out before their turn; workers beyond it would idle.
     """
@@ -135,17 +171,3 @@ def _arrow_threads(number: int) -> Iterator[None]:
     finally:
         pa.set_cpu_count(before[0])
         pa.set_io_thread_count(before[1])
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -24,7 +24,7 @@ from scrframe.plugin import (
     Writer,
     file_part,
 )
-from scrframe.run.correct.catalogues import ChosenWriter
+from scrframe.run.correct.catalogues import SelectedWriter
 from scrframe.run.offsets.absolute import absolute_files
 from scrframe.run.sample.selection import loosen
 from scrframe.tables import BY_NAME, STAGES, Column
@@ -36,7 +36,7 @@ KEPT = ("field", "airmass", "seeing", "exposure_time", "classification", "usable
 
 
 @dataclass(frozen=True)
-class Chosen:
+class SelectedPlugins:
     """Descriptors by role; settings come from the description's blocks."""
 
     survey: SurveyDescription
@@ -47,13 +47,13 @@ class Chosen:
     curve: ExtinctionCurve
     backend: ColourModel
     levels: tuple[OffsetLevel, ...]
-    writers: tuple[ChosenWriter, ...]
+    writers: tuple[SelectedWriter, ...]
     second_extinctions: ExtinctionCatalogue | None = None
     second_curve: ExtinctionCurve | None = None
 
     @property
     def own_columns(self) -> tuple[Column, ...]:
-        """Columns of the chosen plugins outside the vocabulary."""
+        """Columns of the selected plugins outside the vocabulary."""
         return (
             *self.loader.own_columns,
             *self.reference.own_columns,
@@ -123,17 +123,17 @@ class Application:
 
     loader: SurveyLoader
     settings: PluginConfig
-    writers: tuple[ChosenWriter, ...]
+    writers: tuple[SelectedWriter, ...]
     columns: tuple[str, ...]
 
 
-def application_record(chosen: Chosen) -> dict[str, Any]:
+def application_record(plugins: SelectedPlugins) -> dict[str, Any]:
     """Return an `Application` as plain JSON, which goes with the solution."""
-    survey = chosen.survey
+    survey = plugins.survey
     return {
         "loader": _record(survey.loader.kind, survey.loader.settings),
         "writers": [_record(block.kind, block.settings) for block in survey.writers],
-        "columns": list(level_columns(survey, chosen.registry, chosen.loader)),
+        "columns": list(level_columns(survey, plugins.registry, plugins.loader)),
     }
 
 
@@ -151,7 +151,7 @@ def read_application(record: Mapping[str, Any], registry: Registry) -> Applicati
     writers = []
     for entry in record["writers"]:
         writer = registry.get(Writer, entry["kind"])
-        writers.append(ChosenWriter(writer, writer.config.model_validate(entry["settings"])))
+        writers.append(SelectedWriter(writer, writer.config.model_validate(entry["settings"])))
     settings = loader.config.model_validate(record["loader"]["settings"])
     loader = loader.with_settings(settings)
     return Application(loader, settings, tuple(writers), tuple(record["columns"]))
@@ -161,7 +161,7 @@ def _record(kind: str, settings: PluginConfig) -> dict[str, Any]:
     return {"kind": kind, "settings": settings.model_dump(mode="json")}
 
 
-def choose(survey: SurveyDescription, registry: Registry) -> Chosen:
+def resolve_plugins(survey: SurveyDescription, registry: Registry) -> SelectedPlugins:
     """Look up everything that a description names.
 
     Raises
@@ -175,7 +175,7 @@ def choose(survey: SurveyDescription, registry: Registry) -> Chosen:
         raise ConfigError(f"{'.'.join(map(str, path))} {message}")
     reference = registry.get(ReferenceCatalogue, survey.reference.kind)
     extinction = survey.extinction
-    return Chosen(
+    return SelectedPlugins(
         survey=survey,
         registry=registry,
         loader=registry.get(SurveyLoader, survey.loader.kind).with_settings(survey.loader.settings),
@@ -187,7 +187,7 @@ def choose(survey: SurveyDescription, registry: Registry) -> Chosen:
             registry.get(OffsetLevel, block.kind) for block in survey.offsets.active_levels()
         ),
         writers=tuple(
-            ChosenWriter(registry.get(Writer, block.kind), block.settings)
+            SelectedWriter(registry.get(Writer, block.kind), block.settings)
             for block in survey.writers
         ),
         second_extinctions=None
@@ -225,8 +225,8 @@ class Inputs:
         )
 
 
-def find_inputs(chosen: Chosen, root: Path) -> Inputs:
-    """Find the input of all chosen plugins below a data root.
+def find_inputs(plugins: SelectedPlugins, root: Path) -> Inputs:
+    """Find the input of all selected plugins below a data root.
 
     Raises
     ------
@@ -236,26 +236,26 @@ def find_inputs(chosen: Chosen, root: Path) -> Inputs:
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such data root; give one with --data or SCRFRAME_DATA")
-    survey = chosen.survey
+    survey = plugins.survey
     reference = survey.reference.settings
     return Inputs(
         root,
-        _parts(chosen.loader.parts, survey.loader.settings, root),
-        _parts(chosen.reference.source_parts, reference, root),
-        _parts(chosen.reference.feature_parts, reference, root),
-        _parts(chosen.extinctions.parts, survey.extinction.values.settings, root),
-        _correction_parts(chosen.corrections(root)),
+        _parts(plugins.loader.parts, survey.loader.settings, root),
+        _parts(plugins.reference.source_parts, reference, root),
+        _parts(plugins.reference.feature_parts, reference, root),
+        _parts(plugins.extinctions.parts, survey.extinction.values.settings, root),
+        _correction_parts(plugins.corrections(root)),
         _absolute_parts(survey, root),
-        _second_parts(chosen, root),
+        _second_parts(plugins, root),
     )
 
 
-def _second_parts(chosen: Chosen, root: Path) -> tuple[Part, ...]:
+def _second_parts(plugins: SelectedPlugins, root: Path) -> tuple[Part, ...]:
     """Return the files of the second extinction catalogue, under keys of their own."""
-    block = chosen.survey.extinction.second_values
-    if chosen.second_extinctions is None or block is None:
+    block = plugins.survey.extinction.second_values
+    if plugins.second_extinctions is None or block is None:
         return ()
-    found = _parts(chosen.second_extinctions.parts, block.settings, root)
+    found = _parts(plugins.second_extinctions.parts, block.settings, root)
     return tuple(replace(part, key=f"second:{part.key}") for part in found)
 
 
@@ -271,10 +271,10 @@ def _absolute_parts(survey: SurveyDescription, root: Path) -> tuple[Part, ...]:
 def _correction_parts(corrections: Sequence[ChosenCorrection]) -> tuple[Part, ...]:
     """Return the files that the user supplies for corrections."""
     return tuple(
-        file_part(path, f"{chosen.correction.name}:{path}")
-        for chosen in corrections
-        if chosen.correction.files is not None
-        for path in chosen.correction.files(chosen.config, chosen.root)
+        file_part(path, f"{each.correction.name}:{path}")
+        for each in corrections
+        if each.correction.files is not None
+        for path in each.correction.files(each.config, each.root)
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from scrframe.config import SimulationSettings, SurveyDescription
@@ -12,10 +13,35 @@ from scrframe.errors import ConfigError
 from scrframe.observer import Observer
 from scrframe.plugin import Registry, load_registry
 from scrframe.products.files import writable, write_json
-from scrframe.run.plugins import Chosen, choose
+from scrframe.run.plugins import SelectedPlugins, resolve_plugins
 
 #: A data tree that holds this file is simulated; it says what and with which settings.
 SIMULATION_MARK = "simulation.json"
+#: What the built-in sample survey is called as a data root.
+SAMPLE = "sample"
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A data root.
+
+    Attributes
+    ----------
+    path : Path
+    label : str
+        ``sample``, or the path as it was given.
+    note : str
+        What every product says of its data; empty for real data.
+    """
+
+    path: Path
+    label: str
+    note: str
+
+    def headline(self, survey: str) -> str:
+        """Return the first line that a command prints."""
+        text = f"scrframe: survey {survey}, data root {self.label}"
+        return f"{text}: {self.note}" if self.note else text
 
 
 def note_for(band: str) -> str:
@@ -34,21 +60,26 @@ def data_note(root: Path) -> str:
         return "simulated data"
 
 
-def ensure_sample(chosen: Chosen, observer: Observer) -> Path:
+def ensure_sample(plugins: SelectedPlugins, observer: Observer) -> Path:
     """Return the built-in sample survey, made at its first use and kept in the cache."""
     from scrframe.simulate import sample_tree  # noqa: PLC0415 - not needed for real data
 
-    settings = chosen.survey.simulation
+    settings = plugins.survey.simulation
 
     def fill(folder: Path) -> None:
-        _fill(chosen, settings, folder, "parquet", observer)
+        _fill(plugins, settings, folder, "parquet", observer)
 
-    others = (chosen.reference.name, chosen.extinctions.name, chosen.curve.name, chosen.survey.band)
+    others = (
+        plugins.reference.name,
+        plugins.extinctions.name,
+        plugins.curve.name,
+        plugins.survey.band,
+    )
     # The settings of some loaders tell how the files look, and which detectors there are.
     layout = (
-        chosen.survey.loader.settings.model_dump_json() if callable(chosen.loader.camera) else ""
+        plugins.survey.loader.settings.model_dump_json() if callable(plugins.loader.camera) else ""
     )
-    return sample_tree(settings, chosen.loader.name, fill, *others, layout)
+    return sample_tree(settings, plugins.loader.name, fill, *others, layout)
 
 
 def simulate_survey(
@@ -78,9 +109,9 @@ def simulate_survey(
     ConfigError
         If `out` holds something already, or cannot be made.
     PluginError
-        If a chosen plugin cannot write simulated data.
+        If a selected plugin cannot write simulated data.
     """
-    chosen = choose(survey, registry or load_registry())
+    plugins = resolve_plugins(survey, registry or load_registry())
     out = Path(out).absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out}: exists and is not empty; choose another --out")
@@ -88,7 +119,7 @@ def simulate_survey(
         out.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
-        _fill(chosen, settings or survey.simulation, scratch, gaia_format, observer or Observer())
+        _fill(plugins, settings or survey.simulation, scratch, gaia_format, observer or Observer())
         scratch.chmod(0o755)
         scratch.replace(out)
     except BaseException:
@@ -98,7 +129,7 @@ def simulate_survey(
 
 
 def _fill(
-    chosen: Chosen,
+    plugins: SelectedPlugins,
     settings: SimulationSettings,
     folder: Path,
     gaia_format: str,
@@ -109,15 +140,15 @@ def _fill(
         simulate_tree,
     )
 
-    survey = chosen.survey
+    survey = plugins.survey
     with observer.step("Simulating the survey", settings.fields) as done:
         summary = simulate_tree(
             settings,
-            loader=chosen.loader,
+            loader=plugins.loader,
             loader_settings=survey.loader.settings,
-            reference=chosen.reference,
-            extinction=chosen.extinctions,
-            curve=chosen.curve,
+            reference=plugins.reference,
+            extinction=plugins.extinctions,
+            curve=plugins.curve,
             curve_settings=survey.extinction.curve.settings,
             out=folder,
             band=survey.band,

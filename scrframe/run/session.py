@@ -1,160 +1,142 @@
-"""What comparisons and Monte Carlo begin with: inputs, a place to work, one sample and one fit."""
+"""The frame of a command that works on a survey: its plugins, input, workspace and workers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from scrframe.config import SurveyDescription, resolve_data_root
-from scrframe.errors import CalibrationError, ConfigError, ScrframeError, one_line
+from scrframe.config import resolve_data_root
 from scrframe.observer import Observer
-from scrframe.plugin import Registry
-from scrframe.run.calibrate import default_workers
-from scrframe.run.executor import open_executor
-from scrframe.run.offsets.solve import FittedModel, fit_model
-from scrframe.run.plugins import Chosen, Inputs, choose, find_inputs
+from scrframe.products.files import RUN_MARK
+from scrframe.run.correct.catalogues import check_writers
+from scrframe.run.executor import SerialExecutor, default_workers, open_executor
+from scrframe.run.plugins import Inputs, SelectedPlugins, find_inputs
 from scrframe.run.progress import StepMonitor
-from scrframe.run.sample.builder import SampleBuilder
-from scrframe.run.sample_survey import data_note, ensure_sample, note_for
-from scrframe.run.summary import Story
+from scrframe.run.sample_survey import SAMPLE, DataSource, data_note, ensure_sample, note_for
 from scrframe.run.workspace import Workspace, work_key
-from scrframe.tables import MatchedStars
-
-
-class WithoutDetails(Observer):
-    """Passes on steps and warnings; the rounds of a fit are a calibration's affair."""
-
-    def __init__(self, observer: Observer) -> None:
-        self.warning, self.step = observer.warning, observer.step  # type: ignore[method-assign]
 
 
 @dataclass(frozen=True)
-class Stage:
-    """Where a comparison works, and with what.
+class Session:
+    """What the steps of a command work with, and where.
 
     Attributes
     ----------
-    chosen : Chosen
+    plugins : SelectedPlugins
+    data : DataSource
+        The data root, and what every product says of it.
     inputs : Inputs
-    space : Workspace
-    executor : Executor
+    workspace : Workspace
     monitor : StepMonitor
+        Measures the steps.
     observer : Observer
+        Is notified of progress.
     workers : int
-    note : str
-        What every product says of its data; empty for real data.
+        Number of processes, and of threads of a solver or backend.
+    executor : Executor
+        Runs tasks; in this process until workers are started.
     """
 
-    chosen: Chosen
+    plugins: SelectedPlugins
+    data: DataSource
     inputs: Inputs
-    space: Workspace
-    executor: Executor
-    monitor: StepMonitor
-    observer: Observer
-    workers: int
-    note: str
+    workspace: Workspace
+    monitor: StepMonitor = field(default_factory=StepMonitor)
+    observer: Observer = field(default_factory=Observer)
+    workers: int = 1
+    executor: Executor = field(default_factory=SerialExecutor)
 
-    def builder(self, *, keep_spectra: bool = False) -> SampleBuilder:
-        """Return what builds the sample here, and keeps its observed spectra if need be."""
-        return SampleBuilder(
-            self.chosen,
-            self.inputs,
-            self.executor,
-            self.space,
-            self.monitor,
-            self.observer,
-            keep_spectra=keep_spectra,
-        )
-
-    def fitted(self, builder: SampleBuilder | None = None) -> tuple[MatchedStars, FittedModel]:
-        """Build the sample and fit it with the description's own colour model.
-
-        Parameters
-        ----------
-        builder : SampleBuilder, optional
-            By default one that does not keep spectra.
-
-        Raises
-        ------
-        ScrframeError
-            If the data do not allow it, or that colour model fails.
-        """
-        chosen, observer = self.chosen, self.observer
-        sample = (builder or self.builder()).build()
-        with self.monitor.step("colour model and law"):
-            try:
-                fitted = fit_model(chosen, sample, self.workers, WithoutDetails(observer))
-            except ScrframeError:
-                raise
-            except Exception as error:  # foreign code may fail in any way
-                raise CalibrationError(
-                    f"the description's own colour model {chosen.backend.name!r} fails"
-                    f" ({one_line(error)}), and all that follows rests on its colours;"
-                    " choose another colour_model.kind"
-                ) from None
-        return sample, fitted
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Measure what is done within; leave nothing behind if it fails, and name the step."""
+        with self.monitor.running(), self.workspace.guarded(self.monitor):
+            yield
 
 
-def choose_for(
-    survey: SurveyDescription, data: str | Path | None, registry: Registry, observer: Observer
-) -> Chosen:
-    """Look up what a description names, and warn of plugins that are broken."""
-    if data is not None:
-        survey = survey.with_data_root(str(data))
-    chosen = choose(survey, registry)
-    for broken in registry.broken:
-        observer.warning(f"plugin {broken.provider.plugin!r} is broken: {broken.reason}")
-    return chosen
-
-
-def require_training(chosen: Chosen, what: str) -> None:
-    """Refuse what asks how a colour model was trained where none is.
-
-    Raises
-    ------
-    ConfigError
-    """
-    if chosen.reference.provides == "colour":
-        raise ConfigError(
-            f"reference.kind {chosen.reference.name!r} provides colours and nothing is trained:"
-            f" {what} does not apply; its errors stand in the catalogue itself"
-        )
+def begin_session(
+    plugins: SelectedPlugins,
+    out: Path,
+    *,
+    mark: str = RUN_MARK,
+    workers: int | None = None,
+    observer: Observer | None = None,
+    corrects: bool = False,
+) -> Session:
+    """Find the input of a command and open its workspace; see `open_session`."""
+    observer, monitor = observer or Observer(), StepMonitor()
+    with monitor.running():
+        data = _find_data(plugins, monitor, observer)
+        with monitor.step("find inputs"):
+            inputs = find_inputs(plugins, data.path)
+            if corrects:
+                check_writers(plugins.writers, inputs.catalogues)
+    if data.label != SAMPLE:
+        observer.message(data.headline(plugins.survey.name))
+    key = work_key(plugins.survey.digest(), inputs.all())
+    return Session(
+        plugins,
+        data,
+        inputs,
+        Workspace.open(out, key, mark),
+        monitor,
+        observer,
+        workers or default_workers(),
+    )
 
 
 @contextmanager
-def stage_for(
-    chosen: Chosen, out: Path, mark: str, workers: int | None, observer: Observer
-) -> Iterator[Stage]:
-    """Open the inputs and a workspace, and put the products in place at the end.
+def open_session(
+    plugins: SelectedPlugins,
+    out: Path,
+    *,
+    mark: str = RUN_MARK,
+    workers: int | None = None,
+    observer: Observer | None = None,
+    corrects: bool = False,
+) -> Iterator[Session]:
+    """Open input, workspace and workers; put the products in their place at the end.
+
+    What fails leaves nothing behind. Only an interruption (Ctrl-C) leaves the work that is
+    done, beside the output, and the next command of the same kind goes on from it.
 
     Parameters
     ----------
-    chosen : Chosen
+    plugins : SelectedPlugins
     out : Path
+        Directory of the products.
     mark : str
         A directory that holds this file may be replaced.
     workers : int, optional
-    observer : Observer
+        By default as many as there are processors.
+    observer : Observer, optional
+        By default a silent one.
+    corrects : bool
+        Whether catalogues will be corrected, so that their writers must be able to.
+
+    Raises
+    ------
+    ScrframeError
+        If the data do not allow it; what is raised within gets the name of its step.
     """
-    survey, monitor = chosen.survey, StepMonitor()
-    workers = workers or default_workers()
+    session = begin_session(
+        plugins, out, mark=mark, workers=workers, observer=observer, corrects=corrects
+    )
+    with session.guarded():
+        with open_executor(session.workers) as executor:
+            yield replace(session, executor=executor)
+        session.workspace.finish()
+
+
+def _find_data(plugins: SelectedPlugins, monitor: StepMonitor, observer: Observer) -> DataSource:
+    """Return the data root of a description; the sample survey is made if need be."""
+    survey = plugins.survey
     path = resolve_data_root(survey).path
-    label = "sample" if path is None else str(path)
-    note = note_for(survey.band) if path is None else data_note(path)
-    observer.message(Story(survey, label, note, monitor).headline())
-    root = ensure_sample(chosen, observer) if path is None else path
-    inputs = find_inputs(chosen, root)
-    space = Workspace.open(out, work_key(survey.digest(), inputs.all()), mark)
-    try:
-        with open_executor(workers) as executor:
-            yield Stage(chosen, inputs, space, executor, monitor, observer, workers, note)
-        space.finish()
-    except ScrframeError as error:
-        space.discard()
-        raise type(error)(f"{error} (in the step: {monitor.current})") from None
-    except Exception:
-        space.discard()
-        raise
+    if path is not None:
+        return DataSource(path, str(path), data_note(path))
+    note = note_for(survey.band)
+    observer.message(DataSource(Path(), SAMPLE, note).headline(survey.name))  # it takes a while
+    with monitor.step("sample survey"):
+        return DataSource(ensure_sample(plugins, observer), SAMPLE, note)

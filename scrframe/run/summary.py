@@ -1,99 +1,220 @@
-"""summary.json: the figures of merit of a run, and how it came about."""
+"""The record of a run, one part for each step, and ``summary.json``, which is made of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from scrframe.config import SurveyDescription
+from scrframe.plugin import Diagnostic
 from scrframe.products.calibration_stars import judged_by_reserved, law_summary, level_statistics
 from scrframe.run.correct.catalogues import PartCorrected
-from scrframe.run.offsets.solve import Solved
+from scrframe.run.offsets.solve import FittedModel, Solved
+from scrframe.run.plugins import SelectedPlugins
 from scrframe.run.progress import StepMonitor
-from scrframe.run.sample.detections import PartRead
+from scrframe.run.sample.builder import CalibrationSample
 from scrframe.run.sample.selection import depends_on_magnitude
+from scrframe.run.sample_survey import DataSource
 from scrframe.run.workspace import versions
 from scrframe.scr.iteration import ModelMagnitudes
-from scrframe.scr.training import TrainingPlan
-from scrframe.tables import MatchedStars
-
-if TYPE_CHECKING:
-    from scrframe.run.sample.builder import SampleBuilder
 
 
-@dataclass
-class Story:
-    """What a run has to tell, gathered as it goes.
+@dataclass(frozen=True)
+class SampleRecord:
+    """What was read, and what the cuts left of it.
 
-    Parameters
+    Attributes
+    ----------
+    counts : mapping
+        Of catalogues, visits, detections and stars, in all and at each cut.
+    skipped : mapping of str to str
+        Damaged catalogues that were left out, and why.
+    """
+
+    counts: Mapping[str, Any]
+    skipped: Mapping[str, str]
+
+    @classmethod
+    def of(cls, sample: CalibrationSample, survey: SurveyDescription) -> SampleRecord:
+        """Return the record of a sample."""
+        matched = sample.matched
+        counts = {
+            "catalogues": len(sample.parts),
+            "visits": len(sample.visits),
+            "calibration_cuts": with_margins(sample.cut_flow, survey),
+            "control_cuts": list(sample.control_cut_flow),
+            "calibration": {"detections": len(matched.detections), "stars": len(matched.stars)},
+            "control": {
+                "detections": int(matched.in_control.sum()),
+                "stars": len(np.unique(matched.star[matched.in_control])),
+            },
+        }
+        return cls(counts, sample.skipped)
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """How the colour model was trained, and how well it predicts.
+
+    Attributes
+    ----------
+    training_stars : int
+    test : mapping
+        Figures of merit on the test stars.
+    rounds : tuple of mapping
+        Changes in each round of the iteration.
+    converged : bool
+    search : mapping
+        What the search for settings found; empty without one.
+    """
+
+    training_stars: int
+    test: Mapping[str, Any]
+    rounds: tuple[Mapping[str, Any], ...]
+    converged: bool
+    search: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, fitted: FittedModel) -> ModelRecord:
+        """Return the record of a fit."""
+        model = fitted.model
+        return cls(
+            len(fitted.plan.train),
+            asdict(model.test),
+            tuple(asdict(this) for this in model.rounds),
+            model.converged,
+            fitted.search,
+        )
+
+
+@dataclass(frozen=True)
+class SolutionRecord:
+    """The offsets, the zero point and the figures of merit.
+
+    Attributes
+    ----------
+    levels : mapping
+        Statistics of the offsets by level.
+    zero_point_mag : float
+    uncorrected_fraction : float
+        Share of the sample's detections without a correction.
+    system : str
+        Magnitude system.
+    absolute : mapping
+        The absolute tie; empty without one.
+    joint : mapping
+        Of the joint solution; empty in mode sequential.
+    law : mapping
+        The reddening law.
+    diagnostics : mapping
+        What each diagnostic of the description computes.
+    """
+
+    levels: Mapping[str, Any]
+    zero_point_mag: float
+    uncorrected_fraction: float
+    system: str
+    absolute: Mapping[str, Any]
+    joint: Mapping[str, Any]
+    law: Mapping[str, Any]
+    diagnostics: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls, plugins: SelectedPlugins, solved: Solved, model: ModelMagnitudes, stars: pa.Table
+    ) -> SolutionRecord:
+        """Return the record of a solution and its table of stars."""
+        solution, corrected = solved.solution, np.isfinite(stars.column("mag_cal").to_numpy())
+        colour0, extinction = (stars.column(name).to_numpy() for name in ("colour0", "extinction"))
+        judged = {"judged_by": judged_by_reserved(stars)} if solved.record else {}
+        return cls(
+            level_statistics(solution),
+            solution.zero_point_mag,
+            float(1 - corrected.mean()),
+            solution.system,
+            solution.absolute or {},
+            {**solved.record, **judged},
+            law_summary(model, colour0, extinction),
+            {
+                block.kind: plugins.registry.get(Diagnostic, block.kind).compute(
+                    stars, block.settings
+                )
+                for block in plugins.survey.diagnostics
+            },
+        )
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What the steps of a run have left to be said of them.
+
+    Attributes
     ----------
     survey : SurveyDescription
-    root_label : str
-        ``sample`` or the path of the data root.
-    note : str
-        What every product says of its data; empty for real data.
-    monitor : StepMonitor
+    data : DataSource
+    input_sha256 : mapping of str to str
+        Hash of each input file.
+    sample : SampleRecord
+    model : ModelRecord
+    solution : SolutionRecord
+    catalogues : tuple of PartCorrected
+        Set when they are corrected.
     """
 
     survey: SurveyDescription
-    root_label: str
-    note: str
-    monitor: StepMonitor
-    inputs: Mapping[str, str] = field(default_factory=dict)
-    parts: tuple[PartRead, ...] = ()
-    skipped: Mapping[str, str] = field(default_factory=dict)
-    counts: dict[str, Any] = field(default_factory=dict)
-    model: ModelMagnitudes | None = None
-    plan: TrainingPlan | None = None
-    search: Mapping[str, Any] = field(default_factory=dict)
-    solution: dict[str, Any] = field(default_factory=dict)
-    corrected: list[PartCorrected] = field(default_factory=list)
+    data: DataSource
+    input_sha256: Mapping[str, str]
+    sample: SampleRecord
+    model: ModelRecord
+    solution: SolutionRecord
+    catalogues: tuple[PartCorrected, ...] = ()
 
-    def headline(self) -> str:
-        """Return the first line that a run prints."""
-        text = f"scrframe: survey {self.survey.name}, data root {self.root_label}"
-        return f"{text}: {self.note}" if self.note else text
+    def with_catalogues(self, corrected: Sequence[PartCorrected]) -> RunRecord:
+        """Return the record with what was corrected."""
+        return replace(self, catalogues=tuple(corrected))
 
-    def take_sample(self, builder: SampleBuilder, sample: MatchedStars) -> None:
-        """Note the counts of a sample."""
-        self.parts, self.skipped = builder.first.parts, builder.first.skipped
-        self.counts = {
-            "catalogues": len(builder.first.parts),
-            "visits": len(builder.first.visits),
-            "calibration_cuts": with_margins(builder.ledger.rows, self.survey),
-            "control_cuts": builder.control_ledger.rows,
-            "calibration": {"detections": len(sample.detections), "stars": len(sample.stars)},
-            "control": {
-                "detections": int(sample.in_control.sum()),
-                "stars": len(np.unique(sample.star[sample.in_control])),
+    def summary(self, monitor: StepMonitor) -> dict[str, Any]:
+        """Return the content of ``summary.json``, with what the steps took so far."""
+        survey, model, solution = self.survey, self.model, self.solution
+        return {
+            "scrframe_version": versions()["scrframe"],
+            "survey": survey.name,
+            "band": survey.band,
+            "data_root": self.data.label,
+            "data_note": self.data.note,
+            "counts": dict(self.sample.counts),
+            "skipped_catalogues": dict(self.sample.skipped),
+            "colour_model": {
+                "kind": survey.colour_model.kind,
+                "training_stars": model.training_stars,
+                "test": dict(model.test),
+                "rounds": list(model.rounds),
+                "converged": model.converged,
+                **({"search": dict(model.search)} if model.search else {}),
             },
-        }
-
-    def take_solution(
-        self, solved: Solved, stars: pa.Table, diagnostics: Mapping[str, Any]
-    ) -> None:
-        """Note the offsets, the zero point and the figures of merit."""
-        assert self.model is not None
-        solution = solved.solution
-        corrected = np.isfinite(stars.column("mag_cal").to_numpy())
-        self.solution = {
-            "mode": self.survey.offsets.mode,
-            "levels": level_statistics(solution),
-            "u_ZP_mag": solution.zero_point_mag,
-            "system": solution.system,
-            "absolute": solution.absolute,
-            "uncorrected_fraction": float(1 - corrected.mean()),
-            "joint": _joint(solved, stars),
-            "diagnostics": dict(diagnostics),
-            "law": law_summary(
-                self.model,
-                stars.column("colour0").to_numpy(),
-                stars.column("extinction").to_numpy(),
-            ),
+            "reddening_law": dict(solution.law),
+            "offsets": {
+                "mode": survey.offsets.mode,
+                "levels": solution.levels,
+                "u_ZP_mag": solution.zero_point_mag,
+                "uncorrected_fraction": solution.uncorrected_fraction,
+                **({"joint": dict(solution.joint)} if solution.joint else {}),
+            },
+            "magnitude_system": solution.system,
+            **({"absolute": dict(solution.absolute)} if solution.absolute else {}),
+            "diagnostics": dict(solution.diagnostics),
+            "catalogues": [asdict(part) for part in self.catalogues],
+            "steps": monitor.steps,
+            "seconds": monitor.seconds,
+            "peak_memory_mb": monitor.peak_memory_mb,
+            "seeds": {"colour_model": survey.colour_model.seed},
+            "versions": versions(),
+            "description_sha256": survey.digest(),
+            "input_sha256": dict(self.input_sha256),
         }
 
 
@@ -106,53 +227,3 @@ def with_margins(
     cuts = survey.selection.calibration
     reached = {cut.text: margin for cut in cuts if depends_on_magnitude(cut)}
     return [{**row, "margin_mag": reached.get(row["cut"], 0.0)} for row in rows]
-
-
-def _joint(solved: Solved, stars: pa.Table) -> dict[str, Any]:
-    """Return what there is to say of the joint solution; nothing of mode sequential."""
-    if not solved.record:
-        return {}
-    return {**solved.record, "judged_by": judged_by_reserved(stars)}
-
-
-def summarise(story: Story) -> dict[str, Any]:
-    """Return the content of summary.json."""
-    survey, solution = story.survey, story.solution
-    assert story.model is not None
-    assert story.plan is not None
-    return {
-        "scrframe_version": versions()["scrframe"],
-        "survey": survey.name,
-        "band": survey.band,
-        "data_root": story.root_label,
-        "data_note": story.note,
-        "counts": story.counts,
-        "skipped_catalogues": dict(story.skipped),
-        "colour_model": {
-            "kind": survey.colour_model.kind,
-            "training_stars": len(story.plan.train),
-            "test": asdict(story.model.test),
-            "rounds": [asdict(this) for this in story.model.rounds],
-            "converged": story.model.converged,
-            **({"search": dict(story.search)} if story.search else {}),
-        },
-        "reddening_law": solution["law"],
-        "offsets": {
-            "mode": solution["mode"],
-            "levels": solution["levels"],
-            "u_ZP_mag": solution["u_ZP_mag"],
-            "uncorrected_fraction": solution["uncorrected_fraction"],
-            **({"joint": solution["joint"]} if solution["joint"] else {}),
-        },
-        "magnitude_system": solution["system"],
-        **({"absolute": dict(solution["absolute"])} if solution["absolute"] else {}),
-        "diagnostics": solution["diagnostics"],
-        "catalogues": [asdict(part) for part in story.corrected],
-        "steps": story.monitor.steps,
-        "seconds": story.monitor.seconds,
-        "peak_memory_mb": story.monitor.peak_memory_mb,
-        "seeds": {"colour_model": survey.colour_model.seed},
-        "versions": versions(),
-        "description_sha256": survey.digest(),
-        "input_sha256": dict(story.inputs),
-    }

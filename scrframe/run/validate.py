@@ -14,7 +14,7 @@ from scrframe.observer import Observer
 from scrframe.plugin import Part, PluginConfig, Registry, load_registry
 from scrframe.run.correct.catalogues import check_writers
 from scrframe.run.executor import open_executor, run_tasks
-from scrframe.run.plugins import Chosen, choose, find_inputs
+from scrframe.run.plugins import SelectedPlugins, find_inputs, resolve_plugins
 
 #: The input of which damaged parts may be left out.
 CATALOGUES = "catalogues"
@@ -77,19 +77,19 @@ def validate(
         If a plugin or a whole input is missing.
     """
     observer = observer or Observer()
-    chosen = choose(survey, registry or load_registry())
+    plugins = resolve_plugins(survey, registry or load_registry())
     root = resolve_data_root(survey, None if data is None else str(data))
     if root.path is None:
         return Validation("sample", {}, ())
-    inputs = find_inputs(chosen, root.path)
-    check_writers(chosen.writers, inputs.catalogues)
+    inputs = find_inputs(plugins, root.path)
+    check_writers(plugins.writers, inputs.catalogues)
     groups = {
         CATALOGUES: inputs.catalogues,
         "reference stars": inputs.sources,
         "spectra": inputs.features,
         "extinctions": inputs.extinctions,
     }
-    tasks = [task for name, parts in groups.items() for task in _tasks(chosen, name, parts)]
+    tasks = [task for name, parts in groups.items() for task in _tasks(plugins, name, parts)]
     with open_executor(workers) as executor:
         found = _check(executor, tasks, observer)
     skipped: dict[str, str] = {}
@@ -106,13 +106,13 @@ def validate(
     return Validation(str(root.path), counts, problems, skipped)
 
 
-def _tasks(chosen: Chosen, group: str, parts: tuple[Part, ...]) -> list[CheckTask]:
-    survey = chosen.survey
+def _tasks(plugins: SelectedPlugins, group: str, parts: tuple[Part, ...]) -> list[CheckTask]:
+    survey = plugins.survey
     check, settings = {
-        CATALOGUES: (chosen.loader.check, survey.loader.settings),
-        "reference stars": (chosen.reference.check, survey.reference.settings),
-        "spectra": (chosen.reference.check, survey.reference.settings),
-        "extinctions": (chosen.extinctions.check, survey.extinction.values.settings),
+        CATALOGUES: (plugins.loader.check, survey.loader.settings),
+        "reference stars": (plugins.reference.check, survey.reference.settings),
+        "spectra": (plugins.reference.check, survey.reference.settings),
+        "extinctions": (plugins.extinctions.check, survey.extinction.values.settings),
     }[group]
     return [CheckTask(group, check, settings, part) for part in parts] if check is not None else []
 

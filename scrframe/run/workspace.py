@@ -7,20 +7,22 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, entry_points, requires, version
 from pathlib import Path
 
 import psutil
 
-from scrframe.errors import ConfigError
+from scrframe.errors import ConfigError, ScrframeError
 from scrframe.observer import Observer
 from scrframe.plugin import Part
 from scrframe.plugin.registry import ENTRY_POINTS
 from scrframe.products.files import RUN_MARK, writable, write_text
 from scrframe.run.executor import run_tasks
+from scrframe.run.progress import StepMonitor
 
 #: Holds the number of the process that makes a run.
 OWNER = "owner"
@@ -112,10 +114,45 @@ class Workspace:
         shutil.rmtree(self.root)
         shutil.rmtree(old, ignore_errors=True)
 
+    @contextmanager
+    def guarded(
+        self, monitor: StepMonitor | None = None, *, resumes: bool = True
+    ) -> Iterator[None]:
+        """Discard all if the block fails, and name the monitor's step in the error.
+
+        Parameters
+        ----------
+        monitor : StepMonitor, optional
+        resumes : bool
+            Whether an interruption leaves what is done, for the next command to go on from.
+        """
+        try:
+            yield
+        except ScrframeError as error:
+            self.discard()
+            if monitor is None:
+                raise
+            raise type(error)(f"{error} (in the step: {monitor.current})") from None
+        except BaseException as error:
+            if isinstance(error, Exception) or not resumes:
+                self.discard()
+            raise
+
     def discard(self) -> None:
         """Remove all traces of a run that failed, and folders made for it."""
         shutil.rmtree(self.root, ignore_errors=True)
         remove_empty(self.made)
+
+
+@contextmanager
+def open_workspace(
+    out: Path, key: str, mark: str = RUN_MARK, *, resumes: bool = True
+) -> Iterator[Workspace]:
+    """Open a workspace, and put its products in their place at the end; see `Workspace`."""
+    space = Workspace.open(out, key, mark)
+    with space.guarded(resumes=resumes):
+        yield space
+        space.finish()
 
 
 def missing_folders(folder: Path) -> tuple[Path, ...]:

@@ -89,7 +89,7 @@ def test_catalogues_hold_the_same_corrections_as_the_stars(tiny_run, tiny_survey
 
 
 def star_columns(run) -> dict[str, np.ndarray]:
-    table = pq.read_table(calibrate.path / "stars.parquet")
+    table = pq.read_table(run.path / "stars.parquet")
     return {name: table.column(name).to_numpy() for name in table.column_names}
 
 
@@ -163,7 +163,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tiny_survey, tmp_path, tiny
         calibrate(tiny_survey, out, observer=Stop())
     assert not out.exists()
     survey = scrframe.load_survey(tiny_survey.description, overrides=tiny_survey.changes)
-    chosen = calibrate_module.choose(survey, load_registry())
+    chosen = calibrate_module.resolve_plugins(survey, load_registry())
     read = []
     loader = type(chosen.loader)
 

@@ -10,16 +10,30 @@ from pathlib import Path
 from typing import Any
 
 from scrframe.analysis.combined.files import SHARED, write_shared
-from scrframe.analysis.combined.solve import Alone, Combined, solve_combined
+from scrframe.analysis.combined.solve import Alone, Combined, Prepared, solve_combined
+from scrframe.config import SurveyDescription
 from scrframe.config.combined import CombinedDescription
 from scrframe.errors import ScrframeError
 from scrframe.observer import Observer
 from scrframe.offsets.joint.fit import JointFit
 from scrframe.plugin import Registry, load_registry
-from scrframe.run.calibrate import Calibration, Prepared, Run, default_workers
-from scrframe.run.executor import open_executor
+from scrframe.run.calibrate import (
+    Run,
+    close_run,
+    correct_catalogues,
+    draw_sample,
+    fit_alone,
+    fit_colour_model,
+    hash_inputs,
+    solve_offsets,
+    write_products,
+)
+from scrframe.run.executor import default_workers, open_executor
+from scrframe.run.plugins import resolve_plugins
 from scrframe.run.progress import StepMonitor
-from scrframe.run.workspace import Workspace, versions
+from scrframe.run.session import Session, begin_session
+from scrframe.run.summary import RunRecord
+from scrframe.run.workspace import Workspace, open_workspace, versions
 from scrframe.tables import Solution
 
 
@@ -80,21 +94,13 @@ def calibrate_combined(
     if data is not None:
         description = description.with_data_root(str(data))
     target = Path(out) if out is not None else Path("runs") / description.name
-    key = f"{description.digest()}\n{versions()}"
-    space = Workspace.open(
-        target, hashlib.sha256(key.encode()).hexdigest(), f"{SHARED}/summary.json"
-    )
+    key = hashlib.sha256(f"{description.digest()}\n{versions()}".encode()).hexdigest()
     workers = workers or default_workers()
-    try:
+    with open_workspace(target, key, f"{SHARED}/summary.json") as space:
         whole = _Whole(
             description, space, observer or Observer(), workers, registry or load_registry()
         )
-        made = whole.run(report)
-    except Exception:
-        space.discard()
-        raise
-    space.finish()
-    return made
+        return whole.run(report)
 
 
 class _Whole:
@@ -113,71 +119,79 @@ class _Whole:
         self._monitor = StepMonitor()
 
     def run(self, report: bool | None) -> CombinedRun:
-        description = self._description
-        names = [member.name for member in description.members]
         with self._monitor.running():
-            begun = [self._begin(number) for number in range(len(names))]
+            begun = [self._begin(member) for member in self._description.members]
             with open_executor(self._workers) as executor:
-                prepared, alone = [], []
-                for each, name in zip(begun, names, strict=True):
-                    with self._working(each, name):
-                        prepared.append(each.prepare(executor))
-                        alone.append(each.own_fit(prepared[-1]))
-                found = self._together(prepared, alone)
-                solutions = []
-                for number, (each, name) in enumerate(zip(begun, names, strict=True)):
-                    with self._working(each, name):
-                        made = each.correct(executor, prepared[number], found.fits[number])
-                        solutions.append(made)
-            runs = self._close(begun, solutions, report)
-        summary = write_shared(self._space.run, description, found, self._monitor)
+                sessions = [replace(each, executor=executor) for each in begun]
+                prepared = [self._prepare(each) for each in sessions]
+                found = self._together(prepared)
+                finished = [
+                    self._correct(session, each, fit)
+                    for session, each, fit in zip(sessions, prepared, found.fits, strict=True)
+                ]
+            runs = {
+                session.plugins.survey.name: self._close(session, *each, report)
+                for session, each in zip(begun, finished, strict=True)
+            }
+        summary = write_shared(self._space.run, self._description, found, self._monitor)
         return CombinedRun(self._space.out, runs, summary)
 
-    def _begin(self, number: int) -> Calibration:
-        member = self._description.members[number]
+    def _begin(self, member: SurveyDescription) -> Session:
         with _named(member.name):
-            return Calibration.begin(
-                member,
-                out=self._space.run / member.name,
+            return begin_session(
+                resolve_plugins(member, self._registry),
+                self._space.run / member.name,
                 workers=self._workers,
                 observer=self._observer,
-                registry=self._registry,
+                corrects=True,
             )
 
     @contextmanager
-    def _working(self, begun: Calibration, name: str) -> Iterator[None]:
+    def _working(self, session: Session) -> Iterator[None]:
         """Say whose turn it is, and name it in errors."""
+        name = session.plugins.survey.name
         self._observer.message(f"survey {name}")
-        with _named(name), begun.guarded():
+        with _named(name), session.guarded():
             yield
 
-    def _together(self, prepared: Sequence[Prepared], alone: Sequence[JointFit]) -> Combined:
-        description = self._description
-        surveys = [
-            Alone.of(member, each, fit)
-            for member, each, fit in zip(description.members, prepared, alone, strict=True)
-        ]
+    def _prepare(self, session: Session) -> Prepared:
+        with self._working(session):
+            hashes = hash_inputs(session)
+            sample = draw_sample(session)
+            fitted = fit_colour_model(session, sample)
+            return Prepared(
+                session.plugins.survey, hashes, sample, fitted, fit_alone(session, fitted)
+            )
+
+    def _together(self, prepared: Sequence[Prepared]) -> Combined:
         with self._monitor.step("solve together"):
-            found = solve_combined(surveys, description.share, self._workers)
+            surveys = [Alone.of(each) for each in prepared]
+            found = solve_combined(surveys, self._description.share, self._workers)
         for line in found.lines():
             self._observer.message(line)
         return found
 
+    def _correct(
+        self, session: Session, each: Prepared, fit: JointFit
+    ) -> tuple[RunRecord, Solution]:
+        """Take the offsets of the joint solve, write products and correct the catalogues."""
+        with self._working(session):
+            tied = solve_offsets(session, each.sample, each.fitted, fit)
+            record = write_products(session, each.hashes, each.sample, each.fitted, tied)
+            corrected = correct_catalogues(session, each.sample.parts, tied.solution)
+            return record.with_catalogues(corrected), tied.solution
+
     def _close(
-        self, begun: Sequence[Calibration], solutions: Sequence[Solution], report: bool | None
-    ) -> dict[str, Run]:
-        """Finish the run of each survey; their paths are those after the whole has moved."""
-        runs, out = {}, self._space.out
-        members = self._description.members
-        for member, each, solution in zip(members, begun, solutions, strict=True):
-            wanted = member.report.enabled if report is None else report
-            with self._working(each, member.name):
-                run = each.close(solution, wanted)
-            made = run.report
-            if made is not None:
-                made = replace(made, path=out / made.path.relative_to(self._space.run))
-            runs[member.name] = replace(run, path=out / member.name, report=made)
-        return runs
+        self, session: Session, record: RunRecord, solution: Solution, report: bool | None
+    ) -> Run:
+        """Finish the run of a survey; its paths are those after the whole has moved."""
+        with self._working(session):
+            run = close_run(session, record, solution, report)
+            session.workspace.finish()
+        out, made = self._space.out, run.report
+        if made is not None:
+            made = replace(made, path=out / made.path.relative_to(self._space.run))
+        return replace(run, path=out / session.plugins.survey.name, report=made)
 
 
 @contextmanager

@@ -24,13 +24,36 @@ from scrframe.offsets.shared.correlation import (
     one_factor,
 )
 from scrframe.offsets.shared.solve import Member, SharedTerm, solve_together
-from scrframe.run.calibrate import Prepared
 from scrframe.run.offsets.joint import level_labels
+from scrframe.run.offsets.solve import FittedModel
+from scrframe.run.sample.builder import CalibrationSample
 
 #: Logarithm of the likelihood ratio at which data speak against sharing a term.
 LEAST_ODDS = -2.0
 #: Stars of the same identifier that lie further apart than this are not the same, in deg.
 SAME_DEG = 5 / 3600
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A survey up to its offsets.
+
+    Attributes
+    ----------
+    survey : SurveyDescription
+    hashes : mapping of str to str
+        Of its input files.
+    sample : CalibrationSample
+    fitted : FittedModel
+    fit : JointFit
+        Of this survey alone.
+    """
+
+    survey: SurveyDescription
+    hashes: Mapping[str, str]
+    sample: CalibrationSample
+    fitted: FittedModel
+    fit: JointFit
 
 
 @dataclass(frozen=True)
@@ -58,15 +81,15 @@ class Alone:
     field: tuple[str, ...]
 
     @classmethod
-    def of(cls, survey: SurveyDescription, prepared: Prepared, fit: JointFit) -> Alone:
+    def of(cls, prepared: Prepared) -> Alone:
         """Gather what the solve needs of a run."""
-        settler, sample = prepared.fitted.settler, prepared.sample
+        settler, sample, fit = prepared.fitted.settler, prepared.sample.matched, prepared.fit
         assert settler is not None
         rows = np.unique(sample.star[settler.used])
-        of_visit = {visit.key: visit.field for visit in prepared.builder.first.visits}
+        of_visit = {visit.key: visit.field for visit in prepared.sample.visits}
         exposures = fit.design.exposures
         return cls(
-            survey,
+            prepared.survey,
             fit,
             {level.name: level_labels(level) for level in settler.levels},
             np.asarray(sample.stars["source_id"][rows], dtype=np.int64),

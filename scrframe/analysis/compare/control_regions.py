@@ -36,6 +36,7 @@ from scrframe.analysis.compare.regions import (
     rank_regions,
 )
 from scrframe.analysis.compare.truth import TrueOffsets, true_offsets
+from scrframe.analysis.fitted_sample import fit_sample, require_training, resolve_with_warnings
 from scrframe.arrays import BoolArray, FloatArray, IntArray
 from scrframe.config import SurveyDescription
 from scrframe.errors import CalibrationError
@@ -45,8 +46,8 @@ from scrframe.plugin import Registry, load_registry
 from scrframe.products.files import write_text
 from scrframe.run.model.colour_model import Trainer, outside_domain
 from scrframe.run.offsets.solve import FittedModel, trend_settings
-from scrframe.run.plugins import Chosen
-from scrframe.run.session import choose_for, require_training, stage_for
+from scrframe.run.plugins import SelectedPlugins
+from scrframe.run.session import open_session
 from scrframe.run.workspace import versions
 from scrframe.scr.iteration import IterationSettings, Observations, iterate
 from scrframe.scr.reddening_law import held_order
@@ -89,7 +90,7 @@ class Candidate:
 
 
 def compare_regions(
-    chosen: Chosen,
+    chosen: SelectedPlugins,
     sample: MatchedStars,
     fitted: FittedModel,
     *,
@@ -106,7 +107,7 @@ def compare_regions(
 
     Parameters
     ----------
-    chosen : Chosen
+    chosen : SelectedPlugins
     sample : MatchedStars
     fitted : FittedModel
         With the described region.
@@ -273,7 +274,7 @@ def _judging(
 class _Work:
     """What is done for every region; `finder` is None in mode sequential."""
 
-    chosen: Chosen
+    chosen: SelectedPlugins
     sample: MatchedStars
     fitted: FittedModel
     finder: OffsetFinder | None
@@ -433,18 +434,19 @@ def rank_control_regions(
         If the description or the data do not allow it. Nothing is left behind.
     """
     observer = observer or Observer()
-    chosen = choose_for(survey, data, registry or load_registry(), observer)
+    chosen = resolve_with_warnings(survey, data, registry or load_registry(), observer)
     require_training(chosen, "a comparison of colour models")
     target = Path(out) if out is not None else default_out(survey)
-    with stage_for(chosen, target, REGIONS, workers, observer) as stage:
-        sample, fitted = stage.fitted()
-        with stage.monitor.step("compare control regions"):
-            truth = true_offsets(stage.inputs.root, sample.detections)
+    with open_session(chosen, target, mark=REGIONS, workers=workers, observer=observer) as session:
+        built, fitted = fit_sample(session)
+        sample = built.matched
+        with session.monitor.step("compare control regions"):
+            truth = true_offsets(session.inputs.root, sample.detections)
             regions = compare_regions(
                 chosen,
                 sample,
                 fitted,
-                workers=stage.workers,
+                workers=session.workers,
                 observer=observer,
                 truth=truth,
                 seed=survey.colour_model.seed,
@@ -454,6 +456,6 @@ def rank_control_regions(
             "description_sha256": chosen.survey.digest(),
             "seed": survey.colour_model.seed,
         }
-        write_text(stage.space.run / "description.yaml", chosen.survey.as_yaml())
-        write_regions(stage.space.run, regions, stage.note, provenance)
-    return RegionsRun(stage.space.out, regions)
+        write_text(session.workspace.run / "description.yaml", chosen.survey.as_yaml())
+        write_regions(session.workspace.run, regions, session.data.note, provenance)
+    return RegionsRun(session.workspace.out, regions)

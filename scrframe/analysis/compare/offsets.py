@@ -17,7 +17,7 @@ from scrframe.offsets.joint.normal_equations import weighted
 from scrframe.offsets.sequential import OffsetProblem, solve_sequential
 from scrframe.run.offsets.joint import prepare_levels
 from scrframe.run.offsets.solve import FittedModel
-from scrframe.run.plugins import Chosen
+from scrframe.run.plugins import SelectedPlugins
 from scrframe.run.sample.selection import reserved_stars
 from scrframe.scr.iteration import model_magnitudes
 from scrframe.scr.reddening_law import fit_law, held_order
@@ -89,7 +89,7 @@ class JointOffsets(OffsetFinder):
 class SequentialOffsets(OffsetFinder):
     """The paper's means, without the stars that the comparison holds out."""
 
-    def __init__(self, chosen: Chosen, sample: MatchedStars) -> None:
+    def __init__(self, chosen: SelectedPlugins, sample: MatchedStars) -> None:
         block = chosen.survey.offsets
         self.held_out = reserved_stars(
             sample.stars["source_id"], block.joint.reserved, block.joint.seed
@@ -115,7 +115,9 @@ class SequentialOffsets(OffsetFinder):
         return found
 
 
-def offset_finder(chosen: Chosen, sample: MatchedStars, fitted: FittedModel) -> OffsetFinder:
+def offset_finder(
+    chosen: SelectedPlugins, sample: MatchedStars, fitted: FittedModel
+) -> OffsetFinder:
     """Return what finds offsets in the description's mode; in mode joint this fits once more."""
     if fitted.settler is None:
         return SequentialOffsets(chosen, sample)
@@ -123,7 +125,9 @@ def offset_finder(chosen: Chosen, sample: MatchedStars, fitted: FittedModel) -> 
     return JointOffsets(fitted, fit, table)
 
 
-def refitted_law(chosen: Chosen, fitted: FittedModel, colour0_mag: FloatArray) -> ReddeningLaw:
+def refitted_law(
+    chosen: SelectedPlugins, fitted: FittedModel, colour0_mag: FloatArray
+) -> ReddeningLaw:
     """Return the reddening law for other intrinsic colours, shape (s,), of the same order."""
     seen = fitted.seen
     used = seen.used if fitted.settler is None else fitted.settler.used
@@ -140,7 +144,9 @@ def refitted_law(chosen: Chosen, fitted: FittedModel, colour0_mag: FloatArray) -
     )
 
 
-def differences(chosen: Chosen, fitted: FittedModel, colour0_mag: FloatArray) -> FloatArray:
+def differences(
+    chosen: SelectedPlugins, fitted: FittedModel, colour0_mag: FloatArray
+) -> FloatArray:
     """Return model less observed magnitude by detection, shape (n,), with the law refitted."""
     law = refitted_law(chosen, fitted, colour0_mag)
     return model_magnitudes(colour0_mag, law, fitted.seen) - fitted.seen.mag

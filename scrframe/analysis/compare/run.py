@@ -38,6 +38,7 @@ from scrframe.analysis.compare.tables import (
     residual_tables,
 )
 from scrframe.analysis.compare.truth import find_pairs, true_offsets
+from scrframe.analysis.fitted_sample import fit_sample, require_training, resolve_with_warnings
 from scrframe.config import SurveyDescription
 from scrframe.errors import CalibrationError, ConfigError, ScrframeError, one_line
 from scrframe.observer import Observer
@@ -45,8 +46,8 @@ from scrframe.plugin import ColourModel, PluginConfig, Registry, load_registry
 from scrframe.products.files import write_text
 from scrframe.run.model.hyperparameters import search_folds, search_settings
 from scrframe.run.offsets.solve import FittedModel, trend_settings
-from scrframe.run.plugins import Chosen
-from scrframe.run.session import Stage, choose_for, require_training, stage_for
+from scrframe.run.plugins import SelectedPlugins
+from scrframe.run.session import Session, open_session
 from scrframe.run.workspace import versions
 from scrframe.tables import MatchedStars
 
@@ -152,16 +153,18 @@ def compare_backends(
         its output, and goes on from them.
     """
     observer = observer or Observer()
-    chosen = choose_for(survey, data, registry or load_registry(), observer)
+    chosen = resolve_with_warnings(survey, data, registry or load_registry(), observer)
     require_training(chosen, "a comparison of colour models")
     plan = _plan(chosen, backends, folds, seeds)
     target = Path(out) if out is not None else default_out(survey)
-    with stage_for(chosen, target, COMPARISON, workers, observer) as stage:
-        comparison, costs = _Comparing(stage, plan).run()
-    return ComparisonRun(stage.space.out, comparison, costs)
+    with open_session(
+        chosen, target, mark=COMPARISON, workers=workers, observer=observer
+    ) as session:
+        comparison, costs = _Comparing(session, plan).run()
+    return ComparisonRun(session.workspace.out, comparison, costs)
 
 
-def _plan(chosen: Chosen, names: Sequence[str] | None, folds: int, seeds: int) -> Plan:
+def _plan(chosen: SelectedPlugins, names: Sequence[str] | None, folds: int, seeds: int) -> Plan:
     if folds < 2 or seeds < 1:
         raise ConfigError("a comparison needs 2 folds or more, and 1 seed or more")
     names = None if names is None else [name for name in names if name]
@@ -179,16 +182,17 @@ def _plan(chosen: Chosen, names: Sequence[str] | None, folds: int, seeds: int) -
 class _Comparing:
     """One comparison; each method is a step."""
 
-    def __init__(self, stage: Stage, plan: Plan) -> None:
-        self._stage, self._plan = stage, plan
-        self._chosen, self._space = stage.chosen, stage.space
-        self._observer, self._workers = stage.observer, stage.workers
+    def __init__(self, session: Session, plan: Plan) -> None:
+        self._session, self._plan = session, plan
+        self._chosen, self._space = session.plugins, session.workspace
+        self._observer, self._workers = session.observer, session.workers
         self._searched: dict[str, dict[str, Any]] = {}
         self._settings: dict[str, PluginConfig] = {}
 
     def run(self) -> tuple[Comparison, tuple[Costs, ...]]:
-        monitor = self._stage.monitor
-        sample, fitted = self._stage.fitted()
+        monitor = self._session.monitor
+        built, fitted = fit_sample(self._session)
+        sample = built.matched
         lesson, stars = self._lesson(sample, fitted)
         with monitor.step("compare backends"):
             judged = self._judge_all(lesson)
@@ -211,7 +215,7 @@ class _Comparing:
                 self._plan.folds,
                 len(lesson.control),
                 self._has_truth,
-                self._stage.note,
+                self._session.data.note,
                 tuple(found.with_figures(each) for each in told),
                 groups,
                 pairs,
@@ -314,7 +318,7 @@ class _Comparing:
     ) -> dict[str, dict[str, LevelErrors]]:
         """Return errors of the offsets by backend and level."""
         finder = offset_finder(self._chosen, sample, fitted)
-        truth = true_offsets(self._stage.inputs.root, sample.detections)
+        truth = true_offsets(self._session.inputs.root, sample.detections)
         pairs = find_pairs(sample, finder.held_out)
         self._has_truth = truth is not None
         found: dict[str, dict[str, LevelErrors]] = {}

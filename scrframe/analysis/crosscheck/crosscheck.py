@@ -19,7 +19,7 @@ from scrframe.plugin import Registry, load_registry
 from scrframe.products.files import CROSSCHECK, RUN_MARK
 from scrframe.products.finished_run import RunProducts, open_run
 from scrframe.products.run_data import RunData
-from scrframe.run.workspace import Workspace, file_hash, versions
+from scrframe.run.workspace import file_hash, open_workspace, versions
 
 #: The paper's scatter between visits with more than 20 stars.
 PAPER_MAG = 0.036
@@ -97,13 +97,8 @@ def crosscheck(
         found = compare_runs(data[0], data[1], min_stars)
         summary = _summary(runs, data, found, min_stars)
     key = "|".join([*(file_hash(path / RUN_MARK) for path in paths), str(min_stars)])
-    space = Workspace.open(target, key, CROSSCHECK)
-    try:
+    with open_workspace(target, key, CROSSCHECK, resumes=False) as space:
         write_products(space.run, summary, found)
-        space.finish()
-    except BaseException:  # there is nothing to go on from
-        space.discard()
-        raise
     return CrossCheck(space.out, summary)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from scrframe.analysis.fitted_sample import fit_sample, require_training, resolve_with_warnings
 from scrframe.analysis.montecarlo.files import SetFound, star_table, write_products
 from scrframe.analysis.montecarlo.realisations import (
     InputErrors,
@@ -29,7 +30,7 @@ from scrframe.products.files import MONTECARLO, load_arrow, save_arrow
 from scrframe.run.model.colour_model import Trainer
 from scrframe.run.offsets.solve import FittedModel, trend_settings
 from scrframe.run.sample.features import feature_maker, noise_of, without_errors
-from scrframe.run.session import Stage, choose_for, require_training, stage_for
+from scrframe.run.session import Session, open_session
 from scrframe.run.workspace import versions
 from scrframe.tables import MatchedStars, Quantities, Spectra, StarFeatures
 
@@ -120,12 +121,14 @@ def monte_carlo(
     )
     if plan.realisations < FEWEST or plan.seed < 0:
         raise ConfigError("a Monte Carlo needs 2 realisations or more, and a seed of 0 or more")
-    chosen = choose_for(survey, data, registry or load_registry(), observer)
+    chosen = resolve_with_warnings(survey, data, registry or load_registry(), observer)
     require_training(chosen, "a Monte Carlo")
     target = Path(out) if out is not None else default_out(survey)
-    with stage_for(chosen, target, MONTECARLO, workers, observer) as stage:
-        summary = _MonteCarlo(stage, plan).run()
-    return MonteCarloRun(stage.space.out, summary)
+    with open_session(
+        chosen, target, mark=MONTECARLO, workers=workers, observer=observer
+    ) as session:
+        summary = _MonteCarlo(session, plan).run()
+    return MonteCarloRun(session.workspace.out, summary)
 
 
 @dataclass(frozen=True)
@@ -148,24 +151,23 @@ def _sets(errors: str) -> tuple[str, ...]:
 class _MonteCarlo:
     """One Monte Carlo; each method is a step."""
 
-    def __init__(self, stage: Stage, plan: _Plan) -> None:
-        self._stage, self._plan = stage, plan
+    def __init__(self, session: Session, plan: _Plan) -> None:
+        self._session, self._plan = session, plan
         self._notes: list[str] = []
         self._told_by: StarFeatures
 
     def run(self) -> dict[str, Any]:
-        stage, plan, monitor = self._stage, self._plan, self._stage.monitor
-        builder = stage.builder(keep_spectra=True)
-        sample, fitted = stage.fitted(builder)
-        told = builder.told
+        session, plan, monitor = self._session, self._plan, self._session.monitor
+        built, fitted = fit_sample(session, keep_spectra=True)
+        sample, told = built.matched, built.star_features
         assert told is not None
         self._told_by = told
         self._note_unknown(told)
         with monitor.step("model without errors"):
-            predicted = Predicted(stage, sample, fitted, told, retrain=plan.retrain)
+            predicted = Predicted(session, sample, fitted, told, retrain=plan.retrain)
         found: dict[str, SetFound] = {}
         total = len(plan.sets) * plan.realisations
-        with stage.observer.step("Realisations", total) as done:
+        with session.observer.step("Realisations", total) as done:
             for name in plan.sets:
                 with monitor.step(f"realisations, {name} errors"):
                     errors = self._errors(name, sample, fitted, told)
@@ -175,7 +177,7 @@ class _MonteCarlo:
             own = _own_magnitudes(sample, fitted)
             summary = self._summary(sample, fitted, predicted, own, found)
             table = star_table(sample.stars["source_id"], own, found)
-            write_products(stage.space.run, summary, table, found, stage.chosen.survey)
+            write_products(session.workspace.run, summary, table, found, session.plugins.survey)
         return summary
 
     def _differences(
@@ -185,7 +187,9 @@ class _MonteCarlo:
         rows = []
         for number in range(self._plan.realisations):
             content = [name, self._told(name), self._plan.seed, number, self._plan.retrain]
-            path = self._stage.space.target("realisations", json.dumps(content, sort_keys=True))
+            path = self._session.workspace.target(
+                "realisations", json.dumps(content, sort_keys=True)
+            )
             if not path.exists():
                 change = predicted.change(errors, self._plan.seed, number)
                 save_arrow(path, pa.table({"change_mag": change}))
@@ -208,7 +212,7 @@ class _MonteCarlo:
                 self._whole("extinction_err", sample),
                 noise_of(told),
             )
-        values: MedianErrors | HighErrors = getattr(self._stage.chosen.survey.montecarlo, name)
+        values: MedianErrors | HighErrors = getattr(self._session.plugins.survey.montecarlo, name)
         each = np.full(int(teaching.sum()), values.mag)
         return InputErrors(
             label_errors(each, weight, star, count),
@@ -223,7 +227,7 @@ class _MonteCarlo:
         if unknown:
             note = f"the catalogue gives no errors of {', '.join(unknown)}: none are drawn"
             self._notes.append(note)
-            self._stage.observer.warning(note)
+            self._session.observer.warning(note)
 
     def _whole(self, name: str, sample: MatchedStars) -> FloatArray:
         """Return a column of errors; stars without one get the median of the others."""
@@ -234,14 +238,14 @@ class _MonteCarlo:
             values[missing] = middle
             note = f"{missing.sum()} stars have no {name}: taken as {middle:.4f} mag"
             self._notes.append(note)
-            self._stage.observer.warning(note)
+            self._session.observer.warning(note)
         return values
 
     def _told(self, name: str) -> dict[str, float] | str:
         """Return a set's errors as plain JSON."""
         if name == "own":
             return "each star's own, as catalogued"
-        values: MedianErrors | HighErrors = getattr(self._stage.chosen.survey.montecarlo, name)
+        values: MedianErrors | HighErrors = getattr(self._session.plugins.survey.montecarlo, name)
         return {
             "mag": values.mag,
             "reference_mag": values.reference_mag,
@@ -257,12 +261,12 @@ class _MonteCarlo:
         own_mag: FloatArray,
         found: Mapping[str, SetFound],
     ) -> dict[str, Any]:
-        survey, plan = self._stage.chosen.survey, self._plan
+        survey, plan = self._session.plugins.survey, self._plan
         change = predicted.baseline_mag - own_mag
         return {
             "survey": survey.name,
             "band": survey.band,
-            "data_note": self._stage.note,
+            "data_note": self._session.data.note,
             "realisations": plan.realisations,
             "seed": plan.seed,
             "retrained": plan.retrain,
@@ -293,21 +297,21 @@ class Predicted:
 
     def __init__(
         self,
-        stage: Stage,
+        session: Session,
         sample: MatchedStars,
         fitted: FittedModel,
         told: StarFeatures,
         *,
         retrain: bool,
     ) -> None:
-        survey = stage.chosen.survey
+        survey = session.plugins.survey
         assert fitted.settings is not None
         self._fitted, self._rows, self._retrain = fitted, told.rows, retrain
-        self._features = feature_maker(stage.chosen, told)
+        self._features = feature_maker(session.plugins, told)
         self._trainer = Trainer(
-            stage.chosen.backend, fitted.settings, survey.colour_model.seed, stage.workers
+            session.plugins.backend, fitted.settings, survey.colour_model.seed, session.workers
         )
-        self._trend = trend_settings(stage.chosen)
+        self._trend = trend_settings(session.plugins)
         self._reference = np.asarray(sample.stars["reference_mag"], dtype=np.float64)
         self._extinction = np.asarray(sample.stars["extinction"], dtype=np.float64)
         self._trained = self._train(sample.features, fitted.model.label_mag)

@@ -13,9 +13,9 @@ from scrframe.plugin import Part, Registry, file_part, load_registry
 from scrframe.products.files import writable
 from scrframe.products.solution import read_solution
 from scrframe.run.correct.catalogues import (
-    ChosenWriter,
     CorrectTask,
     PartCorrected,
+    SelectedWriter,
     check_writers,
     correct_all,
 )
@@ -104,7 +104,7 @@ def _application(run: Path, solution: Solution, registry: Registry) -> Applicati
         raise DataError(f"{run / 'solution'}: the solution is damaged: {error}") from None
 
 
-def find_catalogues(paths: Sequence[Path], writers: Sequence[ChosenWriter]) -> dict[str, Part]:
+def find_catalogues(paths: Sequence[Path], writers: Sequence[SelectedWriter]) -> dict[str, Part]:
     """Return the catalogues named, by their path in the output; directories are searched.
 
     Raises
@@ -114,7 +114,7 @@ def find_catalogues(paths: Sequence[Path], writers: Sequence[ChosenWriter]) -> d
     ConfigError
         If two would have the same path in the output.
     """
-    endings = tuple(ending for chosen in writers for ending in chosen.writer.suffixes)
+    endings = tuple(ending for each in writers for ending in each.writer.suffixes)
     found: dict[str, Part] = {}
     for path in paths:
         for name, file in _files(path.absolute(), endings):

@@ -25,7 +25,7 @@ CATALOGUES = "catalogues"
 
 
 @dataclass(frozen=True)
-class ChosenWriter:
+class SelectedWriter:
     """A writer with its settings."""
 
     writer: Writer
@@ -53,7 +53,7 @@ class CorrectTask:
     part: Part
     columns: tuple[str, ...]
     solution: Solution
-    writers: tuple[ChosenWriter, ...]
+    writers: tuple[SelectedWriter, ...]
     root: Path
     out: Path
     note: str
@@ -126,9 +126,9 @@ def _write(task: CorrectTask, detections: Detections, corrections: Corrections) 
     written = []
     with tempfile.TemporaryDirectory(prefix=".part-", dir=task.out) as folder:
         scratch = Path(folder)
-        for chosen in task.writers:
-            files = chosen.writer.write(
-                task.part, detections, corrections, task.root, scratch, chosen.settings, task.note
+        for each in task.writers:
+            files = each.writer.write(
+                task.part, detections, corrections, task.root, scratch, each.settings, task.note
             )
             for file in files:
                 place = task.out / file.relative_to(scratch)
@@ -155,7 +155,7 @@ def common_root(data_root: Path, parts: Sequence[Part]) -> Path:
     return folder if all(part.path.is_relative_to(folder) for part in parts) else data_root
 
 
-def check_writers(writers: Sequence[ChosenWriter], parts: Sequence[Part]) -> None:
+def check_writers(writers: Sequence[SelectedWriter], parts: Sequence[Part]) -> None:
     """Refuse parts that a writer cannot write, before any work.
 
     A part must be a whole file, unless the writer gives the parts of a file names of their
@@ -166,18 +166,18 @@ def check_writers(writers: Sequence[ChosenWriter], parts: Sequence[Part]) -> Non
     ConfigError
         Naming the writer and the file.
     """
-    for chosen in writers:
-        endings = chosen.writer.suffixes
+    for each in writers:
+        endings = each.writer.suffixes
         seen: set[Path] = set()
         for part in parts:
-            if part.path in seen and not chosen.writer.pieces:
+            if part.path in seen and not each.writer.pieces:
                 raise ConfigError(
-                    f"writer {chosen.writer.name!r} writes whole files, but the loader reads"
+                    f"writer {each.writer.name!r} writes whole files, but the loader reads"
                     f" {part.path} in several parts; choose other `writers`, or none"
                 )
             seen.add(part.path)
             if endings and not part.path.name.lower().endswith(endings):
                 raise ConfigError(
-                    f"writer {chosen.writer.name!r} cannot write {part.path.name}"
+                    f"writer {each.writer.name!r} cannot write {part.path.name}"
                     f" (it writes {', '.join(endings)}); choose another under `writers`"
                 )

@@ -23,7 +23,7 @@ from scrframe.config.plugin_blocks import SearchSettings
 from scrframe.errors import CalibrationError
 from scrframe.observer import Observer
 from scrframe.plugin import ColourModel, PluginConfig
-from scrframe.run.plugins import Chosen
+from scrframe.run.plugins import SelectedPlugins
 from scrframe.scr.iteration import Iteration, IterationSettings, Observations, VisitMeans
 from scrframe.scr.training import ColourPredictor, TrainingPlan
 from scrframe.scr.trend import Trend, TrendSettings
@@ -189,7 +189,7 @@ def search_folds(stars: int, search: SearchSettings) -> IntArray:
 
 
 def tune(
-    chosen: Chosen,
+    plugins: SelectedPlugins,
     features: Features,
     seen: Observations,
     plan: TrainingPlan,
@@ -208,14 +208,14 @@ def tune(
     record : dict
         Empty without a search; see `search_settings`.
     """
-    block = chosen.survey.colour_model
+    block = plugins.survey.colour_model
     search = block.search
     if search is None or block.kind not in search.over:
         return block.settings, {}
     with observer.step("Search for settings"):
         labels = round_one_labels(features, seen, plan, settings)[plan.train]
         found, record = search_settings(
-            chosen.backend,
+            plugins.backend,
             block.settings,
             search,
             features[plan.train],

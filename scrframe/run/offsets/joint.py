@@ -31,7 +31,7 @@ from scrframe.offsets.noise.model import covariates
 from scrframe.offsets.noise.update import NoiseSettings
 from scrframe.offsets.outliers.weights import OutlierSettings
 from scrframe.run.model.colour_model import domain_flags, star_domain
-from scrframe.run.plugins import Chosen
+from scrframe.run.plugins import SelectedPlugins
 from scrframe.run.sample.assembly import derive_for
 from scrframe.run.sample.selection import predicted_errors, predicted_inside, reserved_stars
 from scrframe.scr.iteration import Settled
@@ -74,10 +74,10 @@ def _short(value: Any) -> str:
     return f"{value:.7g}" if isinstance(value, float) else str(value)
 
 
-def joint_settings(chosen: Chosen, threads: int) -> JointSolverSettings:
+def joint_settings(plugins: SelectedPlugins, threads: int) -> JointSolverSettings:
     """Return the description's settings as the solver's, which may use some threads."""
-    block = chosen.survey.offsets.joint
-    levels = chosen.survey.offsets.active_levels()
+    block = plugins.survey.offsets.joint
+    levels = plugins.survey.offsets.active_levels()
     return JointSolverSettings(
         max_rounds=block.max_rounds,
         tolerance=block.settled,
@@ -116,36 +116,36 @@ class StarsJudged:
         return np.asarray(~self.reserved & (self.outside == 0))
 
 
-def judge_stars(chosen: Chosen, sample: MatchedStars) -> StarsJudged:
+def judge_stars(plugins: SelectedPlugins, sample: MatchedStars) -> StarsJudged:
     """Reserve stars, and find those that the control stars do not represent."""
-    block = chosen.survey.offsets.joint
+    block = plugins.survey.offsets.joint
     reserved = reserved_stars(sample.stars["source_id"], block.reserved, block.seed)
     # Where nothing is trained, no star is unlike the training stars.
-    if not block.domain.enabled or chosen.reference.provides == "colour":
+    if not block.domain.enabled or plugins.reference.provides == "colour":
         return StarsJudged(reserved, np.zeros(len(sample.stars), dtype=np.int32))
     domain = star_domain(sample, reserved, block.domain, block.seed)
     known = np.where(np.isfinite(domain.distance), domain.distance, np.nan)
     return StarsJudged(reserved, domain_flags(domain), known.astype(np.float32))
 
 
-def prepare_levels(chosen: Chosen, matched: MatchedStars) -> tuple[FittedLevel, ...]:
+def prepare_levels(plugins: SelectedPlugins, matched: MatchedStars) -> tuple[FittedLevel, ...]:
     """Return the levels of the description's mode, prepared on a sample."""
-    blocks = chosen.survey.offsets.active_levels()
+    blocks = plugins.survey.offsets.active_levels()
     levels = tuple(
         descriptor.prepare(block.name, matched, block.settings)
-        for descriptor, block in zip(chosen.levels, blocks, strict=True)
+        for descriptor, block in zip(plugins.levels, blocks, strict=True)
     )
     for level, block in zip(levels, blocks, strict=True):
         level.parent = block.parent
     return levels
 
 
-def level_needs(chosen: Chosen) -> dict[str, tuple[str, ...]]:
+def level_needs(plugins: SelectedPlugins) -> dict[str, tuple[str, ...]]:
     """Return the columns that each level of the description's mode reads, by its name."""
-    blocks = chosen.survey.offsets.active_levels()
+    blocks = plugins.survey.offsets.active_levels()
     return {
         block.name: tuple(descriptor.needs(block.settings))
-        for descriptor, block in zip(chosen.levels, blocks, strict=True)
+        for descriptor, block in zip(plugins.levels, blocks, strict=True)
     }
 
 
@@ -158,7 +158,7 @@ class JointSettler:
 
     Parameters
     ----------
-    chosen : Chosen
+    plugins : SelectedPlugins
     sample : MatchedStars
         Reaching the margin beyond the limits in magnitude.
     stars : StarsJudged
@@ -180,21 +180,21 @@ class JointSettler:
 
     def __init__(
         self,
-        chosen: Chosen,
+        plugins: SelectedPlugins,
         sample: MatchedStars,
         stars: StarsJudged,
         observer: Observer,
         threads: int,
     ) -> None:
-        self._chosen, self._sample, self._observer = chosen, sample, observer
+        self._plugins, self._sample, self._observer = plugins, sample, observer
         self.stars = stars
-        self._settings = joint_settings(chosen, threads)
+        self._settings = joint_settings(plugins, threads)
         self._codes = np.unique(sample.detections.codes("visit")[0], return_inverse=True)[1]
         self._levels: tuple[FittedLevel, ...] = ()
         self._estimate: Estimate | None = None
         self._calls = 0
         self.report: DegeneracyReport | None = None
-        self.needs = level_needs(chosen)
+        self.needs = level_needs(plugins)
         self._visit_mag = np.zeros(int(self._codes.max()) + 1)
         self._correction = np.zeros(len(sample.detections))
         observed = {name: sample.detections[name] for name in ("mag", "mag_err")} | {
@@ -245,7 +245,7 @@ class JointSettler:
         error = self._select(predicted)
         table = self._table(colour0_mag, predicted)
         if not self._levels:
-            self._levels = prepare_levels(self._chosen, replace(self._sample, detections=table))
+            self._levels = prepare_levels(self._plugins, replace(self._sample, detections=table))
         problem = self._problem(table, delta, error, colour0_mag)
         if settings is not None:
             problem = replace(problem, settings=settings)
@@ -297,7 +297,7 @@ class JointSettler:
 
     def _inside(self, predicted: dict[str, FloatArray], margin: float) -> BoolArray:
         sample = self._sample
-        cuts = self._chosen.survey.selection.calibration
+        cuts = self._plugins.survey.selection.calibration
         table = derive_for(cuts, sample.detections)
         inside = predicted_inside(cuts, table, predicted, margin)
         inside &= self.stars.eligible[sample.star]
@@ -320,7 +320,7 @@ class JointSettler:
             "mag_err": error,
             "colour": predicted_mag - self._sample.of_star("reference_mag"),
         }
-        self.used = self._inside(predicted, self._chosen.survey.offsets.joint.margin)
+        self.used = self._inside(predicted, self._plugins.survey.offsets.joint.margin)
         return error
 
     def _table(self, colour0_mag: FloatArray, predicted_mag: FloatArray) -> Detections:
@@ -342,7 +342,7 @@ class JointSettler:
     ) -> JointProblem:
         used = self.used
         rows, star = np.unique(self._sample.star[used], return_inverse=True)
-        stars, block = self._sample.stars, self._chosen.survey.offsets.joint
+        stars, block = self._sample.stars, self._plugins.survey.offsets.joint
         known: dict[str, FloatArray] = {
             "magnitude": stars["reference_mag"],
             "extinction": stars["extinction"],

@@ -18,7 +18,7 @@ from scrframe.offsets.visit_prediction import KnownVisits
 from scrframe.products.visits import VisitSeen
 from scrframe.run.offsets.joint import JointSettler
 from scrframe.run.offsets.systematics import Shifts
-from scrframe.run.plugins import Chosen
+from scrframe.run.plugins import SelectedPlugins
 from scrframe.tables import (
     Detections,
     ExposureTable,
@@ -203,10 +203,10 @@ def with_systematics(table: ExposureTable, fit: JointFit, shifts: Shifts) -> Exp
 
 
 def solved_levels(
-    chosen: Chosen, results: JointResults, levels: Sequence[FittedLevel], fit: JointFit
+    plugins: SelectedPlugins, results: JointResults, levels: Sequence[FittedLevel], fit: JointFit
 ) -> tuple[SolvedLevel, ...]:
     """Return all levels with their offsets; only maps over detectors are applied as such."""
-    blocks = chosen.survey.offsets.active_levels()
+    blocks = plugins.survey.offsets.active_levels()
     split = fit.design.model.by_exposure.shape[1]
     solved = []
     for level, block in zip(levels, blocks, strict=True):

@@ -27,7 +27,7 @@ from scrframe.run.offsets.joint_solution import (
     with_systematics,
 )
 from scrframe.run.offsets.systematics import Opinion, SecondOpinions, systematic_shifts
-from scrframe.run.plugins import Chosen
+from scrframe.run.plugins import SelectedPlugins
 from scrframe.run.sample.assembly import derive_for
 from scrframe.scr.iteration import IterationSettings, ModelMagnitudes, Observations
 from scrframe.scr.training import TrainingPlan, nobody_trains, plan_training
@@ -88,44 +88,44 @@ class Solved:
     findings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def trend_settings(chosen: Chosen) -> TrendSettings:
+def trend_settings(plugins: SelectedPlugins) -> TrendSettings:
     """Return the description's trend as its settings."""
-    block = chosen.survey.colour_model
+    block = plugins.survey.colour_model
     return TrendSettings(block.trend, block.trend_ridge, block.trend_components)
 
 
 def fit_model(
-    chosen: Chosen, sample: MatchedStars, workers: int, observer: Observer
+    plugins: SelectedPlugins, sample: MatchedStars, workers: int, observer: Observer
 ) -> FittedModel:
     """Train and iterate (steps i to iii)."""
-    block = chosen.survey.colour_model
+    block = plugins.survey.colour_model
     seen, settler = observations(sample), None
-    if chosen.survey.offsets.mode == "joint":
-        stars = judge_stars(chosen, sample)
-        settler = JointSettler(chosen, sample, stars, observer, workers)
+    if plugins.survey.offsets.mode == "joint":
+        stars = judge_stars(plugins, sample)
+        settler = JointSettler(plugins, sample, stars, observer, workers)
         seen = replace(
             seen, used=settler.used, in_control=seen.in_control & ~stars.reserved[sample.star]
         )
     control = np.unique(sample.star[seen.teaching])
     settings = IterationSettings(
-        chosen.survey.reddening,
-        chosen.survey.offsets.max_rounds,
-        chosen.survey.offsets.tolerance,
+        plugins.survey.reddening,
+        plugins.survey.offsets.max_rounds,
+        plugins.survey.offsets.tolerance,
         block.regrow_rounds,
     )
-    if chosen.reference.provides == "colour":
+    if plugins.reference.provides == "colour":
         model = run_known(sample, control, settings, observer, seen, settler)
         return FittedModel(model, nobody_trains(control), seen, settler, block.settings)
     plan = plan_training(control, block.test_fraction, block.folds, block.cross_fit, block.seed)
-    trend = trend_settings(chosen)
-    found, search = tune(chosen, sample.features, seen, plan, settings, trend, workers, observer)
-    trainer = Trainer(chosen.backend, found, block.seed, workers)
+    trend = trend_settings(plugins)
+    found, search = tune(plugins, sample.features, seen, plan, settings, trend, workers, observer)
+    trainer = Trainer(plugins.backend, found, block.seed, workers)
     model = run_model(sample, plan, trainer, settings, trend, observer, seen, settler)
     return FittedModel(model, plan, seen, settler, found, search)
 
 
 def solve(
-    chosen: Chosen,
+    plugins: SelectedPlugins,
     sample: MatchedStars,
     fitted: FittedModel,
     visits: Sequence[VisitSeen],
@@ -137,7 +137,7 @@ def solve(
 
     Parameters
     ----------
-    chosen : Chosen
+    plugins : SelectedPlugins
     sample : MatchedStars
     fitted : FittedModel
     visits : sequence of VisitSeen
@@ -154,9 +154,9 @@ def solve(
         If the mode cannot solve the levels, or no star is left for the zero point.
     """
     if fitted.settler is None:
-        return _solve_sequential(chosen, sample, fitted.model, visits, provenance)
+        return _solve_sequential(plugins, sample, fitted.model, visits, provenance)
     fit = own_fit(fitted) if fit is None else fit
-    return _solve_joint(chosen, sample, fitted, fit, visits, provenance, second)
+    return _solve_joint(plugins, sample, fitted, fit, visits, provenance, second)
 
 
 def own_fit(fitted: FittedModel) -> JointFit:
@@ -166,18 +166,18 @@ def own_fit(fitted: FittedModel) -> JointFit:
 
 
 def _solve_sequential(
-    chosen: Chosen,
+    plugins: SelectedPlugins,
     sample: MatchedStars,
     model: ModelMagnitudes,
     visits: Sequence[VisitSeen],
     provenance: Mapping[str, Any],
 ) -> Solved:
-    blocks = chosen.survey.offsets.active_levels()
+    blocks = plugins.survey.offsets.active_levels()
     delta = model.model_mag - sample.detections["mag"]
-    fitted = prepare_levels(chosen, sample)
-    problem = OffsetProblem(fitted, sample.detections, delta, chosen.survey.offsets.min_stars)
+    fitted = prepare_levels(plugins, sample)
+    problem = OffsetProblem(fitted, sample.detections, delta, plugins.survey.offsets.min_stars)
     solved = solve_sequential(problem)
-    zero_point = mean_zero_point(sample, delta - solved.total_mag, chosen.survey.zero_point)
+    zero_point = mean_zero_point(sample, delta - solved.total_mag, plugins.survey.zero_point)
     levels = tuple(
         SolvedLevel(level, block.kind, table)
         for level, block, table in zip(fitted, blocks, solved.tables, strict=True)
@@ -187,7 +187,7 @@ def _solve_sequential(
 
 
 def _solve_joint(
-    chosen: Chosen,
+    plugins: SelectedPlugins,
     sample: MatchedStars,
     fitted: FittedModel,
     fit: JointFit,
@@ -203,14 +203,14 @@ def _solve_joint(
         fitted.seen,
         model,
         fitted.plan,
-        trend_settings(chosen),
-        chosen.survey.reddening,
+        trend_settings(plugins),
+        plugins.survey.reddening,
         settler.used,
         second,
     )
-    shifts = systematic_shifts(chosen, opinion, results)
+    shifts = systematic_shifts(plugins, opinion, results)
     exposures = with_systematics(exposure_table(fit, results, settler, visits), fit, shifts)
-    levels = solved_levels(chosen, results, settler.levels, fit)
+    levels = solved_levels(plugins, results, settler.levels, fit)
     noise = fit.estimate.noise
     solution = Solution(
         levels,
@@ -226,7 +226,7 @@ def _solve_joint(
         settler.used, delta - apply_solution(solution, sample.detections).total_mag, np.nan
     )
     residual[np.flatnonzero(settler.used)[fit.robust.detection < 0.5]] = np.nan
-    zero_point = mean_zero_point(sample, residual, chosen.survey.zero_point)
+    zero_point = mean_zero_point(sample, residual, plugins.survey.zero_point)
     return Solved(
         replace(solution, zero_point_mag=zero_point),
         star_columns(sample, settler, fit),

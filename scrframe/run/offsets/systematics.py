@@ -17,7 +17,7 @@ from scrframe.config.survey import SystematicSettings
 from scrframe.errors import CalibrationError
 from scrframe.offsets.joint.design import CONSTANT
 from scrframe.offsets.joint.results import JointResults
-from scrframe.run.plugins import Chosen
+from scrframe.run.plugins import SelectedPlugins
 from scrframe.scr.iteration import ModelMagnitudes, Observations
 from scrframe.scr.reddening_law import fit_law
 from scrframe.scr.spectra import Standardise, intrinsic_features
@@ -126,11 +126,11 @@ class Opinion:
     second: SecondOpinions | None = None
 
 
-def systematic_shifts(chosen: Chosen, opinion: Opinion, results: JointResults) -> Shifts:
+def systematic_shifts(plugins: SelectedPlugins, opinion: Opinion, results: JointResults) -> Shifts:
     """Return by how much each alternative that the description asks for moves the offsets."""
-    asked = chosen.survey.offsets.joint.systematics
+    asked = plugins.survey.offsets.joint.systematics
     found: dict[str, FloatArray] = {}
-    if chosen.reference.provides == "colour":
+    if plugins.reference.provides == "colour":
         if asked.law:
             found["colour_term"] = results.shift(colour_term(opinion))
         return Shifts(found, len(results.exposures.offset_mag))

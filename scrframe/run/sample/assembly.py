@@ -34,7 +34,7 @@ POSITIONS = ("ref_ra", "ref_dec", "ref_epoch", "pmra", "pmdec")
 
 
 @dataclass
-class Ledger:
+class CutFlow:
     """Counts of detections and stars at each step and cut, in written order."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -48,12 +48,12 @@ class Ledger:
         self.add(what, len(table), len(np.unique(table["source_id"])))
 
 
-def note_first_pass(ledger: Ledger, first: FirstPass, cuts: Sequence[Cut]) -> None:
+def note_first_pass(flow: CutFlow, first: FirstPass, cuts: Sequence[Cut]) -> None:
     """Sum the counts of all parts."""
     totals = np.sum([part.counts for part in first.parts], axis=0)
-    ledger.add("read", totals[0])
+    flow.add("read", totals[0])
     for cut, left in zip(cuts, totals[1:], strict=True):
-        ledger.add(cut.text, left)
+        flow.add(cut.text, left)
 
 
 def match_all(
@@ -61,7 +61,7 @@ def match_all(
     stars: ReferenceStars,
     radius_arcsec: float,
     cuts: Sequence[Cut],
-    ledger: Ledger,
+    flow: CutFlow,
     observer: Observer,
 ) -> Detections:
     """Match all visits to reference stars and apply the cuts that need them.
@@ -94,8 +94,8 @@ def match_all(
             done(len(group))
     for what, ids in zip(["matched", *(cut.text for cut in cuts)], sources, strict=True):
         joined = np.concatenate(ids)
-        ledger.add(what, len(joined), len(np.unique(joined)))
-    return require(Detections.concat(kept), ledger)
+        flow.add(what, len(joined), len(np.unique(joined)))
+    return require(Detections.concat(kept), flow)
 
 
 def _match(
@@ -115,7 +115,7 @@ def join(table: T, other: ColumnTable, row: IntArray) -> T:
     return table.with_columns({name: taken.column(name) for name in names})
 
 
-def require(table: Detections, ledger: Ledger) -> Detections:
+def require(table: Detections, flow: CutFlow) -> Detections:
     """Return the table if it has rows.
 
     Raises
@@ -125,34 +125,34 @@ def require(table: Detections, ledger: Ledger) -> Detections:
     """
     if len(table):
         return table
-    empty = next(row["cut"] for row in ledger.rows if row["detections"] == 0)
+    empty = next(row["cut"] for row in flow.rows if row["detections"] == 0)
     raise CalibrationError(f"no detection is left for the Calibration Sample after: {empty}")
 
 
 def join_extinctions(
-    matched: Detections, extinctions: Extinctions, cuts: Sequence[Cut], ledger: Ledger
+    matched: Detections, extinctions: Extinctions, cuts: Sequence[Cut], flow: CutFlow
 ) -> Detections:
     """Join extinctions by star and apply the cuts that need them."""
     row = find_sorted(extinctions["source_id"], matched["source_id"])
     table = join(matched.filter(row >= 0), extinctions, row[row >= 0])
     table = table.filter(np.isfinite(table["extinction"]))
-    ledger.left("has an extinction", table)
-    return require(_cut(table, cuts, ledger), ledger)
+    flow.left("has an extinction", table)
+    return require(_cut(table, cuts, flow), flow)
 
 
 def join_features(
-    matched: Detections, told: StarFeatures, cuts: Sequence[Cut], ledger: Ledger
+    matched: Detections, features: StarFeatures, cuts: Sequence[Cut], flow: CutFlow
 ) -> Detections:
     """Join S/N and flags of the spectra or quantities and apply the cuts that need them."""
-    whole = np.asarray(np.isfinite(told.rows).all(axis=1))
-    row = find_sorted(told.source_id, matched["source_id"])
+    whole = np.asarray(np.isfinite(features.rows).all(axis=1))
+    row = find_sorted(features.source_id, matched["source_id"])
     row[(row >= 0) & ~whole[row]] = -1
     found = row[row >= 0]
     table = matched.filter(row >= 0).with_columns(
-        {snr_name(told): told.snr[found], "spectrum_flags": told.flags[found]}
+        {snr_name(features): features.snr[found], "spectrum_flags": features.flags[found]}
     )
-    ledger.left(label_of(told), table)
-    return require(_cut(table, cuts, ledger), ledger)
+    flow.left(label_of(features), table)
+    return require(_cut(table, cuts, flow), flow)
 
 
 def derive_for(cuts: Iterable[Cut], table: T) -> T:
@@ -163,11 +163,11 @@ def derive_for(cuts: Iterable[Cut], table: T) -> T:
     return table
 
 
-def _cut(table: Detections, cuts: Sequence[Cut], ledger: Ledger) -> Detections:
+def _cut(table: Detections, cuts: Sequence[Cut], flow: CutFlow) -> Detections:
     table = derive_for(cuts, table)
     for cut in cuts:
         table = table.filter(cut.evaluate(table))
-        ledger.left(cut.text, table)
+        flow.left(cut.text, table)
     return table
 
 

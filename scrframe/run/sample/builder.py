@@ -1,18 +1,18 @@
-"""From inputs to a matched sample: the first pass, reference data, cuts."""
+"""From inputs to the Calibration Sample: the first pass, reference data, cuts."""
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from scrframe.arrays import FloatArray
-from scrframe.observer import Observer
+from scrframe.arrays import FloatArray, IntArray
+from scrframe.products.visits import VisitSeen
 from scrframe.run.offsets.systematics import SecondOpinions
-from scrframe.run.plugins import Chosen, Inputs
-from scrframe.run.progress import StepMonitor
 from scrframe.run.sample.assembly import (
-    Ledger,
+    CutFlow,
     control_mask,
     derive_for,
     join,
@@ -22,10 +22,10 @@ from scrframe.run.sample.assembly import (
     note_first_pass,
     sort_detections,
 )
-from scrframe.run.sample.detections import FirstPass, first_pass
+from scrframe.run.sample.detections import FirstPass, PartRead, first_pass
 from scrframe.run.sample.features import CATALOGUE_COLOUR, feature_maker, own_curve
 from scrframe.run.sample.reference_data import all_extinctions, all_features, all_sources
-from scrframe.run.workspace import Workspace
+from scrframe.run.session import Session
 from scrframe.statistics.groups import find_sorted
 from scrframe.tables import (
     ColumnTable,
@@ -35,208 +35,165 @@ from scrframe.tables import (
     Spectra,
     StarFeatures,
 )
+from scrframe.tables.cuts import Cut
 
 
-class SampleBuilder:
-    """Builds the Calibration Sample of a run, step by step.
-
-    Parameters
-    ----------
-    chosen : Chosen
-    inputs : Inputs
-    executor : Executor
-    space : Workspace
-    monitor : StepMonitor
-    observer : Observer
-    keep_spectra : bool
-        Whether what the catalogue tells of the sample's stars is kept after `build`.
+@dataclass(frozen=True)
+class CalibrationSample:
+    """The Calibration Sample of a run, with what it was built from.
 
     Attributes
     ----------
-    ledger : Ledger
-        Counts at each cut of the Calibration Sample.
-    control_ledger : Ledger
-        The same for the Control Sample.
-    first : FirstPass
-        Set by `build`.
-    told : Spectra, Quantities or None
-        Set by `build` if it is to be kept.
+    matched : MatchedStars
+        Detections with their reference stars; the Control Sample among them is marked.
+    parts : tuple of PartRead
+        The catalogues.
+    skipped : mapping of str to str
+        Damaged catalogues that were left out, and why.
+    visits : tuple of VisitSeen
+        All visits, each once, in the order of the parts.
+    cut_flow, control_cut_flow : tuple of mapping
+        Detections and stars that each cut leaves of the Calibration and the Control Sample.
+    star_features : Spectra, Quantities or None
+        What the reference catalogue tells of the stars, if it was to be kept.
     """
 
-    def __init__(
-        self,
-        chosen: Chosen,
-        inputs: Inputs,
-        executor: Executor,
-        space: Workspace,
-        monitor: StepMonitor,
-        observer: Observer,
-        *,
-        keep_spectra: bool = False,
-    ) -> None:
-        self._keep_spectra = keep_spectra
-        self.told: StarFeatures | None = None
-        self._chosen, self._inputs, self._executor = chosen, inputs, executor
-        self._space, self._monitor, self._observer = space, monitor, observer
-        self._cuts = chosen.cuts()
-        self._corrections = chosen.corrections(inputs.root)
-        self.ledger, self.control_ledger = Ledger(), Ledger()
-        self.first: FirstPass
-
-    def build(self) -> MatchedStars:
-        """Read, match, join and cut; see `Ledger` for the counts.
-
-        Raises
-        ------
-        DataError, CalibrationError
-            If an input is damaged or a cut leaves nothing.
-        """
-        with self._monitor.step("read catalogues"):
-            self._first_pass()
-        with self._monitor.step("match reference stars"):
-            matched, stars = self._match()
-        with self._monitor.step("join extinctions"):
-            matched = self._extinctions(matched)
-        with self._monitor.step("join spectra"):
-            matched, told = self._features(matched, stars)
-        with self._monitor.step("intrinsic features"):
-            return self._sample(sort_detections(matched), stars, told)
+    matched: MatchedStars
+    parts: tuple[PartRead, ...]
+    skipped: Mapping[str, str]
+    visits: tuple[VisitSeen, ...]
+    cut_flow: tuple[Mapping[str, Any], ...]
+    control_cut_flow: tuple[Mapping[str, Any], ...]
+    star_features: StarFeatures | None = None
 
     @property
     def spectra(self) -> Spectra | None:
-        """Observed spectra of the sample's stars, if they have any and these were kept."""
-        return self.told if isinstance(self.told, Spectra) else None
+        """Observed spectra of the stars, if they have any and these were kept."""
+        return self.star_features if isinstance(self.star_features, Spectra) else None
 
-    def second_opinions(self, sample: MatchedStars) -> SecondOpinions | None:
-        """Return other extinctions of the sample, if what the catalogue tells was kept."""
-        survey, told = self._chosen.survey, self.told
-        if told is None or self._chosen.reference.provides == "colour":
-            return None
-        own = np.asarray(sample.stars["extinction"], dtype=np.float64)
-        if not isinstance(told, Spectra):
-            none = np.zeros(sample.features.shape[1])
-            return SecondOpinions(
-                flux=sample.features,
-                k_mag=none,
-                standardise=None,
-                extinction=own,
-                second_extinction=self._second_extinctions(sample),
-            )
-        second, block = self._chosen.second_curve, survey.extinction.second_curve
-        grid = told.wavelength_nm
+
+def build_sample(session: Session, *, keep_spectra: bool = False) -> CalibrationSample:
+    """Read, match, join and cut.
+
+    Parameters
+    ----------
+    session : Session
+    keep_spectra : bool
+        Whether what the catalogue tells of the sample's stars is kept.
+
+    Raises
+    ------
+    DataError, CalibrationError
+        If an input is damaged or a cut leaves nothing.
+    """
+    cuts, monitor, flow = session.plugins.cuts(), session.monitor, CutFlow()
+    with monitor.step("read catalogues"):
+        first = _read_catalogues(session, cuts["detection"], flow)
+    with monitor.step("match reference stars"):
+        stars = all_sources(session, first.footprint())
+        radius = session.plugins.survey.reference.match_radius
+        matched = match_all(first, stars, radius, cuts["reference"], flow, session.observer)
+    with monitor.step("join extinctions"):
+        extinctions = all_extinctions(session, np.unique(matched["source_id"]))
+        matched = join_extinctions(matched, extinctions, cuts["extinction"], flow)
+    with monitor.step("join spectra"):
+        features = all_features(session, _rows_of(stars, np.unique(matched["source_id"])))
+        matched = join_features(matched, features, cuts["spectrum"], flow)
+    with monitor.step("intrinsic features"):
+        control_flow = CutFlow()
+        sample, features = _matched_stars(
+            session, sort_detections(matched), stars, features, control_flow
+        )
+    return CalibrationSample(
+        sample,
+        first.parts,
+        first.skipped,
+        tuple(first.visits),
+        tuple(flow.rows),
+        tuple(control_flow.rows),
+        features if keep_spectra else None,
+    )
+
+
+def _read_catalogues(session: Session, cuts: Sequence[Cut], flow: CutFlow) -> FirstPass:
+    plugins = session.plugins
+    first = first_pass(
+        session.executor,
+        session.workspace,
+        plugins.loader,
+        plugins.survey.loader.settings,
+        session.inputs.catalogues,
+        plugins.detection_columns(),
+        tuple(cuts),
+        plugins.survey.data.on_bad_file,
+        session.observer,
+    )
+    note_first_pass(flow, first, cuts)
+    return first
+
+
+def _rows_of(stars: ReferenceStars, source_id: IntArray) -> ReferenceStars:
+    return stars.take(find_sorted(stars["source_id"], source_id))
+
+
+def _matched_stars(
+    session: Session,
+    matched: Detections,
+    stars: ReferenceStars,
+    features: StarFeatures,
+    control_flow: CutFlow,
+) -> tuple[MatchedStars, StarFeatures]:
+    """Return the sample, each star once, and what the catalogue tells of these stars."""
+    plugins = session.plugins
+    control_cuts = plugins.survey.selection.control
+    matched = derive_for(control_cuts, matched)
+    control = control_mask(matched, control_cuts, control_flow.add)
+    sources, first, star = np.unique(matched["source_id"], return_index=True, return_inverse=True)
+    extinctions = ColumnTable(matched.arrow.select(["extinction", "extinction_err"]))
+    kept = join(_rows_of(stars, sources), extinctions, first)
+    features = features.take(find_sorted(features.source_id, sources))
+    if plugins.reference.provides == "colour":
+        kept = kept.with_columns({CATALOGUE_COLOUR: features.rows[:, 0]})
+    rows = feature_maker(plugins, features)(features.rows, kept["extinction"])
+    return MatchedStars(matched, kept, star.astype(np.int64), rows, control), features
+
+
+def second_opinions(session: Session, sample: CalibrationSample) -> SecondOpinions | None:
+    """Return other extinctions of the sample, if what the catalogue tells was kept."""
+    plugins, features, matched = session.plugins, sample.star_features, sample.matched
+    survey = plugins.survey
+    if features is None or plugins.reference.provides == "colour":
+        return None
+    own = np.asarray(matched.stars["extinction"], dtype=np.float64)
+    if not isinstance(features, Spectra):
+        none = np.zeros(matched.features.shape[1])
         return SecondOpinions(
-            flux=told.flux,
-            k_mag=own_curve(self._chosen, told),
-            standardise=survey.colour_model.standardise,
+            flux=matched.features,
+            k_mag=none,
+            standardise=None,
             extinction=own,
-            second_extinction=self._second_extinctions(sample),
-            second_k_mag=None
-            if second is None or block is None
-            else second.curve(block.settings, grid),
+            second_extinction=_second_extinctions(session, matched),
         )
+    second, block = plugins.second_curve, survey.extinction.second_curve
+    return SecondOpinions(
+        flux=features.flux,
+        k_mag=own_curve(plugins, features),
+        standardise=survey.colour_model.standardise,
+        extinction=own,
+        second_extinction=_second_extinctions(session, matched),
+        second_k_mag=None
+        if second is None or block is None
+        else second.curve(block.settings, features.wavelength_nm),
+    )
 
-    def _second_extinctions(self, sample: MatchedStars) -> FloatArray | None:
-        """Return E of the second catalogue by star, the run's own where it has none."""
-        catalogue = self._chosen.second_extinctions
-        block = self._chosen.survey.extinction.second_values
-        if catalogue is None or block is None:
-            return None
-        sources = sample.stars["source_id"]
-        found = all_extinctions(
-            self._executor,
-            self._space,
-            catalogue,
-            block.settings,
-            self._inputs.second_extinctions,
-            sources,
-            self._observer,
-        )
-        row = find_sorted(found["source_id"], sources)
-        second = found["extinction"][np.maximum(row, 0)]
-        own = np.asarray(sample.stars["extinction"], dtype=np.float64)
-        return np.where((row >= 0) & np.isfinite(second), second, own)
 
-    def _first_pass(self) -> None:
-        survey = self._chosen.survey
-        self.first = first_pass(
-            self._executor,
-            self._space,
-            self._chosen.loader,
-            survey.loader.settings,
-            self._inputs.catalogues,
-            self._chosen.detection_columns(),
-            self._cuts["detection"],
-            survey.data.on_bad_file,
-            self._observer,
-        )
-        note_first_pass(self.ledger, self.first, self._cuts["detection"])
-
-    def _match(self) -> tuple[Detections, ReferenceStars]:
-        reference = self._chosen.survey.reference
-        stars = all_sources(
-            self._executor,
-            self._space,
-            self._chosen.reference,
-            reference.settings,
-            self._inputs.sources,
-            self.first.footprint(),
-            self._corrections,
-            self._observer,
-        )
-        matched = match_all(
-            self.first,
-            stars,
-            reference.match_radius,
-            self._cuts["reference"],
-            self.ledger,
-            self._observer,
-        )
-        return matched, stars
-
-    def _extinctions(self, matched: Detections) -> Detections:
-        extinctions = all_extinctions(
-            self._executor,
-            self._space,
-            self._chosen.extinctions,
-            self._chosen.survey.extinction.values.settings,
-            self._inputs.extinctions,
-            np.unique(matched["source_id"]),
-            self._observer,
-        )
-        return join_extinctions(matched, extinctions, self._cuts["extinction"], self.ledger)
-
-    def _features(
-        self, matched: Detections, stars: ReferenceStars
-    ) -> tuple[Detections, StarFeatures]:
-        wanted = stars.take(find_sorted(stars["source_id"], np.unique(matched["source_id"])))
-        told = all_features(
-            self._executor,
-            self._space,
-            self._chosen.reference,
-            self._chosen.survey.reference.settings,
-            self._inputs.features,
-            wanted,
-            self._corrections,
-            self._observer,
-        )
-        return join_features(matched, told, self._cuts["spectrum"], self.ledger), told
-
-    def _sample(
-        self, matched: Detections, stars: ReferenceStars, told: StarFeatures
-    ) -> MatchedStars:
-        survey = self._chosen.survey
-        matched = derive_for(survey.selection.control, matched)
-        control = control_mask(matched, survey.selection.control, self.control_ledger.add)
-        sources, first, star = np.unique(
-            matched["source_id"], return_index=True, return_inverse=True
-        )
-        kept = stars.take(find_sorted(stars["source_id"], sources))
-        extinctions = ColumnTable(matched.arrow.select(["extinction", "extinction_err"]))
-        kept = join(kept, extinctions, first)
-        told = told.take(find_sorted(told.source_id, sources))
-        if self._keep_spectra:
-            self.told = told
-        if self._chosen.reference.provides == "colour":
-            kept = kept.with_columns({CATALOGUE_COLOUR: told.rows[:, 0]})
-        features = feature_maker(self._chosen, told)(told.rows, kept["extinction"])
-        return MatchedStars(matched, kept, star.astype(np.int64), features, control)
+def _second_extinctions(session: Session, matched: MatchedStars) -> FloatArray | None:
+    """Return E of the second catalogue by star, the run's own where it has none."""
+    if session.plugins.second_extinctions is None:
+        return None
+    sources = matched.stars["source_id"]
+    found = all_extinctions(session, sources, second=True)
+    row = find_sorted(found["source_id"], sources)
+    second = found["extinction"][np.maximum(row, 0)]
+    own = np.asarray(matched.stars["extinction"], dtype=np.float64)
+    return np.where((row >= 0) & np.isfinite(second), second, own)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from scrframe.errors import DataError
-from scrframe.observer import Observer
 from scrframe.plugin import (
     ChosenCorrection,
     ExtinctionCatalogue,
@@ -23,7 +20,7 @@ from scrframe.plugin import (
 )
 from scrframe.products.files import load_arrow, save_arrow
 from scrframe.run.executor import run_tasks
-from scrframe.run.workspace import Workspace
+from scrframe.run.session import Session
 from scrframe.tables import (
     Extinctions,
     Footprint,
@@ -96,20 +93,20 @@ def read_features(task: FeatureTask) -> Path:
     """Read one part's spectra or quantities into an Arrow file."""
     if not task.target.exists():
         wanted = ReferenceStars(load_arrow(task.wanted)[0])
-        told = task.catalogue.read_features(task.part, task.settings, wanted, task.corrections)
-        save_features(task.target, told)
+        features = task.catalogue.read_features(task.part, task.settings, wanted, task.corrections)
+        save_features(task.target, features)
     return task.target
 
 
-def save_features(path: Path, told: StarFeatures) -> None:
+def save_features(path: Path, features: StarFeatures) -> None:
     """Write spectra or quantities as an Arrow file."""
-    columns = {"source_id": told.source_id, "snr": told.snr, "flags": told.flags}
-    if isinstance(told, Spectra):
-        columns["flux"] = _lists(told.flux)
-        meta = {"wavelength_nm": told.wavelength_nm.tolist()}
+    columns = {"source_id": features.source_id, "snr": features.snr, "flags": features.flags}
+    if isinstance(features, Spectra):
+        columns["flux"] = _lists(features.flux)
+        meta = {"wavelength_nm": features.wavelength_nm.tolist()}
     else:
-        columns |= {"values": _lists(told.values), "errors": _lists(told.errors)}
-        meta = {"names": list(told.names)}
+        columns |= {"values": _lists(features.values), "errors": _lists(features.errors)}
+        meta = {"names": list(features.names)}
     save_arrow(path, pa.table(columns), meta)
 
 
@@ -139,23 +136,14 @@ def _matrix(table: pa.Table, name: str, width: int) -> npt.NDArray[Any]:
 
 
 def _stacked(parts: list[StarFeatures]) -> StarFeatures:
-    """Stack what all parts told; a catalogue tells either spectra or quantities."""
+    """Stack the features of all parts; a catalogue has either spectra or quantities."""
     spectra = [part for part in parts if isinstance(part, Spectra)]
     if len(spectra) == len(parts):
         return Spectra.concat(spectra)
     return Quantities.concat([part for part in parts if isinstance(part, Quantities)])
 
 
-def all_sources(
-    executor: Executor,
-    space: Workspace,
-    catalogue: ReferenceCatalogue,
-    settings: PluginConfig,
-    parts: Sequence[Part],
-    footprint: Footprint,
-    corrections: tuple[ChosenCorrection, ...],
-    observer: Observer,
-) -> ReferenceStars:
+def all_sources(session: Session, footprint: Footprint) -> ReferenceStars:
     """Return the reference stars in the footprint, ordered by ``source_id``, each once.
 
     Raises
@@ -163,19 +151,17 @@ def all_sources(
     DataError
         If there is none.
     """
+    catalogue, parts = session.plugins.reference, session.inputs.sources
+    settings = session.plugins.survey.reference.settings
+    corrections = session.plugins.corrections(session.inputs.root)
     tasks = [
         SourceTask(
-            catalogue,
-            settings,
-            part,
-            footprint,
-            corrections,
-            space.target("sources", f"{part.key}|{part.fingerprint}"),
+            catalogue, settings, part, footprint, corrections, _target(session, "sources", part)
         )
         for part in parts
     ]
-    with observer.step("Reading reference stars", len(tasks)) as done:
-        files = run_tasks(executor, read_sources, tasks, done)
+    with session.observer.step("Reading reference stars", len(tasks)) as done:
+        files = run_tasks(session.executor, read_sources, tasks, done)
     stars = ReferenceStars.concat(ReferenceStars(load_arrow(file)[0]) for file in files)
     _, first = np.unique(stars["source_id"], return_index=True)
     if not len(first):
@@ -187,35 +173,40 @@ def all_sources(
 
 
 def all_extinctions(
-    executor: Executor,
-    space: Workspace,
-    catalogue: ExtinctionCatalogue,
-    settings: PluginConfig,
-    parts: Sequence[Part],
-    wanted: npt.NDArray[np.int64],
-    observer: Observer,
+    session: Session, wanted: npt.NDArray[np.int64], *, second: bool = False
 ) -> Extinctions:
     """Return the extinctions of the stars wanted, ordered by ``source_id``, each once.
+
+    Parameters
+    ----------
+    session : Session
+    wanted : ndarray of int64, shape (s,)
+        Identifiers of the stars.
+    second : bool
+        Whether from the second catalogue, which the description must name.
 
     Raises
     ------
     DataError
         If none of the stars has one.
     """
-    listed = space.target("wanted", "extinctions")
+    plugins, block = session.plugins, session.plugins.survey.extinction.values
+    catalogue, parts = plugins.extinctions, session.inputs.extinctions
+    if second:
+        assert plugins.second_extinctions is not None
+        assert plugins.survey.extinction.second_values is not None
+        catalogue, block = plugins.second_extinctions, plugins.survey.extinction.second_values
+        parts = session.inputs.second_extinctions
+    listed = session.workspace.target("wanted", "extinctions")
     save_arrow(listed, pa.table({"source_id": wanted}))
     tasks = [
         ExtinctionTask(
-            catalogue,
-            settings,
-            part,
-            listed,
-            space.target("extinctions", f"{part.key}|{part.fingerprint}"),
+            catalogue, block.settings, part, listed, _target(session, "extinctions", part)
         )
         for part in parts
     ]
-    with observer.step("Reading extinctions", len(tasks)) as done:
-        files = run_tasks(executor, read_extinctions, tasks, done)
+    with session.observer.step("Reading extinctions", len(tasks)) as done:
+        files = run_tasks(session.executor, read_extinctions, tasks, done)
     found = Extinctions.concat(Extinctions(load_arrow(file)[0]) for file in files)
     _, first = np.unique(found["source_id"], return_index=True)
     if not len(first):
@@ -226,43 +217,36 @@ def all_extinctions(
     return found.take(first)
 
 
-def all_features(
-    executor: Executor,
-    space: Workspace,
-    catalogue: ReferenceCatalogue,
-    settings: PluginConfig,
-    parts: Sequence[Part],
-    wanted: ReferenceStars,
-    corrections: tuple[ChosenCorrection, ...],
-    observer: Observer,
-) -> StarFeatures:
-    """Return what is told of the stars wanted, ordered by ``source_id``, each once.
+def all_features(session: Session, wanted: ReferenceStars) -> StarFeatures:
+    """Return spectra or quantities of the stars wanted, ordered by ``source_id``, each once.
 
     Raises
     ------
     DataError
-        If nothing is told of any of them.
+        If none of them has any.
     """
-    listed = space.target("wanted", "spectra")
+    catalogue, parts = session.plugins.reference, session.inputs.features
+    settings = session.plugins.survey.reference.settings
+    corrections = session.plugins.corrections(session.inputs.root)
+    listed = session.workspace.target("wanted", "spectra")
     save_arrow(listed, wanted.arrow)
     tasks = [
         FeatureTask(
-            catalogue,
-            settings,
-            part,
-            listed,
-            corrections,
-            space.target("spectra", f"{part.key}|{part.fingerprint}"),
+            catalogue, settings, part, listed, corrections, _target(session, "spectra", part)
         )
         for part in parts
     ]
-    with observer.step(f"Reading {READ[catalogue.provides]}", len(tasks)) as done:
-        files = run_tasks(executor, read_features, tasks, done)
-    told = _stacked([load_features(file) for file in files])
-    _, first = np.unique(told.source_id, return_index=True)
+    with session.observer.step(f"Reading {READ[catalogue.provides]}", len(tasks)) as done:
+        files = run_tasks(session.executor, read_features, tasks, done)
+    features = _stacked([load_features(file) for file in files])
+    _, first = np.unique(features.source_id, return_index=True)
     if not len(first):
         raise DataError(
             f"reference.{catalogue.name}: none of {len(wanted)} matched stars has"
             f" {HAS[catalogue.provides]} in {len(parts)} part(s), the first being {parts[0].path}"
         )
-    return told.take(first)
+    return features.take(first)
+
+
+def _target(session: Session, step: str, part: Part) -> Path:
+    return session.workspace.target(step, f"{part.key}|{part.fingerprint}")

@@ -19,7 +19,7 @@ from scrframe.analysis.compare.run import compare_backends
 from scrframe.errors import CalibrationError, ConfigError, PluginError
 from scrframe.observer import Observer
 from scrframe.plugin import ColourModel
-from scrframe.run.plugins import choose
+from scrframe.run.plugins import resolve_plugins
 
 #: Files that a rerun repeats to the bit.
 REPEATED = ("comparison.json", "comparison.ecsv")
@@ -111,7 +111,7 @@ def test_products_hold_what_was_returned(alone):
 
 
 def test_the_description_s_own_model_always_takes_part_and_first(tiny_survey, together):
-    plan = flow._plan(choose(_survey(tiny_survey), _registry()), ["wasteful"], 2, 1)
+    plan = flow._plan(resolve_plugins(_survey(tiny_survey), _registry()), ["wasteful"], 2, 1)
     assert [each.name for each in plan.backends] == ["linear", "wasteful"]
     assert together.comparison.backends[0].name == "linear"
 
@@ -127,7 +127,7 @@ def _survey(tiny):
 
 def test_by_default_all_that_is_installed_takes_part(tiny_survey):
     registry = _registry()
-    plan = flow._plan(choose(_survey(tiny_survey), registry), None, 2, 1)
+    plan = flow._plan(resolve_plugins(_survey(tiny_survey), registry), None, 2, 1)
     assert {each.name for each in plan.backends} == {
         name for name in registry.names(ColourModel) if registry.get(ColourModel, name).learns
     }

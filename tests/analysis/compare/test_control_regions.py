@@ -16,12 +16,10 @@ from scrframe.analysis.compare.truth import true_offsets
 from scrframe.errors import CalibrationError
 from scrframe.observer import Observer
 from scrframe.plugin import load_registry
-from scrframe.run.executor import open_executor
 from scrframe.run.offsets.solve import fit_model
-from scrframe.run.plugins import choose, find_inputs
-from scrframe.run.progress import StepMonitor
-from scrframe.run.sample.builder import SampleBuilder
-from scrframe.run.workspace import Workspace
+from scrframe.run.plugins import resolve_plugins
+from scrframe.run.sample.builder import build_sample
+from scrframe.run.session import open_session
 
 FEW = (
     "colour_model.kind=random_forest",
@@ -41,12 +39,9 @@ def fitted(tmp_path_factory):
     survey = scrframe.load_survey(description, overrides=FEW)
     settings = scrframe.config.SimulationSettings(fields=5, density=900.0, seed=3)
     root = scrframe.simulate_survey(survey, folder / "tree", settings=settings)
-    chosen = choose(survey, load_registry())
-    space = Workspace.open(folder / "run", "key")
-    with open_executor(1) as executor:
-        inputs = find_inputs(chosen, root)
-        builder = SampleBuilder(chosen, inputs, executor, space, StepMonitor(), Observer())
-        sample = builder.build()
+    chosen = resolve_plugins(survey.with_data_root(str(root)), load_registry())
+    with open_session(chosen, folder / "run", workers=1) as session:
+        sample = build_sample(session).matched
     fit = fit_model(chosen, sample, 1, Observer())
     return chosen, sample, fit, true_offsets(root, sample.detections)
 

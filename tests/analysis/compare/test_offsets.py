@@ -25,23 +25,18 @@ from scrframe.observer import Observer
 from scrframe.offsets.joint.fit import JointFit
 from scrframe.offsets.sequential import OffsetProblem, solve_sequential
 from scrframe.plugin import load_registry
-from scrframe.run.executor import open_executor
 from scrframe.run.offsets.joint import prepare_levels
 from scrframe.run.offsets.solve import fit_model
-from scrframe.run.plugins import choose, find_inputs
-from scrframe.run.progress import StepMonitor
-from scrframe.run.sample.builder import SampleBuilder
-from scrframe.run.workspace import Workspace
+from scrframe.run.plugins import resolve_plugins
+from scrframe.run.sample.builder import build_sample
+from scrframe.run.session import open_session
 
 
 def fitted(tiny, folder, *changes):
     survey = scrframe.load_survey(tiny.description, overrides=[*tiny.changes, *changes])
-    chosen = choose(survey.with_data_root(str(tiny.data)), load_registry())
-    inputs = find_inputs(chosen, tiny.data)
-    space = Workspace.open(folder / "out", "key")
-    with open_executor(1) as executor:
-        builder = SampleBuilder(chosen, inputs, executor, space, StepMonitor(), Observer())
-        sample = builder.build()
+    chosen = resolve_plugins(survey.with_data_root(str(tiny.data)), load_registry())
+    with open_session(chosen, folder / "out", workers=1) as session:
+        sample = build_sample(session).matched
         model = fit_model(chosen, sample, 1, Observer())
         finder = offset_finder(chosen, sample, model)
     return SimpleNamespace(chosen=chosen, sample=sample, fitted=model, finder=finder)

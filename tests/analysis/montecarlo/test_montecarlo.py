@@ -69,7 +69,7 @@ def linear(monkeypatch):
         extinction=SimpleNamespace(curve=SimpleNamespace(settings=None)),
     )
     stage = SimpleNamespace(
-        chosen=SimpleNamespace(
+        plugins=SimpleNamespace(
             survey=survey,
             backend=SimpleNamespace(name="plane", fit=fit_plane),
             curve=SimpleNamespace(curve=lambda settings, grid: k_mag),

@@ -6,14 +6,14 @@ import pytest
 
 from scrframe.errors import ConfigError
 from scrframe.plugin import NoConfig, Part, Writer
-from scrframe.run.correct.catalogues import ChosenWriter, check_writers
+from scrframe.run.correct.catalogues import SelectedWriter, check_writers
 
 
 def unused(*_):
     raise AssertionError
 
 
-WRITERS = [ChosenWriter(Writer("w", "", "1", write=unused, suffixes=(".fits",)), NoConfig())]
+WRITERS = [SelectedWriter(Writer("w", "", "1", write=unused, suffixes=(".fits",)), NoConfig())]
 
 
 def parts(*names):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from scrframe.run.sample.assembly import Ledger, derive_for, join_extinctions
+from scrframe.run.sample.assembly import CutFlow, derive_for, join_extinctions
 from scrframe.tables import Detections, Extinctions
 from scrframe.tables.cuts import Cut
 
@@ -34,10 +34,10 @@ def test_a_cut_may_mix_derived_columns_of_detections_with_later_ones():
     found = Extinctions.from_columns(
         {"source_id": [5, 6, 7], "extinction": [0.1, 0.1, 2.0], "extinction_err": [0.0] * 3}
     )
-    ledger = Ledger()
-    kept = join_extinctions(matched(), found, [Cut.parse("abs(gal_b) > 50 * extinction")], ledger)
+    flow = CutFlow()
+    kept = join_extinctions(matched(), found, [Cut.parse("abs(gal_b) > 50 * extinction")], flow)
     assert kept["source_id"].tolist() == [5]
-    assert [row["detections"] for row in ledger.rows] == [3, 1]
+    assert [row["detections"] for row in flow.rows] == [3, 1]
 
 
 def test_only_what_cuts_name_is_derived():
