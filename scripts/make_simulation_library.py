@@ -20,8 +20,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import least_squares
 
-from scrframe.simulate.stars.colour import fit_colour_function
-from scrframe.simulate.stars.curve import ExtendedCurve
+from scrframe.simulate.library import ExtendedCurve, fit_colour_function
 from scrframe.spectra.xp_operator import load_operator
 
 FloatArray = npt.NDArray[np.float64]

@@ -8,10 +8,10 @@ import pyarrow as pa
 
 from scrframe.arrays import FloatArray
 from scrframe.config.simulation import SimulationSettings
+from scrframe.simulate.coefficients import NoiseModel, extinction_errors, extinction_noise
+from scrframe.simulate.detections import Traits, distance_pc
 from scrframe.simulate.healpix import source_identifiers
-from scrframe.simulate.observing.detections import Traits, distance_pc
-from scrframe.simulate.stars.noise import NoiseModel, extinction_errors, extinction_noise
-from scrframe.simulate.stars.stars import Spectroscope, Stars
+from scrframe.simulate.stars import Spectroscope, Stars
 from scrframe.tables import SimulatedStars
 
 REF_EPOCH = 2016.0

@@ -9,10 +9,10 @@ import numpy as np
 
 from scrframe.arrays import FloatArray
 from scrframe.config.simulation import SimulationSettings
-from scrframe.simulate.observing.detections import Traits, observe_visit
-from scrframe.simulate.observing.offsets import draw_offsets
-from scrframe.simulate.stars.coefficients import stacked
-from scrframe.simulate.stars.stars import REDDENING_LAW, Spectroscope, Stars, dimming
+from scrframe.simulate.coefficients import stacked
+from scrframe.simulate.detections import Traits, observe_visit
+from scrframe.simulate.offsets import draw_offsets
+from scrframe.simulate.stars import REDDENING_LAW, Spectroscope, Stars, dimming
 from scrframe.simulate.survey import (
     Curve,
     Progress,

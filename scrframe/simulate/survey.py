@@ -11,7 +11,8 @@ import pyarrow as pa
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.config.simulation import BandSettings, SimulationSettings
 from scrframe.simulate.catalogues import catalogued_stars
-from scrframe.simulate.observing.detections import (
+from scrframe.simulate.coefficients import CoefficientFit, load_noise_model
+from scrframe.simulate.detections import (
     NOT_STARS,
     Traits,
     VisitDetections,
@@ -19,17 +20,12 @@ from scrframe.simulate.observing.detections import (
     magnitude_error,
     observe_visit,
 )
-from scrframe.simulate.observing.geometry import half_extent, to_plane, to_sky
-from scrframe.simulate.observing.layout import SECOND_POINTING_ARCSEC, Layout, plan
-from scrframe.simulate.observing.offsets import InjectedOffsets, OffsetTerms, draw_offsets, in_gauge
-from scrframe.simulate.stars.coefficients import CoefficientFit
-from scrframe.simulate.stars.colour import PassbandColour
-from scrframe.simulate.stars.curve import law_tilt
-from scrframe.simulate.stars.library import StarLibrary, load_library
-from scrframe.simulate.stars.noise import load_noise_model
-from scrframe.simulate.stars.smooth_fields import Sky
-from scrframe.simulate.stars.stars import Spectroscope, Stars, draw_stars
+from scrframe.simulate.layout import SECOND_POINTING_ARCSEC, Layout, plan
+from scrframe.simulate.library import PassbandColour, StarLibrary, law_tilt, load_library
+from scrframe.simulate.offsets import InjectedOffsets, OffsetTerms, draw_offsets, in_gauge
+from scrframe.simulate.stars import Sky, Spectroscope, Stars, draw_stars
 from scrframe.spectra.xp_operator import load_operator
+from scrframe.statistics.sky import to_plane, to_sky
 from scrframe.tables import Camera, SimulatedStars, SimulatedVisit
 
 Curve = Callable[[FloatArray], FloatArray]
@@ -273,7 +269,7 @@ def _field(
     law: FloatArray,
     rng: np.random.Generator,
 ) -> Stars:
-    wide, high = half_extent(camera)
+    wide, high = camera.half_extent()
     east, north = (value / 3600 for value in SECOND_POINTING_ARCSEC)
     low = np.array([min(0, east) - wide, min(0, north) - high]) - MARGIN_DEG
     top = np.array([max(0, east) + wide, max(0, north) + high]) + MARGIN_DEG

@@ -1,4 +1,4 @@
-"""Directions on the sky, and its partitions: by area, or by numbers of points."""
+"""Directions on the sky, its tangent plane, and its partitions by area or by numbers of points."""
 
 from __future__ import annotations
 
@@ -34,6 +34,38 @@ def position_of(vector: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
 def chord(angle_deg: float) -> float:
     """Return the straight distance on the unit sphere of an angle in degrees."""
     return float(2 * np.sin(np.deg2rad(angle_deg) / 2))
+
+
+def to_plane(
+    ra_deg: FloatArray,
+    dec_deg: FloatArray,
+    ra0_deg: float | FloatArray,
+    dec0_deg: float | FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Return standard coordinates (xi east, eta north) in deg, each of shape (n,).
+
+    The tangent point `ra0_deg`, `dec0_deg` is one for all, or one for each position.
+
+    Calabretta & Greisen 2002 (A&A 395, 1077), Eqs. 12, 13 and 54. Positions must lie within
+    90 deg of the tangent point.
+    """
+    ra = np.deg2rad(np.asarray(ra_deg) - ra0_deg)
+    dec, dec0 = np.deg2rad(dec_deg), np.deg2rad(dec0_deg)
+    depth = np.sin(dec) * np.sin(dec0) + np.cos(dec) * np.cos(dec0) * np.cos(ra)
+    xi = np.cos(dec) * np.sin(ra) / depth
+    eta = (np.sin(dec) * np.cos(dec0) - np.cos(dec) * np.sin(dec0) * np.cos(ra)) / depth
+    return np.rad2deg(xi), np.rad2deg(eta)
+
+
+def to_sky(
+    xi_deg: FloatArray, eta_deg: FloatArray, ra0_deg: float, dec0_deg: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return right ascension and declination in deg: the inverse of `to_plane`."""
+    xi, eta, dec0 = np.deg2rad(xi_deg), np.deg2rad(eta_deg), np.deg2rad(dec0_deg)
+    depth = np.cos(dec0) - eta * np.sin(dec0)
+    ra = ra0_deg + np.rad2deg(np.arctan2(xi, depth))
+    dec = np.arctan2(np.sin(dec0) + eta * np.cos(dec0), np.hypot(xi, depth))
+    return np.mod(ra, 360.0), np.rad2deg(dec)
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,32 @@ class Camera:
     x_sign: int = -1
     y_sign: int = 1
 
+    def half_extent(self) -> tuple[float, float]:
+        """Return how far the camera reaches from the pointing in xi and in eta, in deg."""
+        scale = self.pixel_scale_arcsec / 3600
+        return (
+            float(np.abs(self.xi_deg).max() + scale * self.nx / 2),
+            float(np.abs(self.eta_deg).max() + scale * self.ny / 2),
+        )
+
+    def to_pixels(
+        self, place: IntArray, xi_deg: FloatArray, eta_deg: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return pixels of standard coordinates on the detectors at `place` in the list."""
+        scale = self.pixel_scale_arcsec / 3600
+        x = (self.nx + 1) / 2 + self.x_sign * (xi_deg - self.xi_deg[place]) / scale
+        y = (self.ny + 1) / 2 + self.y_sign * (eta_deg - self.eta_deg[place]) / scale
+        return x, y
+
+    def to_plane(
+        self, place: IntArray, x: FloatArray, y: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return standard coordinates in deg: the inverse of `to_pixels`."""
+        scale = self.pixel_scale_arcsec / 3600
+        xi = self.xi_deg[place] + self.x_sign * (x - (self.nx + 1) / 2) * scale
+        eta = self.eta_deg[place] + self.y_sign * (y - (self.ny + 1) / 2) * scale
+        return xi, eta
+
 
 @dataclass(frozen=True)
 class SimulatedVisit:

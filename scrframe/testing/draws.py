@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from scrframe.arrays import FloatArray
 from scrframe.spectra import load_operator
+from scrframe.statistics.sky import to_sky
 from scrframe.tables import (
     Camera,
     Corrections,
@@ -45,11 +46,8 @@ def draw_visit(camera: Camera, number: int, band: str, per_ccd: int = 5) -> Simu
     place = np.repeat(np.argsort(camera.ccd), per_ccd)
     x = rng.uniform(1, camera.nx, rows)
     y = rng.uniform(1, camera.ny, rows)
-    scale = camera.pixel_scale_arcsec / 3600
-    xi = camera.xi_deg[place] + camera.x_sign * (x - (camera.nx + 1) / 2) * scale
-    eta = camera.eta_deg[place] + camera.y_sign * (y - (camera.ny + 1) / 2) * scale
     ra_deg, dec_deg = CENTRE_DEG[0] + 0.1 * number, CENTRE_DEG[1]
-    ra, dec = from_plane(np.deg2rad(xi), np.deg2rad(eta), ra_deg, dec_deg)
+    ra, dec = to_sky(*camera.to_plane(place, x, y), ra_deg, dec_deg)
     mag = rng.uniform(14, 20, rows)
     mag_err = 0.002 + 10 ** (0.4 * (mag - 23))
     mag[1] = mag_err[1] = np.nan
@@ -77,26 +75,6 @@ def draw_visit(camera: Camera, number: int, band: str, per_ccd: int = 5) -> Simu
         band,
         pa.table(columns),
     )
-
-
-def from_plane(
-    xi: FloatArray, eta: FloatArray, ra_deg: float, dec_deg: float
-) -> tuple[FloatArray, FloatArray]:
-    """Return RA and Dec in degrees of standard coordinates in radians, shape (n,) each."""
-    sin, cos = np.sin(np.deg2rad(dec_deg)), np.cos(np.deg2rad(dec_deg))
-    down = cos - eta * sin
-    ra = ra_deg + np.rad2deg(np.arctan2(xi, down))
-    return ra % 360, np.rad2deg(np.arctan2(sin + eta * cos, np.hypot(xi, down)))
-
-
-def to_plane(ra_deg: FloatArray, dec_deg: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return standard coordinates in arcsec about the first position, shape (n,) each."""
-    ra, dec = np.deg2rad(ra_deg - ra_deg[0]), np.deg2rad(dec_deg)
-    sin, cos = np.sin(dec[0]), np.cos(dec[0])
-    down = sin * np.sin(dec) + cos * np.cos(dec) * np.cos(ra)
-    east = np.cos(dec) * np.sin(ra) / down
-    north = (cos * np.sin(dec) - sin * np.cos(dec) * np.cos(ra)) / down
-    return 3600 * np.rad2deg(east), 3600 * np.rad2deg(north)
 
 
 def draw_stars(number: int = STARS) -> SimulatedStars:

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from scrframe.plugin import Part, SurveyLoader, file_part
+from scrframe.statistics.sky import to_plane
 from scrframe.tables import Detections, SimulatedVisit
 from scrframe.testing import files
 from scrframe.testing.common import judge_columns
-from scrframe.testing.draws import draw_visit, to_plane
+from scrframe.testing.draws import draw_visit
 from scrframe.testing.subject import NotTestedError, Subject, demand, take_example
 
 #: Stand-ins for missing magnitudes, in absolute value.
@@ -204,7 +205,8 @@ def _fitted_scale(
     # Four rows are the fewest that contradict a linear map.
     if known.sum() < 4 or min(np.ptp(x[known]), np.ptp(y[known])) < 10:
         return None
-    sky = np.stack(to_plane(ra[known], dec[known]), axis=1)
+    ra, dec = ra[known], dec[known]
+    sky = 3600 * np.stack(to_plane(ra, dec, ra[0], dec[0]), axis=1)
     design = np.stack([x[known], y[known], np.ones(known.sum())], axis=1)
     design[:, :2] -= design[:, :2].mean(axis=0)
     fit = np.linalg.lstsq(design, sky, rcond=None)[0]

@@ -10,7 +10,7 @@ import pytest
 
 from scrframe.config import SimulationSettings
 from scrframe.plugin import ExtinctionCurve, load_registry
-from scrframe.simulate.stars.stars import Spectroscope
+from scrframe.simulate.stars import Spectroscope
 from scrframe.simulate.survey import SimulatedSurvey, build_survey, make_spectroscope
 from scrframe.tables import Camera
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from scrframe.config import SimulationSettings
 from scrframe.config.simulation import BandSettings
 from scrframe.simulate.cache import sample_key
-from scrframe.simulate.stars.coefficients import stacked
+from scrframe.simulate.coefficients import stacked
 from scrframe.simulate.survey import make_spectroscope
 from scrframe.spectra.passband import synthetic_magnitudes
 

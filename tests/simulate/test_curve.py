@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scrframe.simulate.stars.curve import BP_NM, U_NM, law_tilt
-from scrframe.simulate.stars.library import load_library
+from scrframe.simulate.library import BP_NM, U_NM, law_tilt, load_library
 
 GRID = np.arange(392.0, 1000.0, 10.0)
 

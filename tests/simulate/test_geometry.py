@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 from astropy.wcs import WCS
 
-from scrframe.simulate.observing.geometry import (
-    half_extent,
-    on_detectors,
-    pixel_to_plane,
-    plane_to_pixel,
-    to_plane,
-    to_sky,
-)
+from scrframe.simulate.detections import on_detectors
+from scrframe.statistics.sky import to_plane, to_sky
 from scrframe.tables import Camera
 
 CENTRES = [(0.05, -3.0), (110.0, 2.0), (250.0, -62.0)]
@@ -44,7 +38,7 @@ def test_detectors_are_where_a_wcs_of_each_puts_them(
     centre: tuple[float, float], camera: Camera
 ) -> None:
     rng = np.random.default_rng(2)
-    wide, high = half_extent(camera)
+    wide, high = camera.half_extent()
     ra, dec = to_sky(rng.uniform(-wide, wide, 3000), rng.uniform(-high, high, 3000), *centre)
     index, place, x, y = on_detectors(camera, ra, dec, *centre)
     assert len(np.unique(index)) == len(index)
@@ -75,5 +69,5 @@ def test_pixels_and_plane_are_inverse(camera: Camera) -> None:
     rng = np.random.default_rng(3)
     place = rng.integers(0, 4, 100)
     x, y = rng.uniform(1, 1000, (2, 100))
-    back = plane_to_pixel(camera, place, *pixel_to_plane(camera, place, x, y))
+    back = camera.to_pixels(place, *camera.to_plane(place, x, y))
     np.testing.assert_allclose(back, (x, y), atol=1e-8)

@@ -9,7 +9,7 @@ import pytest
 
 from scrframe.config import SimulationSettings
 from scrframe.errors import ConfigError
-from scrframe.simulate.observing.layout import CONTROL_B, CONTROL_DEC, CONTROL_RA, galactic, plan
+from scrframe.simulate.layout import CONTROL_B, CONTROL_DEC, CONTROL_RA, galactic, plan
 from scrframe.simulate.survey import SimulatedSurvey
 from scrframe.tables import Camera, unit_vectors
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scrframe.simulate.stars.coefficients import stacked
-from scrframe.simulate.stars.noise import extinction_errors, extinction_noise, load_noise_model
-from scrframe.simulate.stars.stars import Spectroscope
+from scrframe.simulate.coefficients import (
+    extinction_errors,
+    extinction_noise,
+    load_noise_model,
+    stacked,
+)
+from scrframe.simulate.stars import Spectroscope
 from scrframe.simulate.survey import SimulatedSurvey
 from scrframe.spectra.xp_operator import load_operator
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from scrframe.config import SimulationSettings
-from scrframe.simulate.observing.layout import plan
-from scrframe.simulate.observing.offsets import draw_offsets, in_gauge
+from scrframe.simulate.layout import plan
+from scrframe.simulate.offsets import draw_offsets, in_gauge
 from scrframe.tables import Camera
 
 

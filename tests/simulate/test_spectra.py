@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scrframe.simulate.stars.coefficients import stacked
-from scrframe.simulate.stars.colour import standardised
-from scrframe.simulate.stars.stars import REDDENING_LAW, Spectroscope, dimming
+from scrframe.simulate.coefficients import stacked
+from scrframe.simulate.library import standardised
+from scrframe.simulate.stars import REDDENING_LAW, Spectroscope, dimming
 
 
 def some_stars(spectroscope: Spectroscope, number: int) -> np.ndarray:

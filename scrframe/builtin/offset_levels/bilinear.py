@@ -12,9 +12,8 @@ from pydantic import Field
 from scipy import sparse
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.builtin.offset_levels.bins import Pixels, extent_of
-from scrframe.builtin.offset_levels.keyed import KeyedLevel
-from scrframe.builtin.offset_levels.keys import Keys
+from scrframe.builtin.offset_levels.keys import KeyedLevel, Keys
+from scrframe.builtin.offset_levels.partitions import Pixels, extent_of
 from scrframe.plugin import PluginConfig
 from scrframe.tables import Detections, MatchedStars
 

@@ -10,17 +10,15 @@ from scrframe.builtin.offset_levels.bilinear import (
     prepare_bilinear,
     restore_bilinear,
 )
-from scrframe.builtin.offset_levels.bins import (
+from scrframe.builtin.offset_levels.partitions import (
     BinConfig,
+    GroupConfig,
     bin_count,
     needs_bin,
-    prepare_bin,
-    restore_bin,
-)
-from scrframe.builtin.offset_levels.group import (
-    GroupConfig,
     needs_group,
+    prepare_bin,
     prepare_group,
+    restore_bin,
     restore_group,
 )
 from scrframe.builtin.offset_levels.polynomial import (

@@ -12,14 +12,15 @@ from numpy.polynomial import legendre
 from pydantic import Field, model_validator
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.builtin.offset_levels.bins import Pixels, extent_of
-from scrframe.builtin.offset_levels.focal_plane import Centres, focal_plane, visit_centres
-from scrframe.builtin.offset_levels.keyed import KeyedLevel
-from scrframe.builtin.offset_levels.keys import Keys
+from scrframe.builtin.offset_levels.keys import KeyedLevel, Keys
+from scrframe.builtin.offset_levels.partitions import Pixels, extent_of
 from scrframe.errors import DataError
 from scrframe.plugin import PluginConfig
-from scrframe.tables import Detections, MatchedStars
+from scrframe.statistics.sky import position_of, tangent_vectors
+from scrframe.tables import Detections, MatchedStars, unit_vectors
 
+#: Right ascension and declination, in degrees, of the centre of each visit.
+Centres = Mapping[str, tuple[float, float]]
 #: A focal plane that is smaller, in degrees, is a single point with errors of rounding.
 SMALLEST_PLANE_DEG = 1e-6
 
@@ -166,3 +167,38 @@ def needs_polynomial(config: PolynomialConfig) -> tuple[str, ...]:
     """Return the columns that a polynomial reads."""
     place = ("x", "y") if config.over == "ccd" else ("visit", "ra", "dec")
     return (*config.by, *place)
+
+
+def visit_centres(detections: Detections) -> dict[str, tuple[float, float]]:
+    """Return the mean position of each visit's detections, sorted by visit."""
+    codes, visits = detections.codes("visit")
+    vectors = unit_vectors(detections["ra"], detections["dec"])
+    placed = np.isfinite(vectors).all(axis=1)
+    sums = np.stack(
+        [
+            np.bincount(codes[placed], weights=vectors[placed, axis], minlength=len(visits))
+            for axis in range(3)
+        ],
+        axis=1,
+    )
+    ra, dec = position_of(sums)
+    seen = np.any(sums != 0, axis=1)
+    found = {visits[code]: (float(ra[code]), float(dec[code])) for code in np.flatnonzero(seen)}
+    return dict(sorted(found.items()))
+
+
+def focal_plane(detections: Detections, centres: Centres) -> tuple[FloatArray, FloatArray]:
+    """Return the standard coordinates xi (east) and eta (north), shape (n,), in degrees.
+
+    They are NaN for a detection without a position, of a visit without a centre, or more
+    than 90 deg from it.
+    """
+    codes, visits = detections.codes("visit")
+    nowhere = (np.nan, np.nan)
+    places = np.array([centres.get(visit, nowhere) for visit in visits], dtype=np.float64)
+    ra, dec = places.reshape(-1, 2).T
+    axes = (*tangent_vectors(ra, dec), unit_vectors(ra, dec))
+    position = unit_vectors(detections["ra"], detections["dec"])
+    east, north, along = (np.einsum("ij,ij->i", position, axis[codes]) for axis in axes)
+    along = np.where(along > 0, along, np.nan)
+    return np.rad2deg(east / along), np.rad2deg(north / along)

@@ -12,8 +12,7 @@ from pydantic import AfterValidator, Field, field_validator
 from scipy import sparse
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.builtin.offset_levels.keyed import KeyedLevel
-from scrframe.builtin.offset_levels.keys import Keys
+from scrframe.builtin.offset_levels.keys import KeyedLevel, Keys
 from scrframe.errors import ConfigError
 from scrframe.plugin import PluginConfig
 from scrframe.tables import Detections, MatchedStars, Role

@@ -14,8 +14,7 @@ from pydantic import Field
 from scipy import linalg, sparse
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.builtin.offset_levels.keyed import KeyedLevel
-from scrframe.builtin.offset_levels.keys import Keys, vary_within_exposure
+from scrframe.builtin.offset_levels.keys import KeyedLevel, Keys, vary_within_exposure
 from scrframe.errors import CalibrationError
 from scrframe.plugin import PluginConfig
 from scrframe.tables import Detections, MatchedStars

@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 
 from scrframe.arrays import Array
+from scrframe.builtin.writers.columns import WHOLE, corrected_columns, history, meaning, place_below
 from scrframe.errors import DataError
 from scrframe.io.fits import BLOCK, FitsFile, Hdu, is_gzipped, open_fits, table_fields
 from scrframe.plugin import NoConfig, Part, Writer, hookimpl
-from scrframe.tables import CORRECTION_LEVELS, FLAG_BITS, Corrections, Detections
+from scrframe.tables import Corrections, Detections
 from scrframe.version import __version__
 
 SUFFIXES = (".fits", ".fit", ".fits.gz", ".fit.gz", ".fits.fz", ".fit.fz")
@@ -32,14 +33,6 @@ MAX_COLUMNS = 999
 #: Fast, and within a few per cent of the size at the usual level.
 _GZIP_LEVEL = 4
 _CHECKSUMS = ("CHECKSUM", "DATASUM")
-#: Format of the columns that are whole numbers, and what rows without a detection get.
-WHOLE = {"CAL_FLAGS": ("J", FLAG_BITS["no_magnitude"]), "OFFSET_LEVEL": ("I", 0)}
-#: What the errors of a joint solution count, for the primary header.
-_ERRORS = {
-    "OFFSET_TOTAL_ERR": "error of the correction alone",
-    "MAG_CAL_ERR": "the same with the photometric error, as estimated",
-    "MAG_CAL_SYS": "what systematic effects can shift MAG_CAL by",
-}
 
 
 def write(
@@ -95,14 +88,6 @@ def write(
     return [_saved(part.path, out / place_below(part.path, root), pieces)]
 
 
-def place_below(path: Path, root: Path) -> Path:
-    """Return the place of a corrected catalogue in the output, as of its original in the root."""
-    try:
-        return path.resolve().relative_to(root.resolve())
-    except ValueError:
-        return Path(path.name)  # a catalogue from outside the data root
-
-
 def _saved(source: Path, target: Path, pieces: Iterable[bytes | memoryview]) -> Path:
     if target.exists() and target.samefile(source):
         raise DataError(f"{target} is the input itself; choose another output directory")
@@ -115,38 +100,6 @@ def _saved(source: Path, target: Path, pieces: Iterable[bytes | memoryview]) -> 
         with target.open("wb") as file:
             file.writelines(pieces)
     return target
-
-
-def corrected_columns(detections: Detections, corrections: Corrections) -> dict[str, Array]:
-    """Return the columns that a corrected catalogue has besides, shape (n,) each, in order.
-
-    Raises
-    ------
-    DataError
-        If two of them have one name.
-    """
-    if len(corrections.total_mag) != len(detections):
-        raise ValueError("detections and corrections differ in length")
-    mag = np.asarray(detections["mag"], dtype=np.float64)
-    named: list[tuple[str, Array]] = [
-        ("MAG_OBS", mag),
-        ("MAG_CAL", mag + corrections.total_mag),
-        *((_column_name(f"offset_{name}"), own) for name, own in corrections.by_level.items()),
-        ("OFFSET_TOTAL", corrections.total_mag),
-        *((_column_name(name), errors) for name, errors in corrections.errors.items()),
-        *([] if corrections.level is None else [("OFFSET_LEVEL", corrections.level)]),
-        ("CAL_FLAGS", corrections.flags),
-    ]
-    columns = dict(named)
-    if len(columns) < len(named):
-        names = [name for name, _ in named]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"two columns would be called {twice}; rename a level of the description")
-    return columns
-
-
-def _column_name(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_]", "_", name).upper()
 
 
 def _tables(file: FitsFile, detections: Detections) -> dict[int, Hdu]:
@@ -239,21 +192,6 @@ def _table_header(hdu: Hdu, columns: Mapping[str, Array], added: np.dtype[Any]) 
     return _joined(cards)
 
 
-def meaning(name: str) -> str:
-    """Return what a column of a corrected catalogue means, in few words."""
-    known = {
-        "MAG_OBS": "observed magnitude",
-        "MAG_CAL": "MAG_OBS + OFFSET_TOTAL",
-        "OFFSET_TOTAL": "sum of offsets and zero point",
-        "OFFSET_TOTAL_ERR": "error of OFFSET_TOTAL",
-        "MAG_CAL_ERR": "error of MAG_CAL",
-        "MAG_CAL_SYS": "systematic error of MAG_CAL",
-        "OFFSET_LEVEL": "see the primary header",
-        "CAL_FLAGS": "bits: see the primary header",
-    }
-    return known.get(name, "correction, to be added")
-
-
 def _primary(
     hdu: Hdu, detections: Detections, columns: Iterable[str], system: str, note: str
 ) -> bytes:
@@ -271,20 +209,6 @@ def _primary(
     for line in [*history(columns), *([note] if note else [])]:
         cards += _cards("HISTORY", line)
     return _joined(cards)
-
-
-def history(columns: Iterable[str]) -> Iterator[str]:
-    """Yield what a corrected catalogue says of the appended columns, line by line."""
-    present = set(columns)
-    yield "scrframe appended MAG_OBS, MAG_CAL, OFFSET_*, CAL_FLAGS:"
-    yield "MAG_CAL = MAG_OBS + OFFSET_TOTAL; offsets are corrections in mag."
-    for name, meaning in _ERRORS.items():
-        if name in present:
-            yield f"{name}: {meaning}, in mag."
-    if "OFFSET_LEVEL" in present:
-        yield "OFFSET_LEVEL: the finest level with calibration stars of its own:"
-        yield from (f"OFFSET_LEVEL {code}: {name}" for code, name in enumerate(CORRECTION_LEVELS))
-    yield from (f"CAL_FLAGS bit {value}: {name}" for name, value in FLAG_BITS.items())
 
 
 def _kept(hdu: Hdu) -> Iterator[tuple[str, bytes]]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scrframe.builtin.offset_levels.smooth import OWN_SHARE, correlation, smooth_precision
+from scrframe.builtin.offset_levels.sky import OWN_SHARE, correlation, smooth_precision
 from scrframe.tables import chord, unit_vectors
 
 

@@ -5,13 +5,52 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+
 from scrframe.builtin.survey_loaders.table import loader, simulate
-from scrframe.builtin.survey_loaders.table.example import tiny_visit
 from scrframe.builtin.survey_loaders.table.settings import MAPPED, TableConfig
-from scrframe.builtin.writers.table import writer
+from scrframe.builtin.writers import table_catalogue
 from scrframe.plugin import SurveyLoader, Writer, hookimpl
-from scrframe.tables import Camera
+from scrframe.tables import Camera, SimulatedVisit
 from scrframe.version import __version__
+
+_PER_CCD = 10
+
+
+def tiny_visit(camera: Camera, number: int) -> SimulatedVisit:
+    """Return a visit with ten detections on each detector, near the equator."""
+    generator = np.random.default_rng(number)
+    place = np.repeat(np.arange(len(camera.ccd)), _PER_CCD)
+    x = generator.uniform(1, camera.nx, len(place))
+    y = generator.uniform(1, camera.ny, len(place))
+    east, north = camera.to_plane(place, x, y)
+    mag = generator.uniform(14, 20, len(place))
+    table = pa.table(
+        {
+            "ccd": camera.ccd[place],
+            "x": x,
+            "y": y,
+            "ra": 108.0 + east,
+            "dec": north,
+            "mag": mag,
+            "mag_err": 0.002 + 10 ** (0.4 * (mag - 23)),
+            "classification": np.full(len(place), -1),
+        }
+    )
+    return SimulatedVisit(
+        "field_0001",
+        number,
+        number,
+        108.0,
+        0.0,
+        56000.1 + number / 100,
+        150.0,
+        1.2,
+        0.9,
+        "u",
+        table,
+    )
 
 
 def camera(config: TableConfig) -> Camera | None:
@@ -72,7 +111,7 @@ def scrframe_writers() -> Iterable[Writer]:
         name="table_catalogue",
         summary="the input table, in its own format, with corrected magnitudes appended",
         version=__version__,
-        write=writer.write,
-        suffixes=writer.SUFFIXES,
+        write=table_catalogue.write,
+        suffixes=table_catalogue.SUFFIXES,
         pieces=True,
     )

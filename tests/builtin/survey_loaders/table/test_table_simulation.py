@@ -9,8 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from scrframe.builtin.survey_loaders.table import loader, simulate
-from scrframe.builtin.survey_loaders.table.example import tiny_visit
-from scrframe.builtin.survey_loaders.table.plugin import camera, example
+from scrframe.builtin.survey_loaders.table.plugin import camera, example, tiny_visit
 from scrframe.builtin.survey_loaders.table.settings import TableConfig
 from scrframe.config.document import parse_yaml
 from scrframe.errors import PluginError

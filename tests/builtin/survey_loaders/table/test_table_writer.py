@@ -12,8 +12,8 @@ from astropy.io.votable import parse
 from astropy.table import Table
 
 from scrframe.builtin.survey_loaders.table import loader
+from scrframe.builtin.writers import table_catalogue
 from scrframe.builtin.writers.fits_catalogue import write as write_fits
-from scrframe.builtin.writers.table import writer
 from scrframe.errors import DataError
 from scrframe.plugin import NoConfig
 from scrframe.tables import FLAG_BITS, Corrections
@@ -50,7 +50,7 @@ def correct(tmp_path):
             detections = loader.read(part, config)
             found = corrections_of(detections)
             out = tmp_path / "out"
-            (file,) = writer.write(
+            (file,) = table_catalogue.write(
                 part, detections, found, root or tmp_path, out, NoConfig(), "simulated data"
             )
             written.append((file, detections, found))
@@ -197,7 +197,7 @@ def test_input_is_never_written_over(tmp_path, columns, configure, write):
     (part,) = loader.parts(config, tmp_path)
     detections = loader.read(part, config)
     with pytest.raises(DataError, match="is the input itself"):
-        writer.write(
+        table_catalogue.write(
             part, detections, corrections_of(detections), tmp_path, tmp_path, NoConfig(), ""
         )
 

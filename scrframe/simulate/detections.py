@@ -8,28 +8,46 @@ import numpy as np
 
 from scrframe.arrays import BoolArray, FloatArray, IntArray
 from scrframe.config.simulation import SimulationSettings
-from scrframe.simulate.observing.geometry import on_detectors, pixel_to_plane, to_sky
-from scrframe.simulate.observing.layout import Layout
-from scrframe.simulate.stars.stars import Stars
-from scrframe.tables import Camera
+from scrframe.simulate.layout import Layout
+from scrframe.simulate.stars import Stars
+from scrframe.statistics.sky import to_plane, to_sky
+from scrframe.tables import Camera, chord, unit_vectors
 
 #: Magnitudes, relative to the limit of the survey, at which photons and sky make an error of 1.
 PHOTON_MAG, SKY_MAG = 5.3, 2.5
+
+
 #: Brighter stars are saturated; those fainter by this than the limit are not detected.
 SATURATION_MAG, BEYOND_LIMIT_MAG = 11.8, 0.4
+
+
 #: Classes of detections, and how often a star gets another one than "star".
 STAR, PROBABLE_STAR, GALAXY, PROBABLE_GALAXY, NOISE, SATURATED = -1, -2, 1, -3, 0, -9
+
+
 MISCLASSIFIED = 0.03
+
+
 #: Share of blends among outliers; their mean size, and that of the others, in mag.
 BLEND_SHARE, BLEND_MAG, OUTLIER_MAG = 0.5, 0.15, 0.2
+
+
 #: Mean amplitude of variable stars in mag and the range of their periods in days.
 VARIABLE_MAG, PERIODS = 0.12, (0.2, 100.0)
+
+
 #: The defective column: detector, x range, last y, mean and scatter of the light lost in mag.
 DEFECT_CCD, DEFECT_X, DEFECT_Y, DEFECT_MAG = 11, (1750.0, 1790.0), 1400.0, (0.10, 0.08)
+
+
 #: Share of other sources that are no stars; the rest are stars too faint for a spectrum.
 NOT_STARS = 0.25
+
+
 #: Share of spurious detections without a positive flux.
 NO_FLUX = 0.1
+
+
 YEAR, MJD_2016 = 365.25, 57388.5
 
 
@@ -171,7 +189,7 @@ def _not_stars(
     place = rng.integers(0, len(camera.ccd), number)
     x = rng.uniform(0.5, camera.nx + 0.5, number)
     y = rng.uniform(0.5, camera.ny + 0.5, number)
-    ra, dec = to_sky(*pixel_to_plane(camera, place, x, y), *centre)
+    ra, dec = to_sky(*camera.to_plane(place, x, y), *centre)
     kind = rng.choice([GALAXY, PROBABLE_GALAXY, NOISE], number, p=[0.5, 0.2, 0.3])
     mag = limit - rng.exponential(1.0, number)
     mag[(kind == NOISE) & (rng.uniform(0, 1, number) < NO_FLUX)] = np.nan
@@ -249,3 +267,31 @@ def distance_pc(stars: Stars) -> FloatArray:
     absolute = np.where(logg < 3.5, 0.8 + 1.6 * (logg - 2.4), np.clip(dwarf, 1.0, 9.0))
     modulus = stars.bp_mag - 3.0 * stars.extinction - absolute
     return np.asarray(np.clip(10 ** (modulus / 5 + 1), 50.0, 12000.0))
+
+
+def on_detectors(
+    camera: Camera, ra_deg: FloatArray, dec_deg: FloatArray, ra0_deg: float, dec0_deg: float
+) -> tuple[IntArray, IntArray, FloatArray, FloatArray]:
+    """Return which positions fall on a detector, and where.
+
+    Returns
+    -------
+    index : ndarray of int64, shape (m,)
+        Of the positions that fall on a detector.
+    place : ndarray of int64, shape (m,)
+        Place of the detector in the camera's list.
+    x, y : ndarray, shape (m,)
+        Pixel, FITS convention.
+    """
+    reach = 1.01 * float(np.hypot(*camera.half_extent()))
+    near = np.flatnonzero(np.abs(dec_deg - dec0_deg) < reach)
+    apart = unit_vectors(ra_deg[near], dec_deg[near]) - unit_vectors(ra0_deg, dec0_deg)
+    near = near[(apart**2).sum(axis=1) < chord(reach) ** 2]
+    xi, eta = to_plane(ra_deg[near], dec_deg[near], ra0_deg, dec0_deg)
+    found: list[tuple[IntArray, IntArray, FloatArray, FloatArray]] = []
+    for place in range(len(camera.ccd)):
+        x, y = camera.to_pixels(np.full(len(near), place), xi, eta)
+        on = (x >= 0.5) & (x < camera.nx + 0.5) & (y >= 0.5) & (y < camera.ny + 0.5)
+        found.append((near[on], np.full(int(on.sum()), place, np.int64), x[on], y[on]))
+    index, places, x, y = (np.concatenate(columns) for columns in zip(*found, strict=True))
+    return index, places, x, y

@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.config.simulation import SimulationSettings
-from scrframe.simulate.observing.geometry import pixel_to_plane
-from scrframe.simulate.observing.layout import Layout, season_phase
+from scrframe.simulate.layout import Layout, season_phase
 from scrframe.tables import Camera
 
 #: Share of the variance of the visits, less the season, that two visits of a night share.
@@ -68,7 +67,7 @@ class PixelPattern:
         return np.array([self._ring(*pixels).mean() for pixels in _grids(self.camera)])
 
     def _ring(self, place: IntArray, x: FloatArray, y: FloatArray) -> FloatArray:
-        xi, eta = pixel_to_plane(self.camera, place, x, y)
+        xi, eta = self.camera.to_plane(place, x, y)
         return np.asarray(np.cos(2 * np.pi * np.hypot(xi, eta) / 0.75))
 
 

@@ -14,9 +14,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from scrframe.builtin.writers.fits_catalogue import WHOLE, corrected_columns, history, place_below
+from scrframe.builtin.writers.columns import (
+    WHOLE,
+    Added,
+    about,
+    corrected_columns,
+    history,
+    kind_of,
+    place_below,
+)
 from scrframe.builtin.writers.fits_catalogue import write as write_fits
-from scrframe.builtin.writers.table.added_columns import Added, about, kind_of
 from scrframe.errors import DataError
 from scrframe.io.formats import detect_format
 from scrframe.io.tables import ENDINGS
@@ -130,19 +137,19 @@ def _encoded(facts: Mapping[str, str]) -> dict[bytes, bytes]:
 
 
 def _csv(part: Part, target: Path, added: Added) -> Path:
-    from scrframe.builtin.writers.table.writer_text import write_csv  # noqa: PLC0415 - only for such files
+    from scrframe.builtin.writers.table_text import write_csv  # noqa: PLC0415 - only for such files
 
     return write_csv(part.path, target, added)
 
 
 def _ecsv(part: Part, target: Path, added: Added) -> Path:
-    from scrframe.builtin.writers.table.writer_text import write_ecsv  # noqa: PLC0415 - slow to import
+    from scrframe.builtin.writers.table_text import write_ecsv  # noqa: PLC0415 - slow to import
 
     return write_ecsv(part.path, target, added)
 
 
 def _votable(part: Part, target: Path, added: Added) -> Path:
-    from scrframe.builtin.writers.table.writer_votable import write_votable  # noqa: PLC0415 - slow
+    from scrframe.builtin.writers.table_text import write_votable  # noqa: PLC0415 - slow
 
     return write_votable(part.path, target, added)
 

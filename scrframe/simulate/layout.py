@@ -1,4 +1,4 @@
-"""Which fields are observed, and when."""
+"""Which fields are observed, and when: along the Galactic plane, or in a region of one's own."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from scrframe.arrays import FloatArray
-from scrframe.config.simulation import SimulationSettings
+from scrframe.arrays import FloatArray, IntArray
+from scrframe.config.simulation import RegionSettings, SimulationSettings
 from scrframe.errors import ConfigError
-from scrframe.simulate.observing.geometry import half_extent, shifted, to_sky
-from scrframe.simulate.observing.region import control_fields, other_fields, visit_dates
+from scrframe.statistics.sky import to_sky
 from scrframe.tables import Camera
 
 #: The second pointing of a field less the first, east and north, in arcsec.
@@ -21,6 +20,10 @@ CONTROL_RA, CONTROL_DEC, CONTROL_B = (105.0, 110.0), (-3.5, 3.0), 3.5
 #: Distance of neighbouring fields in deg: control fields overlap by a sixth, pairs of others
 #: by two fifths.
 CONTROL_STEP, PAIR_STEP = 0.95, 0.7
+#: The same in a region that the description names, in widths of the camera: control fields
+#: overlap by a twentieth, pairs of others by a third. Then the room in deg between a control
+#: field and the edge of its region.
+REGION_CONTROL_STEP, REGION_PAIR_STEP, MARGIN_DEG = 0.95, 0.67, 0.04
 #: The plane that the survey covers: Galactic longitude, and the highest latitude, in deg.
 LONGITUDES, LATITUDE = (222.0, 398.0), 3.4
 #: First and last season, by the year of its October.
@@ -62,13 +65,6 @@ class Layout:
     seeing_arcsec: FloatArray
 
 
-def season_phase(mjd: FloatArray) -> tuple[npt.NDArray[np.int64], FloatArray]:
-    """Return the season (0 from October 2011) of dates and how far it has gone, 0 to 1."""
-    years = (mjd - SEASON_START) / YEAR
-    season = np.floor(years).astype(np.int64)
-    return season, years - season
-
-
 def plan(settings: SimulationSettings, camera: Camera, rng: np.random.Generator) -> Layout:
     """Lay out the fields of a survey and its dates.
 
@@ -82,7 +78,7 @@ def plan(settings: SimulationSettings, camera: Camera, rng: np.random.Generator)
     if settings.region is None:
         ra_o, dec_o = _plane_fields(number, overlapping, rng)
     else:
-        ra_o, dec_o = other_fields(settings.region, camera, number, overlapping, rng)
+        ra_o, dec_o = _region_fields(settings.region, camera, number, overlapping, rng)
     ra, dec = np.r_[ra_c, ra_o], np.r_[dec_c, dec_o]
     lon, lat = galactic(ra, dec)
     visits = [
@@ -109,6 +105,13 @@ def plan(settings: SimulationSettings, camera: Camera, rng: np.random.Generator)
     )
 
 
+def season_phase(mjd: FloatArray) -> tuple[npt.NDArray[np.int64], FloatArray]:
+    """Return the season (0 from October 2011) of dates and how far it has gone, 0 to 1."""
+    years = (mjd - SEASON_START) / YEAR
+    season = np.floor(years).astype(np.int64)
+    return season, years - season
+
+
 def galactic(ra_deg: FloatArray, dec_deg: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return Galactic longitude and latitude in deg."""
     from astropy.coordinates import SkyCoord  # noqa: PLC0415 - slow to import
@@ -117,13 +120,23 @@ def galactic(ra_deg: FloatArray, dec_deg: FloatArray) -> tuple[FloatArray, Float
     return np.asarray(position.l.deg), np.asarray(position.b.deg)
 
 
+def shifted(
+    ra_deg: float, dec_deg: float, east_arcsec: float, north_arcsec: float
+) -> tuple[float, float]:
+    """Return a position offset on the tangent plane."""
+    ra, dec = to_sky(
+        np.array([east_arcsec / 3600]), np.array([north_arcsec / 3600]), ra_deg, dec_deg
+    )
+    return float(ra[0]), float(dec[0])
+
+
 def _control_fields(settings: SimulationSettings, camera: Camera) -> tuple[FloatArray, FloatArray]:
     """Return fields of which both pointings lie wholly in the control region."""
     east, north = (value / 3600 for value in SECOND_POINTING_ARCSEC)
     if settings.region is None:
-        ra, dec = _control_places(camera, east, north)
+        ra, dec = _control_grid(camera, east, north)
     else:
-        ra, dec = control_fields(settings.region, camera, (east, north))
+        ra, dec = _control_grid_of_region(settings.region, camera, (east, north))
     # Unless told how many, one field in three, or as many as there is room for.
     room = len(ra)
     number = settings.control_fields or max(1, min(round(settings.fields / 3), room))
@@ -134,9 +147,9 @@ def _control_fields(settings: SimulationSettings, camera: Camera) -> tuple[Float
     return ra[:number], dec[:number]
 
 
-def _control_places(camera: Camera, east: float, north: float) -> tuple[FloatArray, FloatArray]:
+def _control_grid(camera: Camera, east: float, north: float) -> tuple[FloatArray, FloatArray]:
     """Return where fields fit into the control region of the paper."""
-    wide, high = half_extent(camera)
+    wide, high = camera.half_extent()
     margin = 0.02
     xi = np.array([min(0, east) - wide - margin, max(0, east) + wide + margin])
     eta = np.array([min(0, north) - high - margin, max(0, north) + high + margin])
@@ -162,18 +175,13 @@ def _plane_fields(
     """Return fields along the plane; a share of them lies in pairs that overlap."""
     from astropy.coordinates import SkyCoord  # noqa: PLC0415 - slow to import
 
-    pairs = round(overlapping * number / 2)
-    places = number - pairs
-    # Pairs and single fields take turns along the plane.
-    is_pair = np.diff(np.floor(np.arange(places + 1) * pairs / max(places, 1))) > 0
+    places, first, order = _pairs(number, overlapping)
     spacing = (LONGITUDES[1] - LONGITUDES[0]) / max(places, 1)
     lon = LONGITUDES[0] + spacing * (np.arange(places) + 0.2 * rng.uniform(0, 1, places))
     lat = rng.uniform(-LATITUDE, LATITUDE, places)
     shift = rng.uniform(-0.2, 0.2, places)
-    second = np.flatnonzero(is_pair)
-    order = np.argsort(np.r_[np.arange(places), second], kind="stable")
-    lon = np.r_[lon, lon[second] + PAIR_STEP][order]
-    lat = np.r_[lat, lat[second] + shift[second]][order]
+    lon = np.r_[lon, lon[first] + PAIR_STEP][order]
+    lat = np.r_[lat, lat[first] + shift[first]][order]
     sky = SkyCoord(l=np.mod(lon, 360), b=lat, unit="deg", frame="galactic").icrs
     return np.asarray(sky.ra.deg), np.asarray(sky.dec.deg)
 
@@ -181,13 +189,87 @@ def _plane_fields(
 def _dates(
     settings: SimulationSettings, ra_deg: FloatArray, rng: np.random.Generator
 ) -> FloatArray:
-    """Return the dates of the visits: near opposition, two visits within an hour."""
+    """Return the dates of the visits, two within an hour: near opposition, or in a given span."""
     n_fields = len(ra_deg)
     if settings.region is not None:
-        return visit_dates(settings.region, n_fields, rng)
-    year = rng.integers(0, SEASONS[1] - SEASONS[0], n_fields) + 1
-    opposition = EQUINOX + YEAR * (year + np.mod((ra_deg - 180) / 360, 1) - 0.5)
-    opposition += np.where(opposition < SEASON_START + 70, YEAR, 0.0)
-    night = np.floor(opposition + np.clip(rng.normal(0, 35, n_fields), -80, 80))
+        earliest, latest = settings.region.dates
+        night = np.floor(rng.uniform(earliest, max(latest, earliest + 1), n_fields))
+    else:
+        year = rng.integers(0, SEASONS[1] - SEASONS[0], n_fields) + 1
+        opposition = EQUINOX + YEAR * (year + np.mod((ra_deg - 180) / 360, 1) - 0.5)
+        opposition += np.where(opposition < SEASON_START + 70, YEAR, 0.0)
+        night = np.floor(opposition + np.clip(rng.normal(0, 35, n_fields), -80, 80))
     start = night + rng.uniform(0.03, 0.35, n_fields)
     return np.stack([start, start + rng.uniform(0.003, 0.02, n_fields)], axis=1).ravel()
+
+
+def _control_grid_of_region(
+    region: RegionSettings, camera: Camera, second_deg: tuple[float, float]
+) -> tuple[FloatArray, FloatArray]:
+    """Return the first pointings of control fields that lie wholly in the region.
+
+    Parameters
+    ----------
+    second_deg : (float, float)
+        The second pointing less the first, east and north.
+    """
+    wide, high = camera.half_extent()
+    east, north = second_deg
+    lower, upper = region.control_dec
+    steepest = np.cos(np.deg2rad(max(abs(lower), abs(upper))))
+    dec = _steps(
+        lower - min(0.0, north) + high + MARGIN_DEG,
+        upper - max(0.0, north) - high - MARGIN_DEG,
+        REGION_CONTROL_STEP * 2 * high,
+    )
+    ra = _steps(
+        region.control_ra[0] + (wide - min(0.0, east) + MARGIN_DEG) / steepest,
+        region.control_ra[1] - (wide + max(0.0, east) + MARGIN_DEG) / steepest,
+        REGION_CONTROL_STEP * 2 * wide / steepest,
+    )
+    grid_ra, grid_dec = (grid.ravel() for grid in np.meshgrid(ra, dec))
+    return np.mod(grid_ra, 360.0), grid_dec
+
+
+def _region_fields(
+    region: RegionSettings,
+    camera: Camera,
+    number: int,
+    overlapping: float,
+    rng: np.random.Generator,
+) -> tuple[FloatArray, FloatArray]:
+    """Return further fields, a share of them in pairs that overlap.
+
+    Single fields and the first of each pair lie evenly in right ascension, at random
+    declinations; the second of a pair lies east of the first.
+    """
+    places, first, order = _pairs(number, overlapping)
+    low, high = region.other_ra
+    ra = low + (high - low) * (np.arange(places) + rng.uniform(0.3, 0.7, places)) / max(places, 1)
+    dec = rng.uniform(*region.other_dec, places)
+    shift = np.full(len(first), REGION_PAIR_STEP * 2 * camera.half_extent()[0])
+    second = [
+        to_sky(shift[n : n + 1], np.zeros(1), float(ra[place]), float(dec[place]))
+        for n, place in enumerate(first)
+    ]
+    all_ra = np.r_[ra, [float(position[0][0]) for position in second]][order]
+    all_dec = np.r_[dec, [float(position[1][0]) for position in second]][order]
+    return np.mod(all_ra, 360.0), all_dec
+
+
+def _pairs(number: int, overlapping: float) -> tuple[int, IntArray, IntArray]:
+    """Return the number of places, those of pairs, and the order of single and second fields.
+
+    Pairs and single fields take turns.
+    """
+    pairs = round(overlapping * number / 2)
+    places = number - pairs
+    first = np.flatnonzero(np.diff(np.floor(np.arange(places + 1) * pairs / max(places, 1))) > 0)
+    return places, first, np.argsort(np.r_[np.arange(places), first], kind="stable")
+
+
+def _steps(low: float, high: float, step: float) -> FloatArray:
+    """Return values from `low` to `high`; none where there is no room."""
+    if high < low:
+        return np.zeros(0)
+    return np.asarray(low + step * np.arange(int((high - low) / step) + 1), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Square bins of a detector."""
+"""Levels that put each detection into one part: groups by keys, square bins of a detector."""
 
 from __future__ import annotations
 
@@ -11,13 +11,64 @@ import pyarrow as pa
 from pydantic import Field
 
 from scrframe.arrays import IntArray
-from scrframe.builtin.offset_levels.keys import Keys
+from scrframe.builtin.offset_levels.keys import Keys, vary_within_exposure
 from scrframe.errors import DataError
 from scrframe.plugin import PluginConfig
-from scrframe.tables import Detections, FittedLevel, LevelDesign, MatchedStars
+from scrframe.tables import Detections, FittedLevel, LevelDesign, MatchedStars, Role
 from scrframe.units import InUnit
 
 Pixels = Annotated[float, InUnit("pix")]
+
+
+class GroupConfig(PluginConfig):
+    """A group for each combination of keys that occurs."""
+
+    by: tuple[str, ...] = Field(
+        min_length=1,
+        description="Columns whose values make a group.",
+        examples=[["visit", "ccd"]],
+    )
+    role: Role = Field(
+        "correction", description="A nuisance term enters the solve but never a correction."
+    )
+
+
+class GroupLevel(FittedLevel):
+    """One column for each combination of keys."""
+
+    def __init__(self, name: str, keys: Keys, role: Role) -> None:
+        self.name, self.role = name, role
+        self.within_exposure = vary_within_exposure(keys.values)
+        self._keys = keys
+
+    def labels(self) -> pa.Table:
+        """Return the key columns, one row a group."""
+        return pa.table(self._keys.labels())
+
+    def design(self, detections: Detections) -> LevelDesign:
+        """Point each detection at its group."""
+        return LevelDesign.of_partition(self._keys.find(detections), len(self._keys.codes))
+
+    def state(self) -> Mapping[str, Any]:
+        """Return nothing: the labels say all."""
+        return {}
+
+
+def prepare_group(name: str, matched: MatchedStars, config: GroupConfig) -> GroupLevel:
+    """Find the groups of a calibration sample."""
+    return GroupLevel(name, Keys.of(matched.detections, config.by), config.role)
+
+
+def restore_group(
+    name: str, labels: pa.Table, state: Mapping[str, Any], config: GroupConfig
+) -> GroupLevel:
+    """Rebuild a group level from its stored labels."""
+    return GroupLevel(name, Keys.from_labels(labels, config.by), config.role)
+
+
+def needs_group(config: GroupConfig) -> tuple[str, ...]:
+    """Return the columns that a group level reads."""
+    return config.by
 
 
 class BinConfig(PluginConfig):
@@ -74,18 +125,31 @@ class BinLevel(FittedLevel):
         return np.clip(place, 0, count - 1)
 
 
-def bin_count(extent_pix: float, size_pix: float) -> int:
-    """Return how many bins cover an extent: a remainder below half a bin joins the last."""
-    whole, rest = divmod(extent_pix, size_pix)
-    return max(int(whole) + (rest >= size_pix / 2), 1)
-
-
 def prepare_bin(name: str, matched: MatchedStars, config: BinConfig) -> BinLevel:
     """Lay out the bins of a calibration sample."""
     detections = matched.detections
     extent = extent_of(detections, config.extent)
     bins = (bin_count(extent[0], config.size), bin_count(extent[1], config.size))
     return BinLevel(name, Keys.of(detections, config.by), config.size, bins)
+
+
+def restore_bin(
+    name: str, labels: pa.Table, state: Mapping[str, Any], config: BinConfig
+) -> BinLevel:
+    """Rebuild a bin level from its stored labels and state."""
+    nx, ny = state["bins"]
+    return BinLevel(name, Keys.from_labels(labels, config.by), state["size_pix"], (nx, ny))
+
+
+def needs_bin(config: BinConfig) -> tuple[str, ...]:
+    """Return the columns that a bin level reads."""
+    return (*config.by, "x", "y")
+
+
+def bin_count(extent_pix: float, size_pix: float) -> int:
+    """Return how many bins cover an extent: a remainder below half a bin joins the last."""
+    whole, rest = divmod(extent_pix, size_pix)
+    return max(int(whole) + (rest >= size_pix / 2), 1)
 
 
 def extent_of(detections: Detections, given: tuple[float, float] | None) -> tuple[float, float]:
@@ -105,16 +169,3 @@ def _span(detections: Detections, axis: str) -> float:
     if not np.isfinite(values).any():
         raise DataError(f"no detection has a finite {axis} on its detector")
     return max(float(np.nanmax(values)) - 0.5, 1.0)
-
-
-def restore_bin(
-    name: str, labels: pa.Table, state: Mapping[str, Any], config: BinConfig
-) -> BinLevel:
-    """Rebuild a bin level from its stored labels and state."""
-    nx, ny = state["bins"]
-    return BinLevel(name, Keys.from_labels(labels, config.by), state["size_pix"], (nx, ny))
-
-
-def needs_bin(config: BinConfig) -> tuple[str, ...]:
-    """Return the columns that a bin level reads."""
-    return (*config.by, "x", "y")

@@ -1,1 +1,0 @@
-"""The writer of tables: FITS, Parquet, CSV, ECSV, VOTable."""

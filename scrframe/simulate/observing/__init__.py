@@ -1,1 +1,0 @@
-"""How simulated stars are observed: camera, layout, offsets, detections."""

@@ -1,1 +1,0 @@
-"""Simulated stars: positions, spectra, magnitudes."""
