@@ -36,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings(), _interruptions_kept():
         if not sys.warnoptions and DEBUG not in os.environ:
             warnings.simplefilter("ignore")
+            warnings.filterwarnings("default", category=FutureWarning, module="scrframe")
+            warnings.showwarning = lambda message, *_: screen.complain(f"warning: {message}")
         code = _guarded(screen, list(sys.argv[1:] if arguments is None else arguments))
     screen.close()
     return int(code)

@@ -17,7 +17,6 @@ from scrframe.testing.subject import NotTestedError, Subject
 #: Libraries that take long to load, which a module may import inside its functions only.
 HEAVY = (
     "sklearn",
-    "sklearnex",
     "lightgbm",
     "xgboost",
     "catboost",

@@ -158,6 +158,14 @@ def test_validate_lists_every_damaged_file(scrframe_command, tiny_survey, tree):
     assert all(line.startswith("error: ") for line in lines)
 
 
+def test_a_setting_that_is_no_longer_used_is_warned_of(scrframe_command, tiny_survey, tree):
+    engine = "colour_model.random_forest.engine=intelex"
+    answer = scrframe_command("validate", tiny_survey.description, "--data", tree, "--set", engine)
+    assert answer.code == 0, answer.err
+    assert answer.err.startswith("warning: colour_model.random_forest.engine: intelex is no longer")
+    assert len(answer.err.splitlines()) == 1
+
+
 def test_validate_leaves_out_what_a_run_would_skip(scrframe_command, refused, tiny_survey, tree):
     skip = ("validate", tiny_survey.description, "--data", tree, "--set", "data.on_bad_file=skip")
     catalogues = sorted((tree / "catalogues").iterdir())

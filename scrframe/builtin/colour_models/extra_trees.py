@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import Field
 
 from scrframe.arrays import Features, FloatArray
-from scrframe.builtin.colour_models.bagging import Bag, BaggingConfig, grow_forest
 from scrframe.builtin.colour_models.forest import FittedForest
+from scrframe.builtin.colour_models.random_forest import Bag, BaggingConfig, grow_forest
 from scrframe.plugin import ColourModel, hookimpl
 from scrframe.version import __version__
 

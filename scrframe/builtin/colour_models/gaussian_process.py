@@ -15,14 +15,14 @@ import numpy as np
 from pydantic import Field
 
 from scrframe.arrays import Features, FloatArray
-from scrframe.builtin.colour_models.linear import (
+from scrframe.builtin.colour_models.ridge import (
     FittedLinear,
     Penalised,
+    Standardised,
     Training,
     one_blas_thread,
     regress,
 )
-from scrframe.builtin.colour_models.ridge import Standardised
 from scrframe.builtin.colour_models.training import check_training
 from scrframe.plugin import ColourModel, PluginConfig, hookimpl
 from scrframe.version import __version__

@@ -1,27 +1,143 @@
 """The `random_forest` colour model: bagged scikit-learn regression trees (paper, step i).
 
-Trees may be grown by scikit-learn-intelex instead, one by one on the same bags, so that all
-that rests on the bags stays. Its trees differ, as it sorts features into bins.
+The bags are drawn here rather than by a library's forest, so that it is known which star is
+in which bag and that weights mean the same in every version of the library. `extra_trees`
+grows its trees on such bags too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Literal
+import math
+import warnings
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+import numpy.typing as npt
+from pydantic import Field, field_validator
 
 from scrframe.arrays import Features, FloatArray
-from scrframe.builtin.colour_models.bagging import Bag, BaggingConfig, GrowTree, grow_forest
-from scrframe.builtin.colour_models.forest import FittedForest
-from scrframe.errors import PluginError
-from scrframe.plugin import ColourModel, hookimpl
+from scrframe.builtin.colour_models.forest import FittedForest, Grid, Tree, on_grid
+from scrframe.builtin.colour_models.training import check_training
+from scrframe.plugin import ColourModel, PluginConfig, hookimpl
 from scrframe.version import __version__
 
-#: Bins of scikit-learn-intelex: more than a rounded feature has values, as bins of several
-#: values would put thresholds elsewhere when stars are sorted into the finished tree.
-BINS = 2048
+Bag = npt.NDArray[np.unsignedinteger[Any]]
+
+
+class BaggingConfig(PluginConfig):
+    """Settings that the forests share."""
+
+    trees: int = Field(100, ge=10, description="Number of trees.")
+    min_samples_leaf: int = Field(3, ge=1, description="Fewest distinct stars in a leaf.")
+    max_features: Annotated[float, Field(gt=0, le=1)] | Literal["sqrt"] = Field(
+        1 / 3,
+        description="Fraction of the features that a split may choose from, or their square root.",
+    )
+    max_depth: int | None = Field(
+        None, ge=1, description="Greatest depth of a tree; null: no limit."
+    )
+    bootstrap_fraction: float = Field(
+        1.0, gt=0, le=1, description="Size of a bag relative to the number of training stars."
+    )
+    steps: int | None = Field(
+        128,
+        ge=16,
+        description="Steps between the 1st and 99th percentiles to which each feature is"
+        " rounded, which makes training faster; null: not rounded.",
+    )
+    errors: bool = Field(
+        False,
+        description="Predict an error for each star: the scatter of the training stars that"
+        " share its leaves. Predictions take about a tenth longer.",
+    )
+
+
+#: Grows one tree on codes (t, m), colours, weights and the bag of each row; the dictionary
+#: holds `min_samples_leaf`, `max_features`, `max_depth` and `random_state`, as scikit-learn
+#: names them. Returns a scikit-learn tree.
+GrowTree = Callable[[Features, FloatArray, FloatArray, Bag, dict[str, Any]], Any]
+
+
+def grow_forest(
+    name: str,
+    grow_tree: GrowTree,
+    features: Features,
+    colour_mag: FloatArray,
+    weights: FloatArray | None,
+    config: BaggingConfig,
+    seed: int,
+    threads: int,
+) -> FittedForest:
+    """Grow a forest; the result does not depend on the number of threads.
+
+    Parameters
+    ----------
+    name : str
+        Name of the model, for messages.
+    grow_tree : callable
+        Grows one tree.
+    features : ndarray of float32, shape (n, m)
+        Standardised intrinsic spectra, one row a star.
+    colour_mag : ndarray of float64, shape (n,)
+        Intrinsic colours in mag.
+    weights : ndarray of float64, shape (n,), or None
+        Weights of the stars in splits and leaf means.
+    config : BaggingConfig
+    seed : int
+        Not negative.
+    threads : int
+        For growing and for predictions.
+
+    Raises
+    ------
+    CalibrationError
+        If shapes disagree, a value is not finite or there are too few stars.
+    """
+    needed = 2 * config.min_samples_leaf
+    colour, weight = check_training(name, features, colour_mag, weights, needed)
+    grid = None if config.steps is None else Grid.of(features, config.steps)
+    codes = on_grid(features, grid)
+
+    def grow(number: int) -> Tree:
+        rng = np.random.default_rng([seed, number])
+        bag = _draw(rng, len(codes), config.bootstrap_fraction, weight)
+        settings = {
+            "min_samples_leaf": config.min_samples_leaf,
+            "max_features": _width(config.max_features, codes.shape[1]),
+            "max_depth": config.max_depth,
+            "random_state": int(rng.integers(2**31 - 1)),
+        }
+        return _with_leaves(grow_tree(codes, colour, weight, bag, settings), codes, bag)
+
+    with ThreadPoolExecutor(threads) as pool:
+        trees = tuple(pool.map(grow, range(config.trees)))
+    return FittedForest(
+        trees, colour, weight, codes.shape[1], grid, threads, name=name, errors=config.errors
+    )
+
+
+def _draw(rng: np.random.Generator, rows: int, fraction: float, weight: FloatArray) -> Bag:
+    """Return how often each row is in the bag; only rows of positive weight are drawn."""
+    usable = np.flatnonzero(weight > 0)
+    size = max(1, round(fraction * len(usable)))
+    drawn = np.bincount(usable[rng.integers(0, len(usable), size)], minlength=rows)
+    return drawn.astype(np.min_scalar_type(int(drawn.max())))
+
+
+def _width(max_features: float | str, features: int) -> int:
+    wanted = math.sqrt(features) if isinstance(max_features, str) else max_features * features
+    return max(1, round(wanted))
+
+
+def _with_leaves(splits: Any, codes: Features, bag: Bag) -> Tree:
+    """Return a tree with its leaves counted and its training rows put into them."""
+    is_leaf = splits.tree_.children_left < 0
+    leaf_of_node = np.cumsum(is_leaf) - 1
+    smallest = np.min_scalar_type(int(is_leaf.sum()) - 1)
+    nodes = splits.apply(codes, check_input=False)
+    return Tree(splits, leaf_of_node, leaf_of_node[nodes].astype(smallest), bag)
 
 
 class RandomForestConfig(BaggingConfig):
@@ -29,9 +145,20 @@ class RandomForestConfig(BaggingConfig):
 
     engine: Literal["scikit-learn", "intelex"] = Field(
         "scikit-learn",
-        description="Library that grows the trees. `intelex` (scikit-learn-intelex, to be"
-        " installed) trains about twice as fast; its trees differ, with the same accuracy.",
+        description="No longer used: scikit-learn grows the trees. Leave it out.",
     )
+
+    @field_validator("engine")
+    @classmethod
+    def _scikit_learn(cls, value: str) -> str:
+        if value != "scikit-learn":
+            warnings.warn(
+                f"colour_model.random_forest.engine: {value} is no longer used; scikit-learn grows"
+                " the trees (leave the key out)",
+                FutureWarning,
+                stacklevel=1,
+            )
+        return "scikit-learn"
 
 
 def fit(
@@ -45,17 +172,10 @@ def fit(
     """Train a random forest; the result does not depend on the number of threads.
 
     The contract is that of `scrframe.plugin.colour_model.FitFunction`.
-
-    Raises
-    ------
-    PluginError
-        If scikit-learn-intelex is asked for and cannot be loaded.
     """
-    data = (features, colour_mag, weights, config, seed, threads)
-    if config.engine == "scikit-learn":
-        return grow_forest("random forest", _grow_tree, *data)
-    # This engine is not for threads of Python, but has its own.
-    return grow_forest("random forest", _intelex(threads), *data, at_once=1)
+    return grow_forest(
+        "random forest", _grow_tree, features, colour_mag, weights, config, seed, threads
+    )
 
 
 def _grow_tree(
@@ -65,35 +185,6 @@ def _grow_tree(
 
     tree = DecisionTreeRegressor(**settings)
     return tree.fit(codes, colour, sample_weight=bag * weight, check_input=False)
-
-
-def _intelex(threads: int) -> GrowTree:
-    """Return what grows a tree with scikit-learn-intelex."""
-    try:
-        from sklearnex.ensemble import RandomForestRegressor  # noqa: PLC0415  (optional)
-    except (ImportError, OSError) as error:
-        raise PluginError(
-            f"scikit-learn-intelex cannot be loaded ({error}); install scrframe[intel] or set"
-            " colour_model.random_forest.engine to scikit-learn"
-        ) from None
-
-    def grow(
-        codes: Features, colour: FloatArray, weight: FloatArray, bag: Bag, settings: dict[str, Any]
-    ) -> Any:
-        drawn = bag > 0
-        mass = bag[drawn] * weight[drawn]
-        one = RandomForestRegressor(
-            n_estimators=1, bootstrap=False, n_jobs=threads, max_bins=BINS, **settings
-        )
-        tree = one.fit(codes[drawn], colour[drawn], sample_weight=mass).estimators_[0]
-        leaves = tree.tree_.apply(codes[drawn])
-        held = np.bincount(leaves, minlength=tree.tree_.node_count) > 0
-        if held[tree.tree_.children_left < 0].all():
-            return tree
-        # Its thresholds are rounded otherwise: a leaf can be out of reach of all stars.
-        return _grow_tree(codes, colour, weight, bag, settings)
-
-    return grow
 
 
 @hookimpl

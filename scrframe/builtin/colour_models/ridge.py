@@ -1,19 +1,31 @@
-"""The `ridge` colour model: linear in the spectrum, the floor that others must beat."""
+"""The `ridge` colour model: linear in the spectrum, the floor that others must beat.
+
+The penalised regression on given functions of the features is that of the Gaussian process
+too, which is one on kernel functions. Predictions are linear in the training colours, so that
+leaving a star out needs no refit: with leverage h of a star in its own prediction f, the
+prediction without it is y - (y - f) / (1 - h) (e.g. Hastie et al. 2009, Elements of Statistical
+Learning, Eq. 7.64).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import numpy as np
 from pydantic import Field
+from threadpoolctl import threadpool_limits
 
 from scrframe.arrays import Features, FloatArray
-from scrframe.builtin.colour_models.linear import FittedLinear, Training, one_blas_thread, regress
-from scrframe.builtin.colour_models.training import check_training
-from scrframe.plugin import ColourModel, PluginConfig, hookimpl
+from scrframe.builtin.colour_models.training import check_features, check_finite, check_training
+from scrframe.errors import CalibrationError
+from scrframe.plugin import ColourModel, ColourPrediction, FittedColourModel, PluginConfig, hookimpl
 from scrframe.version import __version__
+
+#: Rows evaluated at once. Fixed, because matrix products of other shapes round otherwise.
+BLOCK = 2048
 
 
 class RidgeConfig(PluginConfig):
@@ -26,30 +38,6 @@ class RidgeConfig(PluginConfig):
         " the one with the smallest leave-one-out error is taken.",
     )
     errors: bool = Field(False, description="Predict an error for each star.")
-
-
-@dataclass(frozen=True)
-class Standardised:
-    """Features, each less its mean and by its deviation over the training stars.
-
-    Attributes
-    ----------
-    mean, deviation : ndarray, shape (m,)
-    """
-
-    mean: FloatArray
-    deviation: FloatArray
-
-    @classmethod
-    def on(cls, features: Features) -> Standardised:
-        """Return the functions for training features of shape (t, m)."""
-        mean = features.mean(axis=0, dtype=np.float64)
-        deviation = features.std(axis=0, dtype=np.float64)
-        return cls(mean, np.where(deviation > 0, deviation, 1.0))
-
-    def __call__(self, features: Features) -> FloatArray:
-        """Return the standardised features, shape (n, m)."""
-        return np.asarray((features - self.mean) / self.deviation)
 
 
 def fit(
@@ -81,6 +69,283 @@ def fit(
         threads,
         config.errors,
     )
+
+
+@dataclass(frozen=True)
+class Standardised:
+    """Features, each less its mean and by its deviation over the training stars.
+
+    Attributes
+    ----------
+    mean, deviation : ndarray, shape (m,)
+    """
+
+    mean: FloatArray
+    deviation: FloatArray
+
+    @classmethod
+    def on(cls, features: Features) -> Standardised:
+        """Return the functions for training features of shape (t, m)."""
+        mean = features.mean(axis=0, dtype=np.float64)
+        deviation = features.std(axis=0, dtype=np.float64)
+        return cls(mean, np.where(deviation > 0, deviation, 1.0))
+
+    def __call__(self, features: Features) -> FloatArray:
+        """Return the standardised features, shape (n, m)."""
+        return np.asarray((features - self.mean) / self.deviation)
+
+
+class Functions(Protocol):
+    """Functions of the features; picklable."""
+
+    def __call__(self, features: Features) -> FloatArray:
+        """Return the functions, shape (n, r), at features (n, m)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Training:
+    """Training stars: features (t, m), colours (t,) in mag and weights (t,)."""
+
+    features: Features
+    colour_mag: FloatArray
+    weights: FloatArray
+
+
+@dataclass(frozen=True)
+class FittedLinear(FittedColourModel):
+    """A penalised linear regression.
+
+    Attributes
+    ----------
+    name : str
+        Name of the model, for messages.
+    functions : Functions
+    offset : ndarray, shape (r,)
+        Mean of the functions over the training stars.
+    root : ndarray, shape (r, b)
+        Square root of the inverse of the penalised normal matrix.
+    training : Training
+    noise_mag : float
+        Scatter of observed colours about the regression, for a star of weight one.
+    chosen : mapping of str to float
+        What was chosen on the training stars.
+    threads : int
+        Threads for predictions, which do not depend on their number.
+    errors : bool
+        Whether `predict` gives errors.
+    """
+
+    name: str
+    functions: Functions
+    offset: FloatArray
+    root: FloatArray
+    training: Training
+    noise_mag: float
+    chosen: Mapping[str, float]
+    threads: int
+    errors: bool
+
+    def predict(self, features: Features) -> ColourPrediction:
+        """Predict colours in mag of features of shape (n, m), with errors if asked for.
+
+        The error is that of the regression and the scatter of observed colours about it,
+        in quadrature.
+
+        Raises
+        ------
+        CalibrationError
+            If the number of features differs from the training's or a value is not finite.
+        """
+        self._check(features)
+        smoother = LinearSmoother.of(self, features)
+        colour = smoother.predict(self.training.colour_mag)
+        if not self.errors:
+            return ColourPrediction(colour)
+        one = 1.0 + 1.0 / self.training.weights.sum()
+
+        def error(values: FloatArray) -> FloatArray:
+            return np.asarray(
+                np.sqrt(one + (((values - self.offset) @ self.root) ** 2).sum(axis=1))
+            )
+
+        return ColourPrediction(colour, self.noise_mag * self.at(features, error))
+
+    def smoother(self, features: Features) -> LinearSmoother:
+        """Return predictions of these rows as a function of the training colours.
+
+        Raises
+        ------
+        CalibrationError
+            If the number of features differs from the training's or a value is not finite.
+        """
+        self._check(features)
+        return LinearSmoother.of(self, features)
+
+    def at(self, features: Features, reduce: Callable[[FloatArray], FloatArray]) -> FloatArray:
+        """Return a number for each row, shape (n,), from its functions, (n, r)."""
+        out = np.empty(len(features))
+
+        def fill(start: int) -> None:
+            rows = slice(start, start + BLOCK)
+            out[rows] = reduce(self.functions(features[rows]))
+
+        with one_blas_thread(), ThreadPoolExecutor(self.threads) as pool:
+            list(pool.map(fill, range(0, len(features), BLOCK)))
+        return out
+
+    def _check(self, features: Features) -> None:
+        check_features(self.name, features, self.training.features.shape[1])
+        check_finite(features)
+
+
+@dataclass(frozen=True)
+class LinearSmoother:
+    """A regression's predictions of fixed rows as a function of the training colours.
+
+    Attributes
+    ----------
+    model : FittedLinear
+    features : ndarray, shape (n, m)
+        The fixed rows. Their functions are evaluated anew each time: for millions of stars
+        they would take far more memory.
+    """
+
+    model: FittedLinear
+    features: Features
+
+    @classmethod
+    def of(cls, model: FittedLinear, features: Features) -> LinearSmoother:
+        """Return the predictions of features that have been checked."""
+        return cls(model, features)
+
+    def predict(self, colour_mag: FloatArray) -> FloatArray:
+        """Return the predictions, shape (n,), for training colours of shape (t,).
+
+        Raises
+        ------
+        CalibrationError
+            If the colours are not one finite number for each training row.
+        """
+        return self._predict(self.features, self._checked(colour_mag))
+
+    def held_out(self, colour_mag: FloatArray) -> FloatArray:
+        """Return predictions of the training rows, shape (t,), none from its own colour.
+
+        Exact for the penalty and the functions as they are; both were chosen with all rows.
+
+        Raises
+        ------
+        CalibrationError
+            If the colours are not one finite number for each training row.
+        """
+        colour = self._checked(colour_mag)
+        training, root, offset = self.model.training, self.model.root, self.model.offset
+        fitted = self._predict(training.features, colour)
+
+        def spread(values: FloatArray) -> FloatArray:
+            return np.asarray((((values - offset) @ root) ** 2).sum(axis=1))
+
+        own = self.model.at(training.features, spread) + 1.0 / training.weights.sum()
+        return np.asarray(colour - (colour - fitted) / (1.0 - training.weights * own))
+
+    def _predict(self, features: Features, colour: FloatArray) -> FloatArray:
+        coefficients, constant = self._solve(colour)
+        constant -= float(self.model.offset @ coefficients)
+        return self.model.at(features, lambda values: values @ coefficients) + constant
+
+    def _solve(self, colour: FloatArray) -> tuple[FloatArray, float]:
+        model, training = self.model, self.model.training
+        constant = float(np.average(colour, weights=training.weights))
+        pull = training.weights * (colour - constant)
+        moment = np.zeros(len(model.offset))
+        with one_blas_thread():
+            for rows in blocks(len(colour)):
+                values = model.functions(training.features[rows]) - model.offset
+                moment += values.T @ pull[rows]
+            return model.root @ (model.root.T @ moment), constant
+
+    def _checked(self, colour_mag: FloatArray) -> FloatArray:
+        colour = np.asarray(colour_mag, dtype=np.float64)
+        expected = self.model.training.colour_mag.shape
+        if colour.shape != expected:
+            raise CalibrationError(
+                f"the {self.model.name} was trained on colours of shape {expected},"
+                f" not {colour.shape}"
+            )
+        if not np.isfinite(colour).all():
+            raise CalibrationError("the training colours hold values that are not finite")
+        return colour
+
+
+@dataclass(frozen=True)
+class Penalised:
+    """A regression on the training stars, with the penalty that predicts best.
+
+    Attributes
+    ----------
+    offset, root : ndarray
+        See `FittedLinear`.
+    penalty : float
+    loss_mag2 : float
+        Mean square of observed less predicted colours, each without its own star.
+    noise_mag : float
+    """
+
+    offset: FloatArray
+    root: FloatArray
+    penalty: float
+    loss_mag2: float
+    noise_mag: float
+
+
+def regress(
+    values: FloatArray, mix: FloatArray, training: Training, penalties: Iterable[float]
+) -> Penalised:
+    """Regress colours on ``values @ mix``, with equal penalties on all coefficients.
+
+    Parameters
+    ----------
+    values : ndarray, shape (t, r)
+        The functions at the training stars.
+    mix : ndarray, shape (r, b)
+        Combinations of the functions in which the penalty is even.
+    training : Training
+    penalties : iterable of float
+        Positive; the one with the smallest leave-one-out error is taken.
+    """
+    weights = training.weights
+    offset = np.average(values, axis=0, weights=weights)
+    design = (values - offset) @ mix
+    colour = training.colour_mag - np.average(training.colour_mag, weights=weights)
+    eigen, vectors = np.linalg.eigh((design.T * weights) @ design)
+    eigen = np.maximum(eigen, 0.0)
+    rotated = design @ vectors
+    moment = rotated.T @ (weights * colour)
+    trials = np.array(sorted(penalties))
+    shrunk = 1.0 / (eigen[:, None] + trials)
+    residual = colour[:, None] - rotated @ (shrunk * moment[:, None])
+    own = weights[:, None] * (rotated**2 @ shrunk + 1.0 / weights.sum())
+    losses = np.average((residual / (1.0 - own)) ** 2, axis=0, weights=weights)
+    best = int(np.argmin(losses))
+    noise = weights * residual[:, best] ** 2 / (1.0 - own[:, best])
+    return Penalised(
+        offset,
+        mix @ (vectors * np.sqrt(shrunk[:, best])),
+        float(trials[best]),
+        float(losses[best]),
+        float(np.sqrt(noise.sum() / np.count_nonzero(weights))),
+    )
+
+
+def blocks(rows: int) -> Iterable[slice]:
+    """Yield slices that cover the rows."""
+    return (slice(start, start + BLOCK) for start in range(0, rows, BLOCK))
+
+
+def one_blas_thread() -> threadpool_limits:
+    """Return a context in which BLAS has one thread: its sums must not depend on more."""
+    return threadpool_limits(limits=1, user_api="blas")
 
 
 @hookimpl

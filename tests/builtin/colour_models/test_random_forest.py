@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from scrframe.builtin.colour_models.forest import Grid
 from scrframe.builtin.colour_models.random_forest import RandomForestConfig, fit
-from scrframe.errors import CalibrationError, PluginError
+from scrframe.errors import CalibrationError
 
 NOISE_MAG = 0.05
 QUICK = RandomForestConfig(trees=30)
@@ -282,31 +282,9 @@ def test_error_covers_new_observations_where_there_is_only_noise():
     assert np.std(pull) == pytest.approx(1.04, abs=0.05)
 
 
-def test_an_engine_that_is_not_installed_is_said(monkeypatch):
-    for module in ("sklearnex", "sklearnex.ensemble"):
-        monkeypatch.setitem(__import__("sys").modules, module, None)
-    config = QUICK.model_copy(update={"engine": "intelex"})
-    with pytest.raises(PluginError, match=r"install scrframe\[intel\]"):
-        fit(*stars(100, 29), None, config, 1, 1)
-
-
-def test_the_other_engine_grows_as_good_a_forest_on_the_same_bags(trained):
-    pytest.importorskip("sklearnex", reason="scikit-learn-intelex is optional")
+def test_an_engine_of_old_descriptions_is_warned_of_and_not_used(trained):
     features, colour, forest = trained
-    config = QUICK.model_copy(update={"engine": "intelex"})
-    one, two = (fit(features, colour, None, config, 7, threads) for threads in (1, 2))
-    query, truth = stars(4000, 30)
-    found = one.predict(query).colour_mag
-    assert found.tobytes() == two.predict(query).colour_mag.tobytes()
-    plain = forest.predict(query).colour_mag
-    assert not np.array_equal(found, plain)
-    # Two forests of 30 trees from two seeds differ by 2 per cent.
-    assert np.std(found - truth) / np.std(plain - truth) == pytest.approx(1, abs=0.06)
-    for ours, theirs in zip(forest.trees, one.trees, strict=True):
-        assert np.array_equal(ours.bag, theirs.bag)
-    smoother = one.smoother(query)
-    assert np.abs(smoother.predict(colour) - found).max() < 1e-12
-    before = smoother.held_out(colour)
-    moved = colour.copy()
-    moved[17] += 10
-    assert smoother.held_out(moved)[17] == before[17]
+    with pytest.warns(FutureWarning, match=r"random_forest\.engine: intelex is no longer used"):
+        config = type(QUICK).model_validate(QUICK.model_dump() | {"engine": "intelex"})
+    found = fit(features, colour, None, config, 7, 2).predict(features[:50]).colour_mag
+    assert found.tobytes() == forest.predict(features[:50]).colour_mag.tobytes()
