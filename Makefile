@@ -79,14 +79,14 @@ $(BIN)/python:
 	    echo "making $(VENV) with $$python" && "$$python" -m venv $(VENV)
 
 # Build tools come first and from the same pins, so that nothing is fetched unpinned while
-# packages are built. fitsio only cross-checks the reading; not every platform has it.
+# packages are built. Not every platform has what cross-checks the reading of FITS.
 $(VENV)/.setup-done: $(INPUTS) | $(BIN)/python
 	@echo "installing scrframe and its dependencies"
 	@$(PIP) $$($(NEEDS) build)
 	@$(NEEDS) test lint > $(VENV)/tools.txt
 	@$(PIP) --no-build-isolation -e . $(PLUGINS:%=-e %) -r $(VENV)/tools.txt
-	@$(PIP) --only-binary :all: $$($(NEEDS) fast) 2> $(VENV)/fast.log || \
-	    echo "fitsio is not available here: FITS is read without it, and not cross-checked by it"
+	@$(PIP) --only-binary :all: $$($(NEEDS) crosscheck) 2> $(VENV)/crosscheck.log || \
+	    echo "fitsio is not available here: the reading of FITS is not cross-checked by it"
 	@touch $@
 
 $(VENV)/.peer-done $(VENV)/.docs-done: $(VENV)/.%-done: $(VENV)/.setup-done

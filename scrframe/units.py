@@ -26,6 +26,47 @@ _QUANTITY = re.compile(
     r"\s*([-+]?(?:\.[0-9]+|[0-9]+\.?[0-9]*)(?:[eE][-+]?[0-9]+)?)\s*((?:[^\s0-9].*)?)", re.DOTALL
 )
 
+#: How files spell units, beside the ways that astropy knows.
+_SPELLINGS = {
+    "degrees": "deg",
+    "radians": "rad",
+    "angstroms": "Angstrom",
+    "microns": "um",
+    "maggies": "mgy",
+    "nanomaggies": "nmgy",
+    "flam": "erg / (s cm2 Angstrom)",
+}
+
+
+@cache
+def parse_unit(text: str) -> u.UnitBase:
+    """Return a unit of astropy, spelt as a file or a description may spell it.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    try:
+        return u.Unit(_SPELLINGS.get(text.strip().lower(), text))
+    except (ValueError, TypeError):
+        raise ValueError(f'has the unit "{text}", which is unknown') from None
+
+
+@cache
+def unit_factor(text: str, target: str) -> float:
+    """Return by what to multiply values in one unit for values in another.
+
+    Raises
+    ------
+    ValueError
+        If a unit is unknown, or does not convert.
+    """
+    try:
+        return float(parse_unit(text).to(parse_unit(target)))
+    except u.UnitConversionError:
+        raise ValueError(f'has the unit "{text}", which does not convert to {target}') from None
+
 
 @cache
 def _unit(name: str) -> u.UnitBase:

@@ -1,6 +1,6 @@
 """Print requirements from the pyproject files, one a line.
 
-    python scripts/requirements.py build fast test
+    python scripts/requirements.py build crosscheck test
 
 `build` names what builds the packages, `all` everything; any other name is an optional
 dependency or a dependency group of the root pyproject. Reading them here keeps `make setup`

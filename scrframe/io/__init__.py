@@ -1,1 +1,176 @@
-"""One stack of readers and writers for every table format."""
+"""One stack of readers for every table format: what a file holds, by blocks of rows.
+
+`open_tables` gives the tables of a file, `read_table` some columns of a small one whole. A
+table has names, units and keywords, and yields blocks whose columns come as numbers, whole
+numbers, text, flags or matrices (`scrframe.io.block`). What all readers agree on:
+
+- the format is found by content, gzipped or not; a name of a column is matched as it stands,
+  else regardless of case;
+- a missing value is NaN among numbers and null elsewhere: a masked or null cell, the TNULL
+  of a FITS column, and in text of any format one of `scrframe.io.block.NULLS`;
+- numbers are in native byte order; unsigned ones keep their values;
+- a text may begin with a byte-order mark, and one without a line of names has the columns
+  col1, col2, and so on.
+
+Each format has a module of its own, whose library is imported only when a file needs it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from scrframe.errors import DataError
+from scrframe.io.block import Block
+from scrframe.io.fits.structure import is_gzipped
+from scrframe.io.table_file import TableFile
+
+TableFormat = Literal["parquet", "fits", "votable", "hdf5", "ecsv", "csv"]
+
+#: Endings of the file names of each format that is also written.
+ENDINGS = {
+    "parquet": (".parquet", ".parq", ".pq"),
+    "fits": (".fits", ".fit", ".fits.gz", ".fit.gz", ".fits.fz", ".fit.fz"),
+    "ecsv": (".ecsv", ".ecsv.gz"),
+    "csv": (".csv", ".csv.gz", ".tsv", ".tsv.gz"),
+    "votable": (".vot", ".vot.gz", ".votable", ".votable.gz", ".xml"),
+}
+_HEAD_BYTES = 4096
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def open_tables(
+    path: Path, file_format: str = "auto", hdu: int | str | None = None
+) -> Sequence[TableFile]:
+    """Open a file and return its tables, no row of which is read yet.
+
+    Parameters
+    ----------
+    path : Path
+    file_format : str
+        One of `TableFormat`, or `auto` to find it by content.
+    hdu : int, str or None
+        Number or name of the FITS extension, `all` for every one that holds a table, or None
+        for the first. Other formats hold one table.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, is empty, is not of the format, or has no such table.
+    """
+    found = detect_format(path) if file_format == "auto" else file_format
+    if found == "parquet":
+        from scrframe.io.parquet import ParquetTable  # noqa: PLC0415
+
+        return [ParquetTable(path)]
+    if found == "fits":
+        from scrframe.io.fits.table import fits_tables  # noqa: PLC0415
+
+        return fits_tables(path, hdu)
+    if found == "votable":
+        from scrframe.io.votable import VoTable  # noqa: PLC0415
+
+        return [VoTable(path)]
+    if found == "hdf5":
+        from scrframe.io.hdf5 import Hdf5Table  # noqa: PLC0415
+
+        return [Hdf5Table(path)]
+    from scrframe.io.text import TextTable  # noqa: PLC0415
+
+    return [TextTable(path)]
+
+
+def read_table(path: Path, names: Sequence[str]) -> Block:
+    """Read columns of a small table that a user names, all rows at once.
+
+    Of a FITS file the first table that has all the columns is read.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, damaged, of another format, or lacks a column or all rows.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    tables = open_tables(path, hdu="all")
+    whole = (each for each in tables if all(map(each.find, names)))
+    blocks = list(next(whole, tables[0]).blocks(names))
+    if not sum(map(len, blocks)):
+        raise DataError(f"{path}: holds no row")
+    return Block.concat(blocks)
+
+
+def detect_format(
+    path: Path, expected: str = "Parquet, FITS, VOTable, HDF5, CSV or ECSV"
+) -> TableFormat:
+    """Return the format of a file by its content, decompressed if it is gzipped.
+
+    Any text that is neither VOTable nor ECSV counts as CSV.
+
+    Parameters
+    ----------
+    path : Path
+    expected : str
+        The formats that the caller takes, for the message.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, is empty, or is of none of the formats.
+    """
+    try:
+        opener = gzip.open if is_gzipped(path) else open
+        with opener(path, "rb") as handle:
+            head = bytes(handle.read(_HEAD_BYTES)).removeprefix(_BYTE_ORDER_MARK)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from None
+    text = head.lstrip()
+    if not text:
+        raise DataError(f"{path}: the file is empty")
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith(b"SIMPLE"):
+        return "fits"
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return "hdf5"
+    if text.startswith((b"<?xml", b"<VOTABLE")):
+        return "votable"
+    if b"\0" in head:
+        raise DataError(f"{path}: is no {expected} file")
+    return "ecsv" if head.startswith(b"# %ECSV") else "csv"
+
+
+def format_of_name(name: str) -> str | None:
+    """Return the format that a file's name tells, None if it tells none."""
+    lower = name.lower()
+    return next((kind for kind, endings in ENDINGS.items() if lower.endswith(endings)), None)
+
+
+def matching_files(pattern: str, root: Path) -> list[Path]:
+    """Return the files that match a pattern below a root, sorted; of a folder all in it.
+
+    Files whose name begins with a dot or an underscore, and what lies in such a folder below
+    one that matches, accompany data and are none, unless the pattern names them.
+    """
+    anchor = Path(pattern).anchor  # an absolute pattern does not start at the root
+    below = pattern.removeprefix(anchor).rstrip("/") or "."
+    found: set[Path] = set()
+    for path in Path(anchor or root).glob(below):
+        if path.is_dir():
+            inside = (each for each in path.rglob("*") if _visible(each.relative_to(path)))
+            found.update(each for each in inside if each.is_file())
+        elif path.is_file() and (_visible(Path(path.name)) or path.name == Path(below).name):
+            found.add(path)
+    return sorted(found)
+
+
+def _visible(path: Path) -> bool:
+    return not any(step.startswith((".", "_")) for step in path.parts)
+
+
+def key_below(path: Path, root: Path) -> str:
+    """Return a file's path relative to a root, with forward slashes; another's stays whole."""
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()

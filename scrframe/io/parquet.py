@@ -1,19 +1,18 @@
-"""Parquet, by row groups."""
+"""Parquet, by row groups, as pyarrow reads it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scrframe.errors import DataError
-from scrframe.io.table_file import BLOCK_ROWS, only_length
+from scrframe.io.table_file import TableFile, one_line, rows_at_once
 
 
-class ParquetTable:
+class ParquetTable(TableFile):
     """A Parquet file; its units are those that fields declare as ``unit``.
 
     Raises
@@ -22,50 +21,52 @@ class ParquetTable:
         If the file is none, or is cut short.
     """
 
-    extension = 0
-
     def __init__(self, path: Path) -> None:
-        self.path, self.label = path, str(path)
         with _opened(path) as file:
             schema, meta = file.schema_arrow, file.metadata
-            self.names: tuple[str, ...] = tuple(schema.names)
-            self.units: dict[str, str] = {
+            units = {
                 field.name: field.metadata[b"unit"].decode()
                 for field in schema
                 if field.metadata and b"unit" in field.metadata
             }
-            self.row_groups: tuple[int, ...] = tuple(
-                meta.row_group(i).num_rows for i in range(meta.num_row_groups)
-            )
+            groups = tuple(meta.row_group(i).num_rows for i in range(meta.num_row_groups))
+        super().__init__(path, schema.names, units, row_groups=groups)
 
-    def blocks(
-        self, names: Sequence[str], row_groups: Sequence[int] | None = None
-    ) -> Iterator[tuple[int, pa.Table]]:
-        """Yield the columns named, as they are stored."""
+    def _read(
+        self, names: list[str], row_groups: Sequence[int] | None, wide: bool
+    ) -> Iterator[pa.Table]:
         groups = list(range(len(self.row_groups)) if row_groups is None else row_groups)
-        start = sum(self.row_groups[: groups[0]]) if groups else 0
         with _opened(self.path) as file:
             try:
                 for batch in file.iter_batches(
-                    BLOCK_ROWS, row_groups=groups, columns=list(names), use_threads=False
+                    rows_at_once(wide), row_groups=groups, columns=names, use_threads=False
                 ):
-                    table = pa.Table.from_batches([batch])
-                    yield start, table if names else only_length(batch.num_rows)
-                    start += batch.num_rows
+                    yield pa.Table.from_batches([batch])
             except (OSError, pa.ArrowException) as error:
-                raise DataError(f"{self.path}: is damaged: {_line(error)}") from None
+                raise DataError(f"{self.path}: is damaged: {one_line(error)}") from None
 
-    def keyword(self, name: str) -> Any:
-        """Return None: there are no keywords."""
-        return None
+    def bounds(self, name: str) -> list[tuple[int, int] | None]:
+        """Return the least and greatest value of an integer column in each row group.
+
+        None stands where the file does not say.
+        """
+        own = self.own_name(name)
+        with _opened(self.path) as file:
+            meta = file.metadata
+            found: list[tuple[int, int] | None] = []
+            for group in range(meta.num_row_groups):
+                columns = (meta.row_group(group).column(i) for i in range(meta.num_columns))
+                column = next((item for item in columns if item.path_in_schema == own), None)
+                stated = column.statistics if column is not None else None
+                if stated is None or not stated.has_min_max:
+                    found.append(None)
+                else:
+                    found.append((int(stated.min), int(stated.max)))
+            return found
 
 
 def _opened(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, memory_map=True)
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path}: is no readable Parquet file: {_line(error)}") from None
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+        raise DataError(f"{path}: is no readable Parquet file: {one_line(error)}") from None

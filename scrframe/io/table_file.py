@@ -1,23 +1,30 @@
-"""What every table file offers its reader."""
+"""What every table file offers its reader, and the way from numpy to Arrow."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-#: Rows that are handled at a time.
+from scrframe.errors import DataError, did_you_mean
+from scrframe.io.block import Block
+
+#: Rows that are handled at a time, and rows of arrays (7 MB of XP spectra).
 BLOCK_ROWS = 262_144
-#: What stands for a missing value in text.
-NULLS = ("", "null", "NULL", "None", "nan", "NaN", "NAN", "N/A", "NA", "--", "\\N")
+WIDE_ROWS = 512
+_LISTED = 20
+_MESSAGE = 200
 
 
-class TableFile(Protocol):
-    """One table of a file, its rows not yet read.
+class TableFile:
+    """One table of a file, its rows not yet read; each format has a class of its own.
 
     Attributes
     ----------
+    path : Path
     label : str
         The file, with its extension where there are several, for messages.
     names : tuple of str
@@ -30,30 +37,156 @@ class TableFile(Protocol):
         Rows in each row group of a Parquet file; empty otherwise.
     """
 
-    label: str
-    names: tuple[str, ...]
-    extension: int
-    row_groups: tuple[int, ...]
+    def __init__(
+        self,
+        path: Path,
+        names: Sequence[str],
+        units: Mapping[str, str],
+        *,
+        label: str = "",
+        extension: int = 0,
+        row_groups: tuple[int, ...] = (),
+    ) -> None:
+        self.path, self.label = path, label or str(path)
+        self.names, self.units = tuple(names), dict(units)
+        self.extension, self.row_groups = extension, row_groups
 
-    @property
-    def units(self) -> Mapping[str, str]:
-        """Units of the columns that declare one."""
-        ...
+    def find(self, name: str) -> str | None:
+        """Return the name in the file of a column, if need be regardless of case."""
+        if name in self.names:
+            return name
+        return next((own for own in self.names if own.lower() == name.lower()), None)
 
-    def blocks(
-        self, names: Sequence[str], row_groups: Sequence[int] | None = None
-    ) -> Iterator[tuple[int, pa.Table]]:
-        """Yield the number of the first row, and the columns named, of blocks of rows.
+    def own_name(self, name: str) -> str:
+        """Return the name in the file of a column that must be there.
 
-        Without any name the tables have a column of nulls, for their length.
+        Raises
+        ------
+        DataError
+            If it is not; the message names a near miss and what there is.
         """
-        ...
+        found = self.find(name)
+        if found is None:
+            listed = ", ".join(self.names[:_LISTED]) + ", ..." * (len(self.names) > _LISTED)
+            near = did_you_mean(name, self.names)
+            raise DataError(f"{self.label}: has no column {name}{near}; there are: {listed}")
+        return found
+
+    def unit(self, name: str) -> str | None:
+        """Return the unit that a column declares, None if it declares none."""
+        return self.units.get(self.find(name) or "")
 
     def keyword(self, name: str) -> Any:
         """Return the value of a keyword of the header; None if there is none."""
-        ...
+        return None
+
+    def blocks(
+        self, names: Sequence[str], row_groups: Sequence[int] | None = None, *, wide: bool = False
+    ) -> Iterator[Block]:
+        """Yield blocks of rows in file order.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Columns to read; the blocks call them so.
+        row_groups : sequence of int, optional
+            Only these, consecutive row groups of a Parquet file.
+        wide : bool
+            Whether rows are long, with columns of arrays, and blocks have few of them.
+
+        Raises
+        ------
+        DataError
+            If a column is missing, or the file is damaged.
+        """
+        own = {name: self.own_name(name) for name in names}
+        units = {name: self.units[found] for name, found in own.items() if found in self.units}
+        start = sum(self.row_groups[: row_groups[0]]) if row_groups else 0
+        sought = list(dict.fromkeys(own.values())) or list(self.names[:1])
+        for read in self._read(sought, row_groups, wide):
+            rows = np.arange(start, start + read.num_rows)
+            table = pa.table({name: read.column(found) for name, found in own.items()})
+            # A table without columns has no length.
+            table = table if names else pa.table({"": pa.nulls(len(rows))})
+            yield Block(
+                self.label, rows, table, (), self.keyword, extension=self.extension, units=units
+            )
+            start += len(rows)
+
+    def _read(
+        self, names: list[str], row_groups: Sequence[int] | None, wide: bool
+    ) -> Iterator[pa.Table]:
+        """Yield the columns named, at least one, as they are stored; null where missing."""
+        raise NotImplementedError
 
 
-def only_length(rows: int) -> pa.Table:
-    """Return a table that has nothing but its length."""
-    return pa.table({"": pa.nulls(rows)})
+class TableInMemory(TableFile):
+    """A table that astropy has read whole, for its format cannot be read in parts.
+
+    Parameters
+    ----------
+    columns : mapping of str to array, shape (n,) or (n, m)
+        Masked where values are missing.
+    """
+
+    def __init__(
+        self, path: Path, columns: Mapping[str, Any], units: Mapping[str, str], **about: Any
+    ) -> None:
+        super().__init__(path, tuple(columns), units, **about)
+        self._columns = columns
+
+    def _read(
+        self, names: list[str], row_groups: Sequence[int] | None, wide: bool
+    ) -> Iterator[pa.Table]:
+        step = rows_at_once(wide)
+        for start in range(0, len(self._columns[names[0]]), step):
+            rows = slice(start, start + step)
+            yield pa.table({name: from_numpy(self._columns[name][rows]) for name in names})
+
+
+def rows_at_once(wide: bool) -> int:
+    """Return how many rows to read at a time."""
+    return WIDE_ROWS if wide else BLOCK_ROWS
+
+
+def one_line(error: Exception) -> str:
+    """Return what a library says, for a message of one line."""
+    return " ".join(str(error).split())[:_MESSAGE]
+
+
+def from_numpy(values: Any) -> pa.Array:
+    """Return a column (one or two axes, masked, text, objects) as an Arrow array.
+
+    Masked values are null; in arrays they are NaN.
+    """
+    mask = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
+    array = np.asarray(np.ma.getdata(values))
+    if array.dtype.kind == "O":
+        return _from_objects(values)
+    if array.dtype.kind in "SU":
+        return pa.array(np.char.strip(array.astype(str)).astype(object), pa.string(), mask=mask)
+    array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    if array.ndim == 1:
+        return pa.array(array, mask=mask)
+    if mask is not None and mask.any():
+        array = np.where(mask, np.nan, array)
+    flat = pa.array(array.reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, int(np.prod(array.shape[1:])))
+
+
+def _from_objects(values: Any) -> pa.Array:
+    """Return arrays of varying length, or text, as a column."""
+    items = [None if isinstance(item, np.ma.core.MaskedConstant) else item for item in values]
+    if all(item is None or isinstance(item, (str, bytes)) for item in items):
+        text = [
+            item.decode("utf-8", "replace") if isinstance(item, bytes) else item for item in items
+        ]
+        return pa.array(text, type=pa.string())
+    return lists([np.ma.filled(np.ma.asarray(item, dtype=float), np.nan).ravel() for item in items])
+
+
+def lists(rows: Sequence[Any]) -> pa.Array:
+    """Return arrays of numbers of one type, of varying length, as a column."""
+    offsets = np.cumsum([0, *(len(row) for row in rows)])
+    values = np.concatenate([*rows, np.empty(0, rows[0].dtype if len(rows) else float)])
+    return pa.LargeListArray.from_arrays(pa.array(offsets, type=pa.int64()), pa.array(values))

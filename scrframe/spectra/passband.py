@@ -1,24 +1,125 @@
-"""Synthetic photometry: magnitudes of spectra through a passband."""
+"""Synthetic photometry: passbands as users supply them, and magnitudes through them."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from scipy import constants
 
 from scrframe.arrays import FloatArray
-from scrframe.errors import CalibrationError
+from scrframe.errors import CalibrationError, DataError
+from scrframe.io import read_table
+from scrframe.io.block import Block
 from scrframe.tables.solution import System
+from scrframe.units import unit_factor
 
 #: Flux density of AB magnitude 0 in W m^-2 Hz^-1 (3631 Jy).
 AB_ZERO = 3631e-26
 #: Speed of light in nm s^-1.
 LIGHT = constants.c * 1e9
+#: Unit of spectra.
+FLUX_UNIT = "W / (m2 nm)"
 #: Share of a passband's area that spectra must cover.
 COVERED = 0.99
 #: Gauss-Legendre points in each interval between samples.
 _POINTS = 5
 _BLOCK = 65_536
+
+
+def read_passband(
+    path: Path, wavelength: str, transmission: str, unit: str | None = None, default: str = ""
+) -> tuple[FloatArray, FloatArray]:
+    """Return wavelengths in nm, ascending, and transmissions of a passband in a table.
+
+    Parameters
+    ----------
+    path : Path
+        A table in any format that scrframe reads.
+    wavelength, transmission : str
+        Its columns; col1, col2, ... in a text without names.
+    unit : str, optional
+        Unit of the wavelength; what the file declares must be the same.
+    default : str
+        Unit of a column that declares none, where `unit` is not given.
+
+    Raises
+    ------
+    DataError
+        If the file or a column cannot be used, or a unit is not known.
+    """
+    table = read_table(path, (wavelength, transmission))
+    through = _all_of(table, transmission)
+    table.refuse(through < 0, f"column {transmission} is negative; transmissions are 0 or more")
+    if not through.any():
+        raise DataError(f"{table.label}: column {transmission} is 0 throughout")
+    return _by_wavelength(table, wavelength, through, unit, default)
+
+
+def read_spectrum(
+    path: Path,
+    wavelength: str,
+    flux: str,
+    units: tuple[str | None, str | None] = (None, None),
+    defaults: tuple[str, str] = ("", ""),
+) -> tuple[FloatArray, FloatArray]:
+    """Return wavelengths in nm, ascending, and fluxes in W m^-2 nm^-1 of a spectrum in a table.
+
+    Units of wavelength and flux, defaults and errors raised are those of `read_passband`.
+    """
+    table = read_table(path, (wavelength, flux))
+    values = _all_of(table, flux) * conversion(table, flux, FLUX_UNIT, units[1], defaults[1])
+    return _by_wavelength(table, wavelength, values, units[0], defaults[0])
+
+
+def _all_of(table: Block, name: str) -> FloatArray:
+    values = table.numbers(name)
+    table.refuse(~np.isfinite(values), f"column {name} has no value")
+    return values
+
+
+def _by_wavelength(
+    table: Block, name: str, values: FloatArray, unit: str | None, default: str
+) -> tuple[FloatArray, FloatArray]:
+    nm = _all_of(table, name) * conversion(table, name, "nm", unit, default)
+    order = np.argsort(nm, kind="stable")
+    nm, values = nm[order], values[order]
+    if len(nm) < 2 or (np.diff(nm) <= 0).any() or nm[0] <= 0:
+        raise DataError(
+            f"{table.label}: column {name} must hold two or more different, positive wavelengths"
+        )
+    return nm, values
+
+
+def conversion(
+    table: Block, name: str, wanted: str, given: str | None = None, default: str = ""
+) -> float:
+    """Return the factor to a unit from that of a column: of the file, as given, or by default.
+
+    Raises
+    ------
+    DataError
+        If no unit is known, it does not convert, or the file and the description differ.
+    """
+    declared = table.units.get(name, "").strip()
+    texts = [text for text in (declared, given) if text] or [default]
+    if not texts[0]:
+        raise DataError(
+            f"{table.label}: column {name} declares no unit; give it in the description"
+        )
+    try:
+        found = [unit_factor(text, wanted) for text in texts]
+    except ValueError:
+        raise DataError(
+            f'{table.label}: column {name} has unit "{declared or texts[0]}"; expected {wanted}'
+            " or what converts to it"
+        ) from None
+    if not np.allclose(found, found[0], rtol=1e-9, atol=0):
+        raise DataError(
+            f'{table.label}: column {name} has unit "{declared}", but the description says {given}'
+        )
+    return found[0]
 
 
 def covered_fraction(

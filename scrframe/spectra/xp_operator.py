@@ -10,13 +10,19 @@ Of the errors GaiaXPy takes, for each band, cov = D C D / s^2 with D the diagona
 the coefficients' errors, C their correlations and s the band's standard deviation, then
 sqrt(diag(B' cov B)) s. The standard deviation s drops out. The two bands are independent
 and add in quadrature.
+
+A BLAS library may sum in another order when it uses other threads or sees another shape.
+So work goes by blocks of the same shape whatever the number of threads, BLAS runs on one
+thread inside a block, and threads only take different blocks.
 """
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import resources
@@ -24,18 +30,25 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import ThreadpoolController
 
 from scrframe.arrays import FloatArray
 from scrframe.errors import DataError
-from scrframe.spectra.blocks import BLOCK_ROWS, for_blocks
 
 RealArray = npt.NDArray[np.floating[Any]]
+
+
 Grid = Literal["paper", "sampled"]
+
 
 #: Coefficients of one band.
 BASES = 55
+
+
 #: Stored correlations of one band: the strict triangle of a 55 x 55 matrix.
 PACKED = BASES * (BASES - 1) // 2
+#: Rows of a block: large enough for BLAS, small enough for the cache of a core.
+BLOCK_ROWS = 256
 
 
 @cache
@@ -229,3 +242,38 @@ def _checked(array: RealArray, width: int, what: str) -> RealArray:
     if array.ndim != 2 or array.shape[1] != width:
         raise DataError(f"{what} have shape {array.shape}; expected (n, {width})")
     return array
+
+
+@cache
+def _controller() -> Any:
+    return ThreadpoolController()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Bound BLAS to one thread while the context lasts."""
+    with _controller().limit(limits=1, user_api="blas"):
+        yield
+
+
+def for_blocks(work: Callable[[slice], None], rows: int, threads: int = 1) -> None:
+    """Call `work` with every block of `rows` rows, on at most `threads` threads.
+
+    Parameters
+    ----------
+    work : callable (slice) -> None
+        Writes its own rows of the result, and nothing else.
+    rows : int
+        Number of rows.
+    threads : int
+        Number of threads; the result is the same, bit for bit, for any.
+    """
+    blocks = [slice(at, min(at + BLOCK_ROWS, rows)) for at in range(0, rows, BLOCK_ROWS)]
+    with one_blas_thread():
+        if threads <= 1 or len(blocks) <= 1:
+            for block in blocks:
+                work(block)
+            return
+        with ThreadPoolExecutor(threads) as pool:
+            # Consuming the results raises what a block raised.
+            list(pool.map(work, blocks))

@@ -51,7 +51,7 @@ NARROW = {
     "builtin": {"plugin", "spectra", "io", "tables", "statistics", *GROUND},
     "config": {"plugin", "io", "tables", "statistics", *GROUND},
     "plugin": {"io", "tables", "statistics", *GROUND},
-    "spectra": {"tables", "statistics", *GROUND},
+    "spectra": {"io", "tables", "statistics", *GROUND},
     "scr": {"tables", "statistics", *GROUND},
     "offsets": {"tables", "statistics", *GROUND},
 }

@@ -11,7 +11,7 @@ from astropy.io import fits
 from astropy.table import MaskedColumn, Table
 
 from scrframe.errors import DataError
-from scrframe.io.user_table import read_user_table
+from scrframe.io import read_table
 
 IDS = np.array([2**62 + 1, 5, 7])
 MAG = np.array([18.25, np.nan, 17.5])
@@ -51,9 +51,9 @@ WRITERS = {
 def test_every_format_gives_the_same_columns(name, tmp_path):
     path = tmp_path / name
     WRITERS[name](path)
-    found = read_user_table(path, ["source_id", "u_mag"])
-    assert found.integers("source_id").tolist() == IDS.tolist()
-    np.testing.assert_array_equal(found.floats("u_mag"), MAG)
+    found = read_table(path, ["source_id", "u_mag"])
+    assert found.identifiers("source_id").tolist() == IDS.tolist()
+    np.testing.assert_array_equal(found.numbers("u_mag"), MAG)
     if not name.startswith(("standards.csv", "standards.dat")):
         assert found.units == {"u_mag": "mag"}
 
@@ -62,16 +62,16 @@ def test_the_fits_table_with_the_columns_is_taken(tmp_path):
     path = tmp_path / "two.fits"
     other = fits.BinTableHDU(Table({"nothing": [1]}))
     fits.HDUList([fits.PrimaryHDU(), other, fits.BinTableHDU(table())]).writeto(path)
-    assert read_user_table(path, ["U_MAG"]).floats("U_MAG")[0] == 18.25
+    assert read_table(path, ["U_MAG"]).numbers("U_MAG")[0] == 18.25
 
 
 @pytest.mark.parametrize("text", ["500 0.1\n600 0.9\n", "# lambda T\n 500,0.1\n 600,0.9\n"])
 def test_a_text_without_names_has_numbered_columns(text, tmp_path):
     path = tmp_path / "band.dat"
     path.write_text(text)
-    found = read_user_table(path, ["col1", "col2"])
-    assert found.floats("col1").tolist() == [500, 600]
-    assert found.floats("col2").tolist() == [0.1, 0.9]
+    found = read_table(path, ["col1", "col2"])
+    assert found.numbers("col1").tolist() == [500, 600]
+    assert found.numbers("col2").tolist() == [0.1, 0.9]
 
 
 def truncated(suffix):
@@ -85,10 +85,13 @@ def truncated(suffix):
 DAMAGED = {
     "missing.fits": (lambda path: None, "no such file"),
     "empty.csv": (lambda path: path.write_text(" \n"), "the file is empty"),
-    "binary.csv": (lambda path: path.write_bytes(b"a\0b"), "is no FITS, VOTable, Parquet"),
-    "cut.fits": (truncated("fits"), "cannot be read as FITS"),
-    "cut.vot": (truncated("vot"), "cannot be read as VOTable"),
-    "cut.parquet": (truncated("parquet"), "cannot be read as Parquet"),
+    "binary.csv": (
+        lambda path: path.write_bytes(b"a\0b"),
+        "is no Parquet, FITS, VOTable, HDF5",
+    ),
+    "cut.fits": (truncated("fits"), "extension 1: the file is truncated, 2880 bytes"),
+    "cut.vot": (truncated("vot"), "is no readable VOTable"),
+    "cut.parquet": (truncated("parquet"), "is no readable Parquet file"),
     "cut.csv.gz": (truncated("csv.gz"), "cannot be read"),
     "ragged.csv": (lambda path: path.write_text("u_mag,b\n1,2\n3\n"), "cannot be read as text"),
     "image.fits": (lambda path: fits.PrimaryHDU(np.ones((2, 2))).writeto(path), "no table"),
@@ -106,7 +109,7 @@ def test_what_is_wrong_is_said_in_one_line(name, tmp_path):
     path = tmp_path / name
     write(path)
     with pytest.raises(DataError) as caught:
-        read_user_table(path, ["u_mag"])
+        read_table(path, ["u_mag"])
     message = str(caught.value)
     assert message.startswith(str(path)) and "\n" not in message
     assert said in message
@@ -117,10 +120,10 @@ def test_columns_of_the_wrong_kind_are_refused(tmp_path):
     found = table()
     found["half"] = MaskedColumn([1, 2, 3], mask=[True, False, True])
     found.write(path)
-    columns = read_user_table(path, ["name", "u_mag", "half"])
-    with pytest.raises(DataError, match=r"column name holds <U1, not numbers"):
-        columns.floats("name")
-    with pytest.raises(DataError, match=r"column u_mag holds float64, not whole numbers"):
+    columns = read_table(path, ["name", "u_mag", "half"])
+    with pytest.raises(DataError, match=r'row 0: column name is "a", expected a number'):
+        columns.numbers("name")
+    with pytest.raises(DataError, match=r'u_mag is "18\.25", expected a whole number'):
         columns.integers("u_mag")
-    with pytest.raises(DataError, match=r"column half lacks a value in 2 row\(s\)"):
+    with pytest.raises(DataError, match=r"row 0: column half has no value.*and 1 more"):
         columns.integers("half")

@@ -25,8 +25,7 @@ from scrframe.builtin.writers.columns import (
 )
 from scrframe.builtin.writers.fits_catalogue import write as write_fits
 from scrframe.errors import DataError
-from scrframe.io.formats import detect_format
-from scrframe.io.tables import ENDINGS
+from scrframe.io import ENDINGS, detect_format
 from scrframe.plugin import NoConfig, Part
 from scrframe.tables import Corrections, Detections
 from scrframe.version import __version__
@@ -71,6 +70,8 @@ def write(
     kind = detect_format(part.path)
     if kind == "fits":
         return write_fits(part, detections, corrections, root, out, config, note)
+    if kind not in _FORMATS:
+        raise DataError(f"{part.path}: tables in HDF5 are read, but not written back")
     target = out / place_below(part.path, root)
     if target.exists() and target.samefile(part.path):
         raise DataError(f"{target} is the input itself; choose another output directory")

@@ -16,8 +16,7 @@ import pyarrow.csv as pacsv
 from scrframe.builtin.writers.columns import WHOLE, Added, about, kind_of
 from scrframe.errors import DataError
 from scrframe.io.fits import is_gzipped
-from scrframe.io.text import read_header
-from scrframe.io.text_files import open_text, readable
+from scrframe.io.text import open_text, read_header, readable
 from scrframe.io.votable import parse_votable
 
 #: Fast, and within a few per cent of the size at the usual level.
@@ -36,7 +35,9 @@ def write_csv(source: Path, target: Path, added: Added) -> Path:
     known = read_header(source)
     added.check(known.names, source)
     with readable(source), open_text(source) as lines, _written(source, target) as sink:
-        above = [next(lines) for _ in range(known.comments)]
+        if not known.named:
+            raise DataError(f"{source}: has no line of names, to which columns could be added")
+        above = [next(lines) for _ in range(known.above)]
         names = next(lines)
         end = "\r\n" if names.endswith("\r\n") else "\n"
         joined = known.delimiter.join([names.rstrip("\r\n"), *added.columns])
@@ -148,8 +149,11 @@ def _append(
 
 
 def _formatted(columns: Mapping[str, Any], delimiter: str) -> list[str]:
-    """Return the lines of columns; NaN is an empty field."""
-    table = pa.table({name: pa.array(values, from_pandas=True) for name, values in columns.items()})
+    """Return the lines of columns; NaN is an empty field, which blanks cannot separate."""
+    empty = delimiter != " "
+    table = pa.table(
+        {name: pa.array(values, from_pandas=empty) for name, values in columns.items()}
+    )
     buffer = io.BytesIO()
     pacsv.write_csv(table, buffer, pacsv.WriteOptions(include_header=False, delimiter=delimiter))
     return buffer.getvalue().decode().split("\n")[:-1]

@@ -1,23 +1,12 @@
 """Reading FITS files: structure, headers and columns, fast and with clear errors."""
 
-from scrframe.io.fits.columns import (
-    READER_VARIABLE,
-    READERS,
-    FitsFile,
-    open_fits,
-    physical,
-    read_columns,
-    reader,
-    stored_rows,
-)
-from scrframe.io.fits.fields import Field, table_fields
+from scrframe.io.fits.columns import Field, physical, table_fields
 from scrframe.io.fits.structure import BLOCK, CARD, Buffer, Hdu, is_gzipped, load, walk
+from scrframe.io.fits.table import FitsFile, open_fits, read_columns, stored_rows
 
 __all__ = [
     "BLOCK",
     "CARD",
-    "READERS",
-    "READER_VARIABLE",
     "Buffer",
     "Field",
     "FitsFile",
@@ -27,7 +16,6 @@ __all__ = [
     "open_fits",
     "physical",
     "read_columns",
-    "reader",
     "stored_rows",
     "table_fields",
     "walk",

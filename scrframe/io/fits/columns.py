@@ -1,171 +1,233 @@
-"""Columns of binary tables as native arrays.
+"""Columns of a binary table as its header defines them (FITS standard 4.0, section 7.3).
 
-Rows are viewed where they lie in the file, by the layout that the header states; that is
-faster than either library (see `READER_VARIABLE`), needs none and gives the same arrays.
-Stored numbers become physical ones by TSCALn and TZEROn (FITS standard 4.0, section
-7.3.2): integers with the offset of an unsigned type become that type, other scaled columns
-float64. An integer column of up to 32 bits that declares TNULLn becomes float64 with NaN
-for the nulls.
+Rows are viewed where they lie in the file, by the layout that the header states: that is
+faster than fitsio or astropy, needs neither, gives the same arrays (tests compare with both)
+and says which extension, column and row is wrong. Stored numbers become physical ones by
+TSCALn and TZEROn (section 7.3.2): integers with the offset of an unsigned type become that
+type, other scaled columns float64.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from scrframe.arrays import Array
-from scrframe.errors import ConfigError, DataError
-from scrframe.io.fits.fields import Field, table_fields
-from scrframe.io.fits.structure import Buffer, Hdu, load, walk
-from scrframe.io.fits.tiles import is_compressed, uncompressed
+from scrframe.arrays import Array, BoolArray
+from scrframe.errors import DataError
+from scrframe.io.fits.structure import Buffer, Hdu, cards_of, parse_card
 
-Stored = dict[int, Array]
-
-#: Environment variable that makes another reader fetch the stored rows: "fitsio" or
-#: "astropy". The results are identical; it serves to cross-check.
-READER_VARIABLE = "SCRFRAME_FITS"
-READERS = ("numpy", "fitsio", "astropy")
-
-_NUMBERS = "BIJKEDCM"
+#: Bytes and numpy type of the TFORM codes of fixed width.
+_TYPES = {
+    "L": "u1",
+    "B": "u1",
+    "I": ">i2",
+    "J": ">i4",
+    "K": ">i8",
+    "E": ">f4",
+    "D": ">f8",
+    "C": ">c8",
+    "M": ">c16",
+}
 _UNSIGNED = {("I", 2.0**15): "u2", ("J", 2.0**31): "u4", ("K", 2.0**63): "u8", ("B", -128.0): "i1"}
 
 
 @dataclass(frozen=True)
-class FitsFile:
-    """A FITS file that was found to be complete.
+class Field:
+    """A column of a binary table, as the header defines it.
 
     Attributes
     ----------
-    path : Path
-        The file.
-    buffer : bytes or mmap
-        Its content, decompressed.
-    hdus : tuple of Hdu
-        Its header and data units; compressed tables are restored.
-    restored : bool
-        Whether there were compressed tables.
+    name, unit : str
+        TTYPE and TUNIT; empty where the header has none.
+    code : str
+        Letter of the TFORM.
+    repeat : int
+        Elements in a cell.
+    offset, width : int
+        Place in a row, in bytes.
+    scale, zero : float
+        TSCAL and TZERO.
+    null : int or None
+        TNULL.
+    element : str
+        Letter of what the arrays of a column of variable length hold; else empty.
     """
 
-    path: Path
-    buffer: Buffer
-    hdus: tuple[Hdu, ...]
-    restored: bool = False
+    name: str
+    unit: str
+    code: str
+    repeat: int
+    offset: int
+    width: int
+    scale: float = 1.0
+    zero: float = 0.0
+    null: int | None = None
+    element: str = ""
+
+    @property
+    def stored(self) -> np.dtype[Any]:
+        """Type of the cells as they are stored."""
+        if self.code in "AXPQ":
+            return np.dtype(f"{'S' if self.code == 'A' else 'V'}{self.width}")
+        base = np.dtype(_TYPES[self.code])
+        return base if self.repeat == 1 else np.dtype((base, (self.repeat,)))
 
 
-def open_fits(path: Path) -> FitsFile:
-    """Open a FITS file, plain, gzipped or with compressed tables, and check its structure.
+def table_fields(hdu: Hdu) -> Mapping[str, Field]:
+    """Return the columns of a binary table by name, in order.
 
     Raises
     ------
     DataError
-        If the file is empty, truncated (with the extension and the bytes that are
-        missing), no FITS file, or compressed in a way that is not read.
+        If the HDU is no binary table, or its header contradicts itself.
     """
-    buffer = load(path)
-    hdus = walk(path, buffer)
-    if not any(map(is_compressed, hdus)):
-        return FitsFile(path, buffer, hdus)
-    content = uncompressed(buffer, hdus)
-    return FitsFile(path, content, walk(path, content), restored=True)
+    if not hdu.is_table:
+        raise DataError(f"{hdu.label} is no binary table")
+    try:
+        # The tables of one survey share these cards, so that one parse serves all.
+        fields, width = _fields(hdu.column_cards)
+    except ValueError as error:
+        raise DataError(f"{hdu.label}: {error}") from None
+    if width != hdu.whole("NAXIS1"):
+        raise DataError(
+            f"{hdu.label}: the columns take {width} bytes a row, NAXIS1 says {hdu.whole('NAXIS1')}"
+        )
+    return fields
 
 
-def read_columns(
-    file: FitsFile | Path, wanted: Mapping[int, Sequence[str]]
-) -> dict[int, dict[str, Array]]:
-    """Read columns of several extensions of a file, which is opened once.
+@lru_cache(maxsize=64)
+def _fields(joined: bytes) -> tuple[Mapping[str, Field], int]:
+    """Return the columns that some cards define, by name, and the width of a row in bytes."""
+    cards = cards_of(joined)
+    count = parse_card(cards["TFIELDS"]) if "TFIELDS" in cards else None
+    if isinstance(count, bool) or not isinstance(count, int):
+        raise ValueError("keyword TFIELDS is missing or is no whole number")
+    fields: dict[str, Field] = {}
+    offset = 0
+    for number in range(1, count + 1):
+        values = {
+            kind: parse_card(cards[f"{kind}{number}"])
+            for kind in _FIELD_KEYWORDS
+            if f"{kind}{number}" in cards
+        }
+        field = _field(number, values, offset)
+        if field.name in fields:
+            raise ValueError(f"column {field.name} stands twice")
+        fields[field.name] = field
+        offset += field.width
+    return MappingProxyType(fields), offset
+
+
+_FIELD_KEYWORDS = ("TTYPE", "TFORM", "TUNIT", "TSCAL", "TZERO", "TNULL")
+
+
+def _field(number: int, values: Mapping[str, Any], offset: int) -> Field:
+    form = str(values.get("TFORM", "")).strip()
+    match = re.match(r"(\d*)([LXBIJKAEDCMPQ])([A-Z]?)", form)
+    if match is None:
+        raise ValueError(f"TFORM{number} is {form!r}, which is no column format")
+    repeat, code = int(match[1] or 1), match[2]
+    null = values.get("TNULL")
+    return Field(
+        name=str(values.get("TTYPE", f"col{number}")).strip(),
+        unit=str(values.get("TUNIT", "")).strip(),
+        code=code,
+        repeat=repeat,
+        offset=offset,
+        width=_width(code, repeat),
+        scale=float(values.get("TSCAL", 1.0)),
+        zero=float(values.get("TZERO", 0.0)),
+        null=int(null) if null is not None and code in "BIJK" else None,
+        element=match[3] if code in "PQ" else "",
+    )
+
+
+def _width(code: str, repeat: int) -> int:
+    if code == "X":
+        return -(-repeat // 8)
+    if code in "PQ":
+        return repeat * (8 if code == "P" else 16)
+    return repeat * (1 if code == "A" else np.dtype(_TYPES[code]).itemsize)
+
+
+def arrays_of(buffer: Buffer, hdu: Hdu, field: Field, descriptors: Array) -> list[Array]:
+    """Return the arrays of a column of variable length, in native byte order.
 
     Parameters
     ----------
-    file : FitsFile or Path
-        The file, plain or compressed.
-    wanted : mapping of int to sequence of str
-        Names of the columns to read, by index of the extension.
-
-    Returns
-    -------
-    dict of int to dict of str to ndarray
-        By extension and name; numbers in native byte order, shape (n,) or (n, repeat),
-        text without trailing blanks.
+    buffer : bytes or mmap
+        Content of the file.
+    hdu : Hdu
+    field : Field
+    descriptors : ndarray, shape (n,)
+        The column's cells as stored.
 
     Raises
     ------
     DataError
-        If the file is damaged, or an extension or column is missing or cannot be read.
+        If a cell points outside of the table.
     """
-    if isinstance(file, Path):
-        file = open_fits(file)
-    chosen = {index: _chosen(_at(file, index), names) for index, names in wanted.items()}
-    return {
-        index: {field.name: physical(rows[field.name], field, file.hdus[index]) for field in fields}
-        for (index, fields), rows in zip(chosen.items(), _fetched(file, chosen), strict=True)
-    }
+    base = np.dtype(_TYPES[field.element])
+    pairs = descriptors.view(">i4" if field.code == "P" else ">i8").reshape(-1, 2)
+    rows = hdu.whole("NAXIS1") * hdu.whole("NAXIS2")
+    heap = hdu.data_offset + (hdu.whole("THEAP") if "THEAP" in hdu else rows)
+    end = hdu.data_offset + hdu.data_size
+    found = []
+    for row, (length, offset) in enumerate(pairs.tolist()):
+        if length < 0 or offset < 0 or heap + offset + length * base.itemsize > end:
+            raise DataError(f"{hdu.label}: column {field.name} is damaged in row {row}")
+        stored = np.ndarray(length, base, buffer, heap + offset)
+        values, is_null = meant(stored, replace(field, code=field.element))
+        found.append(values if is_null is None else np.where(is_null, np.nan, values))
+    return found
 
 
-def reader() -> str:
-    """Return the reader that is in force, one of `READERS`.
+def meant(stored: Array, field: Field) -> tuple[Array, BoolArray | None]:
+    """Return what stored cells mean, in native byte order, and which of them are null.
 
-    Raises
-    ------
-    ConfigError
-        If the environment asks for another.
+    The latter is None where the column declares no TNULL.
     """
-    asked = os.environ.get(READER_VARIABLE, "") or READERS[0]
-    if asked not in READERS:
-        raise ConfigError(f"{READER_VARIABLE} is {asked!r}; expected {', '.join(READERS)}")
-    return asked
-
-
-def stored_rows(file: FitsFile, index: int, fields: Sequence[Field]) -> Array:
-    """Return a structured view of a table's rows as stored, shape (n,), with these fields."""
-    hdu = file.hdus[index]
-    layout = np.dtype(
-        {
-            "names": [field.name for field in fields],
-            "formats": [field.stored for field in fields],
-            "offsets": [field.offset for field in fields],
-            "itemsize": hdu.whole("NAXIS1"),
-        }
-    )
-    return np.ndarray(hdu.whole("NAXIS2"), layout, file.buffer, hdu.data_offset)
+    if field.code == "A":
+        return np.char.rstrip(np.char.decode(stored, "ascii", "replace")), None
+    if field.code == "L":
+        return stored == ord("T"), None
+    values: Array = stored.astype(stored.dtype.newbyteorder("="), order="C")
+    is_null = None if field.null is None else values == field.null
+    if field.scale != 1.0:
+        return values * np.float64(field.scale) + np.float64(field.zero), is_null
+    if (field.code, field.zero) in _UNSIGNED:
+        return _shifted(values, np.dtype(_UNSIGNED[field.code, field.zero])), is_null
+    return values + np.float64(field.zero) if field.zero else values, is_null
 
 
 def physical(stored: Array, field: Field, hdu: Hdu) -> Array:
-    """Return physical values, in native byte order, of stored cells.
+    """Return what stored cells mean as plain numbers, in native byte order.
+
+    An integer column of up to 32 bits that declares TNULLn becomes float64, with NaN for
+    the nulls.
 
     Raises
     ------
     DataError
         If a 64-bit integer column has nulls, which no number could stand for.
     """
-    if field.code == "A":
-        text: Array = np.char.rstrip(np.char.decode(stored, "ascii", "replace"))
-        return text
-    if field.code == "L":
-        flags: Array = stored == ord("T")
-        return flags
-    values: Array = stored.astype(stored.dtype.newbyteorder("="), order="C")
-    is_null = None if field.null is None else values == field.null
-    if is_null is not None and values.dtype.itemsize == 8:
+    values, is_null = meant(stored, field)
+    if is_null is None:
+        return values
+    if stored.dtype.itemsize == 8 and values.dtype.kind in "iu":
         if is_null.any():
             raise DataError(
                 f"{hdu.label}, row {np.argwhere(is_null)[0, 0]}: column {field.name} is null,"
                 " which a 64-bit integer cannot hold"
             )
-        is_null = None
-    if is_null is None and field.scale == 1.0:
-        if field.zero == 0.0:
-            return values
-        if (field.code, field.zero) in _UNSIGNED:
-            return _shifted(values, np.dtype(_UNSIGNED[field.code, field.zero]))
-    scaled = values * np.float64(field.scale) + np.float64(field.zero)
-    if is_null is not None:
-        scaled[is_null] = np.nan
-    return scaled
+        return values
+    return np.where(is_null, np.nan, values.astype(np.float64))
 
 
 def _shifted(values: Array, kind: np.dtype[Any]) -> Array:
@@ -173,60 +235,3 @@ def _shifted(values: Array, kind: np.dtype[Any]) -> Array:
     bits = np.dtype(f"u{kind.itemsize}")
     flipped: Array = values.view(bits) ^ bits.type(2 ** (8 * kind.itemsize - 1))
     return flipped.view(kind)
-
-
-def _at(file: FitsFile, index: int) -> Hdu:
-    if not 0 <= index < len(file.hdus):
-        raise DataError(f"{file.path} has no extension {index}, only {len(file.hdus) - 1}")
-    return file.hdus[index]
-
-
-def _chosen(hdu: Hdu, names: Sequence[str]) -> list[Field]:
-    fields = table_fields(hdu)
-    missing = [name for name in names if name not in fields]
-    if missing:
-        raise DataError(f"{hdu.label}: column(s) {', '.join(missing)} missing")
-    for name in names:
-        if fields[name].code not in _NUMBERS + "LA":
-            raise DataError(
-                f"{hdu.label}: column {name} has format {fields[name].code}, which is not read"
-            )
-    return [fields[name] for name in names]
-
-
-def _fetched(file: FitsFile, chosen: Mapping[int, Sequence[Field]]) -> list[Any]:
-    """Return the stored rows of each extension by the reader that is in force."""
-    by = reader()
-    if by == "numpy" or file.restored:
-        return [stored_rows(file, index, fields) for index, fields in chosen.items()]
-    fetch = _by_fitsio if by == "fitsio" else _by_astropy
-    try:
-        return fetch(file, chosen)
-    except ImportError:
-        raise ConfigError(f"{READER_VARIABLE} asks for {by}, which is not installed") from None
-    except OSError as error:
-        raise DataError(f"{file.path} cannot be read: {' '.join(str(error).split())}") from None
-
-
-def _by_astropy(file: FitsFile, chosen: Mapping[int, Sequence[Field]]) -> list[Any]:
-    from astropy.io import fits  # noqa: PLC0415 - slow to import
-
-    with fits.open(file.path, memmap=False) as hdus:
-        return [hdus[index].data.view(np.ndarray) for index in chosen]
-
-
-def _by_fitsio(file: FitsFile, chosen: Mapping[int, Sequence[Field]]) -> list[Any]:
-    import fitsio  # noqa: PLC0415 - optional
-
-    found: list[Any] = []
-    with fitsio.FITS(str(file.path)) as hdus:
-        for index, fields in chosen.items():
-            rows = stored_rows(file, index, fields)
-            columns = {field.name: rows[field.name] for field in fields}
-            # It scales by itself, in the stored type; leave to it what it cannot change.
-            easy = [field.name for field in fields if field.plain and field.code in _NUMBERS]
-            if easy and len(rows):
-                read = hdus[index].read(columns=easy)
-                columns |= {name: read[name] for name in easy}
-            found.append(columns)
-    return found

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scrframe.errors import DataError
-from scrframe.io.fits.fields import Field, table_fields
+from scrframe.io.fits.columns import Field, table_fields
 from scrframe.io.fits.structure import BLOCK, Buffer, Hdu
 
 Bytes = npt.NDArray[np.uint8]

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from astropy import units as u
 from scipy.spatial import cKDTree
 
 from scrframe.arrays import FloatArray, IntArray
@@ -21,19 +20,18 @@ from scrframe.config.results import (
     VegaSettings,
 )
 from scrframe.errors import CalibrationError, DataError
-from scrframe.io.user_table import UserTable, read_user_table
+from scrframe.io import read_table
+from scrframe.io.block import Block
 from scrframe.scr.absolute import tie
-from scrframe.spectra.passband import require_coverage, synthetic_magnitudes
+from scrframe.spectra.passband import (
+    conversion,
+    read_passband,
+    read_spectrum,
+    require_coverage,
+    synthetic_magnitudes,
+)
 from scrframe.tables import FLAG_BITS, Spectra, chord, unit_vectors
 from scrframe.tables.solution import AbsoluteTie
-
-_FLUX_UNIT = u.W / u.m**2 / u.nm
-#: How files spell units that astropy does not know.
-_SPELLINGS = {
-    "angstroms": "Angstrom",
-    "microns": "um",
-    "flam": "erg / (s cm2 Angstrom)",
-}
 
 
 def path_below(root: Path, file: str) -> Path:
@@ -41,7 +39,7 @@ def path_below(root: Path, file: str) -> Path:
     return root / Path(file).expanduser()
 
 
-def read_standards(settings: StandardsSettings, root: Path) -> UserTable:
+def read_standards(settings: StandardsSettings, root: Path) -> Block:
     """Return the table of standards, its columns checked.
 
     Raises
@@ -50,97 +48,36 @@ def read_standards(settings: StandardsSettings, root: Path) -> UserTable:
         If the file or a column cannot be used, or a star is named twice.
     """
     names = [name for name in settings.columns.model_dump().values() if name is not None]
-    table = read_user_table(path_below(root, settings.file), names)
+    table = read_table(path_below(root, settings.file), names)
     for name in names:
         if name == settings.columns.source_id:
-            if len(np.unique(table.integers(name))) < len(table.integers(name)):
-                raise DataError(f"{table.path}: column {name} names a star twice")
+            if len(np.unique(table.identifiers(name))) < len(table.identifiers(name)):
+                raise DataError(f"{table.label}: column {name} names a star twice")
         elif name in (settings.columns.ra, settings.columns.dec):
-            degrees(table, name)
+            _degrees(table, name)
         else:
-            table.floats(name)
+            table.numbers(name)
     if settings.columns.error is not None:
-        errors = table.floats(settings.columns.error)
+        errors = table.numbers(settings.columns.error)
         if (errors < 0).any():
-            raise DataError(f"{table.path}: column {settings.columns.error} holds negative errors")
+            raise DataError(f"{table.label}: column {settings.columns.error} holds negative errors")
     return table
 
 
-def degrees(table: UserTable, name: str) -> FloatArray:
+def _degrees(table: Block, name: str) -> FloatArray:
     """Return a position in degrees, the unit of a column that declares none."""
-    given = None if name in table.units else "deg"
-    return table.floats(name) * _factor(table, name, u.deg, given)
+    return table.numbers(name) * conversion(table, name, "deg", default="deg")
 
 
-def read_passband(settings: PassbandSettings, root: Path) -> tuple[FloatArray, FloatArray]:
-    """Return wavelengths in nm, ascending, and transmissions.
-
-    Raises
-    ------
-    DataError
-        If the file or a column cannot be used, or a unit is not known.
-    """
-    names = settings.wavelength, settings.transmission
-    table = read_user_table(path_below(root, settings.file), names)
-    factor = _factor(table, settings.wavelength, u.nm, settings.wavelength_unit)
-    wavelength, transmission = _curve(table, *names, factor)
-    if (transmission < 0).any():
-        raise DataError(
-            f"{table.path}: column {settings.transmission} holds negative transmissions; set"
-            " them to 0"
-        )
-    if not transmission.any():
-        raise DataError(f"{table.path}: column {settings.transmission} is 0 throughout")
-    return wavelength, transmission
+def _passband(settings: PassbandSettings, root: Path) -> tuple[FloatArray, FloatArray]:
+    path = path_below(root, settings.file)
+    return read_passband(path, settings.wavelength, settings.transmission, settings.wavelength_unit)
 
 
-def read_vega(settings: VegaSettings, root: Path) -> tuple[FloatArray, FloatArray]:
-    """Return wavelengths in nm, ascending, and fluxes in W m^-2 nm^-1.
-
-    Raises
-    ------
-    DataError
-        If the file or a column cannot be used, or a unit is not known.
-    """
-    table = read_user_table(path_below(root, settings.file), (settings.wavelength, settings.flux))
-    factor = _factor(table, settings.wavelength, u.nm, settings.wavelength_unit)
-    wavelength, flux = _curve(table, settings.wavelength, settings.flux, factor)
-    return wavelength, flux * _factor(table, settings.flux, _FLUX_UNIT, settings.flux_unit)
-
-
-def _curve(table: UserTable, x_name: str, y_name: str, factor: float) -> tuple[FloatArray, ...]:
-    """Return a curve by ascending wavelength."""
-    x, y = table.floats(x_name) * factor, table.floats(y_name)
-    for name, values in ((x_name, x), (y_name, y)):
-        if not np.isfinite(values).all():
-            raise DataError(f"{table.path}: column {name} lacks a value in some row")
-    order = np.argsort(x, kind="stable")
-    x, y = x[order], y[order]
-    if len(x) < 2 or (np.diff(x) <= 0).any() or x[0] <= 0:
-        raise DataError(
-            f"{table.path}: column {x_name} must hold two or more different, positive wavelengths"
-        )
-    return x, y
-
-
-def _factor(table: UserTable, name: str, unit: u.UnitBase, given: str | None) -> float:
-    """Return the factor from a column's unit, of the file or as given, to the unit wanted."""
-    declared = table.units.get(name, "")
-    texts = [_SPELLINGS.get(declared.lower(), declared), given]
-    try:
-        found = [float(u.Unit(text).to(unit)) for text in texts if text]
-    except (ValueError, TypeError):
-        raise DataError(
-            f'{table.path}: column {name} has unit "{declared}"; expected {unit} or what'
-            " converts to it"
-        ) from None
-    if not found:
-        raise DataError(f"{table.path}: column {name} declares no unit; give it in the description")
-    if not np.allclose(found, found[0], rtol=1e-9, atol=0):
-        raise DataError(
-            f'{table.path}: column {name} has unit "{declared}", but the description says {given}'
-        )
-    return found[0]
+def _vega(settings: VegaSettings, root: Path) -> tuple[FloatArray, FloatArray]:
+    units = (settings.wavelength_unit, settings.flux_unit)
+    path = path_below(root, settings.file)
+    return read_spectrum(path, settings.wavelength, settings.flux, units)
 
 
 #: Stars in one cell of this size share the errors of their corrections, for want of a better
@@ -191,11 +128,11 @@ def absolute_files(settings: AbsoluteSettings, root: Path) -> tuple[Path, ...]:
         read_standards(settings.standards, root)
         return (path_below(root, settings.standards.file),)
     assert settings.passband is not None
-    read_passband(settings.passband, root)
+    _passband(settings.passband, root)
     files = [path_below(root, settings.passband.file)]
     vega = settings.passband.vega
     if settings.system == "Vega" and vega is not None:
-        read_vega(vega, root)
+        _vega(vega, root)
         files.append(path_below(root, vega.file))
     return tuple(files)
 
@@ -209,7 +146,7 @@ def check_passband(settings: AbsoluteSettings, root: Path, wavelength_nm: FloatA
         If less than 99 per cent of its area lies within the grid.
     """
     if settings.kind == "passband" and settings.passband is not None:
-        band = read_passband(settings.passband, root)
+        band = _passband(settings.passband, root)
         with _about(settings.passband.file):
             require_coverage(wavelength_nm, *band)
 
@@ -326,28 +263,26 @@ def _standards(settings: StandardsSettings, root: Path, stars: pa.Table) -> Comp
     own_colour = columns.colour is not None
     return Compared(
         row=row,
-        mag=table.floats(columns.magnitude)[standard],
-        err=none if columns.error is None else table.floats(columns.error)[standard],
-        colour=table.floats(columns.colour)[standard]
+        mag=table.numbers(columns.magnitude)[standard],
+        err=none if columns.error is None else table.numbers(columns.error)[standard],
+        colour=table.numbers(columns.colour)[standard]
         if columns.colour is not None
         else _column(stars, "colour0")[row],
         colour_name=str(columns.colour) if own_colour else "colour0",
         source=settings.file,
-        offered=f"{len(table.floats(columns.magnitude))} standards in {settings.file}",
+        offered=f"{len(table.numbers(columns.magnitude))} standards in {settings.file}",
     )
 
 
-def _match(
-    settings: StandardsSettings, table: UserTable, stars: pa.Table
-) -> tuple[IntArray, IntArray]:
+def _match(settings: StandardsSettings, table: Block, stars: pa.Table) -> tuple[IntArray, IntArray]:
     """Return the rows of standards and of the stars that they are."""
     columns = settings.columns
     if columns.source_id is not None:
         there = np.asarray(stars.column("source_id").to_numpy())
-        found = np.intersect1d(table.integers(columns.source_id), there, return_indices=True)
+        found = np.intersect1d(table.identifiers(columns.source_id), there, return_indices=True)
         return found[1], found[2]
     assert columns.ra is not None and columns.dec is not None
-    ra, dec = degrees(table, columns.ra), degrees(table, columns.dec)
+    ra, dec = _degrees(table, columns.ra), _degrees(table, columns.dec)
     placed = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
     here = unit_vectors(ra[placed], dec[placed])
     sky = unit_vectors(_column(stars, "ra_deg"), _column(stars, "dec_deg"))
@@ -372,11 +307,11 @@ def _synthetic(
             "absolute: synthetic photometry needs spectra, and the reference catalogue has none;"
             " tie by standards"
         )
-    band_nm, transmission = read_passband(band, root)
+    band_nm, transmission = _passband(band, root)
     vega, vega_mag = None, 0.0
     if settings.system == "Vega":
         assert band.vega is not None
-        vega, vega_mag = read_vega(band.vega, root), band.vega.magnitude
+        vega, vega_mag = _vega(band.vega, root), band.vega.magnitude
     there = np.asarray(stars.column("source_id").to_numpy())
     _, of_spectrum, row = np.intersect1d(spectra.source_id, there, return_indices=True)
     with _about(band.file):

@@ -150,7 +150,7 @@ def test_any_format(root, ending):
     [
         ({"LOGG": None, "LOGGG": np.full(8, 2.5)}, ["LOGG", 'did you mean "LOGGG"', "columns"]),
         ({"GAIAEDR3_SOURCE_ID": IDS.astype(float)}, ["GAIAEDR3_SOURCE_ID", "64-bit integers"]),
-        ({"TEFF": np.full(8, "hot")}, ["TEFF", "no number"]),
+        ({"TEFF": np.full(8, "hot")}, ["TEFF", 'is "hot", expected a number']),
     ],
 )
 def test_a_wrong_table_is_refused_in_one_line(root, columns, words):

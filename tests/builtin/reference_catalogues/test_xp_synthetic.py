@@ -9,8 +9,7 @@ import pytest
 from scipy import constants
 
 from scrframe.builtin.reference_catalogues.gaia.grid import SAMPLES_NM
-from scrframe.builtin.reference_catalogues.xp_synthetic.catalogue import through
-from scrframe.builtin.reference_catalogues.xp_synthetic.passband import sample_weights
+from scrframe.builtin.reference_catalogues.xp_synthetic.catalogue import sample_weights, through
 from scrframe.builtin.reference_catalogues.xp_synthetic.plugin import XP_SYNTHETIC
 from scrframe.builtin.reference_catalogues.xp_synthetic.settings import XpSyntheticConfig
 from scrframe.errors import DataError

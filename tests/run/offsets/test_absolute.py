@@ -263,8 +263,8 @@ def test_files_are_named_for_the_record(synthetic, tmp_path):
 BROKEN = {
     "id,u,u_err\n1,15,0.1\n1,16,0.1\n": "column id names a star twice",
     "id,u,u_err\n1,15,-0.1\n": "column u_err holds negative errors",
-    "id,u,u_err\n1.5,15,0.1\n": "column id holds float64, not whole numbers",
-    "id,u,u_err\n1,bright,0.1\n": "column u holds <U6, not numbers",
+    "id,u,u_err\n1.5,15,0.1\n": 'row 0: column id is "1.5", expected a whole number',
+    "id,u,u_err\n1,bright,0.1\n": 'row 0: column u is "bright", expected a number',
     "id,u\n1,15\n": "has no column u_err; there are: id, u",
 }
 
@@ -275,16 +275,16 @@ def test_broken_standards_are_said_in_one_line(text, tmp_path):
     with pytest.raises(DataError) as caught:
         absolute_files(settings(), tmp_path)
     message = str(caught.value)
-    assert message.startswith(str(tmp_path / "standards.ecsv: ")) and "\n" not in message
+    assert message.startswith(str(tmp_path / "standards.ecsv")) and "\n" not in message
     assert BROKEN[text] in message
 
 
 BROKEN_BANDS = {
     "500 0.1\n500 0.2\n": "must hold two or more different, positive wavelengths",
     "500 0.1\n": "must hold two or more different, positive wavelengths",
-    "500 0.1\n600 -0.1\n": "column col2 holds negative transmissions",
+    "500 0.1\n600 -0.1\n": "row 1: column col2 is negative; transmissions are 0 or more",
     "500 0\n600 0\n": "column col2 is 0 throughout",
-    "500 nan\n600 1\n": "column col2 lacks a value in some row",
+    "500 nan\n600 1\n": "row 0: column col2 has no value",
 }
 
 
@@ -294,7 +294,7 @@ def test_broken_passbands_are_said_in_one_line(text, tmp_path):
     with pytest.raises(DataError) as caught:
         absolute_files(passband(), tmp_path)
     message = str(caught.value)
-    assert message.startswith(str(tmp_path / "band.dat: ")) and "\n" not in message
+    assert message.startswith(str(tmp_path / "band.dat")) and "\n" not in message
     assert BROKEN_BANDS[text] in message
 
 

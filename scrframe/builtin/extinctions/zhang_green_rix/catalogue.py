@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,8 @@ import numpy.typing as npt
 from pydantic import Field
 
 from scrframe.errors import DataError
+from scrframe.io import key_below, matching_files
+from scrframe.io.hdf5 import Hdf5Table
 from scrframe.plugin import Part, PluginConfig, file_part
 from scrframe.statistics.groups import first_rows
 from scrframe.tables import Extinctions, SimulatedStars
@@ -19,10 +19,9 @@ from scrframe.tables import Extinctions, SimulatedStars
 Ids = npt.NDArray[np.int64]
 Columns = dict[str, npt.NDArray[Any]]
 
-#: Rows read at a time; a file of the catalogue has 22 million.
-BLOCK_ROWS = 500_000
 ID = "gdr3_source_id"
 ESTIMATES, ERRORS, QUALITY = "stellar_params_est", "stellar_params_err", "quality_flags"
+DATASETS = (ID, ESTIMATES, ERRORS, QUALITY)
 #: Columns of the estimates and of their errors.
 TEFF_KK, FEH, LOGG, EXTINCTION, PARALLAX = range(5)
 COLUMNS = (
@@ -34,7 +33,6 @@ COLUMNS = (
     "logg",
     "feh",
 )
-HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
 class Zgr23Config(PluginConfig):
@@ -51,25 +49,19 @@ def parts(config: Zgr23Config, root: Path) -> list[Part]:
     DataError
         If there is none, or a file is not the catalogue.
     """
-    anchor = Path(config.files).anchor  # an absolute pattern does not start at the root
-    files = sorted(Path(anchor or root).glob(config.files.removeprefix(anchor)))
+    files = matching_files(config.files, root)
     if not files:
         raise DataError(
             f"{root / config.files}: no file of ZGR23; put the files there or set zgr23.files"
         )
-    found = []
     for path in files:
-        with _opened(path):
-            pass  # refuses what is no catalogue
-        name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
-        found.append(file_part(path, name))
-    return found
+        _opened(path)  # refuses what is no catalogue
+    return [file_part(path, key_below(path, root)) for path in files]
 
 
 def check(part: Part, config: Zgr23Config) -> None:
     """Read the first rows of a part; raises DataError where that fails."""
-    with _opened(part.path) as file:
-        _rows(file, 0, 1)
+    _rows(_opened(part.path), 0, 1)
 
 
 def read(part: Part, config: Zgr23Config, source_id: Ids) -> Extinctions:
@@ -94,67 +86,46 @@ def read(part: Part, config: Zgr23Config, source_id: Ids) -> Extinctions:
     DataError
         If the file is damaged.
     """
-    found: list[Columns] = []
     seen = np.zeros(len(source_id), dtype=bool)
-    with _opened(part.path) as file:
-        for start in range(0, len(file[ID]), BLOCK_ROWS):
-            here = file[ID][start : start + BLOCK_ROWS].astype(np.int64)
-            rows = first_rows(here, source_id, seen)[0]
-            if len(rows):
-                block = _rows(file, start, start + len(here))
-                found.append({name: values[rows] for name, values in block.items()})
-        empty = _rows(file, 0, 0)
+    table = _opened(part.path)
+    found = [_rows(table, 0, 0)]
+    for block in table.blocks([ID]):
+        rows = first_rows(block.identifiers(ID), source_id, seen)[0]
+        if len(rows):  # other columns are read only where a star is wanted
+            first = int(block.rows[0])
+            more = _rows(table, first, first + len(block))
+            found.append({name: values[rows] for name, values in more.items()})
     return Extinctions.from_columns(
-        {name: np.concatenate([block[name] for block in [empty, *found]]) for name in COLUMNS}
+        {name: np.concatenate([block[name] for block in found]) for name in COLUMNS}
     )
 
 
-def _rows(file: Any, start: int, stop: int) -> Columns:
+def _rows(table: Hdf5Table, start: int, stop: int) -> Columns:
     """Return rows of all columns, in the units of the vocabulary."""
-    estimates = file[ESTIMATES][start:stop].astype(np.float64)
-    errors = file[ERRORS][start:stop].astype(np.float64)
+    block = table.rows(DATASETS, start, stop)
+    estimates = block.matrix(ESTIMATES, PARALLAX + 1).astype(np.float64)
+    errors = block.matrix(ERRORS, PARALLAX + 1).astype(np.float64)
     return {
-        "source_id": file[ID][start:stop].astype(np.int64),
+        "source_id": block.identifiers(ID),
         "extinction": estimates[:, EXTINCTION],
         "extinction_err": errors[:, EXTINCTION],
-        "quality_flags": file[QUALITY][start:stop].astype(np.int16),
+        "quality_flags": block.integers(QUALITY).astype(np.int16),
         "teff": 1000 * estimates[:, TEFF_KK],
         "logg": estimates[:, LOGG],
         "feh": estimates[:, FEH],
     }
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """Open a file of the catalogue, and say in one line what is wrong with it."""
-    import h5py  # noqa: PLC0415 - slow to import
-
-    try:
-        with path.open("rb") as handle:
-            if handle.read(len(HDF5_MAGIC)) != HDF5_MAGIC:
-                raise DataError(f"{path}: is no HDF5 file")
-        with h5py.File(path, "r") as file:
-            _check_shapes(path, {name: file[name].shape for name in file if name in EXPECTED})
-            yield file
-    except (OSError, RuntimeError, AttributeError) as error:
-        message = " ".join(str(error).split())
-        raise DataError(f"{path}: cannot be read as HDF5: {message}") from None
-
-
-#: Axes of the datasets that are read.
-EXPECTED = {ID: 1, ESTIMATES: 2, ERRORS: 2, QUALITY: 1}
-
-
-def _check_shapes(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
-    missing = [name for name in EXPECTED if name not in shapes]
+def _opened(path: Path) -> Hdf5Table:
+    table = Hdf5Table(path)
+    missing = [name for name in DATASETS if table.find(name) is None]
     if missing:
         raise DataError(f"{path}: lacks the dataset(s) {', '.join(missing)} of ZGR23")
-    rows = shapes[ID][0] if len(shapes[ID]) == 1 else -1
-    for name, axes in EXPECTED.items():
-        expected = (rows, PARALLAX + 1)[:axes]
-        if shapes[name] != expected:
-            wanted = "(n,)" if axes == 1 else "(n, 5)"
-            raise DataError(f"{path}: dataset {name} has shape {shapes[name]}; expected {wanted}")
+    for name in (ESTIMATES, ERRORS):
+        shape = table.shapes[name]
+        if shape[1:] != (PARALLAX + 1,):
+            raise DataError(f"{path}: dataset {name} has shape {shape}; expected (n, 5)")
+    return table
 
 
 def write_simulated(stars: SimulatedStars, root: Path) -> None:

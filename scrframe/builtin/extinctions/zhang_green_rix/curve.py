@@ -47,12 +47,8 @@ def curve(config: Any, wavelength_nm: FloatArray) -> FloatArray:
 
 @cache
 def _published() -> tuple[FloatArray, FloatArray]:
-    source = (
-        resources.files("scrframe.builtin.extinctions.zhang_green_rix")
-        / "data"
-        / "zgr23_extinction_curve.csv"
-    )
-    with source.open(encoding="utf-8") as handle:
+    folder = resources.files("scrframe.builtin.extinctions.zhang_green_rix") / "data"
+    with (folder / "zgr23_extinction_curve.csv").open(encoding="utf-8") as handle:
         lines = [line for line in handle if not line.startswith("#")]
     table = np.loadtxt(lines[1:], delimiter=",")
     return table[:, 0], table[:, 1]

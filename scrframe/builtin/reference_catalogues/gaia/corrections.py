@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from scrframe.arrays import FloatArray
-from scrframe.builtin.reference_catalogues.gaia.magnitude_table import MAGNITUDE_TABLE
+from scrframe.builtin.reference_catalogues.gaia.correction_tables import (
+    MAGNITUDE_TABLE,
+    SPECTRUM_TABLE,
+)
 from scrframe.builtin.reference_catalogues.gaia.spectrum_package import SPECTRUM_PACKAGE
-from scrframe.builtin.reference_catalogues.gaia.spectrum_table import SPECTRUM_TABLE
 from scrframe.errors import DataError
 from scrframe.plugin import ChosenCorrection, Correction
 from scrframe.tables import Column, ReferenceStars

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from scrframe.arrays import FloatArray
-from scrframe.builtin.reference_catalogues.gaia import formats
+from scrframe.arrays import FloatArray, IntArray
 from scrframe.builtin.reference_catalogues.gaia.corrections import (
     correct_flux,
     spectrum_corrections,
@@ -24,9 +22,9 @@ from scrframe.builtin.reference_catalogues.gaia.grid import (
     wavelengths,
 )
 from scrframe.builtin.reference_catalogues.gaia.parts import may_hold
-from scrframe.builtin.reference_catalogues.gaia.products import SAMPLED
+from scrframe.builtin.reference_catalogues.gaia.products import SAMPLED, blocks
 from scrframe.builtin.reference_catalogues.gaia.settings import GaiaXpConfig
-from scrframe.io.arrays import Index, RealArray, integers, matrix
+from scrframe.io.block import Block, RealArray
 from scrframe.plugin import ChosenCorrection, Part
 from scrframe.spectra import BASES, PACKED, XpOperator, load_operator
 from scrframe.statistics.groups import first_rows
@@ -43,13 +41,16 @@ CORRELATIONS = ("bp_coefficient_correlations", "rp_coefficient_correlations")
 
 
 @dataclass(frozen=True)
-class _Block:
-    """Rows of a file, which of them are wanted, and the stars that these belong to."""
+class _Wanted:
+    """A block of a file, which of its rows are wanted, and the stars that these belong to."""
 
-    table: pa.Table
-    first_row: int
-    rows: Index
-    star: Index
+    block: Block
+    columns: Mapping[str, str]
+    rows: IntArray
+    star: IntArray
+
+    def matrix(self, name: str, width: int) -> RealArray:
+        return self.block.matrix(self.columns[name], width, self.rows)
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Found:
     flags : ndarray of uint8, shape (n,)
     """
 
-    star: Index
+    star: IntArray
     flux: FloatArray
     error: FloatArray
     snr: FloatArray
@@ -107,14 +108,9 @@ def on_grid(config: GaiaXpConfig) -> Target:
 class _Reading:
     """What reading a block needs to know."""
 
-    label: str
     target: Target
     stars: ReferenceStars
     corrections: tuple[ChosenCorrection, ...]
-
-    def matrix(self, block: _Block, name: str, width: int) -> RealArray:
-        where = f"{self.label}: column {name}"
-        return matrix(block.table[name], width, where, block.rows, block.first_row)
 
 
 def read_features(
@@ -161,36 +157,27 @@ def read_fluxes(
     the spectra.
     """
     ids = stars["source_id"]
-    info = part.detail["info"]
-    reading = _Reading(info.label, target, stars, spectrum_corrections(corrections))
+    columns = part.detail["columns"]
+    reading = _Reading(target, stars, spectrum_corrections(corrections))
     read = _sampled if part.detail["product"] == SAMPLED.name else _continuous
     found: list[Found] = []
     seen = np.zeros(len(ids), dtype=bool)
     if len(ids) and may_hold(part, int(ids[0]), int(ids[-1])):
-        for first_row, table in formats.blocks(
-            info, part.detail["wanted"], part.detail["row_groups"]
-        ):
-            rows, star = _wanted_rows(table, ids, seen, info.label)
+        for block in blocks(part):
+            here = block.identifiers(columns["source_id"])
+            rows, star = first_rows(here, ids, seen)
             if len(rows):
-                block = _Block(table, first_row, rows, star)
-                found.append(_complete(read(block, reading), info.label))
+                wanted = _Wanted(block, columns, rows, star)
+                found.append(_complete(read(wanted, reading), block.label))
     return found
 
 
-def _wanted_rows(
-    table: pa.Table, ids: npt.NDArray[np.int64], seen: npt.NDArray[np.bool_], label: str
-) -> tuple[Index, Index]:
-    """Return rows of a block and the stars that they belong to, and mark these as seen."""
-    here = integers(table["source_id"], f"{label}: column source_id")
-    return first_rows(here, ids, seen)
-
-
-def _continuous(block: _Block, reading: _Reading) -> Found:
-    coefficients = [reading.matrix(block, f"{band}_coefficients", BASES) for band in ("bp", "rp")]
-    errors = [reading.matrix(block, f"{band}_coefficient_errors", BASES) for band in ("bp", "rp")]
+def _continuous(wanted: _Wanted, reading: _Reading) -> Found:
+    coefficients = [wanted.matrix(f"{band}_coefficients", BASES) for band in ("bp", "rp")]
+    errors = [wanted.matrix(f"{band}_coefficient_errors", BASES) for band in ("bp", "rp")]
     correlations = None
-    if all(name in block.table.column_names for name in CORRELATIONS):
-        correlations = [reading.matrix(block, name, PACKED) for name in CORRELATIONS]
+    if all(name in wanted.columns for name in CORRELATIONS):
+        correlations = [wanted.matrix(name, PACKED) for name in CORRELATIONS]
     operator = reading.target.operator
     flux = operator.flux(coefficients[0], coefficients[1])
     error, flags = _errors(operator, errors, correlations)
@@ -199,9 +186,9 @@ def _continuous(block: _Block, reading: _Reading) -> Found:
         sampled = load_operator("sampled")
         samples = sampled.flux(coefficients[0], coefficients[1])
         sample_error, _ = _errors(sampled, errors, correlations)
-        flux, outside = _corrected(samples, sample_error, block.star, reading)
+        flux, outside = _corrected(samples, sample_error, wanted.star, reading)
         flags = flags | outside
-    return Found(block.star, flux, error, snr, flags)
+    return Found(wanted.star, flux, error, snr, flags)
 
 
 def _errors(
@@ -225,24 +212,23 @@ def _errors(
     return result, flags
 
 
-def _sampled(block: _Block, reading: _Reading) -> Found:
+def _sampled(wanted: _Wanted, reading: _Reading) -> Found:
     samples, errors = (
-        reading.matrix(block, name, len(SAMPLES_NM)).astype(np.float64)
-        for name in ("flux", "flux_error")
+        wanted.matrix(name, len(SAMPLES_NM)).astype(np.float64) for name in ("flux", "flux_error")
     )
     flux = reading.target.of_samples(samples)
     error = reading.target.errors_of_samples(errors)
     snr = _median_ratio(flux, error)
     # How the errors of the samples are correlated is not known.
-    flags = np.full(len(block.rows), SPECTRUM_ERRORS_DIAGONAL, dtype=np.uint8)
+    flags = np.full(len(wanted.rows), SPECTRUM_ERRORS_DIAGONAL, dtype=np.uint8)
     if reading.corrections:
-        flux, outside = _corrected(samples, errors, block.star, reading)
+        flux, outside = _corrected(samples, errors, wanted.star, reading)
         flags |= outside
-    return Found(block.star, flux, error, snr, flags)
+    return Found(wanted.star, flux, error, snr, flags)
 
 
 def _corrected(
-    samples: FloatArray, errors: FloatArray, star: Index, reading: _Reading
+    samples: FloatArray, errors: FloatArray, star: IntArray, reading: _Reading
 ) -> tuple[FloatArray, npt.NDArray[np.uint8]]:
     """Return what is made of corrected spectra, and the flag of those out of range."""
     flux, outside = correct_flux(

@@ -8,16 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scrframe.builtin.reference_catalogues.gaia import formats
 from scrframe.builtin.reference_catalogues.gaia.products import (
     PRODUCTS,
     SOURCE,
     SPECTRA,
     Product,
-    TableInfo,
+    blocks,
 )
 from scrframe.builtin.reference_catalogues.gaia.settings import GaiaXpConfig
 from scrframe.errors import DataError
+from scrframe.io import key_below, matching_files, open_tables
+from scrframe.io.parquet import ParquetTable
+from scrframe.io.table_file import TableFile
 from scrframe.plugin import Part, file_part
 from scrframe.spectra import load_operator
 
@@ -37,7 +39,7 @@ def source_parts(config: GaiaXpConfig, root: Path) -> list[Part]:
         If there is none, or a file is no Gaia product.
     """
     tables = _classified(config.sources, "sources", [SOURCE], config, root)
-    return [part for _, info in tables for part in _cut(info, SOURCE, config, root)]
+    return [part for _, table in tables for part in _cut(table, SOURCE, config, root)]
 
 
 def feature_parts(config: GaiaXpConfig, root: Path) -> list[Part]:
@@ -59,12 +61,13 @@ def feature_parts(config: GaiaXpConfig, root: Path) -> list[Part]:
         )
     if SPECTRA["continuous"].name in kinds:
         _check_release(config)
-    return [part for product, info in tables for part in _cut(info, product, config, root)]
+    return [part for product, table in tables for part in _cut(table, product, config, root)]
 
 
 def check(part: Part, config: GaiaXpConfig) -> None:
     """Read the first rows of a part; raises DataError where that fails."""
-    for _ in formats.blocks(part.detail["info"], part.detail["wanted"], part.detail["row_groups"]):
+    for block in blocks(part):
+        block.identifiers(part.detail["columns"]["source_id"])
         return
 
 
@@ -83,30 +86,19 @@ def _check_release(config: GaiaXpConfig) -> None:
         )
 
 
-def _files(pattern: str, root: Path) -> list[Path]:
-    """Return the files that match, and those in folders that match, sorted."""
-    anchor = Path(pattern).anchor  # an absolute pattern does not start at the root
-    files: set[Path] = set()
-    for path in Path(anchor or root).glob(pattern.removeprefix(anchor)):
-        inside = path.rglob("*") if path.is_dir() else [path]
-        files.update(item for item in inside if item.is_file())
-    # Names such as _MD5SUM.txt and .listing accompany data sets.
-    return sorted(path for path in files if not path.name.startswith((".", "_")))
-
-
 def _classified(
     pattern: str, key: str, sought: Sequence[Product], config: GaiaXpConfig, root: Path
-) -> list[tuple[Product, TableInfo]]:
-    files = _files(pattern, root)
+) -> list[tuple[Product, TableFile]]:
+    files = matching_files(pattern, root)
     if not files:
         raise DataError(
             f"{root / pattern}: no file of {' or '.join(item.name for item in sought)};"
             f" put the files there or set gaia_xp.{key}"
         )
     found = [
-        (product, info)
+        (product, table)
         for path in files
-        for product, info in _of_file(path, sought, config)
+        for product, table in _of_file(path, sought, config)
         if product in sought
     ]
     if not found:
@@ -119,76 +111,73 @@ def _classified(
 
 def _of_file(
     path: Path, sought: Sequence[Product], config: GaiaXpConfig
-) -> Iterator[tuple[Product, TableInfo]]:
+) -> Iterator[tuple[Product, TableFile]]:
     """Yield the tables of a file that are a Gaia product, at least one."""
-    tables = formats.describe(path)
+    tables = open_tables(path, hdu="all")
     known = [
-        (product, info)
-        for info in tables
+        (product, table)
+        for table in tables
         for product in _order(sought)
-        if not product.missing(info, config.columns)
+        if not product.missing(table, config.columns)
     ]
     if not known:
         raise DataError(_lacks(tables, sought, config))
     seen: set[int] = set()
-    for product, info in known:
-        if info.hdu not in seen:  # a table that is two products counts as the one sought
-            seen.add(info.hdu)
-            yield product, info
+    for product, table in known:
+        if table.extension not in seen:  # one that is two products counts as the one sought
+            seen.add(table.extension)
+            yield product, table
 
 
 def _order(sought: Sequence[Product]) -> list[Product]:
     return [*sought, *(item for item in PRODUCTS.values() if item not in sought)]
 
 
-def _lacks(tables: Sequence[TableInfo], sought: Sequence[Product], config: GaiaXpConfig) -> str:
+def _lacks(tables: Sequence[TableFile], sought: Sequence[Product], config: GaiaXpConfig) -> str:
     """Say what the nearest table lacks to be the nearest product."""
-    missing, product, info = min(
-        ((item.missing(info, config.columns), item, info) for info in tables for item in sought),
+    missing, product, table = min(
+        ((item.missing(each, config.columns), item, each) for each in tables for item in sought),
         key=lambda entry: len(entry[0]) / len(entry[1].required),
     )
     return (
-        f"{info.label}: is no {product.name}: it lacks the column(s) {', '.join(missing)};"
+        f"{table.label}: is no {product.name}: it lacks the column(s) {', '.join(missing)};"
         " rename them in gaia_xp.columns or move the file away"
     )
 
 
-def _cut(info: TableInfo, product: Product, config: GaiaXpConfig, root: Path) -> Iterator[Part]:
+def _cut(table: TableFile, product: Product, config: GaiaXpConfig, root: Path) -> Iterator[Part]:
     """Yield the parts of one table."""
-    path = info.path
-    name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
-    wanted = product.wanted(info, config.columns)
-    for suffix, groups, bounds in _pieces(info, wanted["source_id"].name):
+    columns = product.columns(table, config.columns)
+    for suffix, groups, bounds in _pieces(table, columns["source_id"]):
         detail: dict[str, Any] = {
-            "info": info,
             "product": product.name,
-            "wanted": wanted,
+            "columns": columns,
+            "extension": table.extension,
             "row_groups": groups,
             "bounds": bounds,
         }
-        yield replace(file_part(path, name + suffix), detail=detail)
+        key = key_below(table.path, root) + suffix
+        yield replace(file_part(table.path, key), detail=detail)
 
 
 Piece = tuple[str, tuple[int, ...] | None, tuple[int, int] | None]
 
 
-def _pieces(info: TableInfo, id_column: str) -> Iterator[Piece]:
-    if info.format == "parquet":
-        yield from _parquet_pieces(info, id_column)
+def _pieces(table: TableFile, id_column: str) -> Iterator[Piece]:
+    if isinstance(table, ParquetTable):
+        yield from _parquet_pieces(table, id_column)
         return
-    suffix = f"#hdu{info.hdu}" if info.format == "fits" else ""
-    yield suffix, None, _named_bounds(info.path)
+    suffix = f"#hdu{table.extension}" if table.extension else ""
+    yield suffix, None, _named_bounds(table.path)
 
 
-def _parquet_pieces(info: TableInfo, id_column: str) -> Iterator[Piece]:
+def _parquet_pieces(table: ParquetTable, id_column: str) -> Iterator[Piece]:
     """Group consecutive row groups into pieces of about `PART_ROWS` rows."""
-    from scrframe.builtin.reference_catalogues.gaia.format_parquet import bounds as stated  # noqa: PLC0415
-
-    limits = stated(info, id_column)
+    limits = table.bounds(id_column)
     groups: list[int] = []
     rows = 0
-    last = len(info.row_groups) - 1
-    for index, count in enumerate(info.row_groups):
+    last = len(table.row_groups) - 1
+    for index, count in enumerate(table.row_groups):
         groups.append(index)
         rows += count
         if rows >= PART_ROWS or index == last:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from scrframe.arrays import FloatArray
-from scrframe.builtin.reference_catalogues.gaia import formats
 from scrframe.builtin.reference_catalogues.gaia.corrections import correct_sources
+from scrframe.builtin.reference_catalogues.gaia.products import blocks, opened
 from scrframe.builtin.reference_catalogues.gaia.settings import GaiaXpConfig
 from scrframe.errors import DataError
-from scrframe.io.arrays import flags, floats, integers
+from scrframe.io.block import Block
 from scrframe.plugin import ChosenCorrection, Part
 from scrframe.tables import Footprint, ReferenceStars
+from scrframe.units import parse_unit
 
 Columns = dict[str, npt.NDArray[np.generic]]
 
@@ -48,38 +48,38 @@ def read_sources(
     DataError
         If the file is damaged, or positions are in another unit than degrees.
     """
-    info = part.detail["info"]
     _check_units(part)
-    kept: list[Columns] = []
-    for _, table in formats.blocks(info, part.detail["wanted"], part.detail["row_groups"]):
-        kept.append(_stars(table, config, footprint, info.label))
+    columns = part.detail["columns"]
+    kept = [_stars(block, columns, config, footprint) for block in blocks(part)]
     stars = ReferenceStars.from_columns(_joined(kept) if kept else _empty(config))
     return correct_sources(stars, corrections)
 
 
 def _stars(
-    table: pa.Table, config: GaiaXpConfig, footprint: Footprint | None, label: str
+    block: Block, names: Mapping[str, str], config: GaiaXpConfig, footprint: Footprint | None
 ) -> Columns:
     """Return one block's stars in the vocabulary of the framework."""
 
     def number(name: str) -> FloatArray:
-        return floats(table[name], f"{label}: column {name}")
+        return block.numbers(names[name])
 
     ra, dec, bp_mag = number("ra"), number("dec"), number("phot_bp_mean_mag")
     keep = np.isfinite(ra) & np.isfinite(dec) & np.isfinite(bp_mag)
-    _check_range(ra[keep], dec[keep], label)
-    if "has_xp_continuous" in table.column_names:
-        keep &= flags(table["has_xp_continuous"])
+    _check_range(ra[keep], dec[keep], block.label)
+    if "has_xp_continuous" in names:
+        keep &= np.asarray(block.flags(names["has_xp_continuous"]).fill_null(False))
     if footprint is not None and keep.any():
         inside = footprint.contains(ra[keep], dec[keep])
         if not inside.any():
-            _check_other_units(ra[keep], dec[keep], footprint, label)
+            _check_other_units(ra[keep], dec[keep], footprint, block.label)
         keep[keep] = inside
+    epoch = number("ref_epoch") if "ref_epoch" in names else np.full(len(block), np.nan)
+    epoch = np.nan_to_num(epoch, nan=config.ref_epoch)
     columns: Columns = {
-        "source_id": integers(table["source_id"], f"{label}: column source_id"),
+        "source_id": block.identifiers(names["source_id"]),
         "ref_ra": ra,
         "ref_dec": dec,
-        "ref_epoch": _epoch(table, config, label),
+        "ref_epoch": epoch,
         "pmra": np.nan_to_num(number("pmra")),
         "pmdec": np.nan_to_num(number("pmdec")),
         "reference_mag": bp_mag,
@@ -87,14 +87,6 @@ def _stars(
         **{own: number(name) for name, own in COPIED.items()},
     }
     return {name: values[keep] for name, values in columns.items()}
-
-
-def _epoch(table: pa.Table, config: GaiaXpConfig, label: str) -> FloatArray:
-    if "ref_epoch" not in table.column_names:
-        return np.full(len(table), config.ref_epoch)
-    return np.nan_to_num(
-        floats(table["ref_epoch"], f"{label}: column ref_epoch"), nan=config.ref_epoch
-    )
 
 
 def _magnitude_error(flux_over_error: FloatArray) -> FloatArray:
@@ -105,13 +97,12 @@ def _magnitude_error(flux_over_error: FloatArray) -> FloatArray:
 
 def _check_units(part: Part) -> None:
     """Refuse positions that a file declares in another unit than degrees."""
-    info, wanted = part.detail["info"], part.detail["wanted"]
+    table = opened(part)
     for name in ("ra", "dec"):
-        unit = info.units.get(wanted[name].name, "deg")
-        if unit.strip().lower() not in ("deg", "degree", "degrees", ""):
-            raise DataError(
-                f"{info.label}: column {wanted[name].name} is in {unit}; expected degrees"
-            )
+        own = part.detail["columns"][name]
+        unit = table.unit(own)
+        if unit and parse_unit(unit) != parse_unit("deg"):
+            raise DataError(f"{table.label}: column {own} is in {unit}; expected degrees")
 
 
 def _check_range(ra: FloatArray, dec: FloatArray, label: str) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from scrframe.builtin.reference_catalogues.gaia.correction_tables import MAGNITUDE_TABLE
 from scrframe.builtin.reference_catalogues.gaia.corrections import OUTSIDE
-from scrframe.builtin.reference_catalogues.gaia.magnitude_table import MAGNITUDE_TABLE
 from scrframe.builtin.reference_catalogues.parameters import extinction, reference
 from scrframe.builtin.reference_catalogues.parameters.settings import (
     ParameterTableConfig,

@@ -53,9 +53,9 @@ def source_parts(config: StellarParametersConfig, root: Path) -> list[Part]:
             part,
             detail={
                 **part.detail,
-                "wanted": {
-                    name: item
-                    for name, item in part.detail["wanted"].items()
+                "columns": {
+                    name: own
+                    for name, own in part.detail["columns"].items()
                     if name != "has_xp_continuous"
                 },
                 "tables": tables,

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from scrframe.arrays import FloatArray
-from scrframe.builtin.reference_catalogues.gaia import formats
-from scrframe.builtin.reference_catalogues.gaia.products import TableInfo, Wanted
 from scrframe.errors import DataError, did_you_mean
-from scrframe.io.arrays import floats, integers
+from scrframe.io import key_below, matching_files, open_tables
+from scrframe.io.block import Block
+from scrframe.io.table_file import TableFile
 from scrframe.plugin import Part, file_part
 
 
@@ -81,49 +79,43 @@ def table_parts(pattern: str, names: Mapping[str, str], root: Path, key: str) ->
     DataError
         If there is no file, or one lacks a column.
     """
-    anchor = Path(pattern).anchor  # an absolute pattern does not start at the root
-    files: set[Path] = set()
-    for path in Path(anchor or root).glob(pattern.removeprefix(anchor)):
-        files.update(path.rglob("*") if path.is_dir() else [path])
-    found = sorted(
-        path for path in files if path.is_file() and not path.name.startswith((".", "_"))
-    )
+    found = matching_files(pattern, root)
     if not found:
         raise DataError(f"{root / pattern}: no such table; put it there or set {key}.table")
     parts = []
     for path in found:
-        info, wanted = _columns(path, names, key)
-        name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
-        detail = {"info": info, "wanted": wanted, "names": dict(names)}
-        parts.append(replace(file_part(path, name), detail=detail))
+        detail = {"extension": _table_with(path, names, key).extension, "columns": dict(names)}
+        parts.append(replace(file_part(path, key_below(path, root)), detail=detail))
     return parts
 
 
-def _columns(path: Path, names: Mapping[str, str], key: str) -> tuple[TableInfo, dict[str, Wanted]]:
+def _table_with(path: Path, names: Mapping[str, str], key: str) -> TableFile:
     """Return the table of a file that lacks fewest of the columns, none in the end."""
-    tables = formats.describe(path)
 
-    def missing(info: TableInfo) -> list[str]:
-        return [name for name in names.values() if info.find(name) is None]
+    def missing(table: TableFile) -> list[str]:
+        return [name for name in names.values() if table.find(name) is None]
 
-    info = min(tables, key=lambda each: len(missing(each)))
-    lacking = missing(info)
+    table = min(open_tables(path, hdu="all"), key=lambda each: len(missing(each)))
+    lacking = missing(table)
     if lacking:
-        near = did_you_mean(lacking[0], info.names)
+        near = did_you_mean(lacking[0], table.names)
         raise DataError(
-            f"{info.label}: lacks the column(s) {', '.join(lacking)}{near}; name the table's own"
+            f"{table.label}: lacks the column(s) {', '.join(lacking)}{near}; name the table's own"
             f" in {key}.columns, or null where there is none"
         )
-    kinds = {own: "int" if own == "source_id" else "float" for own in names}
-    wanted = {own: Wanted(str(info.find(name)), kinds[own]) for own, name in names.items()}  # type: ignore[arg-type]
-    return info, wanted
+    return table
 
 
 def check_part(part: Part) -> None:
     """Read the first rows of a part; raises DataError where that fails."""
-    for _, block in formats.blocks(part.detail["info"], part.detail["wanted"]):
-        _identifiers(block["source_id"], part)
+    for block in _blocks(part):
+        block.identifiers(part.detail["columns"]["source_id"], missing=0)
         return
+
+
+def _blocks(part: Part) -> Iterator[Block]:
+    (table,) = open_tables(part.path, hdu=part.detail["extension"])
+    return table.blocks(list(part.detail["columns"].values()))
 
 
 def read_rows(part: Part, valid: Mapping[str, tuple[float, float]], best: str | None) -> StarRows:
@@ -142,14 +134,12 @@ def read_rows(part: Part, valid: Mapping[str, tuple[float, float]], best: str | 
     DataError
         If the file is damaged, or a column holds something else than numbers.
     """
-    info: TableInfo = part.detail["info"]
-    names = list(part.detail["wanted"])
-    ids, found = [], {name: [np.empty(0)] for name in names if name != "source_id"}
-    for _, block in formats.blocks(info, part.detail["wanted"]):
-        ids.append(_identifiers(block["source_id"], part))
+    own: Mapping[str, str] = part.detail["columns"]
+    ids, found = [], {name: [np.empty(0)] for name in own if name != "source_id"}
+    for block in _blocks(part):
+        ids.append(block.identifiers(own["source_id"], missing=0))
         for name, values in found.items():
-            shown = part.detail["names"][name]
-            values.append(floats(block[name], f"{info.label}: column {shown}"))
+            values.append(block.numbers(own[name]))
     source_id = np.concatenate(ids) if ids else np.empty(0, dtype=np.int64)
     columns = {name: np.concatenate(values) for name, values in found.items()}
     named = source_id > 0
@@ -169,17 +159,6 @@ def read_rows(part: Part, valid: Mapping[str, tuple[float, float]], best: str | 
         int((named & ~usable).sum()),
         len(rows) - len(first),
     )
-
-
-def _identifiers(column: pa.ChunkedArray, part: Part) -> npt.NDArray[np.int64]:
-    """Return Gaia's identifiers, 0 where there is none."""
-    label = f"{part.detail['info'].label}: column {part.detail['names']['source_id']}"
-    if pa.types.is_floating(column.type):
-        raise DataError(
-            f"{label} holds floating-point numbers, which Gaia's identifiers do not fit into;"
-            " write it as 64-bit integers"
-        )
-    return integers(pc.fill_null(column, pa.scalar(0, column.type)), label)
 
 
 def columns_named(names: Mapping[str, str | None]) -> dict[str, str]:

@@ -12,16 +12,16 @@ from scrframe.arrays import FloatArray
 from scrframe.builtin.reference_catalogues.gaia import parts as gaia_parts
 from scrframe.builtin.reference_catalogues.gaia import sources as gaia_sources
 from scrframe.builtin.reference_catalogues.gaia.features import Found, Target, read_fluxes
-from scrframe.builtin.reference_catalogues.xp_synthetic.passband import files, sample_weights
-from scrframe.builtin.reference_catalogues.xp_synthetic.settings import XpSyntheticConfig
-from scrframe.errors import DataError
+from scrframe.builtin.reference_catalogues.gaia.grid import SAMPLES_NM
+from scrframe.builtin.reference_catalogues.gaia.sources import MAG_PER_RELATIVE
+from scrframe.builtin.reference_catalogues.xp_synthetic.settings import Passband, XpSyntheticConfig
+from scrframe.errors import CalibrationError, DataError
 from scrframe.plugin import ChosenCorrection, Part, file_part
 from scrframe.spectra import XpOperator, load_operator
+from scrframe.spectra.passband import photon_weights, read_passband, read_spectrum
 from scrframe.tables import Footprint, Quantities, ReferenceStars
 
 KEY = "xp_synthetic"
-#: Error in mag per relative error of a flux, 2.5 / ln 10.
-MAG_PER_RELATIVE = 2.5 / np.log(10)
 
 
 def source_parts(config: XpSyntheticConfig, root: Path) -> list[Part]:
@@ -61,6 +61,44 @@ def feature_parts(config: XpSyntheticConfig, root: Path) -> list[Part]:
     ]
 
 
+def files(config: XpSyntheticConfig, root: Path) -> list[Path]:
+    """Return the files that the user supplies for the passband."""
+    given = [config.passband.file, *([] if config.vega is None else [config.vega.file])]
+    return [root / Path(name).expanduser() for name in given]
+
+
+def sample_weights(config: XpSyntheticConfig, root: Path) -> FloatArray:
+    """Return the weights of the 343 samples whose sum is the flux, 1 at magnitude 0.
+
+    Raises
+    ------
+    DataError
+        If the passband or the spectrum of Vega cannot be used, or the samples do not cover
+        the passband.
+    """
+    band = config.passband
+    path, *others = files(config, root)
+    wavelength, transmission = read_passband(
+        path, band.wavelength, band.transmission, default=band.wavelength_unit
+    )
+    vega = None
+    if config.vega is not None:
+        given = config.vega
+        defaults = (given.wavelength_unit, given.flux_unit)
+        vega = read_spectrum(others[0], given.wavelength, given.flux, defaults=defaults)
+    try:
+        return photon_weights(SAMPLES_NM, wavelength, transmission, config.system, vega)
+    except CalibrationError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def example(directory: Path) -> XpSyntheticConfig:
+    """Write a passband, no camera's own, and return settings that name it from anywhere."""
+    path = directory.resolve() / "passband.csv"
+    path.write_text("wavelength,transmission\n450,0\n500,1\n550,1\n600,0\n", encoding="utf-8")
+    return XpSyntheticConfig(passband=Passband(file=str(path)))
+
+
 def _existing(config: XpSyntheticConfig, root: Path) -> list[Path]:
     found = files(config, root)
     for path in found:
@@ -71,7 +109,7 @@ def _existing(config: XpSyntheticConfig, root: Path) -> list[Path]:
 
 def check(part: Part, config: XpSyntheticConfig) -> None:
     """Read the first rows of a part; raises DataError where that fails."""
-    if "info" in part.detail:
+    if "columns" in part.detail:
         gaia_parts.check(part, config.gaia())
 
 

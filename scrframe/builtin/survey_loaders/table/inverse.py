@@ -12,22 +12,23 @@ import numpy as np
 import pyarrow as pa
 
 from scrframe.arrays import Array, FloatArray
-from scrframe.builtin.survey_loaders.table.block import Block, RawColumns
 from scrframe.builtin.survey_loaders.table.loader import passes
+from scrframe.builtin.survey_loaders.table.reading import RawColumns
 from scrframe.builtin.survey_loaders.table.settings import MAPPED, NEEDED, TableConfig
 from scrframe.builtin.survey_loaders.table.source import DATES, Source
 from scrframe.builtin.survey_loaders.table.units import (
     JD_ZERO,
     MAG_PER_RELATIVE_FLUX,
     ab_zero_point,
-    factor,
     is_mag,
     mag_factor,
 )
 from scrframe.errors import PluginError, ScrframeError
+from scrframe.io.block import Block
 from scrframe.tables import SimulatedVisit
 from scrframe.tables.columns import BY_NAME
 from scrframe.tables.cuts import Cut, Expression
+from scrframe.units import unit_factor
 
 #: Classes of simulated detections that are stars.
 STARS = (-1, -2)
@@ -194,7 +195,7 @@ def _blank(source: Source) -> Any:
 
 def _in_unit(name: str, source: Source, values: Array) -> Array:
     unit = BY_NAME[name].unit if name in BY_NAME else ""
-    return values / factor(source.unit, unit) if source.unit is not None and unit else values
+    return values / unit_factor(source.unit, unit) if source.unit is not None and unit else values
 
 
 def _alike(star: Any, other: Any) -> tuple[Any, Any]:
@@ -237,7 +238,7 @@ def _photometry(
         return np.where(np.isfinite(mag), err, np.nan) / mag_factor(source.unit)
     scale = 1.0
     if source.unit is not None and mag_source.unit is not None:
-        scale = factor(source.unit, mag_source.unit)
+        scale = unit_factor(source.unit, mag_source.unit)
     return np.asarray(err * flux / MAG_PER_RELATIVE_FLUX / scale)
 
 
@@ -255,7 +256,7 @@ def _dates(source: Source, mjd: FloatArray) -> Array:
     if source.unit == "jd":
         return mjd + JD_ZERO
     if source.unit is not None and source.unit not in DATES:
-        return mjd / factor(source.unit, "d")
+        return mjd / unit_factor(source.unit, "d")
     return mjd
 
 

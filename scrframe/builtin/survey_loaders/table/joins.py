@@ -11,14 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from scrframe.builtin.survey_loaders.table.block import Block
-from scrframe.builtin.survey_loaders.table.finding import fingerprint, matching_files
 from scrframe.builtin.survey_loaders.table.settings import Join
 from scrframe.errors import DataError, did_you_mean
-from scrframe.io.tables import open_tables
+from scrframe.io import matching_files, open_tables
+from scrframe.io.block import Block
 
 #: Stands between the keys of a join by several; no text of a catalogue holds it.
 _BETWEEN = "\x1f"
+#: How far up from a catalogue tables to join are looked for.
+_LEVELS = 5
 
 
 @dataclass(frozen=True)
@@ -102,13 +103,15 @@ def _load(
     wanted = tuple(dict.fromkeys([*keys, *(old for _, old in columns)]))
     for path in files:
         for table in open_tables(path, file_format, hdu):
-            _check_names(table.label, wanted, table.names)
-            units |= {new: table.units[old] for new, old in columns if old in table.units}
-            for start, rows in table.blocks(wanted):
-                block = Block(table.label, np.arange(start, start + rows.num_rows), rows)
+            for name in wanted:
+                if table.find(name) is None:
+                    near = did_you_mean(name, table.names)
+                    raise DataError(f'{table.label}: has no column "{name}" for the join{near}')
+            for block in table.blocks(wanted):
+                units |= {new: block.units[old] for new, old in columns if old in block.units}
                 key_parts.append(_keys(block, keys))
                 column_parts.append(pa.table({new: block.column(old) for new, old in columns}))
-                places += [(table.label, start)]
+                places += [(table.label, int(block.rows[0]) if len(block) else 0)]
     label = str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
     if not key_parts:
         raise DataError(f"{label}: holds no row to join")
@@ -120,14 +123,6 @@ def _load(
         pa.concat_tables(column_parts, promote_options="permissive").combine_chunks(),
         units,
     )
-
-
-def _check_names(label: str, wanted: Sequence[str], names: Sequence[str]) -> None:
-    for name in wanted:
-        if name not in names:
-            raise DataError(
-                f'{label}: has no column "{name}" for the join{did_you_mean(name, names)}'
-            )
 
 
 def _keys(block: Block, names: Sequence[str]) -> pa.Array:
@@ -154,4 +149,27 @@ def _refuse_twins(
     raise DataError(
         f"{label}, row {start + twice[0] - starts[part]}: the key {', '.join(names)} = {said}"
         f" stands twice ({len(twice)} rows in all); a join needs it once"
+    )
+
+
+def fingerprint(path: Path) -> str:
+    """Return what changes when a file does: its size and time of modification."""
+    state = path.stat()
+    return f"{state.st_size}-{state.st_mtime_ns}"
+
+
+def root_of(path: Path, patterns: Sequence[str]) -> Path:
+    """Return the nearest directory above a file below which all patterns match.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    for folder in path.absolute().parents[:_LEVELS]:
+        if all(any(True for _ in folder.glob(pattern)) for pattern in patterns):
+            return folder
+    raise DataError(
+        f"{path}: no table to join matches {', '.join(map(repr, patterns))} beside it or in a"
+        " directory above"
     )

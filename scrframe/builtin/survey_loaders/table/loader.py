@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from scrframe.builtin.survey_loaders.table.block import Block, RawColumns
-from scrframe.builtin.survey_loaders.table.finding import fingerprint, matching_files, root_of
-from scrframe.builtin.survey_loaders.table.joins import join_block, load_join
+from scrframe.builtin.survey_loaders.table.joins import (
+    fingerprint,
+    join_block,
+    load_join,
+    root_of,
+)
 from scrframe.builtin.survey_loaders.table.mapping import mapped, usable
+from scrframe.builtin.survey_loaders.table.reading import RawColumns
 from scrframe.builtin.survey_loaders.table.settings import MAPPED, NEEDED, TableConfig
 from scrframe.errors import DataError, did_you_mean
+from scrframe.io import key_below, matching_files, open_tables
+from scrframe.io.block import Block
 from scrframe.io.table_file import TableFile
-from scrframe.io.tables import open_tables
 from scrframe.plugin import Part
 from scrframe.tables import Column, Detections
 from scrframe.tables.columns import BY_NAME
@@ -52,7 +58,7 @@ def parts(config: TableConfig, root: Path) -> list[Part]:
 def _parts_of(
     path: Path, config: TableConfig, root: Path, also: tuple[Path, ...]
 ) -> Iterator[Part]:
-    key = path.relative_to(root).as_posix()
+    key = key_below(path, root)
     state = "+".join(fingerprint(each) for each in (path, *also))
     detail = {"root": str(root)}
     ranges = _ranges(path, config) if path.stat().st_size else []
@@ -165,7 +171,7 @@ def _root(part: Part, config: TableConfig) -> Path:
 
 
 def own_names(table: TableFile, config: TableConfig, wanted: Sequence[str]) -> list[str]:
-    """Return the columns of the file itself that are needed, in the file's order.
+    """Return the columns of the file itself that are needed, as the description calls them.
 
     Raises
     ------
@@ -191,12 +197,12 @@ def own_names(table: TableFile, config: TableConfig, wanted: Sequence[str]) -> l
     for flag in config.flags if "usable" in wanted else ():
         needed.setdefault(flag.column, "flags")
     for column, said in needed.items():
-        if column not in joined and column not in table.names:
+        if column not in joined and table.find(column) is None:
             known = [*table.names, *joined]
             raise DataError(
                 f'{table.label}: has no column "{column}" ({said}){did_you_mean(column, known)}'
             )
-    return [name for name in table.names if name in needed and name not in joined]
+    return [name for name in needed if name not in joined]
 
 
 def _check_keywords(table: TableFile, config: TableConfig, wanted: Sequence[str]) -> None:
@@ -212,16 +218,9 @@ def _blocks(
     names = own_names(table, config, wanted)
     groups = part.detail.get("row_groups")
     chosen = None if groups is None else range(groups[0], groups[1] + 1)
-    for start, rows in table.blocks(names, chosen):
-        block = Block(
-            table.label,
-            np.arange(start, start + rows.num_rows),
-            rows,
-            tuple(float(value) for value in config.missing),
-            table.keyword,
-            table.extension,
-            table.units,
-        )
+    missing = tuple(float(value) for value in config.missing)
+    for read in table.blocks(names, chosen):
+        block = replace(read, missing=missing)
         for join in config.join:
             block = join_block(block, join, root)
         for cut in config.rows:
@@ -240,7 +239,8 @@ def passes(block: Block, text: str) -> Any:
         elif name in flags:
             columns[name] = block.flags(name)
         elif pa.types.is_integer(block.column(name).type):
-            columns[name] = block.column(name).cast(pa.int64())  # exact, also for identifiers
+            exact = block.column(name)  # also for identifiers
+            columns[name] = exact if exact.type == pa.uint64() else exact.cast(pa.int64())
         else:
             columns[name] = pa.array(block.numbers(name))
     return cut.evaluate(RawColumns(pa.table(columns)))

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from scrframe.arrays import FloatArray
-from scrframe.builtin.survey_loaders.table.block import Block
 from scrframe.builtin.survey_loaders.table.reading import (
     constant_of,
     decoded,
@@ -24,15 +23,16 @@ from scrframe.builtin.survey_loaders.table.source import DATES, KINDS, Source
 from scrframe.builtin.survey_loaders.table.units import (
     JD_ZERO,
     ab_zero_point,
-    factor,
     is_mag,
     mag_factor,
     magnitude_errors,
     magnitudes,
 )
 from scrframe.errors import DataError
+from scrframe.io.block import Block
 from scrframe.statistics.sky import EqualAreaGrid
 from scrframe.tables.columns import BY_NAME, Kind
+from scrframe.units import unit_factor
 
 #: Columns of which every detection must have a value.
 _COMPLETE = ("ra", "dec", "mjd", "x", "y")
@@ -171,7 +171,7 @@ def _scaled(block: Block, name: str, source: Source) -> FloatArray:
     if not target or unit is None:
         return values
     try:
-        return values * factor(unit, target)
+        return values * unit_factor(unit, target)
     except ValueError as error:
         raise DataError(f"{block.label}: {name} ({said_of(source)}) {error}") from None
 
@@ -189,7 +189,7 @@ def _dates(block: Block, source: Source) -> FloatArray:
     if unit == "jd":
         return values - JD_ZERO
     if unit is not None and unit not in DATES:
-        return values * factor(unit, "d")
+        return values * unit_factor(unit, "d")
     return values
 
 
@@ -242,7 +242,7 @@ def _magnitude_error(block: Block, config: TableConfig) -> FloatArray:
     flux_unit = unit_of(block, flux_source)
     if is_flux(flux_source, flux_unit) and not (unit is not None and is_mag(unit)):
         try:
-            scale = 1.0 if unit is None or flux_unit is None else factor(unit, flux_unit)
+            scale = 1.0 if unit is None or flux_unit is None else unit_factor(unit, flux_unit)
         except ValueError as error:
             raise DataError(f"{block.label}: mag_err ({said_of(source)}) {error}") from None
         flux = numbers_of(block, "mag", flux_source)

@@ -9,11 +9,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from scrframe.arrays import FloatArray
-from scrframe.builtin.survey_loaders.table.block import Block, RawColumns
 from scrframe.builtin.survey_loaders.table.source import DATES, Source
-from scrframe.builtin.survey_loaders.table.units import factor, is_mag, parse_unit
+from scrframe.builtin.survey_loaders.table.units import is_mag
 from scrframe.errors import DataError
+from scrframe.io.block import Block
+from scrframe.tables import ColumnTable
 from scrframe.tables.cuts import Expression
+from scrframe.units import parse_unit, unit_factor
+
+
+class RawColumns(ColumnTable):
+    """Columns for the language of cuts, in types of their own: names here mean nothing."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
 
 
 def numbers_of(block: Block, name: str, source: Source) -> FloatArray:
@@ -86,7 +95,11 @@ def unit_of(block: Block, source: Source) -> str | None:
 
 def _refuse_conflict(block: Block, source: Source, said: str, declared: str) -> None:
     try:
-        same = bool(np.isclose(factor(declared, said), 1.0, rtol=1e-6))
+        parse_unit(declared)
+    except ValueError:
+        return  # what the description says counts
+    try:
+        same = bool(np.isclose(unit_factor(declared, said), 1.0, rtol=1e-6))
     except (ValueError, TypeError, AttributeError):
         same = is_mag(said)  # zero points of magnitudes are declared in many ways
     if not same:

@@ -17,7 +17,7 @@ from scrframe.builtin.survey_loaders.table.inverse import invert
 from scrframe.builtin.survey_loaders.table.settings import Join, TableConfig
 from scrframe.builtin.survey_loaders.table.writing import write_table
 from scrframe.errors import PluginError
-from scrframe.io.tables import ENDINGS, format_of_name
+from scrframe.io import ENDINGS, format_of_name
 from scrframe.tables import SimulatedVisit
 
 #: Where visits wait.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -11,35 +10,12 @@ from astropy import units as u
 from scrframe.arrays import FloatArray
 from scrframe.builtin.survey_loaders.table.source import DATES, Source
 from scrframe.tables.columns import BY_NAME
+from scrframe.units import parse_unit, unit_factor
 
 #: Julian date of MJD 0.
 JD_ZERO = 2400000.5
 #: By how much the error of a magnitude exceeds the relative error of its flux.
 MAG_PER_RELATIVE_FLUX = 2.5 / np.log(10)
-
-
-@cache
-def parse_unit(text: str) -> Any:
-    """Return a unit of astropy; raises ValueError."""
-    try:
-        return u.Unit(text)
-    except (ValueError, TypeError):
-        raise ValueError(f'has the unit "{text}", which is unknown') from None
-
-
-@cache
-def factor(text: str, target: str) -> float:
-    """Return by what to multiply values in one unit for values in another.
-
-    Raises
-    ------
-    ValueError
-        If the unit is unknown or does not convert.
-    """
-    try:
-        return float(parse_unit(text).to(u.Unit(target)))
-    except u.UnitConversionError:
-        raise ValueError(f'has the unit "{text}", which does not convert to {target}') from None
 
 
 @cache
@@ -109,7 +85,7 @@ def _checked(name: str, unit: str | None, source: Source) -> bool:
     elif not declared.unit:
         raise ValueError(f'has the unit "{unit}", but takes none')
     else:
-        factor(unit, declared.unit)
+        unit_factor(unit, declared.unit)
     return True
 
 

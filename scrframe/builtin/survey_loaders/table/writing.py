@@ -14,7 +14,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from scrframe.builtin.survey_loaders.table.settings import TableConfig
-from scrframe.io.tables import format_of_name
+from scrframe.io import format_of_name
 
 #: Rows of a row group: small, so that also small surveys have several.
 _ROW_GROUP = 100_000

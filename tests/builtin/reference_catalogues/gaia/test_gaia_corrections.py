@@ -5,11 +5,13 @@ import pytest
 from astropy.table import Table
 from pydantic import ValidationError
 
+from scrframe.builtin.reference_catalogues.gaia.correction_tables import (
+    MAGNITUDE_TABLE,
+    SPECTRUM_TABLE,
+)
 from scrframe.builtin.reference_catalogues.gaia.grid import SAMPLES_NM, average
-from scrframe.builtin.reference_catalogues.gaia.magnitude_table import MAGNITUDE_TABLE
 from scrframe.builtin.reference_catalogues.gaia.plugin import GAIA_XP
 from scrframe.builtin.reference_catalogues.gaia.spectrum_package import SPECTRUM_PACKAGE
-from scrframe.builtin.reference_catalogues.gaia.spectrum_table import SPECTRUM_TABLE
 from scrframe.errors import DataError
 from scrframe.plugin import ChosenCorrection
 from scrframe.spectra import load_operator
@@ -68,7 +70,7 @@ def test_magnitude_table_with_other_names_and_sign(tree, read_sources):
         (None, "no such file"),
         ("G,delta\n14,0.01\n", "has no column dBP; there are: G, delta"),
         ("G,dBP\n14,0.01\n14,0.02\n", "column G names a magnitude twice"),
-        ("G,dBP\n14,\n15,0.02\n", "column dBP is empty or lacks values"),
+        ("G,dBP\n14,\n15,0.02\n", "row 0: column dBP has no value"),
     ],
 )
 def test_bad_magnitude_tables(tree, read_sources, text, message):

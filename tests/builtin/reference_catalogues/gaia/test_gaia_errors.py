@@ -125,11 +125,11 @@ def hdf5(path):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (garbage, "is no Parquet, FITS, VOTable, CSV or ECSV file"),
+        (garbage, "is no Parquet, FITS, VOTable, HDF5, CSV or ECSV file"),
         (some_text, "lacks the column"),
         (empty, "the file is empty"),
         (cut, "is no readable Parquet file"),
-        (hdf5, "is no Parquet, FITS, VOTable, CSV or ECSV file"),
+        (hdf5, "cannot be read as HDF5"),
     ],
 )
 @pytest.mark.parametrize("which", [source_file, spectrum_file])

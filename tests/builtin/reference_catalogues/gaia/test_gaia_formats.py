@@ -477,14 +477,12 @@ def test_sampled_and_continuous_agree(stars, tmp_path, read_features):
 
 
 def test_csv_reader_takes_more_than_one_block(stars, tmp_path, read_features, monkeypatch):
-    from scrframe.builtin.reference_catalogues.gaia import format_csv
-
     columns = spectrum_columns(stars)
     folder = tmp_path / "gaia_xp"
     folder.mkdir()
     spectra_bulk(columns, folder)
     (whole,) = read_features(tmp_path, wanted_stars(columns["source_id"]))
-    monkeypatch.setattr(format_csv, "BLOCK_BYTES", 200_000)
+    monkeypatch.setattr("scrframe.io.text.WIDE_BYTES", 200_000)
     (blocks,) = read_features(tmp_path, wanted_stars(columns["source_id"]))
     np.testing.assert_array_equal(blocks.flux, whole.flux)
     np.testing.assert_allclose(blocks.snr, whole.snr, rtol=1e-13)

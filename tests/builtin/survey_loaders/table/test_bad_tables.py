@@ -51,7 +51,7 @@ def test_text_columns_and_arrays(tmp_path, columns, configure, read, write):
         with pytest.raises(DataError, match=r'row 0: column filter is "[ug]", expected a number'):
             read(configure(name, columns={"x": "filter"}))
     write(tmp_path / "a.fits", {**columns, "xy": np.ones((60, 2))})
-    with pytest.raises(DataError, match="column xy has format 2D, which is no single number"):
+    with pytest.raises(DataError, match="extension 1: column xy holds arrays, not numbers"):
         read(configure("a.fits", columns={"x": "xy"}))
 
 
@@ -100,7 +100,10 @@ def test_no_files_and_other_files(tmp_path, configure, read):
     with pytest.raises(DataError, match=r"no catalogues match '\*\.csv' below"):
         read(configure("*.csv"))
     (tmp_path / "t.csv").write_bytes(b"\x89HDF\r\n\x1a\n")
-    with pytest.raises(DataError, match="is no Parquet, FITS, VOTable, CSV or ECSV file"):
+    with pytest.raises(DataError, match="cannot be read as HDF5"):
+        read(configure("t.csv"))
+    (tmp_path / "t.csv").write_bytes(b"RIFF\0\0\0\0WAVE")
+    with pytest.raises(DataError, match="is no Parquet, FITS, VOTable, HDF5, CSV or ECSV file"):
         read(configure("t.csv"))
     (tmp_path / "t.csv").write_text("a,b,a\n1,2,3\n")
     with pytest.raises(DataError, match='has two columns called "a"'):

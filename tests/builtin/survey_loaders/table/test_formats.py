@@ -12,9 +12,7 @@ from astropy.table import Table
 
 from scrframe.builtin.survey_loaders.table import loader
 from scrframe.errors import DataError
-from scrframe.io import tables as table_files
-from scrframe.io.formats import detect_format
-from scrframe.io.tables import open_tables
+from scrframe.io import detect_format, format_of_name, open_tables
 
 FPACKED = Path(__file__).parents[3] / "io" / "fits" / "data"
 ROWS = 60
@@ -66,8 +64,7 @@ def test_blocks_make_no_difference(
     write(tmp_path / name, columns)
     config = configure(name, rows=["flags < 12"])
     whole = read(config)
-    for module in ("fits_table", "parquet", "votable"):
-        monkeypatch.setattr(f"scrframe.io.{module}.BLOCK_ROWS", 7)
+    monkeypatch.setattr("scrframe.io.table_file.BLOCK_ROWS", 7)
     monkeypatch.setattr("scrframe.io.text.BLOCK_BYTES", 2000)
     (table,) = open_tables(tmp_path / name, "auto", None)
     assert len(list(table.blocks(["exp"]))) > 1
@@ -78,17 +75,17 @@ def test_format_is_found_by_content(tmp_path, columns, write):
     for name in NAMES:
         path = write(tmp_path / name, columns)
         bare = path.rename(tmp_path / f"{name.replace('.', '_')}.dat")
-        assert detect_format(bare) == table_files.format_of_name(name)
+        assert detect_format(bare) == format_of_name(name)
 
 
 def test_packed_fits():
     """The fixture was made by CFITSIO's ``fpack -table`` from the file beside it."""
     (table,) = open_tables(FPACKED / "fpacked.fits.fz", "auto", None)
     with fits.open(FPACKED / "fpacked.fits") as hdus:
-        ((start, block),) = table.blocks(["FLUX", "NAME"])
-        assert start == 0
-        np.testing.assert_array_equal(block["FLUX"], hdus[1].data["FLUX"])
-        assert block["NAME"].to_pylist() == list(hdus[1].data["NAME"])
+        (block,) = table.blocks(["FLUX", "NAME"])
+        assert block.rows[0] == 0
+        np.testing.assert_array_equal(block.numbers("FLUX"), hdus[1].data["FLUX"])
+        assert block.texts("NAME").to_pylist() == list(hdus[1].data["NAME"])
 
 
 def test_directory_means_all_files_in_it(tmp_path, columns, configure, read, write, assert_same):

@@ -1,20 +1,81 @@
-"""Correction of XP spectra by a table of factors, which may depend on magnitude and colour."""
+"""Corrections by tables that the user supplies: of G_BP by magnitude, of spectra by factors."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 from scipy.interpolate import RegularGridInterpolator
 
 from scrframe.arrays import BoolArray, FloatArray
-from scrframe.builtin.reference_catalogues.gaia.user_table import read_columns
 from scrframe.errors import DataError
+from scrframe.io import read_table
 from scrframe.plugin import Correction, PluginConfig
+from scrframe.tables import ReferenceStars
+
+
+class MagnitudeTableConfig(PluginConfig):
+    """A table of magnitude against the correction of G_BP."""
+
+    file: str = Field(description="The table, below the data root; CSV, ECSV, FITS or Parquet.")
+    magnitude: str = Field("G", description="Column of the magnitude.")
+    correction: str = Field("dBP", description="Column of the correction in mag.")
+    sign: Literal["add", "subtract"] = Field(
+        "add", description="Whether the correction is added to G_BP or subtracted from it."
+    )
+    against: Literal["g_mag", "bp_mag"] = Field(
+        "g_mag", description="The stars' magnitude that the table's magnitude means."
+    )
+
+
+def correct(stars: ReferenceStars, config: MagnitudeTableConfig, root: Path) -> ReferenceStars:
+    """Correct the reference magnitude, linearly between the table's magnitudes.
+
+    A star whose magnitude is missing or outside the table keeps its G_BP and gets 1 in the
+    column ``reference_outside_correction``.
+    """
+    magnitude, correction = _table(root / config.file, config.magnitude, config.correction)
+    at = stars[config.against]
+    inside = (at >= magnitude[0]) & (at <= magnitude[-1])
+    sign = 1.0 if config.sign == "add" else -1.0
+    change = np.where(inside, sign * np.interp(at, magnitude, correction), 0.0)
+    outside = stars["reference_outside_correction"] | ~inside
+    return stars.with_columns(
+        {
+            "reference_mag": stars["reference_mag"] + change,
+            "reference_outside_correction": outside.astype(np.int16),
+        }
+    )
+
+
+def files(config: MagnitudeTableConfig, root: Path) -> list[Path]:
+    """Read the table once and return its file; raises DataError where it cannot be used."""
+    _table(root / config.file, config.magnitude, config.correction)
+    return [root / config.file]
+
+
+@cache
+def _table(path: Path, magnitude_column: str, correction_column: str) -> tuple[FloatArray, ...]:
+    magnitude, correction = _columns(path, (magnitude_column, correction_column))
+    order = np.argsort(magnitude, kind="stable")
+    magnitude, correction = magnitude[order], correction[order]
+    if (np.diff(magnitude) == 0).any():
+        raise DataError(f"{path}: column {magnitude_column} names a magnitude twice")
+    return magnitude, correction
+
+
+MAGNITUDE_TABLE = Correction(
+    name="magnitude_table",
+    summary="Corrects G_BP by a table of magnitude against correction (Yang et al. 2021)",
+    version="1.0",
+    config=MagnitudeTableConfig,
+    of_sources=correct,
+    files=files,
+)
 
 
 class SpectrumTableConfig(PluginConfig):
@@ -27,7 +88,7 @@ class SpectrumTableConfig(PluginConfig):
     bp_rp: str | None = Field(None, description="Column of G_BP - G_RP, if it depends on it.")
 
 
-def correct(
+def correct_spectra(
     flux: FloatArray, stars: Mapping[str, Any], config: SpectrumTableConfig, root: Path
 ) -> tuple[FloatArray, BoolArray]:
     """Multiply spectra, shape (n, m), by the factors, linearly between the table's points.
@@ -60,7 +121,7 @@ def correct(
     return flux * np.where(np.isfinite(factor), factor, 1.0), outside
 
 
-def files(config: SpectrumTableConfig, root: Path) -> list[Path]:
+def spectrum_files(config: SpectrumTableConfig, root: Path) -> list[Path]:
     """Read the table once and return its file; raises DataError where it cannot be used."""
     _configured(config, root)
     return [root / config.file]
@@ -71,9 +132,18 @@ def _configured(config: SpectrumTableConfig, root: Path) -> RegularGridInterpola
     return _interpolator(root / config.file, (*axes, config.wavelength), config.factor)
 
 
+def _columns(path: Path, names: Sequence[str]) -> list[FloatArray]:
+    """Return columns of numbers of a table, none of which is missing."""
+    block = read_table(path, names)
+    found = [block.numbers(name) for name in names]
+    for name, values in zip(names, found, strict=True):
+        block.refuse(~np.isfinite(values), f"column {name} has no value")
+    return found
+
+
 @cache
 def _interpolator(path: Path, axes: tuple[str, ...], factor: str) -> RegularGridInterpolator:
-    *columns, factors = read_columns(path, (*axes, factor))
+    *columns, factors = _columns(path, (*axes, factor))
     points = [np.unique(column) for column in columns]
     shape = tuple(len(axis) for axis in points)
     order = np.lexsort(tuple(reversed(columns)))
@@ -90,6 +160,6 @@ SPECTRUM_TABLE = Correction(
     summary="Multiplies XP spectra by a table of factors, by wavelength, G and colour",
     version="1.0",
     config=SpectrumTableConfig,
-    of_spectra=correct,
-    files=files,
+    of_spectra=correct_spectra,
+    files=spectrum_files,
 )

@@ -1,0 +1,230 @@
+"""FITS files, plain, gzipped or with compressed tables, and what their tables hold."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from scrframe.arrays import Array
+from scrframe.errors import DataError
+from scrframe.io.fits.columns import (
+    Field,
+    arrays_of,
+    meant,
+    physical,
+    table_fields,
+)
+from scrframe.io.fits.structure import Buffer, Hdu, load, walk
+from scrframe.io.fits.tiles import is_compressed, uncompressed
+from scrframe.io.table_file import (
+    TableFile,
+    TableInMemory,
+    from_numpy,
+    lists,
+    one_line,
+    rows_at_once,
+)
+
+_NUMBERS = "BIJKED"
+_READ = _NUMBERS + "CMLA"
+
+
+@dataclass(frozen=True)
+class FitsFile:
+    """A FITS file that was found to be complete.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    buffer : bytes or mmap
+        Its content, decompressed.
+    hdus : tuple of Hdu
+        Its header and data units; compressed tables are restored.
+    restored : bool
+        Whether there were compressed tables.
+    """
+
+    path: Path
+    buffer: Buffer
+    hdus: tuple[Hdu, ...]
+    restored: bool = False
+
+
+def open_fits(path: Path) -> FitsFile:
+    """Open a FITS file, plain, gzipped or with compressed tables, and check its structure.
+
+    Raises
+    ------
+    DataError
+        If the file is empty, truncated (with the extension and the bytes that are
+        missing), no FITS file, or compressed in a way that is not read.
+    """
+    buffer = load(path)
+    hdus = walk(path, buffer)
+    if not any(map(is_compressed, hdus)):
+        return FitsFile(path, buffer, hdus)
+    content = uncompressed(buffer, hdus)
+    return FitsFile(path, content, walk(path, content), restored=True)
+
+
+def read_columns(
+    file: FitsFile | Path, wanted: Mapping[int, Sequence[str]]
+) -> dict[int, dict[str, Array]]:
+    """Read columns of several extensions of a file, which is opened once.
+
+    Parameters
+    ----------
+    file : FitsFile or Path
+        The file, plain or compressed.
+    wanted : mapping of int to sequence of str
+        Names of the columns to read, by index of the extension.
+
+    Returns
+    -------
+    dict of int to dict of str to ndarray
+        By extension and name; numbers in native byte order, shape (n,) or (n, repeat),
+        text without trailing blanks.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, or an extension or column is missing or cannot be read.
+    """
+    if isinstance(file, Path):
+        file = open_fits(file)
+    found: dict[int, dict[str, Array]] = {}
+    for index, names in wanted.items():
+        if not 0 <= index < len(file.hdus):
+            raise DataError(f"{file.path} has no extension {index}, only {len(file.hdus) - 1}")
+        hdu = file.hdus[index]
+        fields = _chosen(hdu, names)
+        rows = stored_rows(file, index, fields)
+        found[index] = {field.name: physical(rows[field.name], field, hdu) for field in fields}
+    return found
+
+
+def _chosen(hdu: Hdu, names: Sequence[str], read: str = _READ) -> list[Field]:
+    fields = table_fields(hdu)
+    missing = [name for name in names if name not in fields]
+    if missing:
+        raise DataError(f"{hdu.label}: column(s) {', '.join(missing)} missing")
+    for name in names:
+        if fields[name].code not in read:
+            raise DataError(
+                f"{hdu.label}: column {name} has format {fields[name].code}, which is not read"
+            )
+    return [fields[name] for name in names]
+
+
+def stored_rows(file: FitsFile, index: int, fields: Sequence[Field]) -> Array:
+    """Return a structured view of a table's rows as stored, shape (n,), with these fields."""
+    hdu = file.hdus[index]
+    layout = np.dtype(
+        {
+            "names": [field.name for field in fields],
+            "formats": [field.stored for field in fields],
+            "offsets": [field.offset for field in fields],
+            "itemsize": hdu.whole("NAXIS1"),
+        }
+    )
+    return np.ndarray(hdu.whole("NAXIS2"), layout, file.buffer, hdu.data_offset)
+
+
+class FitsTable(TableFile):
+    """One binary table of a FITS file."""
+
+    def __init__(self, file: FitsFile, hdu: Hdu) -> None:
+        self._file, self._hdu = file, hdu
+        fields = table_fields(hdu)
+        units = {name: field.unit for name, field in fields.items() if field.unit}
+        super().__init__(file.path, tuple(fields), units, label=hdu.label, extension=hdu.index)
+
+    def _read(
+        self, names: list[str], row_groups: Sequence[int] | None, wide: bool
+    ) -> Iterator[pa.Table]:
+        fields = _chosen(self._hdu, names, _NUMBERS + "LAPQ")
+        stored = stored_rows(self._file, self._hdu.index, fields)
+        step = rows_at_once(wide)
+        for start in range(0, len(stored), step):
+            rows = stored[start : start + step]
+            yield pa.table({field.name: self._column(rows, field) for field in fields})
+
+    def _column(self, rows: Array, field: Field) -> pa.Array:
+        cells = np.ascontiguousarray(rows[field.name])
+        if field.code in "PQ":
+            if field.element not in _NUMBERS:
+                raise DataError(
+                    f"{self.label}: column {field.name} has arrays of format {field.element},"
+                    " which are not read"
+                )
+            return lists(arrays_of(self._file.buffer, self._hdu, field, cells))
+        values, is_null = meant(cells, field)
+        return from_numpy(values if is_null is None else np.ma.array(values, mask=is_null))
+
+    def keyword(self, name: str) -> Any:
+        """Return the value of a keyword of this extension, else of the primary header."""
+        for hdu in (self._hdu, self._file.hdus[0]):
+            if name in hdu:
+                return hdu.value(name)
+        return None
+
+
+class AsciiTable(TableInMemory):
+    """One ASCII table of a FITS file (section 7.2), which astropy reads whole."""
+
+    def __init__(self, file: FitsFile, hdu: Hdu) -> None:
+        from astropy.table import Table  # noqa: PLC0415 - slow to import
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                table = Table.read(file.path, format="fits", hdu=hdu.index)
+        except (OSError, ValueError, TypeError, IndexError, KeyError) as error:
+            raise DataError(f"{hdu.label}: cannot be read: {one_line(error)}") from None
+        units = {name: str(table[name].unit) for name in table.colnames if table[name].unit}
+        columns = {name: np.ma.asarray(table[name]) for name in table.colnames}
+        super().__init__(file.path, columns, units, label=hdu.label, extension=hdu.index)
+
+
+def fits_tables(path: Path, hdu: int | str | None) -> list[FitsTable | AsciiTable]:
+    """Return the tables of a file that are asked for.
+
+    Parameters
+    ----------
+    path : Path
+    hdu : int, str or None
+        Number or name of an extension, `all`, or None for the first table.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, or has no such table.
+    """
+    file = open_fits(path)
+    tables = [each for each in file.hdus if each.is_table or _kind(each) == "TABLE"]
+    if not tables:
+        raise DataError(f"{path}: holds no table extension")
+    if hdu is None:
+        tables = tables[:1]
+    elif hdu != "all":
+        known = ", ".join(f"{each.index} {_text(each, 'EXTNAME')}".strip() for each in tables)
+        tables = [each for each in tables if hdu in (each.index, _text(each, "EXTNAME"))][:1]
+        if not tables:
+            raise DataError(f"{path}: has no table extension {hdu}; there are: {known}")
+    return [FitsTable(file, each) if each.is_table else AsciiTable(file, each) for each in tables]
+
+
+def _kind(hdu: Hdu) -> str:
+    return _text(hdu, "XTENSION") if hdu.index else ""
+
+
+def _text(hdu: Hdu, keyword: str) -> str:
+    value = hdu.value(keyword) if keyword in hdu else ""
+    return value.strip() if isinstance(value, str) else ""
