@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from scrframe.config import SurveyDescription
 from scrframe.observer import Observer
-from scrframe.offsets.joint.fit import JointFit
 from scrframe.plugin import Registry, load_registry
 from scrframe.products.files import RUN_MARK, write_json
 from scrframe.products.star_catalogue import star_catalogue
@@ -21,7 +20,8 @@ from scrframe.run.correct.catalogues import (
     correct_all,
 )
 from scrframe.run.offsets.absolute import absolute_tie, check_passband
-from scrframe.run.offsets.solve import FittedModel, fit_model, own_fit, solve
+from scrframe.run.offsets.joint import JointSolve
+from scrframe.run.offsets.solve import FittedModel, fit_model, solve, solve_joint
 from scrframe.run.plugins import level_columns, resolve_plugins
 from scrframe.run.sample.builder import CalibrationSample, build_sample, second_opinions
 from scrframe.run.sample.detections import PartRead
@@ -156,14 +156,17 @@ def fit_colour_model(session: Session, sample: CalibrationSample) -> FittedModel
     return fitted
 
 
-def fit_alone(session: Session, fitted: FittedModel) -> JointFit:
-    """Return the joint fit of this survey alone."""
+def solve_alone(session: Session, fitted: FittedModel) -> JointSolve:
+    """Return the joint solve of this survey alone."""
     with session.monitor.step("solve offsets"):
-        return own_fit(fitted)
+        return solve_joint(fitted)
 
 
 def solve_offsets(
-    session: Session, sample: CalibrationSample, fitted: FittedModel, fit: JointFit | None = None
+    session: Session,
+    sample: CalibrationSample,
+    fitted: FittedModel,
+    joint: JointSolve | None = None,
 ) -> TiedSolution:
     """Solve for the offsets, and put the zero point onto an absolute system if it is asked.
 
@@ -172,8 +175,8 @@ def solve_offsets(
     session : Session
     sample : CalibrationSample
     fitted : FittedModel
-    fit : JointFit, optional
-        In mode joint; by default the survey's own, made here.
+    joint : JointSolve, optional
+        In mode joint, what was solved already; by default the survey is solved alone.
     """
     with session.monitor.step("solve offsets"):
         solved = solve(
@@ -183,7 +186,7 @@ def solve_offsets(
             sample.visits,
             provenance(session, fitted),
             second_opinions(session, sample),
-            fit,
+            joint,
         )
     tied = TiedSolution(solved, fitted.model)
     if session.plugins.survey.absolute is not None:

@@ -27,7 +27,7 @@ from scrframe.plugin import (
 from scrframe.run.correct.catalogues import SelectedWriter
 from scrframe.run.offsets.absolute import absolute_files
 from scrframe.run.sample.selection import loosen
-from scrframe.tables import BY_NAME, STAGES, Column
+from scrframe.tables import BY_NAME, STAGES, Column, FittedLevel, MatchedStars
 from scrframe.tables.columns import DETECTION_REQUIRED
 from scrframe.tables.cuts import Cut
 
@@ -115,6 +115,27 @@ def level_columns(
 def _follows(name: str) -> bool:
     column = BY_NAME.get(name)
     return column is not None and column.derived and column.stage == "detection"
+
+
+def prepare_levels(plugins: SelectedPlugins, matched: MatchedStars) -> tuple[FittedLevel, ...]:
+    """Return the levels of the description's mode, prepared on a sample."""
+    blocks = plugins.survey.offsets.active_levels()
+    levels = tuple(
+        descriptor.prepare(block.name, matched, block.settings)
+        for descriptor, block in zip(plugins.levels, blocks, strict=True)
+    )
+    for level, block in zip(levels, blocks, strict=True):
+        level.parent = block.parent
+    return levels
+
+
+def level_needs(plugins: SelectedPlugins) -> dict[str, tuple[str, ...]]:
+    """Return the columns that each level of the description's mode reads, by its name."""
+    blocks = plugins.survey.offsets.active_levels()
+    return {
+        block.name: tuple(descriptor.needs(block.settings))
+        for descriptor, block in zip(plugins.levels, blocks, strict=True)
+    }
 
 
 @dataclass(frozen=True)

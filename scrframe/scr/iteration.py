@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -97,6 +98,8 @@ class ModelMagnitudes:
     label_mag : ndarray, shape (s,)
         Observed intrinsic colours of the control stars, with the final law and offsets; NaN
         for others.
+    offsets : OffsetState
+        The offsets of the last round.
     """
 
     colour0_mag: FloatArray
@@ -106,6 +109,7 @@ class ModelMagnitudes:
     rounds: tuple[Round, ...]
     converged: bool
     label_mag: FloatArray
+    offsets: OffsetState
 
 
 def model_magnitudes(colour0_mag: FloatArray, law: ReddeningLaw, seen: Observations) -> FloatArray:
@@ -145,46 +149,64 @@ def _weighted_means(
         return total / np.bincount(seen.star[kept], weights=weight, minlength=seen.stars)
 
 
+class OffsetState(Protocol):
+    """Offsets of the visits as they stand; frozen, so that each round gives a new one."""
+
+    @property
+    def offset_mag(self) -> FloatArray:
+        """Offset of each detection, less the mean over the training detections, shape (n,)."""
+
+    @property
+    def change_mag(self) -> float:
+        """Largest change of a visit's offset since the round before."""
+
+    @property
+    def used(self) -> npt.NDArray[np.bool_]:
+        """Detections that the next round uses, shape (n,)."""
+
+    def update_offsets(self, model_mag: FloatArray, colour0_mag: FloatArray) -> OffsetState:
+        """Return the offsets found with model magnitudes (n,) and colours of stars (s,)."""
+
+
 @dataclass(frozen=True)
-class Settled:
-    """Offsets that corrected magnitudes take in the next round.
+class VisitMeans:
+    """The mean difference of each visit less that of the control detections (paper, step iii).
 
     Attributes
     ----------
-    offset_mag : ndarray, shape (n,)
-        Of each detection, less the mean over the teaching detections.
+    observations : Observations
+    visit_mag : ndarray, shape (v,)
     change_mag : float
-        Largest change of a visit's offset since the round before.
-    used : ndarray of bool, shape (n,)
-        Detections that the next round uses.
     """
 
-    offset_mag: FloatArray
-    change_mag: float
-    used: npt.NDArray[np.bool_]
+    observations: Observations
+    visit_mag: FloatArray
+    change_mag: float = float("inf")
 
+    @classmethod
+    def start(cls, observations: Observations) -> VisitMeans:
+        """Return offsets of zero."""
+        return cls(observations, np.zeros(int(observations.visit.max()) + 1))
 
-#: Finds offsets from model magnitudes, shape (n,), and intrinsic colours of stars, shape (s,).
-Settle = Callable[[FloatArray, FloatArray], Settled]
+    @property
+    def offset_mag(self) -> FloatArray:
+        """Offset of each detection, shape (n,)."""
+        return np.asarray(self.visit_mag[self.observations.visit])
 
+    @property
+    def used(self) -> npt.NDArray[np.bool_]:
+        """All detections that the observations name, shape (n,)."""
+        return self.observations.used
 
-class VisitMeans:
-    """Settles by the mean difference of each visit (paper, step iii)."""
-
-    def __init__(self, seen: Observations) -> None:
-        self._seen = seen
-        self._offset_mag = np.zeros(int(seen.visit.max()) + 1)
-
-    def __call__(self, model_mag: FloatArray, colour0_mag: FloatArray) -> Settled:
-        """Return the mean difference of each visit less that of the control detections."""
-        seen = self._seen
-        delta = model_mag - seen.mag
-        count = np.bincount(seen.visit)
-        mean = np.bincount(seen.visit, weights=delta) / np.maximum(count, 1)
-        moved = mean - delta[seen.teaching].mean()
-        change = float(np.max(np.abs(moved - self._offset_mag)))
-        self._offset_mag = moved
-        return Settled(moved[seen.visit], change, seen.used)
+    def update_offsets(self, model_mag: FloatArray, colour0_mag: FloatArray) -> VisitMeans:
+        """Return the means with other model magnitudes, shape (n,); colours play no part."""
+        observations = self.observations
+        delta = model_mag - observations.mag
+        count = np.bincount(observations.visit)
+        mean = np.bincount(observations.visit, weights=delta) / np.maximum(count, 1)
+        moved = mean - delta[observations.teaching].mean()
+        change = float(np.max(np.abs(moved - self.visit_mag)))
+        return replace(self, visit_mag=moved, change_mag=change)
 
 
 class Iteration:
@@ -196,10 +218,10 @@ class Iteration:
     predictor : ColourPredictor
         Predicts all stars from control stars' colours.
     settings : IterationSettings
-    settle : callable
-        Finds the offsets of a round.
+    offsets : OffsetState
+        What the offsets start from.
     report : callable
-        Told of each round.
+        Called with each round.
     """
 
     def __init__(
@@ -207,11 +229,11 @@ class Iteration:
         seen: Observations,
         predictor: ColourPredictor,
         settings: IterationSettings,
-        settle: Settle,
+        offsets: OffsetState,
         report: Callable[[Round], None],
     ) -> None:
         self._seen, self._predictor, self._settings = seen, predictor, settings
-        self._settle, self._report = settle, report
+        self.offsets, self._report = offsets, report
         self.law = constant_law(settings.law.start, settings.law.order)
         self.colour0_mag = np.zeros(seen.stars)
         self.offset_mag = np.zeros(len(seen.mag))
@@ -240,11 +262,11 @@ class Iteration:
 
     def settle_visits(self, number: int) -> float:
         """Do step iii once and return the largest change of a visit offset."""
-        settled = self._settle(self.magnitudes(), self.colour0_mag)
-        self.offset_mag = settled.offset_mag
-        self._seen = replace(self._seen, used=settled.used)
-        self._note(Round(number, 0, None, settled.change_mag))
-        return settled.change_mag
+        self.offsets = self.offsets.update_offsets(self.magnitudes(), self.colour0_mag)
+        self.offset_mag = self.offsets.offset_mag
+        self._seen = replace(self._seen, used=self.offsets.used)
+        self._note(Round(number, 0, None, self.offsets.change_mag))
+        return self.offsets.change_mag
 
     def only_trend(self, number: int) -> bool:
         """Return whether a round has the trend alone: the visits' errors are still large."""
@@ -293,7 +315,7 @@ def settle_known(
     test: IntArray,
     settings: IterationSettings,
     report: Callable[[Round], None],
-    settle: Settle | None = None,
+    offsets: OffsetState | None = None,
 ) -> ModelMagnitudes:
     """Settle visit offsets where the stars' observed colours are known: nothing is trained.
 
@@ -308,21 +330,21 @@ def settle_known(
         Stars that judge the colours.
     settings : IterationSettings
     report : callable
-        Told of each round.
-    settle : callable, optional
-        Finds the offsets of a round; by default the paper's means by visit.
+        Called with each round.
+    offsets : OffsetState, optional
+        What the offsets start from; by default the paper's means by visit.
     """
     law, rounds, converged = no_law(), [], False
-    settle = settle or VisitMeans(seen)
+    offsets = offsets or VisitMeans.start(seen)
     model_mag = model_magnitudes(colour_mag, law, seen)
     offset_mag = np.zeros(len(seen.mag))
     for number in range(1, settings.max_rounds + 1):
-        settled = settle(model_mag, colour_mag)
-        offset_mag = settled.offset_mag
-        seen = replace(seen, used=settled.used)
-        rounds.append(Round(number, 0, None, settled.change_mag))
+        offsets = offsets.update_offsets(model_mag, colour_mag)
+        offset_mag = offsets.offset_mag
+        seen = replace(seen, used=offsets.used)
+        rounds.append(Round(number, 0, None, offsets.change_mag))
         report(rounds[-1])
-        if settled.change_mag < settings.tolerance_mag:
+        if offsets.change_mag < settings.tolerance_mag:
             converged = True
             break
     labels = star_colours(seen.mag + offset_mag, np.zeros(len(seen.mag)), seen)
@@ -335,6 +357,7 @@ def settle_known(
         rounds=tuple(rounds),
         converged=converged,
         label_mag=labels,
+        offsets=offsets,
     )
 
 
@@ -344,7 +367,7 @@ def iterate(
     plan: TrainingPlan,
     settings: IterationSettings,
     report: Callable[[Round], None],
-    settle: Settle | None = None,
+    offsets: OffsetState | None = None,
 ) -> ModelMagnitudes:
     """Alternate colour model, reddening law and visit offsets until they settle.
 
@@ -357,16 +380,16 @@ def iterate(
         Names the test stars.
     settings : IterationSettings
     report : callable
-        Told of each round.
-    settle : callable, optional
-        Finds the offsets of a round; by default the paper's means by visit.
+        Called with each round.
+    offsets : OffsetState, optional
+        What the offsets start from; by default the paper's means by visit.
 
     Raises
     ------
     CalibrationError
         If the reddening law cannot be fitted.
     """
-    state = Iteration(seen, predictor, settings, settle or VisitMeans(seen), report)
+    state = Iteration(seen, predictor, settings, offsets or VisitMeans.start(seen), report)
     converged = False
     for number in range(1, settings.max_rounds + 1):
         state.settle_law(number)
@@ -383,4 +406,5 @@ def iterate(
         rounds=tuple(state.rounds),
         converged=converged,
         label_mag=labels,
+        offsets=state.offsets,
     )

@@ -22,9 +22,9 @@ from scrframe.run.calibrate import (
     close_run,
     correct_catalogues,
     draw_sample,
-    fit_alone,
     fit_colour_model,
     hash_inputs,
+    solve_alone,
     solve_offsets,
     write_products,
 )
@@ -160,7 +160,7 @@ class _Whole:
             sample = draw_sample(session)
             fitted = fit_colour_model(session, sample)
             return Prepared(
-                session.plugins.survey, hashes, sample, fitted, fit_alone(session, fitted)
+                session.plugins.survey, hashes, sample, fitted, solve_alone(session, fitted)
             )
 
     def _together(self, prepared: Sequence[Prepared]) -> Combined:
@@ -176,7 +176,7 @@ class _Whole:
     ) -> tuple[RunRecord, Solution]:
         """Take the offsets of the joint solve, write products and correct the catalogues."""
         with self._working(session):
-            tied = solve_offsets(session, each.sample, each.fitted, fit)
+            tied = solve_offsets(session, each.sample, each.fitted, replace(each.joint, fit=fit))
             record = write_products(session, each.hashes, each.sample, each.fitted, tied)
             corrected = correct_catalogues(session, each.sample.parts, tied.solution)
             return record.with_catalogues(corrected), tied.solution

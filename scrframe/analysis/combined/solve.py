@@ -24,7 +24,7 @@ from scrframe.offsets.shared.correlation import (
     one_factor,
 )
 from scrframe.offsets.shared.solve import Member, SharedTerm, solve_together
-from scrframe.run.offsets.joint import level_labels
+from scrframe.run.offsets.joint import JointSolve, level_labels
 from scrframe.run.offsets.solve import FittedModel
 from scrframe.run.sample.builder import CalibrationSample
 
@@ -45,7 +45,7 @@ class Prepared:
         Of its input files.
     sample : CalibrationSample
     fitted : FittedModel
-    fit : JointFit
+    joint : JointSolve
         Of this survey alone.
     """
 
@@ -53,7 +53,7 @@ class Prepared:
     hashes: Mapping[str, str]
     sample: CalibrationSample
     fitted: FittedModel
-    fit: JointFit
+    joint: JointSolve
 
 
 @dataclass(frozen=True)
@@ -83,15 +83,15 @@ class Alone:
     @classmethod
     def of(cls, prepared: Prepared) -> Alone:
         """Gather what the solve needs of a run."""
-        settler, sample, fit = prepared.fitted.settler, prepared.sample.matched, prepared.fit
-        assert settler is not None
-        rows = np.unique(sample.star[settler.used])
+        joint, sample = prepared.joint, prepared.sample.matched
+        fit, state = joint.fit, joint.state
+        rows = np.unique(sample.star[state.used])
         of_visit = {visit.key: visit.field for visit in prepared.sample.visits}
         exposures = fit.design.exposures
         return cls(
             prepared.survey,
             fit,
-            {level.name: level_labels(level) for level in settler.levels},
+            {level.name: level_labels(level) for level in state.levels},
             np.asarray(sample.stars["source_id"][rows], dtype=np.int64),
             np.asarray(sample.stars["ref_ra"][rows], dtype=np.float64),
             np.asarray(sample.stars["ref_dec"][rows], dtype=np.float64),

@@ -44,9 +44,10 @@ from scrframe.observer import Observer
 from scrframe.offsets.joint.design import correction_values
 from scrframe.plugin import Registry, load_registry
 from scrframe.products.files import write_text
-from scrframe.run.model.colour_model import Trainer, outside_domain
+from scrframe.run.model.colour_model import Trainer
 from scrframe.run.offsets.solve import FittedModel, trend_settings
 from scrframe.run.plugins import SelectedPlugins
+from scrframe.run.sample.selection import outside_domain
 from scrframe.run.session import open_session
 from scrframe.run.workspace import versions
 from scrframe.scr.iteration import IterationSettings, Observations, iterate
@@ -127,11 +128,11 @@ def compare_regions(
     RegionComparison
         A region on which no model can be trained has a fault, and stops no other.
     """
-    if fitted.settler is None:
+    if fitted.joint is None:
         finder = None
     elif finder is None:
         finder = offset_finder(chosen, sample, fitted)
-    used = _used(fitted)
+    used = _used(fitted, finder)
     candidates = find_candidates(sample, fitted, used)
     rows, judging = _judging(sample, fitted, used if truth is None else used & _known(truth))
     work = _Work(chosen, sample, fitted, finder, workers)
@@ -306,7 +307,7 @@ class _Work:
         """
         chosen, fitted = self.chosen, self.fitted
         block, trend = chosen.survey.colour_model, trend_settings(chosen)
-        rows = np.flatnonzero(_used(fitted))
+        rows = np.flatnonzero(_used(fitted, self.finder))
         seen = _only(fitted.seen, rows, inside)
         control = np.unique(seen.star[seen.teaching])
         plan = plan_training(control, 0.0, block.folds, block.cross_fit, block.seed)
@@ -358,9 +359,9 @@ def _only(seen: Observations, rows: IntArray, inside: BoolArray) -> Observations
     )
 
 
-def _used(fitted: FittedModel) -> BoolArray:
+def _used(fitted: FittedModel, finder: OffsetFinder | None) -> BoolArray:
     """Return which detections take part, shape (n,)."""
-    return fitted.seen.used if fitted.settler is None else fitted.settler.used
+    return fitted.seen.used if finder is None else finder.law_mask
 
 
 def _known(truth: TrueOffsets) -> BoolArray:

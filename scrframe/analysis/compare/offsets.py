@@ -11,13 +11,12 @@ import numpy as np
 from scrframe.analysis.compare.truth import Pairs, TrueOffsets
 from scrframe.arrays import BoolArray, FloatArray, IntArray
 from scrframe.offsets.joint.design import Design, build_design, correction_values
-from scrframe.offsets.joint.fit import JointFit
 from scrframe.offsets.joint.gauge import in_gauge
 from scrframe.offsets.joint.normal_equations import weighted
 from scrframe.offsets.sequential import OffsetProblem, solve_sequential
-from scrframe.run.offsets.joint import prepare_levels
-from scrframe.run.offsets.solve import FittedModel
-from scrframe.run.plugins import SelectedPlugins
+from scrframe.run.offsets.joint import JointSolve
+from scrframe.run.offsets.solve import FittedModel, solve_joint
+from scrframe.run.plugins import SelectedPlugins, prepare_levels
 from scrframe.run.sample.selection import reserved_stars
 from scrframe.scr.iteration import model_magnitudes
 from scrframe.scr.reddening_law import fit_law, held_order
@@ -36,6 +35,8 @@ class OffsetFinder(ABC):
         Of the detections that take part.
     rows : ndarray of int64, shape (k,)
         Which these are.
+    law_mask : ndarray of bool, shape (n,)
+        Detections to which the law is fitted.
     held_out : ndarray of bool, shape (s,)
         Stars that take no part, to judge by.
     """
@@ -44,6 +45,7 @@ class OffsetFinder(ABC):
     table: Detections
     design: Design
     rows: IntArray
+    law_mask: BoolArray
     held_out: BoolArray
 
     @abstractmethod
@@ -65,19 +67,14 @@ class JointOffsets(OffsetFinder):
 
     Parameters
     ----------
-    fitted : FittedModel
-        In mode joint.
-    fit : JointFit
-    table : Detections
-        As the settler's last fit returned it.
+    joint : JointSolve
     """
 
-    def __init__(self, fitted: FittedModel, fit: JointFit, table: Detections) -> None:
-        assert fitted.settler is not None
-        self._fit = fit
-        self.levels, self.table = fitted.settler.levels, table
-        self.design, self.rows = fit.design, np.flatnonzero(fitted.settler.used)
-        self.held_out = fitted.settler.stars.reserved
+    def __init__(self, joint: JointSolve) -> None:
+        self._fit, state = joint.fit, joint.state
+        self.levels, self.table = state.levels, joint.table
+        self.design, self.rows = joint.fit.design, np.flatnonzero(state.used)
+        self.law_mask, self.held_out = state.used, state.stars.reserved
 
     def parameters(self, delta_mag: FloatArray) -> FloatArray:
         """Solve with the factor and the weights of the fit."""
@@ -89,8 +86,8 @@ class JointOffsets(OffsetFinder):
 class SequentialOffsets(OffsetFinder):
     """The paper's means, without the stars that the comparison holds out."""
 
-    def __init__(self, chosen: SelectedPlugins, sample: MatchedStars) -> None:
-        block = chosen.survey.offsets
+    def __init__(self, chosen: SelectedPlugins, sample: MatchedStars, law_mask: BoolArray) -> None:
+        block, self.law_mask = chosen.survey.offsets, law_mask
         self.held_out = reserved_stars(
             sample.stars["source_id"], block.joint.reserved, block.joint.seed
         )
@@ -119,18 +116,19 @@ def offset_finder(
     chosen: SelectedPlugins, sample: MatchedStars, fitted: FittedModel
 ) -> OffsetFinder:
     """Return what finds offsets in the description's mode; in mode joint this fits once more."""
-    if fitted.settler is None:
-        return SequentialOffsets(chosen, sample)
-    fit, table = fitted.settler.finish(fitted.model.model_mag, fitted.model.colour0_mag)
-    return JointOffsets(fitted, fit, table)
+    if fitted.joint is None:
+        return SequentialOffsets(chosen, sample, fitted.seen.used)
+    return JointOffsets(solve_joint(fitted))
 
 
 def refitted_law(
-    chosen: SelectedPlugins, fitted: FittedModel, colour0_mag: FloatArray
+    chosen: SelectedPlugins, fitted: FittedModel, used: BoolArray, colour0_mag: FloatArray
 ) -> ReddeningLaw:
-    """Return the reddening law for other intrinsic colours, shape (s,), of the same order."""
+    """Return the reddening law for other intrinsic colours, shape (s,), of the same order.
+
+    It is fitted to the detections that `used`, shape (n,), names.
+    """
     seen = fitted.seen
-    used = seen.used if fitted.settler is None else fitted.settler.used
     colour0 = colour0_mag[seen.star]
     excess = seen.mag - seen.reference_mag - colour0
     return fit_law(
@@ -145,10 +143,10 @@ def refitted_law(
 
 
 def differences(
-    chosen: SelectedPlugins, fitted: FittedModel, colour0_mag: FloatArray
+    chosen: SelectedPlugins, fitted: FittedModel, used: BoolArray, colour0_mag: FloatArray
 ) -> FloatArray:
     """Return model less observed magnitude by detection, shape (n,), with the law refitted."""
-    law = refitted_law(chosen, fitted, colour0_mag)
+    law = refitted_law(chosen, fitted, used, colour0_mag)
     return model_magnitudes(colour0_mag, law, fitted.seen) - fitted.seen.mag
 
 

@@ -325,7 +325,7 @@ class _Comparing:
         with self._observer.step("Offsets of each colour model", len(good)) as done:
             for name, judged in good.items():
                 assert judged.colour_mag is not None
-                delta = differences(self._chosen, fitted, judged.colour_mag)
+                delta = differences(self._chosen, fitted, finder.law_mask, judged.colour_mag)
                 parameters = finder.parameters(delta)
                 by_truth = {} if truth is None else errors_by_truth(finder, parameters, truth)
                 by_pairs = errors_by_pairs(

@@ -11,28 +11,19 @@ from scrframe.errors import CalibrationError
 from scrframe.observer import Observer
 from scrframe.plugin import ColourModel, FittedColourModel, PluginConfig
 from scrframe.run.sample.features import CATALOGUE_COLOUR
-from scrframe.scr.domain import (
-    OUTSIDE_SHAPE,
-    OUTSIDE_SNR,
-    OUTSIDE_SPECTRUM,
-    Domain,
-    DomainGuard,
-    DomainGuardSettings,
-)
 from scrframe.scr.iteration import (
     IterationSettings,
     ModelMagnitudes,
     Observations,
+    OffsetState,
     Round,
-    Settle,
     iterate,
     settle_known,
 )
 from scrframe.scr.reddening_law import Fields
 from scrframe.scr.training import ColourPredictor, TrainingPlan
 from scrframe.scr.trend import TrendSettings
-from scrframe.tables import FLAG_BITS, MatchedStars
-from scrframe.tables.settings import DomainSettings
+from scrframe.tables import MatchedStars
 
 
 @dataclass(frozen=True)
@@ -101,7 +92,7 @@ def run_model(
     trend: TrendSettings,
     observer: Observer,
     seen: Observations | None = None,
-    settle: Settle | None = None,
+    offsets: OffsetState | None = None,
 ) -> ModelMagnitudes:
     """Iterate colour model, law and visit offsets.
 
@@ -115,8 +106,8 @@ def run_model(
     observer : Observer
     seen : Observations, optional
         By default those of the sample, all of them used.
-    settle : callable, optional
-        Finds the offsets of a round; by default the paper's means by visit.
+    offsets : OffsetState, optional
+        What the offsets start from; by default the paper's means by visit.
 
     Raises
     ------
@@ -131,7 +122,7 @@ def run_model(
             done(1)
             observer.message(describe(this))
 
-        result = iterate(seen, predictor, plan, settings, report, settle)
+        result = iterate(seen, predictor, plan, settings, report, offsets)
     if not np.isfinite(result.colour0_mag).all():
         raise CalibrationError(
             f"colour model {trainer.backend.name!r} predicted colours that are not finite"
@@ -146,7 +137,7 @@ def run_known(
     settings: IterationSettings,
     observer: Observer,
     seen: Observations,
-    settle: Settle | None = None,
+    offsets: OffsetState | None = None,
 ) -> ModelMagnitudes:
     """Settle visit offsets by the colours of the reference catalogue itself.
 
@@ -159,7 +150,7 @@ def run_known(
             done(1)
             observer.message(describe(this))
 
-        result = settle_known(seen, colour, test, settings, report, settle)
+        result = settle_known(seen, colour, test, settings, report, offsets)
     _warn(result, settings, observer)
     return result
 
@@ -180,59 +171,3 @@ def describe(this: Round) -> str:
             f" {1000 * this.visit_change_mag:.2f} mmag"
         )
     return f"  round {this.visit_round}.{this.law_round}: R moved by at most {this.law_change:.4f}"
-
-
-_FLAGS = {
-    OUTSIDE_SPECTRUM: "outside_spectrum",
-    OUTSIDE_SHAPE: "outside_shape",
-    OUTSIDE_SNR: "outside_snr",
-}
-
-
-def outside_domain(
-    sample: MatchedStars, reserved: npt.NDArray[np.bool_], settings: DomainSettings, seed: int
-) -> npt.NDArray[np.int32]:
-    """Return flags of stars unlike the control stars, shape (s,), 0 for those alike.
-
-    Parameters are those of `star_domain`.
-    """
-    return domain_flags(star_domain(sample, reserved, settings, seed))
-
-
-def star_domain(
-    sample: MatchedStars, reserved: npt.NDArray[np.bool_], settings: DomainSettings, seed: int
-) -> Domain:
-    """Return how far stars are from the control stars, s rows, and in what respect.
-
-    Parameters
-    ----------
-    sample : MatchedStars
-    reserved : ndarray of bool, shape (s,)
-        These do not stand for the training stars.
-    settings : DomainSettings
-    seed : int
-    """
-    snr = _star_snr(sample)
-    training = np.zeros(len(sample.stars), dtype=bool)
-    training[sample.star[sample.in_control]] = True
-    training &= ~reserved
-    drawn = DomainGuardSettings(**vars(settings), seed=seed)
-    guard = DomainGuard.fit(sample.features[training], snr[training], drawn)
-    return guard.judge(sample.features, snr)
-
-
-def _star_snr(sample: MatchedStars) -> npt.NDArray[np.float64]:
-    """Return the S/N of each star, shape (s,); 1 for all if the catalogue gives none."""
-    snr = np.ones(len(sample.stars))
-    for name in ("xp_snr", "snr"):
-        if name in sample.detections and np.isfinite(sample.detections[name]).any():
-            snr[sample.star] = sample.detections[name]
-    return snr
-
-
-def domain_flags(domain: Domain) -> npt.NDArray[np.int32]:
-    """Return what a domain says of stars as flags of products, shape (s,)."""
-    flags = np.zeros(len(domain.reason), dtype=np.int32)
-    for bit, name in _FLAGS.items():
-        flags[(domain.reason & bit) > 0] |= FLAG_BITS[name]
-    return flags

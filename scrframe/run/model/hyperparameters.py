@@ -238,7 +238,7 @@ def round_one_labels(
     favour settings that smooth too much. No backend is needed.
     """
     predictor = ColourPredictor(features, plan, _no_backend, TrendSettings("linear"))
-    state = Iteration(seen, predictor, settings, VisitMeans(seen), lambda _: None)
+    state = Iteration(seen, predictor, settings, VisitMeans.start(seen), lambda _: None)
     state.settle_law(1)
     state.settle_visits(1)
     return state.labels()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from scrframe.arrays import BoolArray, FloatArray
+from scrframe.arrays import BoolArray, FloatArray, IntArray
 from scrframe.errors import CalibrationError
 from scrframe.observer import Observer
 from scrframe.offsets.degeneracy.report import (
@@ -30,11 +29,13 @@ from scrframe.offsets.joint.fit import (
 from scrframe.offsets.noise.model import covariates
 from scrframe.offsets.noise.update import NoiseSettings
 from scrframe.offsets.outliers.weights import OutlierSettings
-from scrframe.run.model.colour_model import domain_flags, star_domain
-from scrframe.run.plugins import SelectedPlugins
+from scrframe.run.plugins import SelectedPlugins, level_needs, prepare_levels
 from scrframe.run.sample.assembly import derive_for
-from scrframe.run.sample.selection import predicted_errors, predicted_inside, reserved_stars
-from scrframe.scr.iteration import Settled
+from scrframe.run.sample.selection import (
+    StarSelection,
+    predicted_errors,
+    predicted_inside,
+)
 from scrframe.statistics.groups import group_medians
 from scrframe.tables import Detections, FittedLevel, MatchedStars
 from scrframe.tables.derived import derive
@@ -92,212 +93,147 @@ def joint_settings(plugins: SelectedPlugins, threads: int) -> JointSolverSetting
     )
 
 
-@dataclass(frozen=True)
-class StarsJudged:
-    """Who of the stars may take part.
-
-    Attributes
-    ----------
-    reserved : ndarray of bool, shape (s,)
-        Neither train nor solve; they judge the result.
-    outside : ndarray of int32, shape (s,)
-        Flags of stars unlike any training star; 0 for those inside.
-    distance : ndarray of float32, shape (s,), or None
-        From the training stars; above 1 a star is outside. None where nobody asked.
-    """
-
-    reserved: BoolArray
-    outside: npt.NDArray[np.int32]
-    distance: npt.NDArray[np.float32] | None = None
-
-    @property
-    def eligible(self) -> BoolArray:
-        """Return who may take part, shape (s,)."""
-        return np.asarray(~self.reserved & (self.outside == 0))
-
-
-def judge_stars(plugins: SelectedPlugins, sample: MatchedStars) -> StarsJudged:
-    """Reserve stars, and find those that the control stars do not represent."""
-    block = plugins.survey.offsets.joint
-    reserved = reserved_stars(sample.stars["source_id"], block.reserved, block.seed)
-    # Where nothing is trained, no star is unlike the training stars.
-    if not block.domain.enabled or plugins.reference.provides == "colour":
-        return StarsJudged(reserved, np.zeros(len(sample.stars), dtype=np.int32))
-    domain = star_domain(sample, reserved, block.domain, block.seed)
-    known = np.where(np.isfinite(domain.distance), domain.distance, np.nan)
-    return StarsJudged(reserved, domain_flags(domain), known.astype(np.float32))
-
-
-def prepare_levels(plugins: SelectedPlugins, matched: MatchedStars) -> tuple[FittedLevel, ...]:
-    """Return the levels of the description's mode, prepared on a sample."""
-    blocks = plugins.survey.offsets.active_levels()
-    levels = tuple(
-        descriptor.prepare(block.name, matched, block.settings)
-        for descriptor, block in zip(plugins.levels, blocks, strict=True)
-    )
-    for level, block in zip(levels, blocks, strict=True):
-        level.parent = block.parent
-    return levels
-
-
-def level_needs(plugins: SelectedPlugins) -> dict[str, tuple[str, ...]]:
-    """Return the columns that each level of the description's mode reads, by its name."""
-    blocks = plugins.survey.offsets.active_levels()
-    return {
-        block.name: tuple(descriptor.needs(block.settings))
-        for descriptor, block in zip(plugins.levels, blocks, strict=True)
-    }
-
-
 #: Rounds of weights and variances within the iteration with the colour model.
 ROUNDS = (4, 2)
 
 
-class JointSettler:
-    """Settles the offsets of a round by the joint solution.
+@dataclass(frozen=True)
+class JointOffsetSolver:
+    """Solves for the offsets of all levels at once; what it finds is a `JointState`.
 
-    Parameters
+    Attributes
     ----------
     plugins : SelectedPlugins
     sample : MatchedStars
         Reaching the margin beyond the limits in magnitude.
-    stars : StarsJudged
+    stars : StarSelection
         Who may take part.
     observer : Observer
-        Told of each round of weights and variances, and of what cannot be told apart.
-    threads : int
-        That a solve may use.
-
-    Attributes
-    ----------
-    used : ndarray of bool, shape (n,)
-        Detections that take part in the next solve; at first by observed magnitudes.
-    report : DegeneracyReport or None
-        What the design cannot tell, once it is known.
+        Is notified of each round of weights and variances, and of what cannot be told apart.
+    settings : JointSolverSettings
+    visit : ndarray of int, shape (n,)
+        Code of the visit of each detection, of v in all.
     needs : mapping of str to tuple of str
         Columns that each level reads, by its name.
     """
 
-    def __init__(
-        self,
+    plugins: SelectedPlugins
+    sample: MatchedStars
+    stars: StarSelection
+    observer: Observer
+    settings: JointSolverSettings
+    visit: IntArray
+    needs: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def of(
+        cls,
         plugins: SelectedPlugins,
         sample: MatchedStars,
-        stars: StarsJudged,
+        stars: StarSelection,
         observer: Observer,
         threads: int,
-    ) -> None:
-        self._plugins, self._sample, self._observer = plugins, sample, observer
-        self.stars = stars
-        self._settings = joint_settings(plugins, threads)
-        self._codes = np.unique(sample.detections.codes("visit")[0], return_inverse=True)[1]
-        self._levels: tuple[FittedLevel, ...] = ()
-        self._estimate: Estimate | None = None
-        self._calls = 0
-        self.report: DegeneracyReport | None = None
-        self.needs = level_needs(plugins)
-        self._visit_mag = np.zeros(int(self._codes.max()) + 1)
-        self._correction = np.zeros(len(sample.detections))
+    ) -> JointOffsetSolver:
+        """Return the solver of a description, which may use some threads."""
+        visit = np.unique(sample.detections.codes("visit")[0], return_inverse=True)[1]
+        settings = joint_settings(plugins, threads)
+        return cls(plugins, sample, stars, observer, settings, visit, level_needs(plugins))
+
+    def start(self) -> JointState:
+        """Return offsets of zero; who takes part follows from observed magnitudes."""
+        sample = self.sample
         observed = {name: sample.detections[name] for name in ("mag", "mag_err")} | {
             "colour": sample.detections["mag"] - sample.of_star("reference_mag")
         }
-        self.used = self._inside(observed, 0.0)
-        self._teaching = sample.in_control & self.used
-
-    def __call__(self, model_mag: FloatArray, colour0_mag: FloatArray) -> Settled:
-        """Solve with the present model magnitudes, shape (n,), and colours, shape (s,)."""
-        # Once the variances are near their places they stay, so that offsets settle.
-        moves = self._calls < len(ROUNDS)
-        rounds = ROUNDS[self._calls] if moves else 1
-        self._calls += 1
-        self.fit(
-            model_mag,
-            colour0_mag,
-            replace(self._settings, max_rounds=rounds, exact_rounds=0, move_variances=moves),
+        used = self._inside(observed, 0.0)
+        return JointState(
+            self,
+            used,
+            sample.in_control & used,
+            np.zeros(len(sample.detections)),
+            np.zeros(int(self.visit.max()) + 1),
         )
-        count = np.bincount(self._codes)
-        moved = np.bincount(self._codes, self._correction) / np.maximum(count, 1)
-        moved -= np.mean(moved)
-        change = float(np.max(np.abs(moved - self._visit_mag)))
-        self._visit_mag = moved
-        centre = self._correction[self._teaching].mean()
-        return Settled(self._correction - centre, change, self.used)
 
-    def fit(
+    def solve(
         self,
+        state: JointState,
         model_mag: FloatArray,
         colour0_mag: FloatArray,
         settings: JointSolverSettings | None = None,
-    ) -> tuple[JointFit, Detections]:
+    ) -> JointSolve:
         """Select on predicted magnitudes and fit.
 
-        Returns
-        -------
-        fit : JointFit
-            Of the detections that `used` names.
-        table : Detections
-            All n detections with what the levels read.
+        Parameters
+        ----------
+        state : JointState
+            What the fit starts from.
+        model_mag : ndarray, shape (n,)
+        colour0_mag : ndarray, shape (s,)
+        settings : JointSolverSettings, optional
+            By default the solver's own.
         """
-        delta = model_mag - self._sample.detections["mag"]
-        if self._estimate is None:
-            medians = group_medians(delta, self._codes, len(self._visit_mag))
-            self._correction = medians[self._codes]
-        predicted = model_mag - self._correction
-        error = self._select(predicted)
+        delta = model_mag - self.sample.detections["mag"]
+        correction = state.correction_mag
+        if state.estimate is None:
+            correction = group_medians(delta, self.visit, len(state.visit_mag))[self.visit]
+        predicted = model_mag - correction
+        used, error = self._selection(predicted)
         table = self._table(colour0_mag, predicted)
-        if not self._levels:
-            self._levels = prepare_levels(self._plugins, replace(self._sample, detections=table))
-        problem = self._problem(table, delta, error, colour0_mag)
-        if settings is not None:
-            problem = replace(problem, settings=settings)
-        design = build_design(problem.levels, problem.table, problem.star, len(problem.covariates))
-        self._report(design)
+        levels = state.levels or prepare_levels(
+            self.plugins, replace(self.sample, detections=table)
+        )
+        problem = self._problem(
+            levels, table, used, delta, error, colour0_mag, settings or self.settings
+        )
+        design = build_design(levels, problem.table, problem.star, len(problem.covariates))
+        report = state.report or self._report(design, levels)
         fit = fit_design(
             design,
             problem,
-            self._estimate,
-            lambda this: self._observer.message(describe_round(this)),
+            state.estimate,
+            lambda this: self.observer.message(describe_round(this)),
         )
-        self._estimate = fit.estimate
-        self._correction = self._corrections(fit, table)
-        return fit, table
+        correction = _corrections(fit, levels, table)
+        moved = replace(
+            state,
+            used=used,
+            correction_mag=correction,
+            estimate=fit.estimate,
+            levels=levels,
+            report=report,
+        )
+        return JointSolve(fit, moved, table)
 
-    def finish(self, model_mag: FloatArray, colour0_mag: FloatArray) -> tuple[JointFit, Detections]:
+    def finish(
+        self, state: JointState, model_mag: FloatArray, colour0_mag: FloatArray
+    ) -> JointSolve:
         """Fit with the final model magnitudes until all has settled, and say what is held."""
-        fit, table = self.fit(model_mag, colour0_mag)
+        solved = self.solve(state, model_mag, colour0_mag)
+        fit, observer = solved.fit, self.observer
         for note in fit.noise_notes:
-            self._observer.message(f"  {note}")
+            observer.message(f"  {note}")
         for each in fit.components:
             if each.note:
-                self._observer.message(f"  standard deviation of {each.name!r}: {each.note}")
+                observer.message(f"  standard deviation of {each.name!r}: {each.note}")
         if not fit.converged:
-            self._observer.warning(
+            observer.warning(
                 "the standard deviations of the joint solution did not settle within"
                 f" {len(fit.rounds)} rounds; raise offsets.joint.max_rounds"
             )
-        return fit, table
+        return solved
 
-    def findings(self) -> dict[str, Any]:
-        """Return all that the design cannot tell, as plain JSON."""
-        return {} if self.report is None else asdict(self.report)
-
-    @property
-    def levels(self) -> tuple[FittedLevel, ...]:
-        """The levels as prepared."""
-        return self._levels
-
-    def _report(self, design: Design) -> None:
-        """Say once what a design cannot tell, and stop where nothing could be solved."""
-        if self.report is not None:
-            return
-        self.report = report_design(design, self._levels)
-        require_solvable(self.report)
-        line = describe_report(self.report)
+    def _report(self, design: Design, levels: Sequence[FittedLevel]) -> DegeneracyReport:
+        """Say what a design cannot tell, and stop where nothing could be solved."""
+        report = report_design(design, levels)
+        require_solvable(report)
+        line = describe_report(report)
         if line:
-            self._observer.message(line)
+            self.observer.message(line)
+        return report
 
     def _inside(self, predicted: dict[str, FloatArray], margin: float) -> BoolArray:
-        sample = self._sample
-        cuts = self._plugins.survey.selection.calibration
+        sample = self.sample
+        cuts = self.plugins.survey.selection.calibration
         table = derive_for(cuts, sample.detections)
         inside = predicted_inside(cuts, table, predicted, margin)
         inside &= self.stars.eligible[sample.star]
@@ -309,23 +245,22 @@ class JointSettler:
             )
         return inside
 
-    def _select(self, predicted_mag: FloatArray) -> FloatArray:
-        """Choose who takes part; return the errors that go with predicted magnitudes."""
-        detections = self._sample.detections
+    def _selection(self, predicted_mag: FloatArray) -> tuple[BoolArray, FloatArray]:
+        """Return who takes part, and the errors that go with predicted magnitudes."""
+        detections = self.sample.detections
         error = predicted_errors(
-            detections["mag_err"], detections["mag"], predicted_mag, self._codes
+            detections["mag_err"], detections["mag"], predicted_mag, self.visit
         )
         predicted = {
             "mag": predicted_mag,
             "mag_err": error,
-            "colour": predicted_mag - self._sample.of_star("reference_mag"),
+            "colour": predicted_mag - self.sample.of_star("reference_mag"),
         }
-        self.used = self._inside(predicted, self._plugins.survey.offsets.joint.margin)
-        return error
+        return self._inside(predicted, self.plugins.survey.offsets.joint.margin), error
 
     def _table(self, colour0_mag: FloatArray, predicted_mag: FloatArray) -> Detections:
         """Return the detections with the columns that only the framework knows."""
-        sample = self._sample
+        sample = self.sample
         table = sample.detections.with_columns(
             {
                 "colour0": colour0_mag[sample.star],
@@ -338,11 +273,17 @@ class JointSettler:
         return derive(table, "detection", needed)
 
     def _problem(
-        self, table: Detections, delta: FloatArray, error: FloatArray, colour0_mag: FloatArray
+        self,
+        levels: tuple[FittedLevel, ...],
+        table: Detections,
+        used: BoolArray,
+        delta: FloatArray,
+        error: FloatArray,
+        colour0_mag: FloatArray,
+        settings: JointSolverSettings,
     ) -> JointProblem:
-        used = self.used
-        rows, star = np.unique(self._sample.star[used], return_inverse=True)
-        stars, block = self._sample.stars, self._plugins.survey.offsets.joint
+        rows, star = np.unique(self.sample.star[used], return_inverse=True)
+        stars, block = self.sample.stars, self.plugins.survey.offsets.joint
         known: dict[str, FloatArray] = {
             "magnitude": stars["reference_mag"],
             "extinction": stars["extinction"],
@@ -350,7 +291,7 @@ class JointSettler:
         }
         properties: dict[str, FloatArray] = {name: known[name][rows] for name in block.scatter}
         return JointProblem(
-            levels=self._levels,
+            levels=levels,
             table=table.filter(used),
             delta_mag=delta[used],
             star=star.astype(np.int64),
@@ -358,15 +299,100 @@ class JointSettler:
             covariates=covariates(properties, block.scatter_degree)
             if properties
             else np.ones((len(rows), 1)),
-            settings=self._settings,
+            settings=settings,
         )
 
-    def _corrections(self, fit: JointFit, table: Detections) -> FloatArray:
-        """Return constant and corrections of all detections, used or not, shape (n,)."""
-        parameters = fit.estimate.parameters
-        total = np.full(len(table), parameters[0])
-        for level in self._levels:
-            if level.role == "correction":
-                columns = fit.design.term(level.name).columns
-                total += level.design(table).weights @ parameters[columns]
-        return total
+
+@dataclass(frozen=True)
+class JointState:
+    """Where the joint solution stands; each solve returns a new one.
+
+    Attributes
+    ----------
+    solver : JointOffsetSolver
+    used : ndarray of bool, shape (n,)
+        Detections that took part in the last solve; at first those that may.
+    training_mask : ndarray of bool, shape (n,)
+        Those of the Control Sample that may take part; offsets are given less their mean.
+    correction_mag : ndarray, shape (n,)
+        Constant and corrections of all detections, used or not.
+    visit_mag : ndarray, shape (v,)
+        Mean correction of each visit, less the mean of all.
+    change_mag : float
+        Largest change of one of these in the last round.
+    round : int
+        Rounds within the iteration so far.
+    estimate : Estimate or None
+        Of the last solve.
+    levels : tuple of FittedLevel
+        As prepared by the first solve.
+    report : DegeneracyReport or None
+        What the design cannot tell, once it is known.
+    """
+
+    solver: JointOffsetSolver
+    used: BoolArray
+    training_mask: BoolArray
+    correction_mag: FloatArray
+    visit_mag: FloatArray
+    change_mag: float = float("inf")
+    round: int = 0
+    estimate: Estimate | None = None
+    levels: tuple[FittedLevel, ...] = ()
+    report: DegeneracyReport | None = None
+
+    @property
+    def offset_mag(self) -> FloatArray:
+        """Correction of each detection less the mean over those that train, shape (n,)."""
+        return np.asarray(self.correction_mag - self.correction_mag[self.training_mask].mean())
+
+    @property
+    def stars(self) -> StarSelection:
+        """Who may take part."""
+        return self.solver.stars
+
+    def update_offsets(self, model_mag: FloatArray, colour0_mag: FloatArray) -> JointState:
+        """Solve with other model magnitudes, shape (n,), and colours, shape (s,)."""
+        # Once the variances are near their places they stay, so that offsets settle.
+        moves = self.round < len(ROUNDS)
+        settings = replace(
+            self.solver.settings,
+            max_rounds=ROUNDS[self.round] if moves else 1,
+            exact_rounds=0,
+            move_variances=moves,
+        )
+        state = self.solver.solve(self, model_mag, colour0_mag, settings).state
+        count = np.bincount(self.solver.visit)
+        moved = np.bincount(self.solver.visit, state.correction_mag) / np.maximum(count, 1)
+        moved -= np.mean(moved)
+        change = float(np.max(np.abs(moved - self.visit_mag)))
+        return replace(state, visit_mag=moved, change_mag=change, round=self.round + 1)
+
+
+@dataclass(frozen=True)
+class JointSolve:
+    """A joint fit, with where it leaves the solution.
+
+    Attributes
+    ----------
+    fit : JointFit
+        Of the detections that the state names as used.
+    state : JointState
+    table : Detections
+        All n detections with what the levels read.
+    """
+
+    fit: JointFit
+    state: JointState
+    table: Detections
+
+
+def _corrections(fit: JointFit, levels: Sequence[FittedLevel], table: Detections) -> FloatArray:
+    """Return constant and corrections of all detections, used or not, shape (n,)."""
+    parameters = fit.estimate.parameters
+    total = np.full(len(table), parameters[0])
+    for level in levels:
+        if level.role == "correction":
+            columns = fit.design.term(level.name).columns
+            total += level.design(table).weights @ parameters[columns]
+    return total

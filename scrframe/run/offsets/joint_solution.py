@@ -16,7 +16,7 @@ from scrframe.offsets.joint.mixed_model import Term
 from scrframe.offsets.joint.results import JointResults
 from scrframe.offsets.visit_prediction import KnownVisits
 from scrframe.products.visits import VisitSeen
-from scrframe.run.offsets.joint import JointSettler
+from scrframe.run.offsets.joint import JointState
 from scrframe.run.offsets.systematics import Shifts
 from scrframe.run.plugins import SelectedPlugins
 from scrframe.tables import (
@@ -161,7 +161,7 @@ def known_visits(visits: Sequence[VisitSeen]) -> KnownVisits:
 def exposure_table(
     fit: JointFit,
     results: JointResults,
-    settler: JointSettler,
+    state: JointState,
     visits: Sequence[VisitSeen],
 ) -> ExposureTable:
     """Return the offsets of all known visits on all known detectors."""
@@ -182,7 +182,7 @@ def exposure_table(
             solved.err_mag,
             solved.count,
         ),
-        ccd_parts(fit, results, settler.levels, settler.needs, visits),
+        ccd_parts(fit, results, state.levels, state.solver.needs, visits),
         visit_spread(fit),
     )
 
@@ -217,7 +217,7 @@ def solved_levels(
 
 
 def star_columns(
-    sample: MatchedStars, settler: JointSettler, fit: JointFit
+    sample: MatchedStars, state: JointState, fit: JointFit
 ) -> dict[str, npt.NDArray[Any]]:
     """Return further columns of stars.parquet, shape (n,) each.
 
@@ -225,7 +225,7 @@ def star_columns(
     detection, where the two are the same doubt, once), NaN for detections that take no part;
     ``star_dev`` and ``star_dev_err`` are the star's own deviation from the model, in mag.
     """
-    used = settler.used
+    used = state.used
     weight, deviation, error = (np.full(len(used), np.nan) for _ in range(3))
     model = fit.design.model
     # A star that is no use to the offsets still has better and worse detections.
@@ -235,27 +235,27 @@ def star_columns(
     known = variance < LARGEST_ERROR_MAG**2
     deviation[used] = np.where(known, mean, np.nan)[model.star]
     error[used] = np.sqrt(np.where(known, variance, np.nan))[model.star]
-    distance = settler.stars.distance
+    distance = state.stars.distance
     if distance is None:
         distance = np.full(len(sample.stars), np.nan, dtype=np.float32)
     return {
         "in_solve": used,
-        "reserved": settler.stars.reserved[sample.star],
+        "reserved": state.stars.reserved[sample.star],
         "weight": weight,
         "star_dev": deviation,
         "star_dev_err": error,
         "domain_distance": distance[sample.star],
-        "outside": settler.stars.outside[sample.star],
+        "outside": state.stars.outside[sample.star],
     }
 
 
-def joint_record(fit: JointFit, settler: JointSettler, shifts: Shifts) -> dict[str, Any]:
+def joint_record(fit: JointFit, state: JointState, shifts: Shifts) -> dict[str, Any]:
     """Return what summary.json says of the joint solution."""
-    noise, stars = fit.estimate.noise, settler.stars
+    noise, stars = fit.estimate.noise, state.stars
     errors = fit.noise_errors if len(fit.noise_errors) else np.full(2, np.nan)
     return {
         "converged": fit.converged,
-        "detections": int(settler.used.sum()),
+        "detections": int(state.used.sum()),
         "reserved_stars": int(stars.reserved.sum()),
         "outside_stars": int((stars.outside != 0).sum()),
         "rounds": [

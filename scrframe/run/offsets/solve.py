@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,17 @@ import numpy as np
 from scrframe.errors import CalibrationError
 from scrframe.observer import Observer
 from scrframe.offsets.apply import apply_solution
-from scrframe.offsets.joint.fit import JointFit
 from scrframe.offsets.joint.results import JointResults
 from scrframe.offsets.sequential import OffsetProblem, solve_sequential
 from scrframe.plugin import PluginConfig
 from scrframe.products.visits import VisitSeen
 from scrframe.run.model.colour_model import Trainer, observations, run_known, run_model
 from scrframe.run.model.hyperparameters import tune
-from scrframe.run.offsets.joint import JointSettler, judge_stars, prepare_levels
+from scrframe.run.offsets.joint import (
+    JointOffsetSolver,
+    JointSolve,
+    JointState,
+)
 from scrframe.run.offsets.joint_solution import (
     exposure_table,
     joint_record,
@@ -27,8 +30,9 @@ from scrframe.run.offsets.joint_solution import (
     with_systematics,
 )
 from scrframe.run.offsets.systematics import Opinion, SecondOpinions, systematic_shifts
-from scrframe.run.plugins import SelectedPlugins
+from scrframe.run.plugins import SelectedPlugins, prepare_levels
 from scrframe.run.sample.assembly import derive_for
+from scrframe.run.sample.selection import select_stars
 from scrframe.scr.iteration import IterationSettings, ModelMagnitudes, Observations
 from scrframe.scr.training import TrainingPlan, nobody_trains, plan_training
 from scrframe.scr.trend import TrendSettings
@@ -45,8 +49,6 @@ class FittedModel:
     model : ModelMagnitudes
     plan : TrainingPlan
     seen : Observations
-    settler : JointSettler or None
-        In mode joint: knows who takes part, and where the solution stands.
     settings : PluginConfig or None
         Those of the backend, as described or as found by the search.
     search : mapping
@@ -56,9 +58,13 @@ class FittedModel:
     model: ModelMagnitudes
     plan: TrainingPlan
     seen: Observations
-    settler: JointSettler | None = None
     settings: PluginConfig | None = None
     search: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def joint(self) -> JointState | None:
+        """In mode joint, where the solution stands."""
+        return self.model.offsets if isinstance(self.model.offsets, JointState) else None
 
 
 @dataclass(frozen=True)
@@ -99,12 +105,13 @@ def fit_model(
 ) -> FittedModel:
     """Train and iterate (steps i to iii)."""
     block = plugins.survey.colour_model
-    seen, settler = observations(sample), None
+    seen, start = observations(sample), None
     if plugins.survey.offsets.mode == "joint":
-        stars = judge_stars(plugins, sample)
-        settler = JointSettler(plugins, sample, stars, observer, workers)
+        trained = plugins.reference.provides != "colour"
+        stars = select_stars(plugins.survey.offsets.joint, sample, trained=trained)
+        start = JointOffsetSolver.of(plugins, sample, stars, observer, workers).start()
         seen = replace(
-            seen, used=settler.used, in_control=seen.in_control & ~stars.reserved[sample.star]
+            seen, used=start.used, in_control=seen.in_control & ~stars.reserved[sample.star]
         )
     control = np.unique(sample.star[seen.teaching])
     settings = IterationSettings(
@@ -114,14 +121,14 @@ def fit_model(
         block.regrow_rounds,
     )
     if plugins.reference.provides == "colour":
-        model = run_known(sample, control, settings, observer, seen, settler)
-        return FittedModel(model, nobody_trains(control), seen, settler, block.settings)
+        model = run_known(sample, control, settings, observer, seen, start)
+        return FittedModel(model, nobody_trains(control), seen, block.settings)
     plan = plan_training(control, block.test_fraction, block.folds, block.cross_fit, block.seed)
     trend = trend_settings(plugins)
     found, search = tune(plugins, sample.features, seen, plan, settings, trend, workers, observer)
     trainer = Trainer(plugins.backend, found, block.seed, workers)
-    model = run_model(sample, plan, trainer, settings, trend, observer, seen, settler)
-    return FittedModel(model, plan, seen, settler, found, search)
+    model = run_model(sample, plan, trainer, settings, trend, observer, seen, start)
+    return FittedModel(model, plan, seen, found, search)
 
 
 def solve(
@@ -131,7 +138,7 @@ def solve(
     visits: Sequence[VisitSeen],
     provenance: Mapping[str, Any],
     second: SecondOpinions | None = None,
-    fit: JointFit | None = None,
+    joint: JointSolve | None = None,
 ) -> Solved:
     """Solve the offsets of all levels and the zero point u_ZP.
 
@@ -145,24 +152,25 @@ def solve(
     provenance : mapping
     second : SecondOpinions, optional
         Other ways of dereddening, whose effect counts as systematic error in mode joint.
-    fit : JointFit, optional
-        The joint fit to be used; by default the survey's own, made here.
+    joint : JointSolve, optional
+        In mode joint, what was solved already; by default it is solved here.
 
     Raises
     ------
     CalibrationError
         If the mode cannot solve the levels, or no star is left for the zero point.
     """
-    if fitted.settler is None:
+    if fitted.joint is None:
         return _solve_sequential(plugins, sample, fitted.model, visits, provenance)
-    fit = own_fit(fitted) if fit is None else fit
-    return _solve_joint(plugins, sample, fitted, fit, visits, provenance, second)
+    joint = joint or solve_joint(fitted)
+    return _solution_of(plugins, sample, fitted, joint, visits, provenance, second)
 
 
-def own_fit(fitted: FittedModel) -> JointFit:
-    """Return the joint fit of one survey by itself, with all variances settled."""
-    assert fitted.settler is not None
-    return fitted.settler.finish(fitted.model.model_mag, fitted.model.colour0_mag)[0]
+def solve_joint(fitted: FittedModel) -> JointSolve:
+    """Return the joint solve of one survey by itself, with all variances settled."""
+    state, model = fitted.joint, fitted.model
+    assert state is not None
+    return state.solver.finish(state, model.model_mag, model.colour0_mag)
 
 
 def _solve_sequential(
@@ -186,17 +194,16 @@ def _solve_sequential(
     return Solved(Solution(levels, zero_point, model.law, names, provenance))
 
 
-def _solve_joint(
+def _solution_of(
     plugins: SelectedPlugins,
     sample: MatchedStars,
     fitted: FittedModel,
-    fit: JointFit,
+    joint: JointSolve,
     visits: Sequence[VisitSeen],
     provenance: Mapping[str, Any],
     second: SecondOpinions | None,
 ) -> Solved:
-    model, settler = fitted.model, fitted.settler
-    assert settler is not None
+    model, fit, state = fitted.model, joint.fit, joint.state
     results = JointResults(fit)
     opinion = Opinion(
         sample,
@@ -205,12 +212,12 @@ def _solve_joint(
         fitted.plan,
         trend_settings(plugins),
         plugins.survey.reddening,
-        settler.used,
+        state.used,
         second,
     )
     shifts = systematic_shifts(plugins, opinion, results)
-    exposures = with_systematics(exposure_table(fit, results, settler, visits), fit, shifts)
-    levels = solved_levels(plugins, results, settler.levels, fit)
+    exposures = with_systematics(exposure_table(fit, results, state, visits), fit, shifts)
+    levels = solved_levels(plugins, results, state.levels, fit)
     noise = fit.estimate.noise
     solution = Solution(
         levels,
@@ -223,17 +230,17 @@ def _solve_joint(
     )
     delta = model.model_mag - sample.detections["mag"]
     residual = np.where(
-        settler.used, delta - apply_solution(solution, sample.detections).total_mag, np.nan
+        state.used, delta - apply_solution(solution, sample.detections).total_mag, np.nan
     )
-    residual[np.flatnonzero(settler.used)[fit.robust.detection < 0.5]] = np.nan
+    residual[np.flatnonzero(state.used)[fit.robust.detection < 0.5]] = np.nan
     zero_point = mean_zero_point(sample, residual, plugins.survey.zero_point)
     return Solved(
         replace(solution, zero_point_mag=zero_point),
-        star_columns(sample, settler, fit),
-        joint_record(fit, settler, shifts),
+        star_columns(sample, state, fit),
+        joint_record(fit, state, shifts),
         results.exposures.visit_covariance,
         fit.design.exposures.visits,
-        settler.findings(),
+        {} if state.report is None else asdict(state.report),
     )
 
 

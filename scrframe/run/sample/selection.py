@@ -1,4 +1,4 @@
-"""Selection on predicted magnitudes: cuts on what was observed would bias mean differences.
+"""Who takes part in a joint solve: cuts on what was observed would bias mean differences.
 
 A cut on the observed magnitude keeps, near its limit, the detections whose noise made them
 pass. The sample therefore reaches a margin beyond the limits of all cuts on magnitudes, and
@@ -14,9 +14,19 @@ import numpy as np
 import numpy.typing as npt
 
 from scrframe.arrays import BoolArray, FloatArray
+from scrframe.config.survey import JointSettings
+from scrframe.scr.domain import (
+    OUTSIDE_SHAPE,
+    OUTSIDE_SNR,
+    OUTSIDE_SPECTRUM,
+    Domain,
+    DomainGuard,
+    DomainGuardSettings,
+)
 from scrframe.statistics.groups import group_medians
-from scrframe.tables import ColumnTable
+from scrframe.tables import FLAG_BITS, ColumnTable, MatchedStars
 from scrframe.tables.cuts import Cut
+from scrframe.tables.settings import DomainSettings
 
 #: How the columns that depend on the observed magnitude go with it. The error of a faint
 #: star grows with the inverse of its flux.
@@ -138,3 +148,101 @@ def _running_median(
     good = np.flatnonzero(number >= min(20, number.max()))
     middle, level = (group_medians(values, bins, len(edges)) for values in (x, y))
     return middle[good], level[good]
+
+
+@dataclass(frozen=True)
+class StarSelection:
+    """Who of the stars may take part.
+
+    Attributes
+    ----------
+    reserved : ndarray of bool, shape (s,)
+        Neither train nor solve; they judge the result.
+    outside : ndarray of int32, shape (s,)
+        Flags of stars unlike any training star; 0 for those inside.
+    distance : ndarray of float32, shape (s,), or None
+        From the training stars; above 1 a star is outside. None where nobody asked.
+    """
+
+    reserved: BoolArray
+    outside: npt.NDArray[np.int32]
+    distance: npt.NDArray[np.float32] | None = None
+
+    @property
+    def eligible(self) -> BoolArray:
+        """Return who may take part, shape (s,)."""
+        return np.asarray(~self.reserved & (self.outside == 0))
+
+
+def select_stars(settings: JointSettings, sample: MatchedStars, *, trained: bool) -> StarSelection:
+    """Reserve stars, and find those that the control stars do not represent.
+
+    Parameters
+    ----------
+    settings : JointSettings
+    sample : MatchedStars
+    trained : bool
+        Whether a colour model is trained; where none is, no star is unlike training stars.
+    """
+    reserved = reserved_stars(sample.stars["source_id"], settings.reserved, settings.seed)
+    if not settings.domain.enabled or not trained:
+        return StarSelection(reserved, np.zeros(len(sample.stars), dtype=np.int32))
+    domain = star_domain(sample, reserved, settings.domain, settings.seed)
+    known = np.where(np.isfinite(domain.distance), domain.distance, np.nan)
+    return StarSelection(reserved, domain_flags(domain), known.astype(np.float32))
+
+
+_FLAGS = {
+    OUTSIDE_SPECTRUM: "outside_spectrum",
+    OUTSIDE_SHAPE: "outside_shape",
+    OUTSIDE_SNR: "outside_snr",
+}
+
+
+def outside_domain(
+    sample: MatchedStars, reserved: npt.NDArray[np.bool_], settings: DomainSettings, seed: int
+) -> npt.NDArray[np.int32]:
+    """Return flags of stars unlike the control stars, shape (s,), 0 for those alike.
+
+    Parameters are those of `star_domain`.
+    """
+    return domain_flags(star_domain(sample, reserved, settings, seed))
+
+
+def star_domain(
+    sample: MatchedStars, reserved: npt.NDArray[np.bool_], settings: DomainSettings, seed: int
+) -> Domain:
+    """Return how far stars are from the control stars, s rows, and in what respect.
+
+    Parameters
+    ----------
+    sample : MatchedStars
+    reserved : ndarray of bool, shape (s,)
+        These do not stand for the training stars.
+    settings : DomainSettings
+    seed : int
+    """
+    snr = _star_snr(sample)
+    training = np.zeros(len(sample.stars), dtype=bool)
+    training[sample.star[sample.in_control]] = True
+    training &= ~reserved
+    drawn = DomainGuardSettings(**vars(settings), seed=seed)
+    guard = DomainGuard.fit(sample.features[training], snr[training], drawn)
+    return guard.judge(sample.features, snr)
+
+
+def _star_snr(sample: MatchedStars) -> npt.NDArray[np.float64]:
+    """Return the S/N of each star, shape (s,); 1 for all if the catalogue gives none."""
+    snr = np.ones(len(sample.stars))
+    for name in ("xp_snr", "snr"):
+        if name in sample.detections and np.isfinite(sample.detections[name]).any():
+            snr[sample.star] = sample.detections[name]
+    return snr
+
+
+def domain_flags(domain: Domain) -> npt.NDArray[np.int32]:
+    """Return what a domain says of stars as flags of products, shape (s,)."""
+    flags = np.zeros(len(domain.reason), dtype=np.int32)
+    for bit, name in _FLAGS.items():
+        flags[(domain.reason & bit) > 0] |= FLAG_BITS[name]
+    return flags

@@ -25,9 +25,8 @@ from scrframe.observer import Observer
 from scrframe.offsets.joint.fit import JointFit
 from scrframe.offsets.sequential import OffsetProblem, solve_sequential
 from scrframe.plugin import load_registry
-from scrframe.run.offsets.joint import prepare_levels
 from scrframe.run.offsets.solve import fit_model
-from scrframe.run.plugins import resolve_plugins
+from scrframe.run.plugins import prepare_levels, resolve_plugins
 from scrframe.run.sample.builder import build_sample
 from scrframe.run.session import open_session
 
@@ -80,8 +79,8 @@ def test_a_constant_more_in_all_colours_goes_to_the_constant(joint):
 def test_the_law_is_refitted_at_the_other_colours(joint):
     """Colours redder by 0.1 mag at all E leave R(C0) of the same stars where it was."""
     colour = joint.fitted.model.colour0_mag
-    own = refitted_law(joint.chosen, joint.fitted, colour)
-    moved = refitted_law(joint.chosen, joint.fitted, colour + 0.1)
+    own = refitted_law(joint.chosen, joint.fitted, joint.finder.law_mask, colour)
+    moved = refitted_law(joint.chosen, joint.fitted, joint.finder.law_mask, colour + 0.1)
     grid, extinction = np.linspace(0.3, 1.2, 5), np.full(5, 0.5)
     assert (own.order, own.extinction_order) == (
         joint.fitted.model.law.order,
@@ -95,8 +94,8 @@ def test_the_law_is_refitted_at_the_other_colours(joint):
 def test_differences_are_of_the_magnitudes_with_that_law(joint):
     colour = joint.fitted.model.colour0_mag + 0.05
     seen = joint.fitted.seen
-    law = refitted_law(joint.chosen, joint.fitted, colour)
-    found = differences(joint.chosen, joint.fitted, colour)
+    law = refitted_law(joint.chosen, joint.fitted, joint.finder.law_mask, colour)
+    found = differences(joint.chosen, joint.fitted, joint.finder.law_mask, colour)
     for row in (0, 17, len(found) - 1):
         own, reddening = colour[seen.star[row]], seen.extinction[row]
         ratio = law.ratio(np.array([own]), np.array([reddening]))[0]

@@ -10,9 +10,9 @@ import pytest
 
 from scrframe.builtin.offset_levels.plugin import GroupConfig, prepare_group
 from scrframe.offsets.joint.fit import JointProblem, JointSolverSettings, fit_joint
-from scrframe.run.offsets.joint import StarsJudged
 from scrframe.run.offsets.joint_solution import joint_record, star_columns
 from scrframe.run.offsets.systematics import Shifts
+from scrframe.run.sample.selection import StarSelection
 from scrframe.tables import Detections, MatchedStars, ReferenceStars
 
 VISITS, STARS = 6, 400
@@ -24,7 +24,7 @@ FAR, WRONG, RESERVED = 7, (2, 11), 20
 
 @pytest.fixture(scope="module")
 def solved():
-    """Return a sample, its fit and what stands for the settler; every visit sees every star."""
+    """Return a sample, its fit and what stands for the state; every visit sees every star."""
     rng = np.random.default_rng(2)
     visit, star = (values.ravel() for values in np.mgrid[:VISITS, :STARS])
     error = rng.uniform(0.005, 0.03, len(star))
@@ -66,7 +66,7 @@ def solved():
     )
     control = np.zeros(len(star), dtype=bool)
     sample = MatchedStars(table, stars, star, np.zeros((STARS, 1), np.float32), control)
-    judged = StarsJudged(np.arange(STARS) == RESERVED, np.zeros(STARS, np.int32))
+    judged = StarSelection(np.arange(STARS) == RESERVED, np.zeros(STARS, np.int32))
     used = judged.eligible[star]
     levels = (prepare_group("visit", sample, GroupConfig(by=("visit",))),)
     number = np.unique(star[used], return_inverse=True)[1]
@@ -85,8 +85,8 @@ def solved():
 
 
 def test_the_weight_is_that_of_the_detection_times_that_of_its_star(solved):
-    sample, settler, fit = solved
-    weight, used = star_columns(sample, settler, fit)["weight"], settler.used
+    sample, state, fit = solved
+    weight, used = star_columns(sample, state, fit)["weight"], state.used
     np.testing.assert_array_equal(np.isnan(weight), sample.star == RESERVED)
     star = fit.design.model.star
     expected = fit.robust.detection * fit.robust.star[star]
@@ -102,8 +102,8 @@ def test_the_weight_is_that_of_the_detection_times_that_of_its_star(solved):
 
 
 def test_the_record_has_errors_of_scale_and_floor_that_hold(solved):
-    _, settler, fit = solved
-    found = joint_record(fit, settler, Shifts({}, 1))["photometry"]
+    _, state, fit = solved
+    found = joint_record(fit, state, Shifts({}, 1))["photometry"]
     scale_err, floor_err = fit.noise_errors[:2]
     assert (found["scale_err"], found["floor_err_mag"]) == (scale_err, floor_err)
     assert abs(found["scale"] - SCALE) < 4 * found["scale_err"] < 0.4
@@ -111,10 +111,10 @@ def test_the_record_has_errors_of_scale_and_floor_that_hold(solved):
 
 
 def test_the_distance_to_the_training_stars_is_that_of_the_star(solved):
-    sample, settler, fit = solved
-    nobody_asked = star_columns(sample, settler, fit)["domain_distance"]
+    sample, state, fit = solved
+    nobody_asked = star_columns(sample, state, fit)["domain_distance"]
     assert np.isnan(nobody_asked).all()
     distance = np.linspace(0, 2, STARS, dtype=np.float32)
-    judged = StarsJudged(settler.stars.reserved, settler.stars.outside, distance)
-    asked = star_columns(sample, SimpleNamespace(used=settler.used, stars=judged), fit)
+    judged = StarSelection(state.stars.reserved, state.stars.outside, distance)
+    asked = star_columns(sample, SimpleNamespace(used=state.used, stars=judged), fit)
     np.testing.assert_array_equal(asked["domain_distance"], distance[sample.star])
