@@ -19,13 +19,13 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
 from astropy.table import MaskedColumn, Table
-from scrframe.config.absolute import AbsoluteSettings
 
 from scrframe.builtin.reference_catalogues.gaia.plugin import GAIA_XP
 from scrframe.builtin.reference_catalogues.parameters.plugin import PARAMETER_TABLE
 from scrframe.builtin.reference_catalogues.xp_synthetic.plugin import XP_SYNTHETIC
 from scrframe.builtin.survey_loaders.table import loader
 from scrframe.builtin.survey_loaders.table.settings import TableConfig
+from scrframe.config.results import AbsoluteSettings
 from scrframe.errors import DataError
 from scrframe.io import read_table
 from scrframe.io.block import NULLS
