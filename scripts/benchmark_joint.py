@@ -22,12 +22,12 @@ from pathlib import Path
 import numpy as np
 from scipy import linalg, sparse
 
-from scrframe.offsets.joint.design import Design, Exposures
 from scrframe.offsets.joint.fit import fit_design
-from scrframe.offsets.joint.mixed_model import MixedModel, Term, Weights
-from scrframe.offsets.joint.normal_equations import StarOrder, normal_system, prior_matrix, weighted
-from scrframe.offsets.joint.posterior_draws import is_diagonal
+from scrframe.offsets.joint.mixed_model import Design, Exposures, MixedModel, Term, Weights
+from scrframe.offsets.joint.normal_equations import StarOrder, normal_system
 from scrframe.offsets.joint.problem import JointProblem, JointSolverSettings
+from scrframe.offsets.joint.stars import weighted
+from scrframe.offsets.joint.variance_components import is_diagonal, prior_matrix
 from scrframe.offsets.linalg.factor import Factor, choose_dense
 
 FIELDS, ROWS, SPACING_DEG, DITHER_DEG = 772, 10, 0.95, 0.08

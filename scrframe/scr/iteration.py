@@ -10,13 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.scr.reddening_law import (
-    Fields,
-    constant_law,
-    fit_law,
-    held_order,
-    largest_change,
-)
+from scrframe.scr.law_design import Fields
+from scrframe.scr.reddening_law import constant_law, fit_law, held_order, largest_change
 from scrframe.scr.training import ColourPredictor, Effort, TestScore, TrainingPlan, score
 from scrframe.tables import ReddeningLaw
 from scrframe.tables.settings import ReddeningSettings

@@ -23,8 +23,6 @@ from scrframe.scr.law_slopes import SlopeFit, SlopeModel
 from scrframe.tables import FieldSlopes, OrderScore, ReddeningLaw
 from scrframe.tables.settings import ReddeningSettings
 
-__all__ = ["Fields", "ReddeningSettings", "constant_law", "fit_law", "held_order", "largest_change"]
-
 
 def constant_law(ratio: float, order: int | Literal["auto"]) -> ReddeningLaw:
     """Return the law that an iteration starts from: R the same for all colours."""

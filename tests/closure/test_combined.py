@@ -15,7 +15,8 @@ from scipy import linalg, sparse
 from scipy.sparse.linalg import splu
 
 from scrframe.offsets.shared.correlation import StarResiduals, common_stars, correlate, one_factor
-from scrframe.offsets.shared.solve import Member, SharedTerm, solve_together
+from scrframe.offsets.shared.layout import Member, SharedTerm
+from scrframe.offsets.shared.solve import solve_together
 
 from . import blup, drawn, joint_fit
 from .conftest import closure_seeds

@@ -10,9 +10,9 @@ import numpy as np
 from scrframe.analysis.explain.leave_one_out import visit_shifts
 from scrframe.analysis.explain.opened_run import OpenedRun
 from scrframe.offsets.joint.fit import fit_joint
-from scrframe.offsets.joint.normal_equations import star_means
 from scrframe.offsets.joint.problem import JointFit
 from scrframe.offsets.joint.results import JointResults
+from scrframe.offsets.joint.stars import star_means
 from scrframe.products.run_data import LevelData, RunData, VisitTable
 from scrframe.tables import PhotometricError, ReddeningLaw, SolvedLevel
 

@@ -21,9 +21,8 @@ from scrframe.builtin.offset_levels.plugin import (
     prepare_random_walk,
     prepare_slope,
 )
-from scrframe.offsets.joint.design import build_design
-from scrframe.offsets.joint.fit import JointProblem, JointSolverSettings
-from scrframe.offsets.joint.mixed_model import MixedModel, Weights
+from scrframe.offsets.joint.mixed_model import MixedModel, Weights, build_design
+from scrframe.offsets.joint.problem import JointProblem, JointSolverSettings
 from scrframe.tables import Detections, MatchedStars
 
 VISITS, CCDS, NX, NY = 8, 4, 1024, 1000

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from scrframe.scr.reddening_law import Fields
+from scrframe.scr.law_design import Fields
 from scrframe.tables import law_terms
 
 

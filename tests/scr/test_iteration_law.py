@@ -8,7 +8,7 @@ from law_draws import draw
 
 from scrframe.scr import reddening_law
 from scrframe.scr.iteration import IterationSettings, Observations, iterate, model_magnitudes
-from scrframe.scr.reddening_law import ReddeningSettings
+from scrframe.tables.settings import ReddeningSettings
 
 TERMS, TRUE = ((1, 0), (0, 0), (0, 1)), np.array([0.08, 1.45, -0.05])
 

@@ -5,15 +5,10 @@ import pytest
 from law_draws import draw, fit_arguments
 
 from scrframe.errors import CalibrationError
-from scrframe.scr.law_design import LawData, Sums, terms_of
+from scrframe.scr.law_design import Fields, LawData, Sums, terms_of
 from scrframe.scr.law_order import candidates, choose_order, held_out_loss
-from scrframe.scr.reddening_law import (
-    Fields,
-    ReddeningSettings,
-    fit_law,
-    held_order,
-    largest_change,
-)
+from scrframe.scr.reddening_law import fit_law, held_order, largest_change
+from scrframe.tables.settings import ReddeningSettings
 
 AUTO = ReddeningSettings(order="auto", extinction_order="auto")
 

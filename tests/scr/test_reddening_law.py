@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from scrframe.errors import CalibrationError
-from scrframe.scr.reddening_law import ReddeningSettings, constant_law, fit_law, largest_change
+from scrframe.scr.reddening_law import constant_law, fit_law, largest_change
+from scrframe.tables.settings import ReddeningSettings
 
 TRUE = np.array([0.042, 0.027, 1.42])
 

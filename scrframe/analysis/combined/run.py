@@ -15,7 +15,7 @@ from scrframe.config import SurveyDescription
 from scrframe.config.combined import CombinedDescription
 from scrframe.errors import ScrframeError
 from scrframe.observer import Observer
-from scrframe.offsets.joint.fit import JointFit
+from scrframe.offsets.joint.problem import JointFit
 from scrframe.plugin import Registry, load_registry
 from scrframe.run.calibrate import (
     Run,

@@ -12,7 +12,7 @@ from scrframe.arrays import FloatArray, IntArray
 from scrframe.config.combined import ShareSettings
 from scrframe.config.survey import SurveyDescription
 from scrframe.errors import CalibrationError
-from scrframe.offsets.joint.fit import JointFit
+from scrframe.offsets.joint.problem import JointFit
 from scrframe.offsets.joint.results import ExposureOffsets, JointResults
 from scrframe.offsets.shared.correlation import (
     GROUPS,
@@ -23,7 +23,8 @@ from scrframe.offsets.shared.correlation import (
     correlate,
     one_factor,
 )
-from scrframe.offsets.shared.solve import Member, SharedTerm, solve_together
+from scrframe.offsets.shared.layout import Member, SharedTerm
+from scrframe.offsets.shared.solve import solve_together
 from scrframe.run.offsets.joint import JointSolve, level_labels
 from scrframe.run.offsets.solve import FittedModel
 from scrframe.run.sample.builder import CalibrationSample

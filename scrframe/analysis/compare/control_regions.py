@@ -41,7 +41,7 @@ from scrframe.arrays import BoolArray, FloatArray, IntArray
 from scrframe.config import SurveyDescription
 from scrframe.errors import CalibrationError
 from scrframe.observer import Observer
-from scrframe.offsets.joint.design import correction_values
+from scrframe.offsets.joint.mixed_model import correction_values
 from scrframe.plugin import Registry, load_registry
 from scrframe.products.files import write_text
 from scrframe.run.model.colour_model import Trainer

@@ -10,9 +10,9 @@ import numpy as np
 
 from scrframe.analysis.compare.truth import Pairs, TrueOffsets
 from scrframe.arrays import BoolArray, FloatArray, IntArray
-from scrframe.offsets.joint.design import Design, build_design, correction_values
 from scrframe.offsets.joint.gauge import in_gauge
-from scrframe.offsets.joint.normal_equations import weighted
+from scrframe.offsets.joint.mixed_model import Design, build_design, correction_values
+from scrframe.offsets.joint.stars import weighted
 from scrframe.offsets.sequential import OffsetProblem, solve_sequential
 from scrframe.run.offsets.joint import JointSolve
 from scrframe.run.offsets.solve import FittedModel, solve_joint

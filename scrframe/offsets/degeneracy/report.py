@@ -2,7 +2,8 @@
 
 A mixed model with proper priors can always be solved; where the data say nothing, the
 priors decide in silence. This report says where that happens and what was chosen. Flat
-terms have no prior: a direction that lies wholly in them makes the system singular.
+terms have no prior: a direction that lies wholly in them makes the system singular. Visits
+that no common star connects are named as well.
 """
 
 from __future__ import annotations
@@ -11,15 +12,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
 from scrframe.arrays import IntArray
 from scrframe.errors import CalibrationError
-from scrframe.offsets.degeneracy.connectivity import ties_of_visits
 from scrframe.offsets.degeneracy.dependence import Columns
-from scrframe.offsets.degeneracy.null_space import NullSpace, weak_terms
-from scrframe.offsets.degeneracy.relations import Degeneracy, is_flat, said_of_data, said_of_pairs
+from scrframe.offsets.degeneracy.relations import (
+    Degeneracy,
+    Kind,
+    NullSpace,
+    is_flat,
+    listed,
+    said_of_data,
+    said_of_pairs,
+    weak_terms,
+)
 from scrframe.offsets.joint.mixed_model import MixedModel
-
-__all__ = ["Degeneracy", "DegeneracyReport", "report_degeneracies", "require_solvable"]
 
 
 @dataclass(frozen=True)
@@ -108,3 +119,68 @@ def require_solvable(report: DegeneracyReport) -> None:
             f"offsets: the system cannot be solved: {singular[0].message}{more};"
             " give one of the terms a prior or take it out"
         )
+
+
+def ties_of_visits(
+    model: MixedModel, visit: IntArray, names: Sequence[str], min_shared: int
+) -> list[Degeneracy]:
+    """Find visits without stars, and groups of visits without common stars."""
+    visits = len(names)
+    seen = sparse.csr_array(
+        (np.ones(len(model.star)), (model.star, visit[model.exposure])),
+        shape=(model.stars, visits),
+    )
+    seen.data[:] = 1.0
+    empty = np.bincount(seen.indices, minlength=visits) == 0
+    common = sparse.coo_array(seen.T @ seen)
+    group = _components(common, 1)
+    findings = []
+    if empty.any():
+        message = f"{_visits(names, empty)} have no calibration star"
+        gauge = (
+            "their offsets are those of visits of the same field, season or survey, with the"
+            " larger error of that"
+        )
+        findings.append(Degeneracy("no data", (), message, gauge))
+    said = "share no star with any other visit"
+    gauge = (
+        "the group hangs on the others by the colour model and the common constant alone: an"
+        " offset between them has the errors of the model, which common stars do not take out"
+    )
+    findings += _groups("disconnected", names, group, ~empty, said, gauge)
+    if min_shared > 1:
+        finer = _components(common, min_shared)
+        # Groups that are whole already were named above.
+        parts = [len(np.unique(finer[group == number])) > 1 for number in range(group.max() + 1)]
+        split = ~empty & np.array(parts, dtype=bool)[group]
+        said = f"have fewer than {min_shared} stars in common with any visit outside their group"
+        gauge = "the few common stars tie it to the others, beside the colour model"
+        findings += _groups("weak", names, finer, split, said, gauge)
+    return findings
+
+
+def _components(common: sparse.coo_array, least: int) -> IntArray:
+    kept = common.data >= least
+    graph = sparse.csr_array(
+        (common.data[kept], (common.coords[0][kept], common.coords[1][kept])), shape=common.shape
+    )
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+
+
+def _groups(
+    kind: Kind,
+    names: Sequence[str],
+    group: IntArray,
+    among: npt.NDArray[np.bool_],
+    said: str,
+    gauge: str,
+) -> list[Degeneracy]:
+    numbers = np.unique(group[among])
+    if len(numbers) < 2:
+        return []
+    members = (_visits(names, group == number) for number in numbers)
+    return [Degeneracy(kind, (), f"{member} {said}", gauge) for member in members]
+
+
+def _visits(names: Sequence[str], chosen: npt.NDArray[np.bool_]) -> str:
+    return "visits " + listed(names[number] for number in np.flatnonzero(chosen).tolist())

@@ -12,13 +12,18 @@ deviations of its stars have in common is loading * t with one t of N(0, 1) by s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
 from scrframe.arrays import FloatArray, IntArray
+from scrframe.tables import Detections, FittedLevel
 from scrframe.tables.levels import Role
+
+#: Name of the term that every model has: one constant for the survey.
+CONSTANT = "constant"
 
 
 @dataclass(frozen=True)
@@ -121,3 +126,158 @@ class Weights:
     detection: FloatArray
     star: FloatArray
     loading: FloatArray | None = None
+
+
+@dataclass(frozen=True)
+class Design:
+    """A mixed model with what its exposures are."""
+
+    model: MixedModel
+    exposures: Exposures
+
+    def term(self, name: str) -> Term:
+        """Return a term by its name."""
+        return next(term for term in self.model.terms if term.name == name)
+
+    def visit_columns(self, term: Term) -> IntArray | None:
+        """Return the term's column of each visit, shape (v,); None if it has none for each.
+
+        Such a term has for each visit a column of its own, with weight 1, and nothing else;
+        columns without data may stand beside them.
+        """
+        return self._columns(term, self.exposures.visit, len(self.exposures.visits))
+
+    def exposure_columns(self, term: Term) -> IntArray | None:
+        """Return the term's column of each exposure, shape (x,); None if it has none for each."""
+        number = len(self.exposures)
+        return self._columns(term, np.arange(number), number)
+
+    def _columns(self, term: Term, key: IntArray, keys: int) -> IntArray | None:
+        block = self.rows(term)
+        if block is None or np.any(np.diff(block.indptr) != 1) or np.any(block.data != 1):
+            return None
+        place = np.full(keys, -1, dtype=np.int64)
+        place[key] = block.indices
+        apart = len(np.unique(place)) == keys
+        return place if apart and np.array_equal(place[key], block.indices) else None
+
+    def rows(self, term: Term) -> sparse.csr_array | None:
+        """Return what a term says of exposures, shape (x, q); None if it varies within them."""
+        if term.last > self.model.by_exposure.shape[1]:
+            return None
+        return sparse.csr_array(self.model.by_exposure[:, term.columns])
+
+
+def build_design(
+    levels: Sequence[FittedLevel], table: Detections, star: IntArray, stars: int
+) -> Design:
+    """Lay out the columns of all levels, after one for the survey's constant.
+
+    A level that is the same for all detections of each exposure is held by exposure.
+
+    Parameters
+    ----------
+    levels : sequence of FittedLevel
+    table : Detections
+        n rows, with every column that a level reads.
+    star : ndarray of int64, shape (n,)
+        Star of each detection, below `stars`.
+    stars : int
+        Number of stars.
+    """
+    exposures = find_exposures(table)
+    at_first = table.take(exposures.first)
+    shared: list[tuple[FittedLevel, sparse.csr_array]] = []
+    own: list[tuple[FittedLevel, sparse.csr_array]] = []
+    for level in levels:
+        by_exposure = None if level.within_exposure else level.design(at_first).weights
+        weights = level.design(table).weights
+        if by_exposure is not None and _repeats(by_exposure, weights, exposures.of_detection):
+            shared.append((level, by_exposure))
+        else:
+            own.append((level, weights))
+    constant = sparse.csr_array(np.ones((len(exposures), 1)))
+    terms = [Term(CONSTANT, "nuisance", 0, 1, None)]
+    for level, weights in (*shared, *own):
+        start = terms[-1].last
+        end = start + weights.shape[1]
+        terms.append(Term(level.name, level.role, start, end, level.precision()))
+    model = MixedModel(
+        terms=tuple(terms),
+        by_exposure=_side_by_side([constant, *(weights for _, weights in shared)]),
+        by_detection=_side_by_side([weights for _, weights in own], rows=len(table)),
+        exposure=exposures.of_detection,
+        star=star,
+        stars=stars,
+    )
+    return Design(model, exposures)
+
+
+@dataclass(frozen=True)
+class Exposures:
+    """The exposures (one detector in one visit) that occur in a table.
+
+    Attributes
+    ----------
+    of_detection : ndarray of int64, shape (n,)
+        Exposure of each detection.
+    first : ndarray of int64, shape (x,)
+        Row of the first detection of each.
+    visit : ndarray of int64, shape (x,)
+        Code of its visit in `visits`.
+    ccd : ndarray of int64, shape (x,)
+        Number of its detector.
+    visits : tuple of str
+        Keys of the visits, in ascending order.
+    """
+
+    of_detection: IntArray
+    first: IntArray
+    visit: IntArray
+    ccd: IntArray
+    visits: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+def find_exposures(table: Detections) -> Exposures:
+    """Return the exposures of a table, ordered by visit and detector."""
+    codes, labels = table.codes("visit")
+    visits = tuple(sorted({labels[code] for code in np.unique(codes)}))
+    place = {name: number for number, name in enumerate(visits)}
+    number = np.array([place.get(label, -1) for label in labels], dtype=np.int64)[codes]
+    ccd = table["ccd"].astype(np.int64)
+    low, span = int(ccd.min()), int(ccd.max() - ccd.min()) + 1
+    keys, first, of_detection = np.unique(
+        number * span + (ccd - low), return_index=True, return_inverse=True
+    )
+    return Exposures(of_detection.astype(np.int64), first, keys // span, keys % span + low, visits)
+
+
+def _repeats(by_exposure: sparse.csr_array, weights: sparse.csr_array, exposure: IntArray) -> bool:
+    """Return whether each detection has the row of its exposure."""
+    width = np.diff(by_exposure.indptr)[exposure]
+    if not np.array_equal(width, np.diff(weights.indptr)):
+        return False
+    start = by_exposure.indptr[exposure] - weights.indptr[:-1]
+    place = np.arange(weights.nnz) + np.repeat(start, width)
+    return bool(
+        np.array_equal(by_exposure.indices[place], weights.indices)
+        and np.array_equal(by_exposure.data[place], weights.data)
+    )
+
+
+def _side_by_side(blocks: list[sparse.csr_array], rows: int = 0) -> sparse.csr_array:
+    if not blocks:
+        return sparse.csr_array((rows, 0))
+    return sparse.csr_array(sparse.hstack(blocks, format="csr"))
+
+
+def correction_values(design: Design, parameters: FloatArray) -> FloatArray:
+    """Return the sum of the corrections by detection, shape (n,), without the constant."""
+    kept = parameters.copy()
+    for term in design.model.terms:
+        if term.role == "nuisance":
+            kept[term.columns] = 0.0
+    return design.model.values(kept)

@@ -11,7 +11,7 @@ detection is l D tau / (tau + sum of D): one more term of rank one for each sour
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial, reduce
@@ -23,12 +23,14 @@ from scipy import sparse
 
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.errors import CalibrationError
-from scrframe.offsets.joint.mixed_model import MixedModel, Term, Weights
+from scrframe.offsets.joint.mixed_model import MixedModel, Weights
+from scrframe.offsets.joint.stars import CommonTerms, _by_star, _ratio, by_source, common_terms
 from scrframe.offsets.linalg.block_system import System
-from scrframe.offsets.shared.sources import CommonTerms, by_source, common_terms
 
 #: Detections that are worked on at once: few enough for the processor's cache.
 CHUNK = 50_000
+
+
 #: Chunks that one thread adds up at a time.
 GROUP = 32
 
@@ -133,72 +135,6 @@ def normal_matrix(
 ) -> sparse.csc_array:
     """Return Z^T V^-1 Z as one matrix; all else as `normal_system`."""
     return normal_system(model, weights, order, threads).whole()
-
-
-def star_solve(model: MixedModel, weights: Weights, values: FloatArray) -> FloatArray:
-    """Return V^-1 v by detection, shape (n,), of values by detection, shape (n,)."""
-    total = _by_star(model, weights.detection)
-    mean = _ratio(_by_star(model, weights.detection * values), weights.star + total)
-    solved = mean[model.star]  # in place from here on: as long as the detections
-    np.subtract(values, solved, out=solved)
-    solved *= weights.detection
-    common = common_terms(model, weights)
-    return solved if common is None else common.subtracted(solved, values)
-
-
-def weighted(model: MixedModel, weights: Weights, values: FloatArray) -> FloatArray:
-    """Return Z^T V^-1 v, shape (p,), of values by detection, shape (n,)."""
-    return model.adjoint(star_solve(model, weights, values))
-
-
-def star_means(
-    model: MixedModel, weights: Weights, residual: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Return mean and variance of each star's deviation, given residuals by detection.
-
-    Both have shape (s,), in mag and mag^2; the mean is 0 and the variance infinite for a
-    star without any weight. What a star has in common with others of its source is part of
-    its deviation.
-    """
-    precision = weights.star + _by_star(model, weights.detection)
-    mean = _ratio(_by_star(model, weights.detection * residual), precision)
-    variance = np.full(model.stars, np.inf)
-    np.divide(1.0, precision, out=variance, where=precision > 0)
-    common = common_terms(model, weights)
-    if common is not None:
-        mean = mean + common.share * common.mean(residual)[common.source]
-        variance = variance + common.share**2 * common.factor[common.source]
-    return mean, variance
-
-
-def prior_matrix(model: MixedModel, sd: Mapping[str, float]) -> sparse.csc_array:
-    """Return the block diagonal of precision / sd^2, shape (p, p); 0 for flat terms.
-
-    Parameters
-    ----------
-    model : MixedModel
-    sd : mapping of str to float
-        Standard deviation in mag of each term that has a prior, by name.
-
-    Raises
-    ------
-    CalibrationError
-        If a standard deviation is missing, zero or negative.
-    """
-    blocks = [_prior(term, sd) for term in model.terms]
-    return sparse.csc_array(sparse.block_diag(blocks, format="csc"))
-
-
-def _prior(term: Term, sd: Mapping[str, float]) -> sparse.csr_array:
-    if term.precision is None:
-        return sparse.csr_array((term.width, term.width))
-    value = sd.get(term.name, 0.0)
-    if not (value > 0 and np.isfinite(1 / value**2)):
-        raise CalibrationError(
-            f"term {term.name!r}: its standard deviation is {value!r} mag; give a positive "
-            "one, or leave the term out"
-        )
-    return sparse.csr_array(term.precision / value**2)
 
 
 @dataclass(frozen=True)
@@ -389,15 +325,6 @@ def _scaled(rows: sparse.csr_array, factor: FloatArray) -> sparse.csr_array:
     """Return a matrix with each row times a factor."""
     data = rows.data * np.repeat(factor, np.diff(rows.indptr))
     return sparse.csr_array((data, rows.indices, rows.indptr), shape=rows.shape)
-
-
-def _by_star(model: MixedModel, values: FloatArray) -> FloatArray:
-    return np.asarray(np.bincount(model.star, values, minlength=model.stars), dtype=np.float64)
-
-
-def _ratio(above: FloatArray, below: FloatArray) -> FloatArray:
-    """Return above / below, 0 where both are 0: no weight, no information."""
-    return np.divide(above, below, out=np.zeros(len(below)), where=below > 0)
 
 
 def _grouped(group: npt.NDArray[np.integer], groups: int) -> npt.NDArray[np.integer]:

@@ -1,4 +1,9 @@
-"""Variance components of the terms by restricted maximum likelihood (average information)."""
+"""Variance components of the terms: the prior they make, and their restricted likelihood.
+
+They move by average information. Draws of the right-hand side of the mixed model, solved for,
+are draws of the parameters' errors, N(0, C) with C the inverse of the system (García-Cortés &
+Sorensen 2001, Genet. Sel. Evol. 33, 443); see also `stars.noise_draw`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from scrframe.arrays import FloatArray
+from scrframe.errors import CalibrationError
 from scrframe.offsets.joint.mixed_model import MixedModel, Term
 
 #: No standard deviation is estimated below this, in mag.
@@ -29,6 +35,8 @@ LONGEST_STEP = 1.5
 Solve = Callable[[FloatArray], FloatArray]
 #: Returns the trace of a term's precision times its block of C.
 Trace = Callable[[Term], float]
+#: What multiplies standard normal values to give the precision of a term as covariance.
+Root = FloatArray | sparse.csr_array
 
 
 class Inverse(Protocol):
@@ -250,3 +258,67 @@ def _component(term: Term, sd_mag: float, error: float, free: bool) -> Component
     elif error > 0.7 * PRIOR_SPREAD:
         note = "hardly determined by the data: the start value decides"
     return Component(term.name, float(sd_mag), float(0.5 * error * sd_mag), note)
+
+
+def prior_matrix(model: MixedModel, sd: Mapping[str, float]) -> sparse.csc_array:
+    """Return the block diagonal of precision / sd^2, shape (p, p); 0 for flat terms.
+
+    Parameters
+    ----------
+    model : MixedModel
+    sd : mapping of str to float
+        Standard deviation in mag of each term that has a prior, by name.
+
+    Raises
+    ------
+    CalibrationError
+        If a standard deviation is missing, zero or negative.
+    """
+    blocks = [_prior(term, sd) for term in model.terms]
+    return sparse.csc_array(sparse.block_diag(blocks, format="csc"))
+
+
+def _prior(term: Term, sd: Mapping[str, float]) -> sparse.csr_array:
+    if term.precision is None:
+        return sparse.csr_array((term.width, term.width))
+    value = sd.get(term.name, 0.0)
+    if not (value > 0 and np.isfinite(1 / value**2)):
+        raise CalibrationError(
+            f"term {term.name!r}: its standard deviation is {value!r} mag; give a positive "
+            "one, or leave the term out"
+        )
+    return sparse.csr_array(term.precision / value**2)
+
+
+def prior_roots(model: MixedModel) -> dict[str, Root]:
+    """Return a root F of each random term's precision, F F^T = precision."""
+    return {
+        term.name: _root(term.precision)
+        for term in random_terms(model)
+        if term.precision is not None
+    }
+
+
+def prior_draw(
+    model: MixedModel,
+    sd_mag: Mapping[str, float],
+    roots: Mapping[str, Root],
+    random: np.random.Generator,
+) -> FloatArray:
+    """Return a draw of the covariance precision / sd^2, shape (p,)."""
+    draw = np.zeros(model.width)
+    for term in random_terms(model):
+        normal = random.standard_normal(term.width)
+        draw[term.columns] = (roots[term.name] @ normal) / sd_mag[term.name]
+    return draw
+
+
+def _root(matrix: sparse.csr_array) -> Root:
+    if is_diagonal(matrix):
+        return sparse.csr_array(sparse.diags_array(np.sqrt(matrix.diagonal())))
+    return np.linalg.cholesky(matrix.toarray())
+
+
+def is_diagonal(matrix: sparse.csr_array) -> bool:
+    """Return whether all off the diagonal of a matrix is 0."""
+    return bool(matrix.nnz == np.count_nonzero(matrix.diagonal()))

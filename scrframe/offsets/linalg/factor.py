@@ -18,9 +18,8 @@ from scipy.sparse import linalg as sparse_linalg
 from scrframe.arrays import BoolArray, FloatArray, IntArray
 from scrframe.errors import CalibrationError
 from scrframe.offsets.joint.mixed_model import MixedModel
-from scrframe.offsets.linalg.batches import subtract_squares
 from scrframe.offsets.linalg.block_system import System
-from scrframe.offsets.linalg.panels import BLOCK, plan_panels
+from scrframe.offsets.linalg.panels import BLOCK, plan_panels, subtract_squares
 from scrframe.offsets.linalg.selected_inverse import (
     SelectedInverse,
     eliminate_border,

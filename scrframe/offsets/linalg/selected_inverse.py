@@ -14,8 +14,15 @@ import numpy as np
 from scipy import sparse
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.offsets.linalg.batches import columns_of, downwards, flat, in_blocks, times_corner
-from scrframe.offsets.linalg.panels import BLOCK, Panels
+from scrframe.offsets.linalg.panels import (
+    BLOCK,
+    Panels,
+    columns_of,
+    downwards,
+    flat,
+    in_blocks,
+    times_corner,
+)
 
 #: Multiplications up to which a library of linear algebra stays with one thread.
 ONE_THREAD = 2**18

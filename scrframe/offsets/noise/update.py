@@ -1,7 +1,7 @@
 """Estimate the noise of detections and the scatter of stars, by restricted likelihood.
 
 One call moves the parameters by Fisher scoring from residuals at the present fit; the
-joint solver calls it once a round. What repeats cannot separate is held, and said.
+joint solver calls it once a round. What the data cannot identify is held, with the reason.
 """
 
 from __future__ import annotations
@@ -11,30 +11,59 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scrframe.arrays import FloatArray, IntArray
-from scrframe.offsets.noise.identifiability import NoiseSettings, Sample, separate
-from scrframe.offsets.noise.likelihood import NoiseData, NoiseLikelihood, mean_quadratic
-from scrframe.offsets.noise.model import CovariateScale, NoiseModel, covariates
-from scrframe.offsets.noise.scoring import (
+from scrframe.arrays import BoolArray, FloatArray, IntArray
+from scrframe.offsets.noise.likelihood import (
+    NoiseData,
+    NoiseLikelihood,
     covariance,
+    mean_quadratic,
     moved,
     parameters,
     relative_change,
     scoring_step,
     standard_errors,
 )
-from scrframe.offsets.noise.start import initial_noise, initial_scale
+from scrframe.offsets.noise.model import (
+    NoiseModel,
+)
 
-__all__ = [
-    "CovariateScale",
-    "NoiseModel",
-    "NoiseSettings",
-    "NoiseUpdate",
-    "covariates",
-    "initial_noise",
-    "initial_scale",
-    "update_noise",
-]
+
+@dataclass(frozen=True)
+class NoiseSettings:
+    """How the noise is estimated.
+
+    Attributes
+    ----------
+    steps : int
+        Steps of Fisher scoring in a call.
+    max_stars : int
+        Of more stars every second, third, ... is used: the noise is then known to a
+        thousandth, and the rest would cost time only.
+    min_repeats : int
+        Clean stars with two or more detections below which scale and floor are held.
+    min_stars : int
+        Clean stars below which the scatter is held.
+    max_relative_error : float
+        Scale and floor are held where the noise variance at the median error would have a
+        larger relative error than this.
+    max_correlation : float
+        The floor is held where it cannot be told from the scale: where scale and floor act
+        on the likelihood with a larger correlation than this.
+    slope_prior_sd : float
+        Coefficients of the scatter, but the first, are drawn to 0 as by a normal prior of
+        this standard deviation: weak, but it settles covariates that do not vary.
+    hold_photometry : bool
+        Whether scale and floor stay what they are at the start.
+    """
+
+    steps: int = 2
+    max_stars: int = 2_000_000
+    min_repeats: int = 100
+    min_stars: int = 30
+    max_relative_error: float = 0.5
+    max_correlation: float = 0.99
+    slope_prior_sd: float = 1.0
+    hold_photometry: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,3 +168,118 @@ def _with_prior(
     precision = np.zeros(len(score))
     precision[3:] = settings.slope_prior_sd**-2
     return score - precision * parameters(model), information + np.diag(precision)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """How much there is to estimate from.
+
+    Attributes
+    ----------
+    stars, repeats : float
+        Sums of `clean` over stars with a detection, and with two or more.
+    error_mag : ndarray, shape (3,)
+        5th, 50th and 95th percentile of the catalogued errors.
+    """
+
+    stars: float
+    repeats: float
+    error_mag: FloatArray
+
+    @classmethod
+    def of(cls, data: NoiseData) -> Sample:
+        """Measure the data."""
+        count = np.bincount(data.star, minlength=len(data.clean))
+        errors = data.error_mag[:: max(1, len(data.error_mag) // 100_000)]
+        percentiles = np.percentile(errors, [5, 50, 95]) if len(errors) else np.ones(3)
+        stars, repeats = (float(data.clean[count >= least].sum()) for least in (1, 2))
+        return cls(stars, repeats, percentiles)
+
+
+def separate(
+    information: FloatArray, sample: Sample, model: NoiseModel, settings: NoiseSettings
+) -> tuple[BoolArray, tuple[str, ...]]:
+    """Return which parameters can be estimated, and why the others cannot.
+
+    Parameters
+    ----------
+    information : ndarray, shape (2 + t, 2 + t)
+        Expected information of scale^2, floor^2 and the coefficients of the scatter.
+    sample : Sample
+    model : NoiseModel
+        What is held where it is.
+    settings : NoiseSettings
+
+    Returns
+    -------
+    free : ndarray of bool, shape (2 + t,)
+    reasons : tuple of str
+    """
+    free = np.ones(len(information), dtype=bool)
+    reasons = []
+    if sample.stars < settings.min_stars:
+        free[2:] = False
+        reasons.append(
+            f"scatter of the stars held: {sample.stars:.0f} clean stars, of which"
+            f" {settings.min_stars} are needed"
+        )
+    kept = f"photometric scale and floor held at {_values(model)}: "
+    if settings.hold_photometry:
+        free[:2] = False
+        return free, (*reasons, f"{kept}so it was asked")
+    if sample.repeats < settings.min_repeats:
+        free[:2] = False
+        reasons.append(
+            f"{kept}{sample.repeats:.0f} clean stars have two or more detections, of which"
+            f" {settings.min_repeats} are needed to tell noise from the stars' own scatter"
+        )
+        return free, tuple(reasons)
+    known = _photometric_information(information, free)
+    if not _correlation(known) < settings.max_correlation:
+        free[1] = False
+        reasons.append(
+            f"photometric floor held at {model.floor_mag * 1e3:.3g} mmag: catalogued errors"
+            " hardly differ, so that floor and scale cannot be told apart"
+        )
+    error = _relative_error(known, free[:2], float(sample.error_mag[1]), model)
+    if not error < settings.max_relative_error:
+        free[:2] = False
+        reasons.append(
+            f"{kept}repeats give the noise variance within {100 * error:.0f} per cent only"
+            f" (at most {100 * settings.max_relative_error:.0f} asked)"
+        )
+    return free, tuple(reasons)
+
+
+def _values(model: NoiseModel) -> str:
+    return f"{model.scale:.3g} and {model.floor_mag * 1e3:.3g} mmag"
+
+
+def _photometric_information(information: FloatArray, free: BoolArray) -> FloatArray:
+    """Return what is left of scale and floor's information once the scatter is free."""
+    if not free[2:].any():
+        return information[:2, :2]
+    cross, own = information[:2, 2:], information[2:, 2:]
+    explained = cross @ np.linalg.pinv(own, rcond=1e-12, hermitian=True) @ cross.T
+    return np.asarray(information[:2, :2] - explained)
+
+
+def _correlation(information: FloatArray) -> float:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        correlation = information[0, 1] / np.sqrt(information[0, 0] * information[1, 1])
+    return float(np.abs(correlation))
+
+
+def _relative_error(
+    information: FloatArray, free: BoolArray, error_mag: float, model: NoiseModel
+) -> float:
+    """Return the relative error of the noise variance at a catalogued error."""
+    slope = np.array([error_mag**2, 1.0])[free]
+    scaled = information[np.ix_(free, free)] / np.outer(slope, slope)
+    try:
+        variance = float(np.linalg.inv(scaled).sum())
+    except np.linalg.LinAlgError:
+        return np.inf
+    if not 0.0 < variance < np.inf:
+        return np.inf
+    return float(np.sqrt(variance) / model.variance(np.array([error_mag]))[0])

@@ -15,8 +15,8 @@ from scipy import sparse
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.errors import CalibrationError
 from scrframe.offsets.joint.mixed_model import MixedModel, Term
-from scrframe.offsets.joint.posterior_draws import is_diagonal
 from scrframe.offsets.joint.problem import JointFit
+from scrframe.offsets.joint.variance_components import is_diagonal
 
 
 @dataclass(frozen=True)

@@ -16,20 +16,13 @@ from scipy import sparse
 
 from scrframe.arrays import FloatArray
 from scrframe.offsets.joint.mixed_model import MixedModel, Term, Weights
-from scrframe.offsets.joint.normal_equations import (
-    normal_system,
-    prior_matrix,
-    star_means,
-    star_solve,
-    weighted,
-)
-from scrframe.offsets.joint.posterior_draws import is_diagonal
+from scrframe.offsets.joint.normal_equations import normal_system
 from scrframe.offsets.joint.problem import JointFit
+from scrframe.offsets.joint.stars import star_means, star_solve, weighted
+from scrframe.offsets.joint.variance_components import is_diagonal, prior_matrix
 from scrframe.offsets.linalg.factor import Factor, choose_dense
 from scrframe.offsets.shared.correlation import own_variance
 from scrframe.offsets.shared.layout import Member, Place, SharedTerm, joined_model, layout, mapped
-
-__all__ = ["Member", "MemberFit", "PartFactor", "Place", "SharedTerm", "Together", "solve_together"]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from scrframe.scr.iteration import (
     iterate,
     settle_known,
 )
-from scrframe.scr.reddening_law import Fields
+from scrframe.scr.law_design import Fields
 from scrframe.scr.training import ColourPredictor, TrainingPlan
 from scrframe.scr.trend import TrendSettings
 from scrframe.tables import MatchedStars

@@ -17,14 +17,14 @@ from scrframe.offsets.degeneracy.report import (
     report_degeneracies,
     require_solvable,
 )
-from scrframe.offsets.joint.design import Design, build_design
-from scrframe.offsets.joint.fit import (
+from scrframe.offsets.joint.fit import fit_design
+from scrframe.offsets.joint.mixed_model import Design, build_design
+from scrframe.offsets.joint.problem import (
     Estimate,
     JointFit,
     JointProblem,
     JointRound,
     JointSolverSettings,
-    fit_design,
 )
 from scrframe.offsets.noise.model import covariates
 from scrframe.offsets.noise.update import NoiseSettings

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.offsets.fallback import CcdParts, SolvedExposures, complete_exposures
-from scrframe.offsets.joint.fit import JointFit
 from scrframe.offsets.joint.mixed_model import Term
+from scrframe.offsets.joint.problem import JointFit
 from scrframe.offsets.joint.results import JointResults
 from scrframe.offsets.visit_prediction import KnownVisits
 from scrframe.products.visits import VisitSeen

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.config.survey import SystematicSettings
 from scrframe.errors import CalibrationError
-from scrframe.offsets.joint.design import CONSTANT
+from scrframe.offsets.joint.mixed_model import CONSTANT
 from scrframe.offsets.joint.results import JointResults
 from scrframe.run.plugins import SelectedPlugins
 from scrframe.scr.iteration import ModelMagnitudes, Observations

@@ -22,7 +22,7 @@ from scrframe.analysis.compare.offsets import (
 from scrframe.analysis.compare.truth import Pairs, TrueOffsets, find_pairs, true_offsets
 from scrframe.errors import DataError
 from scrframe.observer import Observer
-from scrframe.offsets.joint.fit import JointFit
+from scrframe.offsets.joint.problem import JointFit
 from scrframe.offsets.sequential import OffsetProblem, solve_sequential
 from scrframe.plugin import load_registry
 from scrframe.run.offsets.solve import fit_model

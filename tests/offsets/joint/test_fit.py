@@ -19,15 +19,14 @@ from scipy import sparse
 from scrframe.errors import CalibrationError
 from scrframe.offsets.joint.fit import fit_design, fit_joint
 from scrframe.offsets.joint.mixed_model import MixedModel, Term, Weights
-from scrframe.offsets.joint.normal_equations import (
-    normal_matrix,
-    normal_system,
+from scrframe.offsets.joint.normal_equations import normal_matrix, normal_system
+from scrframe.offsets.joint.stars import noise_draw, star_solve, weighted
+from scrframe.offsets.joint.variance_components import (
+    PRIOR_SPREAD,
+    prior_draw,
     prior_matrix,
-    star_solve,
-    weighted,
+    prior_roots,
 )
-from scrframe.offsets.joint.posterior_draws import noise_draw, prior_draw, prior_roots
-from scrframe.offsets.joint.variance_components import PRIOR_SPREAD
 from scrframe.offsets.outliers.weights import OutlierSettings
 
 KINDS = ("visit", "static", "drift", "jitter", "pixel", "slope", "free")
@@ -175,7 +174,7 @@ def test_any_number_of_threads_gives_the_same_bits(case, monkeypatch):
         asked.append(threads)
         return normal_system(*given, threads=threads)
 
-    monkeypatch.setattr("scrframe.offsets.joint.rounds.normal_system", noted)
+    monkeypatch.setattr("scrframe.offsets.joint.fit.normal_system", noted)
     one, three = (fit_joint(case.using(threads=number)) for number in (1, 3))
     assert set(asked) == {1, 3}
     np.testing.assert_array_equal(one.estimate.parameters, three.estimate.parameters)

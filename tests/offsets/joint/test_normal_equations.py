@@ -9,14 +9,9 @@ from scipy import sparse
 from scrframe.errors import CalibrationError
 from scrframe.offsets.joint import normal_equations
 from scrframe.offsets.joint.mixed_model import MixedModel, Term, Weights
-from scrframe.offsets.joint.normal_equations import (
-    StarOrder,
-    normal_matrix,
-    prior_matrix,
-    star_means,
-    star_solve,
-    weighted,
-)
+from scrframe.offsets.joint.normal_equations import StarOrder, normal_matrix
+from scrframe.offsets.joint.stars import star_means, star_solve, weighted
+from scrframe.offsets.joint.variance_components import prior_matrix
 
 #: Rounding of sums of a few hundred products.
 EXACT = {"rtol": 1e-10, "atol": 1e-10}

@@ -7,10 +7,12 @@ import pytest
 from joint_cases import blup, draw_case, error_covariance
 from scipy import sparse
 
-from scrframe.offsets.joint.design import correction_values
 from scrframe.offsets.joint.fit import fit_joint
-from scrframe.offsets.joint.normal_equations import normal_matrix, prior_matrix, weighted
+from scrframe.offsets.joint.mixed_model import correction_values
+from scrframe.offsets.joint.normal_equations import normal_matrix
 from scrframe.offsets.joint.results import JointResults
+from scrframe.offsets.joint.stars import weighted
+from scrframe.offsets.joint.variance_components import prior_matrix
 from scrframe.offsets.linalg.factor import Factor
 
 SHARED = ("visit", "static", "drift", "jitter")

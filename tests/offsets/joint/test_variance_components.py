@@ -20,7 +20,8 @@ from scipy import sparse
 
 from scrframe.offsets.joint.fit import fit_joint
 from scrframe.offsets.joint.mixed_model import Weights
-from scrframe.offsets.joint.normal_equations import normal_matrix, prior_matrix, weighted
+from scrframe.offsets.joint.normal_equations import normal_matrix
+from scrframe.offsets.joint.stars import weighted
 from scrframe.offsets.joint.variance_components import (
     LONGEST_STEP,
     LOWEST_SD_MAG,
@@ -28,6 +29,7 @@ from scrframe.offsets.joint.variance_components import (
     StepBounds,
     drawn_trace,
     exact_trace,
+    prior_matrix,
     random_terms,
     update_components,
     working_variates,

@@ -8,9 +8,10 @@ from scipy import sparse
 
 from scrframe.errors import CalibrationError
 from scrframe.offsets.joint.mixed_model import MixedModel, Term, Weights
-from scrframe.offsets.joint.normal_equations import normal_matrix, prior_matrix
-from scrframe.offsets.linalg import batches, panels, selected_inverse
+from scrframe.offsets.joint.normal_equations import normal_matrix
+from scrframe.offsets.joint.variance_components import prior_matrix
 from scrframe.offsets.linalg import factor as factor_module
+from scrframe.offsets.linalg import panels, selected_inverse
 from scrframe.offsets.linalg.factor import Factor, choose_dense
 
 #: The bound that variances are held to.
@@ -186,10 +187,10 @@ def test_no_width_of_panels_blocks_or_batches_changes_the_result(monkeypatch, pa
     model = survey_model(5, detections=600)
     matrix = system(model)
     monkeypatch.setattr(panels, "PANEL", panel)
-    for module in (panels, batches, selected_inverse, factor_module):
+    for module in (panels, panels, selected_inverse, factor_module):
         monkeypatch.setattr(module, "BLOCK", block)
-    monkeypatch.setattr(batches, "BATCH", batch)
-    monkeypatch.setattr(batches, "SLACK", 0.0)
+    monkeypatch.setattr(panels, "BATCH", batch)
+    monkeypatch.setattr(panels, "SLACK", 0.0)
     factor = Factor(matrix, dense_mask(model, BORDERS["usual"]))
     inverse = np.linalg.inv(matrix.toarray())
     np.testing.assert_allclose(factor.diagonal(), np.diag(inverse), rtol=RTOL)

@@ -10,10 +10,12 @@ import pytest
 from joint_cases import SCATTER, TRUE, dense_design, dense_prior, draw_case, flat_columns
 
 from scrframe.errors import CalibrationError
-from scrframe.offsets.joint.fit import Estimate, fit_joint
+from scrframe.offsets.joint.fit import fit_joint
+from scrframe.offsets.joint.problem import Estimate
 from scrframe.offsets.joint.results import JointResults
-from scrframe.offsets.noise.update import NoiseModel
-from scrframe.offsets.outliers.weights import OutlierRates, OutlierSettings
+from scrframe.offsets.noise.model import NoiseModel
+from scrframe.offsets.outliers.states import OutlierRates
+from scrframe.offsets.outliers.weights import OutlierSettings
 from scrframe.offsets.shared.correlation import (
     Correlation,
     StarResiduals,
@@ -21,7 +23,8 @@ from scrframe.offsets.shared.correlation import (
     correlate,
     one_factor,
 )
-from scrframe.offsets.shared.solve import Member, SharedTerm, solve_together
+from scrframe.offsets.shared.layout import Member, SharedTerm
+from scrframe.offsets.shared.solve import solve_together
 
 #: Of the stars' deviations in the drawn surveys.
 RHO = -0.8

@@ -8,7 +8,8 @@ import pytest
 from scipy import sparse
 
 from scrframe.builtin.offset_levels.plugin import GroupConfig, prepare_group
-from scrframe.offsets.joint.fit import JointProblem, JointSolverSettings, fit_joint
+from scrframe.offsets.joint.fit import fit_joint
+from scrframe.offsets.joint.problem import JointProblem, JointSolverSettings
 from scrframe.offsets.joint.results import JointResults
 from scrframe.offsets.outliers.weights import OutlierSettings
 from scrframe.products.visits import VisitSeen

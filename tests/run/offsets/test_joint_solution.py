@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from scrframe.builtin.offset_levels.plugin import GroupConfig, prepare_group
-from scrframe.offsets.joint.fit import JointProblem, JointSolverSettings, fit_joint
+from scrframe.offsets.joint.fit import fit_joint
+from scrframe.offsets.joint.problem import JointProblem, JointSolverSettings
 from scrframe.run.offsets.joint_solution import joint_record, star_columns
 from scrframe.run.offsets.systematics import Shifts
 from scrframe.run.sample.selection import StarSelection

@@ -10,15 +10,9 @@ from scipy import sparse
 
 from scrframe.offsets.joint import normal_equations
 from scrframe.offsets.joint.mixed_model import MixedModel, Term, Weights
-from scrframe.offsets.joint.normal_equations import (
-    StarOrder,
-    normal_matrix,
-    prior_matrix,
-    star_means,
-    star_solve,
-    weighted,
-)
-from scrframe.offsets.joint.posterior_draws import noise_draw
+from scrframe.offsets.joint.normal_equations import StarOrder, normal_matrix
+from scrframe.offsets.joint.stars import noise_draw, star_means, star_solve, weighted
+from scrframe.offsets.joint.variance_components import prior_matrix
 from scrframe.offsets.linalg.factor import Factor
 
 #: Rounding of sums of a few hundred products.

@@ -8,10 +8,10 @@ import pytest
 from scipy import integrate, stats
 
 from scrframe.errors import CalibrationError
-from scrframe.offsets.noise.update import NoiseModel, NoiseSettings, initial_noise, update_noise
-from scrframe.offsets.outliers.rates import fit_rates
-from scrframe.offsets.outliers.states import state_likelihoods
-from scrframe.offsets.outliers.weights import OutlierRates, OutlierSettings, mixture_weights
+from scrframe.offsets.noise.model import NoiseModel, initial_noise
+from scrframe.offsets.noise.update import NoiseSettings, update_noise
+from scrframe.offsets.outliers.states import OutlierRates, fit_rates, state_likelihoods
+from scrframe.offsets.outliers.weights import OutlierSettings, mixture_weights
 
 SETTINGS = OutlierSettings()
 #: Rates stay where they start.

@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 
 from scrframe.offsets.noise.likelihood import NoiseData, NoiseLikelihood, mean_quadratic
-from scrframe.offsets.noise.update import (
+from scrframe.offsets.noise.model import (
     CovariateScale,
     NoiseModel,
-    NoiseSettings,
     covariates,
     initial_noise,
     initial_scale,
-    update_noise,
 )
+from scrframe.offsets.noise.update import NoiseSettings, update_noise
 
 TRUTH = NoiseModel(1.3, 0.006, np.array([np.log(0.065), 0.15, -0.1]))
 

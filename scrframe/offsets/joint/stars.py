@@ -1,7 +1,9 @@
-"""What stars of several surveys that are one source have in common, within V^-1.
+"""Stars' own deviations, integrated out: products with V^-1, their means, draws of them.
 
-With A the inverse of the covariance star by star, l the loadings of a source's detections
-and t ~ N(0, 1) what they have in common: V^-1 = A - A l l^T A / (1 + l^T A l).
+With D the weights of a star's detections and tau that of its deviation, A = D - D 1 1^T D /
+(tau + sum of D) star by star. Where stars of several surveys are one source, l the loadings of
+its detections and t ~ N(0, 1) what they have in common, V^-1 = A - A l l^T A / (1 + l^T A l);
+elsewhere V^-1 is A.
 """
 
 from __future__ import annotations
@@ -16,6 +18,61 @@ from scrframe.arrays import FloatArray, IntArray
 from scrframe.offsets.joint.mixed_model import MixedModel, Weights
 
 Numbers = npt.NDArray[np.integer]
+
+
+def star_solve(model: MixedModel, weights: Weights, values: FloatArray) -> FloatArray:
+    """Return V^-1 v by detection, shape (n,), of values by detection, shape (n,)."""
+    total = _by_star(model, weights.detection)
+    mean = _ratio(_by_star(model, weights.detection * values), weights.star + total)
+    solved = mean[model.star]  # in place from here on: as long as the detections
+    np.subtract(values, solved, out=solved)
+    solved *= weights.detection
+    common = common_terms(model, weights)
+    return solved if common is None else common.subtracted(solved, values)
+
+
+def weighted(model: MixedModel, weights: Weights, values: FloatArray) -> FloatArray:
+    """Return Z^T V^-1 v, shape (p,), of values by detection, shape (n,)."""
+    return model.adjoint(star_solve(model, weights, values))
+
+
+def star_means(
+    model: MixedModel, weights: Weights, residual: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return mean and variance of each star's deviation, given residuals by detection.
+
+    Both have shape (s,), in mag and mag^2; the mean is 0 and the variance infinite for a
+    star without any weight. What a star has in common with others of its source is part of
+    its deviation.
+    """
+    precision = weights.star + _by_star(model, weights.detection)
+    mean = _ratio(_by_star(model, weights.detection * residual), precision)
+    variance = np.full(model.stars, np.inf)
+    np.divide(1.0, precision, out=variance, where=precision > 0)
+    common = common_terms(model, weights)
+    if common is not None:
+        mean = mean + common.share * common.mean(residual)[common.source]
+        variance = variance + common.share**2 * common.factor[common.source]
+    return mean, variance
+
+
+def noise_draw(model: MixedModel, weights: Weights, random: np.random.Generator) -> FloatArray:
+    """Return V^-1 (s + e) for a draw of stars' deviations and noise, shape (n,).
+
+    Written so that no variance appears: that of an outlier is next to infinite.
+    """
+    star, stars = model.star, model.stars
+    noise = random.standard_normal(len(star))  # in place from here on
+    noise *= np.sqrt(weights.detection)
+    own = np.sqrt(weights.star) * random.standard_normal(stars)
+    total = weights.star + np.bincount(star, weights.detection, minlength=stars)
+    known = total > 0
+    share = (own - np.bincount(star, noise, minlength=stars)) / np.where(known, total, 1.0)
+    drawn = share[star]
+    drawn *= weights.detection
+    drawn += noise
+    common = common_terms(model, weights)
+    return drawn if common is None else common.drawn(drawn, weights, random)
 
 
 @dataclass(frozen=True)
@@ -134,3 +191,12 @@ def by_source(source: IntArray, seen_in: Numbers) -> tuple[Numbers, IntArray]:
     order = np.lexsort((np.arange(len(source)), place[source]))
     count = np.bincount(place[source], minlength=sources)
     return order, np.concatenate([[0], np.cumsum(count)])
+
+
+def _by_star(model: MixedModel, values: FloatArray) -> FloatArray:
+    return np.asarray(np.bincount(model.star, values, minlength=model.stars), dtype=np.float64)
+
+
+def _ratio(above: FloatArray, below: FloatArray) -> FloatArray:
+    """Return above / below, 0 where both are 0: no weight, no information."""
+    return np.divide(above, below, out=np.zeros(len(below)), where=below > 0)

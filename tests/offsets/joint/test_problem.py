@@ -8,11 +8,17 @@ from joint_cases import CCDS, ERROR, NX, NY, SCATTER, TRUE, prepared
 from scipy import sparse
 
 from scrframe.offsets.joint import fit
-from scrframe.offsets.joint.design import build_design
-from scrframe.offsets.joint.fit import JointProblem, JointSolverSettings, fit_design, fit_joint
-from scrframe.offsets.joint.mixed_model import MixedModel, Term
-from scrframe.offsets.joint.rounds import ENOUGH
-from scrframe.offsets.joint.subset import PART_RUNS, PARTS, in_part, part_of, with_data
+from scrframe.offsets.joint.fit import ENOUGH, fit_design, fit_joint
+from scrframe.offsets.joint.mixed_model import MixedModel, Term, build_design
+from scrframe.offsets.joint.problem import (
+    PART_RUNS,
+    PARTS,
+    JointProblem,
+    JointSolverSettings,
+    in_part,
+    part_of,
+    with_data,
+)
 from scrframe.offsets.outliers.weights import OutlierSettings
 from scrframe.tables import Detections
 

@@ -5,7 +5,7 @@ import pytest
 from joint_cases import CCDS, VISITS, draw_case, prepared
 from scipy import sparse
 
-from scrframe.offsets.joint.design import build_design, correction_values, find_exposures
+from scrframe.offsets.joint.mixed_model import build_design, correction_values, find_exposures
 from scrframe.tables import FittedLevel, LevelDesign
 
 SHARED = ("visit", "static", "drift", "jitter")
