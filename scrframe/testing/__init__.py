@@ -1,7 +1,14 @@
 """The authors' kit: the conformance checks of plugins, for pytest and the command line."""
 
-from scrframe.testing.plugin_checks import CHECKS, Outcome, find_subject, run_checks, subject_of
-from scrframe.testing.pytest_checks import Check, parametrize_with_checks
+from scrframe.testing.plugin_checks import (
+    CHECKS,
+    Check,
+    Outcome,
+    find_subject,
+    parametrize_with_checks,
+    run_checks,
+    subject_of,
+)
 from scrframe.testing.subject import CheckFailureError, NotTestedError, Subject
 
 __all__ = [

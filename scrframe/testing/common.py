@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import pickle
 import re
 import typing
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 from pydantic import BaseModel
+from scipy import sparse
 
-from scrframe.plugin import Descriptor, PluginConfig
+from scrframe.errors import ScrframeError
+from scrframe.plugin import PluginConfig
 from scrframe.tables import BY_NAME, Column
 from scrframe.tables.table import arrow_type
-from scrframe.testing.fresh import Fresh, fresh_processes, lay_out, name_of
-from scrframe.testing.subject import Subject, demand, settings_of
+from scrframe.testing.fresh import fresh_of
+from scrframe.testing.subject import CheckFailureError, Subject, demand, settings_of
 
 #: Columns after the framework's own steps that a reference catalogue may bring instead.
 NOT_DERIVED = ("snr",)
@@ -141,28 +143,105 @@ def judge_columns(names: tuple[str, ...], stages: tuple[str, ...]) -> None:
         )
 
 
+def check_deterministic(subject: Subject) -> None:
+    """Check that the same input gives the same bits each time."""
+    for again in subject.traits.repeat(subject):
+        judge_same(*again)
+
+
+def judge_same(first: Any, second: Any, when: str, advice: str) -> None:
+    """Demand that values, by name, have every bit in common."""
+    demand(list(first) == list(second), f"other columns are there {when}: {advice}")
+    for name, value in first.items():
+        demand(
+            same_bits(value, second[name]),
+            f"{name} differs {when}{_by(value, second[name])}: {advice}",
+        )
+
+
+def same_bits(first: Any, second: Any) -> bool:
+    """Return whether type, shape and every bit are the same (NaN equals NaN).
+
+    Takes arrays, sparse matrices, tables of Arrow and bytes.
+    """
+    if isinstance(first, bytes):
+        return bool(first == second)
+    if isinstance(first, pa.Table):
+        return bool(first.equals(second))
+    if isinstance(first, sparse.csr_array):
+        return first.shape == second.shape and not (first != second).nnz
+    a, b = np.asarray(first), np.asarray(second)
+    if a.dtype != b.dtype or a.shape != b.shape:
+        return False
+    return bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))
+
+
+def _by(first: Any, second: Any) -> str:
+    """Return by how much numbers differ, in words."""
+    if not (isinstance(first, np.ndarray) and first.dtype.kind == "f"):
+        return ""
+    if np.shape(first) != np.shape(second):
+        return " in shape"
+    return f" by up to {np.nanmax(np.abs(first - second), initial=0):.2g}"
+
+
+def judge_copies(subject: Subject, what: str) -> None:
+    """Demand that what a plugin makes works the same after pickling, also in a new process."""
+    assert subject.traits.copied is not None
+    use, made, *arguments = subject.traits.copied(subject)
+    before = use(made, *arguments)
+    try:
+        again = pickle.loads(pickle.dumps(made))
+    except Exception as error:
+        raise CheckFailureError(
+            f"the {what} cannot be pickled ({type(error).__name__}: {error}): keep plain"
+            " attributes, no functions, locks or open files"
+        ) from error
+    demand(
+        same_bits(before, use(again, *arguments)),
+        f"the {what} gives something else after pickling: keep all that it needs in attributes",
+    )
+    kind, answer = fresh_of(subject).answers.get("copy", ("error", "it could not be sent"))
+    demand(
+        kind == "ok" and same_bits(before, answer),
+        f"the {what} gives something else in a new process"
+        f" ({answer if kind == 'error' else 'other numbers'}): let it depend on its own attributes",
+    )
+
+
+def refused(function: Callable[[], Any], kinds: type[Exception] = ScrframeError) -> str:
+    """Return "" if a call is refused in one line, else what happens instead."""
+    try:
+        function()
+    except kinds as error:
+        return "" if "\n" not in str(error) else f"the message has several lines: {error}"
+    except Exception as error:
+        return f"raises {type(error).__name__} ({short(error)})"
+    return "is taken without an error"
+
+
+def short(value: Any) -> str:
+    """Return a value in at most 100 characters of one line."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
 def check_pickling(subject: Subject) -> None:
     """Check that the descriptor can be sent to another process."""
-    _picklable(subject.descriptor)
+    for field in dataclasses.fields(subject.descriptor):
+        try:
+            pickle.dumps(getattr(subject.descriptor, field.name))
+        except Exception as error:
+            raise CheckFailureError(
+                f"`{field.name}` of the descriptor cannot be pickled ({error}): make it a"
+                " function at the top of a module, no lambda"
+            ) from error
     kind, answer = fresh_of(subject).answers["descriptor"]
     demand(
         kind == "ok" and answer == subject.name,
         f"the descriptor does not open in a new process ({answer}): define its functions and"
         " settings at the top of an importable module",
     )
-
-
-def _picklable(descriptor: Descriptor) -> None:
-    for field in dataclasses.fields(descriptor):
-        value = getattr(descriptor, field.name)
-        try:
-            pickle.dumps(value)
-        except Exception as error:
-            demand(
-                False,
-                f"`{field.name}` of the descriptor cannot be pickled ({error}): make it a"
-                " function at the top of a module, no lambda",
-            )
 
 
 def check_cheap_import(subject: Subject) -> None:
@@ -183,27 +262,3 @@ def check_cheap_import(subject: Subject) -> None:
         f"importing {subject.module} takes {fresh.cpu_s:.1f} s of processor time, more than"
         f" {IMPORT_CPU_S:g}: move work and slow imports into the functions that need them",
     )
-
-
-def fresh_of(subject: Subject) -> Fresh:
-    """Return what a fresh process says; there is one for all checks of a subject."""
-    return subject.once("a fresh process", lambda: _fresh([subject])[0])
-
-
-def share_process(subjects: Sequence[Subject]) -> None:
-    """Ask one fresh process for several subjects, which saves most of its time."""
-    for subject, fresh in zip(subjects, _fresh(subjects), strict=True):
-        subject.once("a fresh process", partial(_itself, fresh))
-
-
-def _itself(fresh: Fresh) -> Fresh:
-    return fresh
-
-
-def _fresh(subjects: Sequence[Subject]) -> list[Fresh]:
-    for subject in subjects:
-        tasks = {"descriptor": (name_of, (subject.descriptor,)), **subject.tasks(subject)}
-        for name, (function, arguments) in tasks.items():
-            with contextlib.suppress(Exception):  # what cannot be pickled has no answer
-                lay_out(subject, name, function, *arguments)
-    return fresh_processes(subjects)

@@ -121,16 +121,16 @@ def _coefficients(teff: FloatArray, bp_mag: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class Training:
+class DrawnStars:
     """Stars with features (n, m), observed colours and true colours in mag, (n,) each."""
 
     features: npt.NDArray[np.float32]
     colour_mag: FloatArray
     true_mag: FloatArray
 
-    def take(self, rows: slice) -> Training:
+    def take(self, rows: slice) -> DrawnStars:
         """Return some of the stars."""
-        return Training(self.features[rows], self.colour_mag[rows], self.true_mag[rows])
+        return DrawnStars(self.features[rows], self.colour_mag[rows], self.true_mag[rows])
 
 
 #: Scatter of the colours that are drawn, in mag.
@@ -138,7 +138,7 @@ COLOUR_SCATTER_MAG = 0.02
 WAVELENGTHS = 61
 
 
-def draw_training(number: int) -> Training:
+def draw_training(number: int) -> DrawnStars:
     """Return stars whose colour is a known, slightly curved function of their spectra.
 
     The features are spectra of three shapes with a little noise, each less its mean and by
@@ -154,7 +154,7 @@ def draw_training(number: int) -> Training:
     spectra /= spectra.std(axis=1, keepdims=True)
     true = 1.2 + 0.4 * shape[:, 0] + 0.15 * shape[:, 1] + 0.1 * shape[:, 0] * shape[:, 1]
     colour = true + rng.normal(0, COLOUR_SCATTER_MAG, number)
-    return Training(spectra.astype(np.float32), colour, true)
+    return DrawnStars(spectra.astype(np.float32), colour, true)
 
 
 #: Of the camera and of the visits in the sample for levels.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +79,7 @@ for folder, *said in reports:
 
 @dataclass(frozen=True)
 class Fresh:
-    """What a fresh process says.
+    """What a fresh process finds.
 
     Attributes
     ----------
@@ -98,11 +100,11 @@ class Fresh:
 
 
 def answers(folder: str) -> dict[str, tuple[str, Any]]:
-    """Open the pickles of a folder, each a function and its arguments, and call them."""
+    """Open the pickles of a folder, each a function and its arguments, and call it."""
     found: dict[str, tuple[str, Any]] = {}
     for path in sorted(Path(folder).glob("*.task")):
         try:
-            function, arguments = pickle.loads(path.read_bytes())
+            function, *arguments = pickle.loads(path.read_bytes())
             found[path.stem] = ("ok", function(*arguments))
         except Exception as error:
             found[path.stem] = ("error", f"{type(error).__name__}: {error}")
@@ -110,12 +112,44 @@ def answers(folder: str) -> dict[str, tuple[str, Any]]:
 
 
 def name_of(descriptor: Any) -> str:
-    """Return the name of a descriptor: what the fresh process tells of it."""
+    """Return the name of a descriptor: what the fresh process answers."""
     return str(descriptor.name)
 
 
-def fresh_processes(subjects: Sequence[Subject]) -> list[Fresh]:
-    """Return what one fresh process says of plugins and of the pickles laid out for them.
+def fresh_of(subject: Subject) -> Fresh:
+    """Return what a fresh process finds; there is one for all checks of a subject."""
+    return subject.once("a fresh process", lambda: _fresh([subject])[0])
+
+
+def share_process(subjects: Sequence[Subject]) -> None:
+    """Ask one fresh process for several subjects, which saves most of its time."""
+    for subject, fresh in zip(subjects, _fresh(subjects), strict=True):
+        subject.once("a fresh process", partial(_itself, fresh))
+
+
+def _itself(fresh: Fresh) -> Fresh:
+    return fresh
+
+
+def _fresh(subjects: Sequence[Subject]) -> list[Fresh]:
+    for subject in subjects:
+        _lay_out(subject, "descriptor", name_of, subject.descriptor)
+        copied = subject.traits.copied
+        if copied is not None:
+            with contextlib.suppress(Exception):  # that it cannot be made is another finding
+                _lay_out(subject, "copy", *copied(subject))
+    return _fresh_processes(subjects)
+
+
+def _lay_out(subject: Subject, name: str, *task: Any) -> None:
+    """Write a function and its arguments for a fresh process; what cannot be pickled is left."""
+    with contextlib.suppress(Exception):
+        content = pickle.dumps(task)
+        (subject.folder("fresh") / f"{name}.task").write_bytes(content)
+
+
+def _fresh_processes(subjects: Sequence[Subject]) -> list[Fresh]:
+    """Return what one fresh process finds of plugins and of the pickles laid out for them.
 
     A heavy library is blamed on the first of the plugins that imports it.
 
@@ -140,9 +174,3 @@ def fresh_processes(subjects: Sequence[Subject]) -> list[Fresh]:
         last = done.stderr.strip().splitlines()[-1:] or ["no message"]
         raise NotTestedError(f"a fresh process could not be run: {last[0]}")
     return [Fresh(*pickle.loads(report.read_bytes())) for report in reports]
-
-
-def lay_out(subject: Subject, name: str, function: Any, *arguments: Any) -> None:
-    """Write a pickle that a fresh process shall open and call."""
-    path = subject.folder("fresh") / f"{name}.task"
-    path.write_bytes(pickle.dumps((function, arguments)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import pickle
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,9 @@ from scipy.sparse import linalg as sparse_linalg
 from scrframe.arrays import FloatArray
 from scrframe.tables import BY_NAME, Detections, FittedLevel, LevelDesign, MatchedStars
 from scrframe.tables.columns import DETECTION_REQUIRED
-from scrframe.testing.common import fresh_of
+from scrframe.testing.common import judge_copies, same_bits
 from scrframe.testing.draws import draw_sample
-from scrframe.testing.subject import NotTestedError, Subject, Task, demand
+from scrframe.testing.subject import NotTestedError, Repeat, Subject, Traits, demand
 
 LEVEL = "tested"
 #: Offsets that are injected and noise of the magnitudes, in mag.
@@ -104,21 +104,10 @@ def check_role(subject: Subject) -> None:
     table = _sample(subject).detections
     kept = [name for name in table.names if name in {*needs, *DETECTION_REQUIRED}]
     try:
-        same = _same(_weights(level, table.select(kept)), _design(subject))
+        same = same_bits(_weights(level, table.select(kept)), _design(subject))
     except KeyError as error:
         demand(False, f"the design reads a column that `needs` does not name: {error}")
     demand(same, "the design changes when only the columns of `needs` are there: name all it reads")
-
-
-def check_deterministic(subject: Subject) -> None:
-    """Check that preparing twice gives the same level."""
-    again = _prepare(subject)
-    demand(
-        _same(_design(subject), _weights(again, _sample(subject).detections))
-        and again.labels().equals(_level(subject).labels()),
-        "prepared again on the same sample, the level has other labels or another design: sort"
-        " groups, and draw nothing",
-    )
 
 
 def check_chunks(subject: Subject) -> None:
@@ -128,7 +117,7 @@ def check_chunks(subject: Subject) -> None:
     last = len(table) - 50
     for rows in (np.arange(last, len(table)), np.arange(last, last + 1), order):
         demand(
-            _same(_weights(level, table.take(rows)), sparse.csr_array(whole[rows])),
+            same_bits(_weights(level, table.take(rows)), sparse.csr_array(whole[rows])),
             "the design of some detections is another than in the whole sample: use only what"
             " `prepare` has found, not what the detections at hand span",
         )
@@ -175,7 +164,7 @@ def check_restore(subject: Subject) -> None:
         "a restored level has other labels: `restore` must keep the columns and their order",
     )
     demand(
-        _same(_weights(restored, _sample(subject).detections), _design(subject)),
+        same_bits(_weights(restored, _sample(subject).detections), _design(subject)),
         "a restored level has another design: put all that it needs into `labels` and `state`",
     )
     demand(
@@ -221,7 +210,7 @@ def check_within_exposure(subject: Subject) -> None:
     table, weights = _sample(subject).detections, _design(subject)
     exposure = table.codes("visit")[0].astype(np.int64) * 1000 + table["ccd"]
     first = np.unique(exposure, return_index=True, return_inverse=True)
-    same = _same(sparse.csr_array(weights[first[1]][first[2]]), weights)
+    same = same_bits(sparse.csr_array(weights[first[1]][first[2]]), weights)
     demand(
         same,
         "detections of one detector in one visit differ in the design, but within_exposure is"
@@ -277,25 +266,7 @@ def _solved(
 
 def check_level_pickling(subject: Subject) -> None:
     """Check that a prepared level is the same after pickling, also in another process."""
-    level, table = _level(subject), _sample(subject).detections
-    try:
-        again = pickle.loads(pickle.dumps(level))
-    except Exception as error:
-        demand(
-            False,
-            f"the level cannot be pickled ({type(error).__name__}: {error}): keep plain"
-            " attributes, no functions or open files",
-        )
-    demand(
-        _same(_weights(again, table), _design(subject)),
-        "the level has another design after pickling: keep all that it needs in attributes",
-    )
-    kind, answer = fresh_of(subject).answers.get("level", ("error", "it could not be sent"))
-    demand(
-        kind == "ok" and _same(answer, _design(subject)),
-        "the level has another design in a new process"
-        f" ({answer if kind == 'error' else 'other weights'}): let it depend on its own attributes",
-    )
+    judge_copies(subject, "level")
 
 
 def weights_of(level: FittedLevel, detections: Detections) -> sparse.csr_array:
@@ -303,17 +274,17 @@ def weights_of(level: FittedLevel, detections: Detections) -> sparse.csr_array:
     return level.design(detections).weights
 
 
-def tasks(subject: Subject) -> dict[str, Task]:
-    """Return what a fresh process shall compute."""
-    try:
-        return {"level": (weights_of, (_level(subject), _sample(subject).detections))}
-    except Exception:  # that it cannot be prepared is another check's finding
-        return {}
+def _copied(subject: Subject) -> tuple[Any, ...]:
+    return weights_of, _level(subject), _sample(subject).detections
 
 
-def _same(first: Any, second: Any) -> bool:
-    """Return whether two sparse matrices have every bit in common."""
-    if first.shape != second.shape:
-        return False
-    difference = (first != second).nnz
-    return bool(difference == 0)
+def _repeat(subject: Subject) -> Iterator[Repeat]:
+    again = _prepare(subject)
+    first = {"the design": _design(subject), "the table of labels": _level(subject).labels()}
+    weights = _weights(again, _sample(subject).detections)
+    second = {"the design": weights, "the table of labels": again.labels()}
+    advice = "sort groups, and draw nothing"
+    yield Repeat(first, second, "when the level is prepared again on the same sample", advice)
+
+
+TRAITS = Traits(repeat=_repeat, copied=_copied)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,26 @@ import numpy.typing as npt
 from scrframe.plugin import Part, SurveyLoader, file_part
 from scrframe.statistics.sky import to_plane
 from scrframe.tables import Detections, SimulatedVisit
-from scrframe.testing import files
-from scrframe.testing.common import judge_columns
+from scrframe.testing.common import judge_columns, judge_same
 from scrframe.testing.draws import draw_visit
-from scrframe.testing.subject import NotTestedError, Subject, demand, take_example
+from scrframe.testing.readers import (
+    SAME_AGAIN,
+    columns_of,
+    judge_delivered,
+    judge_kind,
+    judge_ranges,
+    parts_of,
+    root_of,
+)
+from scrframe.testing.subject import (
+    NotTestedError,
+    Reading,
+    Repeat,
+    Subject,
+    Traits,
+    demand,
+    take_example,
+)
 
 #: Stand-ins for missing magnitudes, in absolute value.
 STAND_INS = (88.0, 99.0, 99.9, 99.99, 99.999, 999.0, 999.9, 999.99, 9999.0, 99999.0)
@@ -27,18 +44,21 @@ SCALE_TOLERANCE = 0.2
 MAG_TOLERANCE = 2e-5
 #: Float32 radians hold 0.05 arcsec, pixels of a large detector 0.0003.
 SKY_TOLERANCE_DEG, PIX_TOLERANCE = 1e-4, 0.01
+#: Values in the units of the vocabulary, and what to do about others.
+RANGES = {
+    "ra": (0, 360, "give degrees from 0 to 360"),
+    "dec": (-90, 90, "give degrees"),
+    "mjd": (15000, 100000, "give the modified Julian date (JD - 2400000.5)"),
+    "mag": (-10, 40, "give magnitudes, -2.5 log10(flux) + zero point, not fluxes"),
+    "mag_err": (1e-7, 30, "give errors in mag, 1.0857 flux error / flux, above 0"),
+    "airmass": (0.99, 45, "airmass is 1 or more"),
+    "seeing": (0.05, 60, "give the seeing in arcsec, not in pixels or degrees"),
+    "exposure_time": (1e-3, 1e6, "give seconds"),
+}
 
 
-def root_of(subject: Subject) -> Path:
-    """Return the folder of the example survey, which is written at the first use."""
-    return subject.once("an example of the data", lambda: _remembered(subject))
-
-
-def _remembered(subject: Subject) -> Path:
-    return files.remember(subject, _written(subject))
-
-
-def _written(subject: Subject) -> Path:
+def written(subject: Subject) -> Path:
+    """Write the example survey, or a simulated one, and return its folder."""
     loader, root = subject.descriptor, subject.folder("survey")
     if loader.example is not None:
         take_example(subject, root)
@@ -58,38 +78,31 @@ def loader_of(subject: Subject) -> SurveyLoader:
     return loader
 
 
-def check_example(subject: Subject) -> None:
-    """Check that the loader brings a tiny survey, and settings that read it."""
-    root = subject.once("an example of the data", lambda: _remembered(subject), judge=True)
-    demand(any(root.rglob("*")), "`example` wrote no file: write a tiny survey of two visits")
-
-
-def check_parts(subject: Subject) -> None:
-    """Check that input is found without reading it, in a stable order, with stable keys."""
-    root = root_of(subject)
-    find = subject.descriptor.parts
-    subject.once("parts", lambda: files.judge_parts(subject, "parts", find, root), judge=True)
-    files.judge_no_input(subject, "parts", find)
-
-
-def _parts(subject: Subject) -> list[Part]:
-    root = root_of(subject)
-    return subject.once("parts", lambda: subject.descriptor.parts(subject.config, root))
-
-
 def _tables(subject: Subject, *, judge: bool = False) -> list[Detections]:
-    parts = _parts(subject)
+    parts = parts_of(subject)
     return subject.once("detections", lambda: [_read(subject, part) for part in parts], judge=judge)
 
 
 def _read(subject: Subject, part: Part, columns: Any = None) -> Detections:
-    table = subject.descriptor.read(part, subject.config, columns)
-    demand(
-        isinstance(table, Detections),
-        f"`read` returned a {type(table).__name__}: return scrframe.tables.Detections, for example"
-        " Detections.from_columns({...})",
-    )
-    return table  # type: ignore[no-any-return]
+    table: Detections = subject.descriptor.read(part, subject.config, columns)
+    judge_kind(table, Detections, "read")
+    return table
+
+
+def _repeat(subject: Subject) -> Iterator[Repeat]:
+    for part, table in zip(parts_of(subject), _tables(subject), strict=True):
+        again = columns_of(_read(subject, part))
+        yield Repeat(columns_of(table), again, "when a part is read again", SAME_AGAIN)
+
+
+def _readings(subject: Subject) -> Iterator[Reading]:
+    loader, config = subject.descriptor, subject.config
+    yield Reading("read", "parts", lambda part: loader.read(part, config, None))
+    if loader.check is not None:
+        yield Reading("check", "parts", lambda part: loader.check(part, config))
+
+
+TRAITS = Traits(repeat=_repeat, write=written, finders=("parts",), readings=_readings)
 
 
 def check_schema(subject: Subject) -> None:
@@ -99,9 +112,7 @@ def check_schema(subject: Subject) -> None:
     judge_columns(loader.columns, ("detection",))
     for table in tables:
         demand(len(table), "`read` delivers no detection of the example: return every row")
-        promised = [*loader.columns, *(column.name for column in loader.own_columns)]
-        files.judge_delivered(table, promised, "read")
-        files.own_types(table, loader.own_columns)
+        judge_delivered(table, loader.columns, loader.own_columns, "read")
         demand(
             all(table.codes("visit")[1]),
             "`visit` is an empty text in some rows: give every detection the key of its visit",
@@ -147,20 +158,8 @@ def check_finite(subject: Subject) -> None:
 
 def check_units(subject: Subject) -> None:
     """Check that values are in the units of the vocabulary, and consistent with each other."""
-    bounds = {
-        "ra": (0, 360, "give degrees from 0 to 360"),
-        "dec": (-90, 90, "give degrees"),
-        "mjd": (15000, 100000, "give the modified Julian date (JD - 2400000.5)"),
-        "mag": (-10, 40, "give magnitudes, -2.5 log10(flux) + zero point, not fluxes"),
-        "mag_err": (1e-7, 30, "give errors in mag, 1.0857 flux error / flux, above 0"),
-        "airmass": (0.99, 45, "airmass is 1 or more"),
-        "seeing": (0.05, 60, "give the seeing in arcsec, not in pixels or degrees"),
-        "exposure_time": (1e-3, 1e6, "give seconds"),
-    }
     for table in _tables(subject):
-        for name, (low, high, advice) in bounds.items():
-            if name in table:
-                files.judge_range(table[name], name, low, high, advice)
+        judge_ranges(table, RANGES)
         error = np.nanmedian(table["mag_err"])
         demand(
             error < 1,
@@ -222,7 +221,7 @@ def _fitted_scale(
 
 def check_visit_key(subject: Subject) -> None:
     """Check that the key of a visit comes from the content, not from the name of the file."""
-    part = _parts(subject)[0]
+    part = parts_of(subject)[0]
     path = Path(part.path)
     if not path.is_file():
         raise NotTestedError(f"{part.key} is no file")
@@ -247,7 +246,7 @@ def check_columns_subset(subject: Subject) -> None:
     loader = loader_of(subject)
     optional = [name for name in loader.columns if name not in Detections.required]
     optional += [column.name for column in loader.own_columns]
-    pairs = list(zip(_parts(subject), _tables(subject), strict=True))
+    pairs = list(zip(parts_of(subject), _tables(subject), strict=True))
     for part, whole in reversed(pairs):
         for chosen in ([], optional[:1], optional[-1:]):
             some = _read(subject, part, tuple(chosen))
@@ -260,33 +259,9 @@ def check_columns_subset(subject: Subject) -> None:
             )
             names = [name for name in whole.names if name in wanted]
             when = f"when columns={chosen} are read"
-            files.judge_same(whole.select(names), some.select(names), when, advice)
-
-
-def check_deterministic(subject: Subject) -> None:
-    """Check that reading twice gives the same bits."""
-    for part, table in zip(_parts(subject), _tables(subject), strict=True):
-        files.judge_same(
-            table,
-            _read(subject, part),
-            "when a part is read again",
-            "nothing may depend on random numbers, the clock or what was read before",
-        )
-
-
-def check_input_untouched(subject: Subject) -> None:
-    """Check that reading leaves the files as they are."""
-    _tables(subject)
-    files.judge_untouched(subject, root_of(subject))
-
-
-def check_bad_file(subject: Subject) -> None:
-    """Check that a damaged file is refused in one line that names it."""
-    loader, config = subject.descriptor, subject.config
-    readers = [("read", lambda part: loader.read(part, config, None))]
-    if loader.check is not None:
-        readers.append(("check", lambda part: loader.check(part, config)))
-    files.judge_bad_files(subject, root_of(subject), _parts(subject)[0], readers)
+            judge_same(
+                columns_of(whole.select(names)), columns_of(some.select(names)), when, advice
+            )
 
 
 def _simulate(subject: Subject, root: Path) -> list[SimulatedVisit]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import pickle
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from scrframe.arrays import FloatArray
+from scrframe.arrays import FloatArray, read_only
 from scrframe.plugin import ColourPrediction, FittedColourModel
-from scrframe.testing.common import fresh_of
-from scrframe.testing.draws import Training, draw_training
-from scrframe.testing.files import refused, same_bits
-from scrframe.testing.subject import NotTestedError, Subject, Task, demand
+from scrframe.testing.common import judge_copies, refused, same_bits
+from scrframe.testing.draws import DrawnStars, draw_training
+from scrframe.testing.subject import NotTestedError, Repeat, Subject, Traits, demand
 
 TRAINED, JUDGED = 600, 200
 SEED = 5
@@ -29,8 +28,10 @@ OF_LINEAR, LEAST_ERROR_MAG = 4.0, 0.05
 ABSURD_MAG = 10.0
 
 
-def _stars() -> tuple[Training, Training]:
+def _stars() -> tuple[DrawnStars, DrawnStars]:
+    """Return stars to train and to judge by, in read-only arrays."""
     stars = draw_training(TRAINED + JUDGED)
+    read_only(stars)
     return stars.take(slice(0, TRAINED)), stars.take(slice(TRAINED, None))
 
 
@@ -49,8 +50,6 @@ def _trained(subject: Subject) -> Any:
     if not subject.descriptor.learns:
         raise NotTestedError("by its descriptor it learns nothing")
     training, _ = _stars()
-    for array in (training.features, training.colour_mag):
-        array.flags.writeable = False
     weights = np.ones(TRAINED)
     weights.flags.writeable = False
     return _fit(subject, training.features, training.colour_mag, weights)
@@ -63,7 +62,6 @@ def _model(subject: Subject, *, judge: bool = False) -> FittedColourModel:
 def _predict(subject: Subject) -> FloatArray:
     """Return the predictions for the stars to judge by, shape (n,)."""
     _, judged = _stars()
-    judged.features.flags.writeable = False
     model = _model(subject)
     return subject.once("predictions", lambda: model.predict(judged.features).colour_mag)
 
@@ -72,8 +70,7 @@ def check_read_only(subject: Subject) -> None:
     """Check that training and prediction take read-only arrays, and keep none that may change."""
     try:
         model = _model(subject, judge=True)
-        _, judged = _stars()
-        judged.features.flags.writeable = False
+        training, judged = _stars()
         before = model.predict(judged.features).colour_mag
     except ValueError as error:
         demand(
@@ -82,9 +79,7 @@ def check_read_only(subject: Subject) -> None:
             " change",
         )
         raise
-    training, judged = _stars()
-    colour = training.colour_mag.copy()
-    features = training.features.copy()
+    features, colour = training.features.copy(), training.colour_mag.copy()
     model = _fit(subject, features, colour, np.ones(TRAINED))
     before = model.predict(judged.features).colour_mag.copy()
     features[:] = 0
@@ -126,23 +121,6 @@ def check_schema(subject: Subject) -> None:
     )
     none = model.predict(judged.features[:0]).colour_mag
     demand(np.shape(none) == (0,), "`predict` of no stars must return no colours, shape (0,)")
-
-
-def check_deterministic(subject: Subject) -> None:
-    """Check that the same stars and seed give the same bits."""
-    _, judged = _stars()
-    first = _predict(subject)
-    again = _trained(subject).predict(judged.features).colour_mag
-    demand(
-        same_bits(first, again),
-        f"trained again with the same seed, predictions differ by up to"
-        f" {np.max(np.abs(first - again)):.2g} mag: draw only from np.random.default_rng(seed), and"
-        " pass the seed on to the backend",
-    )
-    demand(
-        same_bits(first, _model(subject).predict(judged.features).colour_mag),
-        "predicting twice gives other colours: `predict` must not draw or change the model",
-    )
 
 
 def check_threads(subject: Subject) -> None:
@@ -237,7 +215,7 @@ def check_function_recovered(subject: Subject) -> None:
     )
 
 
-def _linear_error(training: Training, judged: Training) -> float:
+def _linear_error(training: DrawnStars, judged: DrawnStars) -> float:
     """Return the error of ridge regression on all features, with a small penalty."""
     centre = training.features.mean(axis=0, dtype=np.float64)
     design = training.features - centre
@@ -281,26 +259,7 @@ def check_smoother(subject: Subject) -> None:
 
 def check_model_pickling(subject: Subject) -> None:
     """Check that a trained model predicts the same after pickling, also in another process."""
-    _, judged = _stars()
-    model, before = _model(subject), _predict(subject)
-    try:
-        again = pickle.loads(pickle.dumps(model))
-    except Exception as error:
-        demand(
-            False,
-            f"the trained model cannot be pickled ({type(error).__name__}: {error}): keep"
-            " plain attributes, no functions, locks or open files",
-        )
-    demand(
-        same_bits(before, again.predict(judged.features).colour_mag),
-        "the trained model predicts otherwise after pickling: keep all that it needs in attributes",
-    )
-    kind, answer = fresh_of(subject).answers.get("model", ("error", "it could not be sent"))
-    demand(
-        kind == "ok" and same_bits(before, answer),
-        "the trained model predicts otherwise in a new process"
-        f" ({answer if kind == 'error' else 'other colours'}): let it depend on its own attributes",
-    )
+    judge_copies(subject, "trained model")
 
 
 def predictions_of(model: FittedColourModel, features: npt.NDArray[Any]) -> FloatArray:
@@ -308,10 +267,17 @@ def predictions_of(model: FittedColourModel, features: npt.NDArray[Any]) -> Floa
     return model.predict(features).colour_mag
 
 
-def tasks(subject: Subject) -> dict[str, Task]:
-    """Return what a fresh process shall compute."""
-    _, judged = _stars()
-    try:
-        return {"model": (predictions_of, (_model(subject), judged.features))}
-    except Exception:  # that it cannot be trained is another check's finding
-        return {}
+def _copied(subject: Subject) -> tuple[Any, ...]:
+    return predictions_of, _model(subject), _stars()[1].features
+
+
+def _repeat(subject: Subject) -> Iterator[Repeat]:
+    first, features = {"a predicted colour": _predict(subject)}, _stars()[1].features
+    trained = {"a predicted colour": predictions_of(_trained(subject), features)}
+    advice = "draw only from np.random.default_rng(seed), and pass the seed on to the backend"
+    yield Repeat(first, trained, "when the model is trained again with the same seed", advice)
+    again = {"a predicted colour": predictions_of(_model(subject), features)}
+    yield Repeat(first, again, "in the second call", "`predict` must not draw or change the model")
+
+
+TRAITS = Traits(repeat=_repeat, copied=_copied)

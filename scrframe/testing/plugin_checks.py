@@ -1,9 +1,10 @@
-"""The conformance checks: which there are, and how they run."""
+"""The conformance checks: which there are, and how they run, also as parameters of a test."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from types import ModuleType
 from typing import Any, Literal
 
 from scrframe.errors import PluginError
@@ -16,130 +17,66 @@ from scrframe.testing import (
     loaders,
     models,
     products,
+    readers,
     references,
 )
-from scrframe.testing.subject import CheckFailureError, NotTestedError, Subject, Task
+from scrframe.testing.subject import CheckFailureError, NotTestedError, Subject, Traits
 
 Function = Callable[[Subject], None]
 Status = Literal["passed", "failed", "not tested", "expected"]
 
-_FIRST: tuple[Function, ...] = (common.check_descriptor, common.check_documented)
-_LAST: tuple[Function, ...] = (common.check_pickling, common.check_cheap_import)
+
+def _checks(module: ModuleType, names: str) -> tuple[Function, ...]:
+    """Return checks by name: those of a kind's own module, or those that kinds share."""
+    rooms = [vars(room) for room in (module, readers, common)]
+    wanted = [f"check_{name}" for name in f"descriptor documented {names} cheap_import".split()]
+    return tuple(next(room[name] for room in rooms if name in room) for name in wanted)
+
 
 #: The checks of each kind, in the order in which a plugin is mended: each takes for granted
 #: what those before it have found.
 CHECKS: dict[str, tuple[Function, ...]] = {
-    "survey": (
-        *_FIRST,
-        loaders.check_example,
-        common.check_settings,
-        loaders.check_parts,
-        loaders.check_schema,
-        loaders.check_finite,
-        loaders.check_units,
-        loaders.check_deterministic,
-        loaders.check_columns_subset,
-        loaders.check_visit_key,
-        loaders.check_input_untouched,
-        loaders.check_bad_file,
-        loaders.check_round_trip,
-        *_LAST,
+    "survey": _checks(
+        loaders,
+        "example settings parts schema finite units deterministic columns_subset visit_key"
+        " input_untouched bad_file round_trip pickling",
     ),
-    "reference": (
-        *_FIRST,
-        references.check_example,
-        common.check_settings,
-        references.check_parts,
-        references.check_schema,
-        references.check_finite,
-        references.check_units,
-        references.check_deterministic,
-        references.check_footprint,
-        references.check_chunks,
-        references.check_input_untouched,
-        references.check_bad_file,
-        references.check_round_trip,
-        *_LAST,
+    "reference": _checks(
+        references,
+        "example settings parts schema finite units deterministic footprint chunks"
+        " input_untouched bad_file round_trip pickling",
     ),
-    "extinction": (
-        *_FIRST,
-        extinctions.check_example,
-        common.check_settings,
-        extinctions.check_parts,
-        extinctions.check_schema,
-        extinctions.check_finite,
-        extinctions.check_units,
-        extinctions.check_deterministic,
-        extinctions.check_chunks,
-        extinctions.check_input_untouched,
-        extinctions.check_bad_file,
-        extinctions.check_round_trip,
-        *_LAST,
+    "extinction": _checks(
+        extinctions,
+        "example settings parts schema finite units deterministic chunks input_untouched bad_file"
+        " round_trip pickling",
     ),
-    "curve": (
-        *_FIRST,
-        common.check_settings,
-        extinctions.check_curve_schema,
-        extinctions.check_curve_units,
-        extinctions.check_curve_chunks,
-        extinctions.check_curve_refusals,
-        *_LAST,
+    "curve": _checks(
+        extinctions, "settings curve_schema curve_units curve_chunks curve_refusals pickling"
     ),
-    "colour-model": (
-        *_FIRST,
-        common.check_settings,
-        models.check_read_only,
-        models.check_schema,
-        models.check_deterministic,
-        models.check_threads,
-        models.check_chunks,
-        models.check_refusals,
-        models.check_function_recovered,
-        models.check_weights,
-        models.check_smoother,
-        common.check_pickling,
-        models.check_model_pickling,
-        common.check_cheap_import,
+    "colour-model": _checks(
+        models,
+        "settings read_only schema deterministic threads chunks refusals function_recovered weights"
+        " smoother pickling model_pickling",
     ),
-    "offset-level": (
-        *_FIRST,
-        common.check_settings,
-        levels.check_schema,
-        levels.check_role,
-        levels.check_deterministic,
-        levels.check_chunks,
-        levels.check_unknown,
-        levels.check_precision,
-        levels.check_within_exposure,
-        levels.check_offsets_recovered,
-        levels.check_restore,
-        common.check_pickling,
-        levels.check_level_pickling,
-        common.check_cheap_import,
+    "offset-level": _checks(
+        levels,
+        "settings schema role deterministic chunks unknown precision within_exposure"
+        " offsets_recovered restore pickling level_pickling",
     ),
-    "diagnostic": (
-        *_FIRST,
-        common.check_settings,
-        products.check_numbers,
-        products.check_chunks,
-        products.check_few_stars,
-        *_LAST,
-    ),
-    "writer": (
-        *_FIRST,
-        common.check_settings,
-        products.check_written,
-        products.check_corrected,
-        products.check_note,
-        products.check_deterministic,
-        products.check_input_untouched,
-        products.check_bad_file,
-        *_LAST,
+    "diagnostic": _checks(products, "settings numbers chunks few_stars pickling"),
+    "writer": _checks(
+        products,
+        "settings written corrected note deterministic input_untouched bad_file pickling",
     ),
 }
-_TASKS: dict[str, Callable[[Subject], dict[str, Task]]] = {
-    "colour-model": models.tasks,
-    "offset-level": levels.tasks,
+_TRAITS: dict[str, Traits] = {
+    "survey": loaders.TRAITS,
+    "reference": references.TRAITS,
+    "extinction": extinctions.TRAITS,
+    "colour-model": models.TRAITS,
+    "offset-level": levels.TRAITS,
+    "writer": products.WRITER_TRAITS,
 }
 
 
@@ -177,31 +114,19 @@ def subject_of(
     kind : str
         One of `KINDS`.
     module : str
-        The module that the entry point names; by default that of the descriptor's settings.
+        The module that the entry point names; by default that of the first function.
     settings : mapping, optional
         Settings to test with, as in YAML; by default those of the example, or the defaults.
     """
-    where = module or _module_of(descriptor, kind)
-    tasks = _TASKS.get(kind, _no_tasks)
-    return Subject(descriptor, hook_of(kind), where, settings, tasks)
+    where = module or _module_of(descriptor)
+    return Subject(descriptor, hook_of(kind), where, settings, _TRAITS.get(kind, Traits()))
 
 
-def _no_tasks(subject: Subject) -> dict[str, Task]:
-    return {}
-
-
-def _module_of(descriptor: Any, kind: str) -> str:
-    first = {
-        "survey": "read",
-        "reference": "read_sources",
-        "extinction": "read",
-        "curve": "curve",
-        "colour-model": "fit",
-        "offset-level": "prepare",
-        "diagnostic": "compute",
-        "writer": "write",
-    }[kind]
-    return str(getattr(descriptor, first).__module__)
+def _module_of(descriptor: Descriptor) -> str:
+    """Return the module of the first function that a descriptor carries."""
+    values = [getattr(descriptor, field.name) for field in fields(descriptor)]
+    functions = [each for each in values if callable(each) and not isinstance(each, type)]
+    return str(functions[0].__module__)
 
 
 def find_subject(
@@ -312,3 +237,96 @@ def refuse_unknown(kind: str, names: Sequence[str] | Mapping[str, str]) -> None:
             raise PluginError(
                 f"no check of a {kind} is called {name!r}; there are {', '.join(known)}"
             )
+
+
+class Check:
+    """One check of one plugin; calling it runs it.
+
+    Attributes
+    ----------
+    name : str
+        Name of the check.
+    """
+
+    def __init__(self, function: Function, subject: Callable[[], Subject]) -> None:
+        self.name = function.__name__
+        self._function, self._subject = function, subject
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __call__(self) -> None:
+        """Run the check: CheckFailureError if the plugin fails; skips what cannot be tested."""
+        import pytest  # noqa: PLC0415 - only those who run tests have it
+
+        __tracebackhide__ = True
+        try:
+            judge(self._function, self._subject())
+        except NotTestedError as reason:
+            pytest.skip(str(reason))
+
+
+def parametrize_with_checks(
+    plugin: str | Descriptor,
+    kind: str,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    expected_failures: Mapping[str, str] | None = None,
+) -> Any:
+    """Return a decorator that runs a test once for each check of a plugin.
+
+    Parameters
+    ----------
+    plugin : str or Descriptor
+        The name of an installed plugin, or what it yields.
+    kind : str
+        Its kind: survey, reference, extinction, curve, colour-model, offset-level, diagnostic
+        or writer.
+    settings : mapping, optional
+        Settings to test with, as they stand in YAML. By default those that the plugin's
+        example returns, or the defaults, or the first of the `examples` of a field.
+    expected_failures : mapping of str to str, optional
+        By name of a check why it must fail; one that passes nevertheless fails the test.
+
+    Returns
+    -------
+    decorator
+        Of a test with the argument ``check``, which it calls.
+
+    Raises
+    ------
+    PluginError
+        If the kind or the name of an expected failure is unknown.
+
+    Examples
+    --------
+    >>> @parametrize_with_checks("ridge", "colour-model")  # doctest: +SKIP
+    ... def test_conformance(check):
+    ...     check()
+    """
+    import pytest  # noqa: PLC0415 - only those who run tests have it
+
+    hook_of(kind)
+    expected = expected_failures or {}
+    refuse_unknown(kind, expected)
+    found: list[Subject] = []
+
+    def subject() -> Subject:
+        if not found:
+            if isinstance(plugin, Descriptor):
+                found.append(subject_of(plugin, kind, settings=settings))
+            else:
+                found.append(find_subject(plugin, kind, settings=settings)[1])
+        return found[0]
+
+    parameters = []
+    for function in CHECKS[kind]:
+        reason = expected.get(function.__name__)
+        marks = (
+            []
+            if reason is None
+            else [pytest.mark.xfail(reason=reason, raises=CheckFailureError, strict=True)]
+        )
+        check = Check(function, subject)
+        parameters.append(pytest.param(check, id=function.__name__, marks=marks))
+    return pytest.mark.parametrize("check", parameters)

@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pyarrow import parquet
 
 from scrframe.errors import ScrframeError
 from scrframe.plugin import Part, file_part
 from scrframe.tables import Corrections, Detections
+from scrframe.testing.common import short
 from scrframe.testing.draws import draw_corrections, draw_products, draw_sample
-from scrframe.testing.files import judge_untouched, remember
-from scrframe.testing.subject import NotTestedError, Subject, demand
+from scrframe.testing.readers import root_of
+from scrframe.testing.subject import NotTestedError, Repeat, Subject, Traits, demand
 
 NOTE = "simulated for a check"
 ROWS = 40
@@ -106,11 +108,26 @@ def _plain(numbers: Any) -> Any:
     return {name: _plain(v) if hasattr(v, "items") else v for name, v in numbers.items()}
 
 
+#: Formats of catalogues by their ending, as astropy names them.
+FORMATS = {
+    ".fits": "fits",
+    ".fit": "fits",
+    ".csv": "ascii.csv",
+    ".ecsv": "ascii.ecsv",
+    ".vot": "votable",
+    ".xml": "votable",
+    ".parquet": "parquet",
+}
+
+
+def _format_of(suffix: str) -> str | None:
+    return FORMATS.get(suffix.removesuffix(".gz"))
+
+
 @dataclass(frozen=True)
 class Written:
     """A catalogue that was corrected: its part, and the files that a writer made of it."""
 
-    root: Path
     out: Path
     part: Part
     detections: Detections
@@ -118,54 +135,40 @@ class Written:
     files: list[Path]
 
 
-def catalogue(root: Path, suffix: str) -> tuple[Part, Detections]:
-    """Write a small catalogue in the format that a suffix stands for, below ``root/night``.
-
-    Raises
-    ------
-    NotTestedError
-        If the suffix stands for no known format.
-    """
+def _catalogue(subject: Subject) -> Path:
+    """Write a small catalogue, in the first format that the writer names, below ``night``."""
     from astropy.table import Table  # noqa: PLC0415 - slow to import
 
-    detections = draw_sample().detections.take(np.arange(ROWS))
-    names = ("ra", "dec", "mjd", "x", "y", "mag", "mag_err")
-    columns = {f"my_{name}": detections[name] for name in names}
-    folder = root / "night"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"visit{suffix}"
-    plain = suffix.removesuffix(".gz")
-    if plain in (".fits", ".fit"):
-        Table(columns).write(path, format="fits", overwrite=True)
-    elif plain in (".csv", ".ecsv"):
-        Table(columns).write(path, format=f"ascii{plain}", overwrite=True)
-    elif plain in (".vot", ".xml"):
-        Table(columns).write(path, format="votable", overwrite=True)
-    elif suffix == ".parquet":
-        from pyarrow import parquet  # noqa: PLC0415 - beside its only use
-
+    suffix = (subject.descriptor.suffixes or (".csv",))[0]
+    if _format_of(suffix) is None:
+        raise NotTestedError(f"there is no example of a catalogue called *{suffix}")
+    columns = {f"my_{name}": _detections()[name] for name in Detections.required[6:]}
+    path = subject.folder("catalogues/night") / f"visit{suffix}"
+    if suffix == ".parquet":
         parquet.write_table(pa.table(columns), path)
     else:
-        raise NotTestedError(f"there is no example of a catalogue called *{suffix}")
-    extension = 1 if plain in (".fits", ".fit") else 0
-    own = {
-        "visit": np.full(ROWS, "visit_00"),
-        "file": np.full(ROWS, path.name),
-        "extension": np.full(ROWS, extension),
-        "row": np.arange(ROWS),
-    }
-    return file_part(path, f"night/{path.name}"), detections.with_columns(own)
+        Table(columns).write(path, format=_format_of(suffix), overwrite=True)
+    return path.parents[1]
+
+
+def _detections() -> Detections:
+    return draw_sample().detections.take(np.arange(ROWS))
 
 
 def _write(subject: Subject, folder: str) -> Written:
-    suffixes = subject.descriptor.suffixes or (".csv",)
-    root, out = subject.folder("catalogues"), subject.folder(folder)
-    part, detections = subject.once("a catalogue", lambda: catalogue(root, suffixes[0]))
-    remember(subject, root)
+    root, out = root_of(subject), subject.folder(folder)
+    (path,) = (root / "night").iterdir()
+    part = file_part(path, f"night/{path.name}")
+    own = {
+        "visit": np.full(ROWS, "visit_00"),
+        "file": np.full(ROWS, path.name),
+        "extension": np.full(ROWS, 1 if _format_of(path.suffix) == "fits" else 0),
+        "row": np.arange(ROWS),
+    }
+    detections = _detections().with_columns(own)
     corrections = draw_corrections(detections)
     arguments = (part, detections, corrections, root, out, subject.config, NOTE)
-    found = subject.descriptor.write(*arguments)
-    return Written(root, out, part, detections, corrections, found)
+    return Written(out, part, detections, corrections, subject.descriptor.write(*arguments))
 
 
 def _written(subject: Subject, *, judge: bool = False) -> Written:
@@ -227,22 +230,16 @@ def _columns(path: Path) -> list[Any]:
 
     try:
         if path.suffix == ".parquet":
-            from pyarrow import parquet  # noqa: PLC0415 - beside its only use
-
-            table = parquet.read_table(path)
-            columns = [table[name].to_numpy() for name in table.column_names]
+            table = Table(parquet.read_table(path).to_pydict())
         else:
-            name = path.name.removesuffix(".gz")
-            formats = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv", ".vot": "votable"}
-            read = Table.read(path, format=formats.get(Path(name).suffix))
-            columns = [
-                np.ma.filled(np.ma.asarray(read[name]).astype(float), np.nan)
-                for name in read.colnames
-                if read[name].dtype.kind in "fiu"
-            ]
+            table = Table.read(path, format=_format_of(Path(path.name.removesuffix(".gz")).suffix))
+        return [
+            np.ma.filled(np.ma.asarray(table[name]).astype(float), np.nan)
+            for name in table.colnames
+            if table[name].dtype.kind in "fiu"
+        ]
     except Exception:  # any format that is not known here
         return []
-    return [column for column in columns if column.dtype.kind in "fiu"]
 
 
 def _close(column: Any, truth: Any) -> bool:
@@ -265,39 +262,31 @@ def check_note(subject: Subject) -> None:
     )
 
 
-def check_deterministic(subject: Subject) -> None:
-    """Check that writing twice gives the same bytes."""
-    first, second = _written(subject), _write(subject, "again")
-    demand(
-        [path.read_bytes() for path in first.files] == [path.read_bytes() for path in second.files],
-        "writing the same catalogue again gives other bytes: leave out times and random names",
-    )
-
-
-def check_input_untouched(subject: Subject) -> None:
-    """Check that the input stays as it is."""
-    done = _written(subject)
-    judge_untouched(subject, done.root)
-
-
 def check_bad_file(subject: Subject) -> None:
     """Check that a damaged input is refused in one line that names it, if it is read at all."""
     done = _written(subject)
     path, content = done.part.path, done.part.path.read_bytes()
-    arguments = (done.detections, done.corrections, done.root, subject.folder("bad"))
+    arguments = (done.detections, done.corrections, root_of(subject), subject.folder("bad"))
     try:
         path.write_bytes(b"no catalogue" * 300)
         subject.descriptor.write(done.part, *arguments, subject.config, NOTE)
-    except ScrframeError as error:
-        demand(
-            path.name in str(error) and "\n" not in str(error),
-            f"`write` does not name the file that is bad in one line: {error}",
-        )
     except Exception as error:
         demand(
-            False,
-            f"`write` raised {type(error).__name__} ({error}) for a damaged input: raise"
-            " a DataError that names the file",
+            isinstance(error, ScrframeError) and path.name in str(error) and "\n" not in str(error),
+            f"`write` raised {type(error).__name__} ({short(error)}) for a damaged input: raise"
+            " a DataError of one line that names the file",
         )
     finally:
         path.write_bytes(content)
+
+
+def _repeat(subject: Subject) -> Iterator[Repeat]:
+    first, second = (
+        {f"the content of {path.name}": path.read_bytes() for path in done.files}
+        for done in (_written(subject), _write(subject, "again"))
+    )
+    advice = "leave out times and random names"
+    yield Repeat(first, second, "when the same catalogue is written again", advice)
+
+
+WRITER_TRAITS = Traits(repeat=_repeat, write=_catalogue)

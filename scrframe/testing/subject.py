@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
-from scrframe.plugin import PluginConfig
+from scrframe.plugin import Part, PluginConfig
 
 T = TypeVar("T")
-#: A function and its arguments.
-Task = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
 class CheckFailureError(AssertionError):
@@ -30,6 +28,52 @@ def demand(condition: object, message: str) -> None:
     """Raise CheckFailureError with a message unless a condition holds."""
     if not condition:
         raise CheckFailureError(message)
+
+
+class Repeat(NamedTuple):
+    """What a plugin gives twice, by name, which must have every bit in common."""
+
+    first: Mapping[str, Any]
+    second: Mapping[str, Any]
+    when: str
+    advice: str
+
+
+class Reading(NamedTuple):
+    """A function that reads a part: its name, that of the function that finds parts, itself."""
+
+    name: str
+    finder: str
+    read: Callable[[Part], Any]
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What the checks that kinds of plugins share need to know of a kind.
+
+    Attributes
+    ----------
+    repeat : callable (subject) -> iterable of Repeat
+        What is done again.
+    copied : callable (subject) -> (function, made, ...)
+        What the plugin makes that travels between processes, and a function of it and of what
+        follows, whose value must survive.
+    write : callable (subject) -> Path
+        Writes an example of the input and returns its folder.
+    finders : tuple of str
+        The descriptor's functions that find parts.
+    readings : callable (subject) -> iterable of Reading
+        What must refuse a damaged file.
+    finders_refuse : bool
+        Whether a damaged file may be refused as early as when parts are found.
+    """
+
+    repeat: Callable[[Subject], Iterable[Repeat]] = lambda subject: ()
+    copied: Callable[[Subject], tuple[Any, ...]] | None = None
+    write: Callable[[Subject], Path] = lambda subject: subject.folder("input")
+    finders: tuple[str, ...] = ()
+    readings: Callable[[Subject], Iterable[Reading]] = lambda subject: ()
+    finders_refuse: bool = False
 
 
 @dataclass
@@ -47,15 +91,15 @@ class Subject:
     settings : mapping or None
         Settings to test with, as they stand in YAML; None takes those of the descriptor's
         example. What they leave out has its default, or the first of the field's `examples`.
-    tasks : callable (subject) -> dict of str to (function, arguments)
-        What a fresh process shall compute, besides opening the descriptor.
+    traits : Traits
+        Of its kind.
     """
 
     descriptor: Any
     hook: str
     module: str
     settings: Mapping[str, Any] | None = None
-    tasks: Callable[[Subject], dict[str, Task]] = field(default=lambda subject: {})
+    traits: Traits = Traits()
     _made: dict[str, tuple[Any, Exception | None]] = field(default_factory=dict)
 
     @property

@@ -6,7 +6,7 @@ import pytest
 
 from scrframe.plugin import Registry, load_registry
 from scrframe.plugin.registry import HOOKS, KINDS
-from scrframe.testing.common import share_process
+from scrframe.testing.fresh import share_process
 from scrframe.testing.plugin_checks import CHECKS, find_subject, run_checks
 from scrframe.testing.subject import Subject
 
@@ -21,9 +21,12 @@ NOT_TESTED = {
     "lightgbm": {"check_smoother"},
     # It stands for no training at all.
     "none": {
-        check.__name__
-        for check in CHECKS["colour-model"]
-        if check.__module__ == "scrframe.testing.models"
+        "check_deterministic",
+        *(
+            check.__name__
+            for check in CHECKS["colour-model"]
+            if check.__module__ == "scrframe.testing.models"
+        ),
     },
 }
 
