@@ -1,36 +1,46 @@
 """The commands. Each turns its options into one call of the Python API and shows the answer."""
 
-# ruff: noqa: PLC0415 - each command imports what it needs: `scrframe --help` must not wait.
 from __future__ import annotations
 
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scrframe.cli.crosscheck import crosscheck
-from scrframe.cli.exits import ExitCode, InputProblemsError
-from scrframe.cli.explain import explain
-from scrframe.cli.listing import copy, list_surveys
-from scrframe.cli.montecarlo import montecarlo
-from scrframe.cli.plugin_commands import check, new
-from scrframe.cli.reporting import Strict, judge, report
-from scrframe.cli.screen import Screen
-from scrframe.cli.shared import (
+from scrframe.cli.common import (
     Changes,
     DataRoot,
     FewWorkers,
+    InputProblemsError,
     Quiet,
+    Screen,
+    Strict,
     SurveyFile,
     Workers,
+    help_without_command,
     resumable,
 )
+from scrframe.cli.comparing import compare
+from scrframe.cli.crosscheck import crosscheck
+from scrframe.cli.explain import explain
+from scrframe.cli.montecarlo import montecarlo
+from scrframe.cli.plugins import column_lines, plugins_app, surveys_app
+from scrframe.cli.rendering import (
+    WIDE,
+    check_table,
+    closing_lines,
+    closing_table,
+    judge,
+    observer_for,
+    rendered,
+)
+from scrframe.errors import ConfigError
 from scrframe.version import __version__
 
 if TYPE_CHECKING:
-    from scrframe.config import SurveyDescription
+    from scrframe.config import SimulationSettings
 
 app = typer.Typer(
     name="scrframe",
@@ -40,13 +50,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-plugins_app = typer.Typer(help="What is installed.", rich_markup_mode=None)
-plugins_app.command()(new)
-plugins_app.command()(check)
 app.add_typer(plugins_app, name="plugins")
-surveys_app = typer.Typer(help="Survey descriptions that ship.", rich_markup_mode=None)
-surveys_app.command("list")(list_surveys)
-surveys_app.command()(copy)
 app.add_typer(surveys_app, name="surveys")
 
 
@@ -79,25 +83,7 @@ def root(
     ] = False,
 ) -> None:
     """Put survey photometry on one scale with Stellar Colour Regression."""
-    _help_without_command(context)
-
-
-@plugins_app.callback(invoke_without_command=True)
-def plugins(context: typer.Context) -> None:
-    """Show what is installed."""
-    _help_without_command(context)
-
-
-@surveys_app.callback(invoke_without_command=True)
-def surveys(context: typer.Context) -> None:
-    """Show or copy the survey descriptions that ship."""
-    _help_without_command(context)
-
-
-def _help_without_command(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        Screen().say(context.get_help())
-        raise typer.Exit(ExitCode.INPUT)
+    help_without_command(context)
 
 
 @app.command()
@@ -117,7 +103,6 @@ def calibrate(
     quiet: Quiet = False,
 ) -> None:
     """Calibrate a survey, or several together, and write all products."""
-    from scrframe.cli.progress import observer_for
     from scrframe.config import is_combined, load_survey
     from scrframe.run.calibrate import calibrate as run_calibration
 
@@ -150,8 +135,6 @@ def calibrate(
             report=False if no_report else None,
             observer=observer_for(screen),
         )
-    from scrframe.cli.screen import closing_lines, closing_table, rendered
-
     screen.say(rendered(closing_table(run.summary), screen.is_terminal))
     for line in closing_lines(run.summary, target):
         screen.say(line)
@@ -167,7 +150,6 @@ def validate(
     quiet: Quiet = False,
 ) -> None:
     """Check a description, its plugins and its data, before any work."""
-    from scrframe.cli.progress import observer_for
     from scrframe.config import is_combined, load_combined, load_survey
     from scrframe.run.validate import validate as check_survey
 
@@ -190,96 +172,35 @@ def validate(
         screen.say(f"{name}: valid; data root {found.data_root}: {counts or made}")
 
 
+app.command()(compare)
+
+
 @app.command()
-def compare(
-    survey: SurveyFile,
-    data: DataRoot = None,
-    backends: Annotated[
-        str | None,
-        typer.Option(
-            metavar="A,B,...", help="Colour models besides the description's; default: all."
-        ),
-    ] = None,
-    folds: Annotated[
-        int, typer.Option(min=2, metavar="N", help="Number of folds of the control stars.")
-    ] = 5,
-    seeds: Annotated[
-        int, typer.Option(min=1, metavar="N", help="How often stars are dealt to folds.")
-    ] = 2,
-    regions: Annotated[
-        bool,
-        typer.Option(
-            "--regions", help="Rank control regions for the description's model, instead."
-        ),
-    ] = False,
-    out: Annotated[
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Directory of a finished run.")],
+    montecarlo: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Directory of results; default: runs/<survey>_comparison, or _regions.",
-        ),
+        typer.Option(metavar="DIR", help="Results of `scrframe montecarlo`, to be shown as well."),
     ] = None,
-    workers: Workers = None,
-    changes: Changes = None,
+    crosscheck: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Results of `scrframe crosscheck`, to be shown as well."),
+    ] = None,
+    strict: Strict = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compare colour models: how well they predict, the offsets they lead to, their cost."""
-    from scrframe.analysis.compare.run import compare_backends, default_out
-    from scrframe.cli.progress import observer_for
-    from scrframe.config import load_survey
+    """Judge a finished run: null tests, anomalies, figures and a page, in RUN_DIR/report."""
+    from scrframe.analysis.report_figures import further_figures
+    from scrframe.report.write import write_report
 
     screen = Screen(quiet)
-    if regions and backends is not None:
-        raise typer.BadParameter("--regions compares no colour models: leave out --backends")
-    description = load_survey(survey, overrides=changes or ())
-    if regions:
-        _rank_regions(screen, description, data, out, workers)
-        return
-    target = out if out is not None else default_out(description)
-    names = None if backends is None else [name.strip() for name in backends.split(",")]
-    with resumable(target):
-        run = compare_backends(
-            description,
-            data=data,
-            backends=names,
-            folds=folds,
-            seeds=seeds,
-            out=target,
-            workers=workers,
-            observer=observer_for(screen),
-        )
-    from scrframe.cli.comparing import WIDE, comparison_lines, comparison_table
-    from scrframe.cli.screen import rendered
-
-    screen.say(rendered(comparison_table(run), screen.is_terminal, WIDE))
-    for line in comparison_lines(run, target):
-        screen.say(line)
+    further = further_figures(montecarlo, crosscheck)
+    made = write_report(run, further=further, observer=observer_for(screen))
+    if made.checks:
+        screen.say(rendered(check_table(made), screen.is_terminal, WIDE))
+    judge(screen, made, made.path, strict)
 
 
-def _rank_regions(
-    screen: Screen,
-    description: SurveyDescription,
-    data: str | None,
-    out: Path | None,
-    workers: int | None,
-) -> None:
-    """Rank control regions and show the answer."""
-    from scrframe.analysis.compare.control_regions import default_out, rank_control_regions
-    from scrframe.cli.comparing import REGIONS_WIDTH, regions_lines, regions_table
-    from scrframe.cli.progress import observer_for
-    from scrframe.cli.screen import rendered
-
-    target = out if out is not None else default_out(description)
-    with resumable(target):
-        run = rank_control_regions(
-            description, data=data, out=target, workers=workers, observer=observer_for(screen)
-        )
-    screen.say(rendered(regions_table(run), screen.is_terminal, REGIONS_WIDTH))
-    for line in regions_lines(run, target):
-        screen.say(line)
-
-
-app.command()(report)
 app.command()(montecarlo)
 app.command()(crosscheck)
 app.command()(explain)
@@ -292,7 +213,6 @@ def schema(
     ] = False,
 ) -> None:
     """Print the JSON schema of survey descriptions, for editors."""
-    from scrframe.cli.listing import column_lines
     from scrframe.config import column_vocabulary, survey_schema
     from scrframe.plugin import load_registry
 
@@ -301,15 +221,6 @@ def schema(
         Screen().say("\n".join(column_lines(column_vocabulary(registry))))
     else:
         Screen().say(json.dumps(survey_schema(registry), indent=2))
-
-
-@plugins_app.command("list")
-def list_plugins() -> None:
-    """Show what is installed, from where, and what is broken and why."""
-    from scrframe.cli.listing import plugin_lines
-    from scrframe.plugin import load_registry
-
-    Screen().say("\n".join(plugin_lines(load_registry())))
 
 
 @app.command()
@@ -331,14 +242,12 @@ def simulate(
     quiet: Quiet = False,
 ) -> None:
     """Write a simulated survey in the real formats, and its truth."""
-    from scrframe.cli.progress import observer_for
-    from scrframe.cli.shared import simulation_settings
     from scrframe.config import load_survey
     from scrframe.run.sample_survey import simulate_survey as write_survey
 
     screen = Screen(quiet)
     description = load_survey(survey, overrides=changes or ())
-    settings = simulation_settings(description.simulation, fields, density, seed)
+    settings = _simulation_settings(description.simulation, fields, density, seed)
     path = write_survey(
         description,
         out,
@@ -347,6 +256,22 @@ def simulate(
         observer=observer_for(screen),
     )
     screen.say(f"simulated survey in {path}; calibrate it with --data {path}")
+
+
+def _simulation_settings(
+    base: SimulationSettings, fields: int | None, density: float | None, seed: int | None
+) -> SimulationSettings:
+    """Return the settings with the options that are given."""
+    from pydantic import ValidationError
+
+    options: dict[str, Any] = {"fields": fields, "density": density, "seed": seed}
+    changes = {name: value for name, value in options.items() if value is not None}
+    try:
+        return type(base).model_validate({**base.model_dump(), **changes})
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = f"--{first['loc'][0]}: " if first["loc"] else ""
+        raise ConfigError(f"{option}{first['msg']}") from None
 
 
 @app.command()
@@ -365,7 +290,6 @@ def apply(
     quiet: Quiet = False,
 ) -> None:
     """Correct further catalogues with the solution of a finished run."""
-    from scrframe.cli.progress import observer_for
     from scrframe.run.correct.apply import apply as correct
 
     screen = Screen(quiet)

@@ -1,6 +1,5 @@
 """`scrframe calibrate` of several surveys: what their directories hold, and what sharing gave."""
 
-# ruff: noqa: PLC0415 - as in app.py: `scrframe --help` must not wait.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,9 +10,8 @@ import typer
 from rich import box
 from rich.table import Table
 
-from scrframe.cli.reporting import judge
-from scrframe.cli.screen import Screen
-from scrframe.cli.shared import resumable
+from scrframe.cli.common import Screen, resumable
+from scrframe.cli.rendering import judge, observer_for, rendered
 
 if TYPE_CHECKING:
     from scrframe.analysis.combined.run import CombinedRun
@@ -32,8 +30,6 @@ def calibrate_several(
 ) -> None:
     """Calibrate the surveys of a description of several, and show what they share."""
     from scrframe.analysis.combined.run import calibrate_combined
-    from scrframe.cli.progress import observer_for
-    from scrframe.cli.screen import rendered
     from scrframe.config import load_combined
 
     description = load_combined(survey, overrides=changes)

@@ -1,17 +1,23 @@
-"""The table that ends `scrframe compare`: a row a colour model, and what follows from it."""
+"""`scrframe compare`, and its closing table: a row a colour model, and what follows from it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from scrframe.cli.common import Changes, DataRoot, Quiet, Screen, SurveyFile, Workers, resumable
+from scrframe.cli.rendering import observer_for, rendered
+
 if TYPE_CHECKING:
     from scrframe.analysis.compare.control_regions import RegionResult, RegionsRun
     from scrframe.analysis.compare.run import BackendResult, Comparison, ComparisonRun, Costs
+    from scrframe.config import SurveyDescription
 
 NONE = "-"
 #: Width of the table in a file or pipe, in characters.
@@ -22,6 +28,87 @@ MAIN = "blocked"
 TRENDS = ("predicted_colour", "reference_mag", "extinction")
 TRUE_LEVELS = ("visit", "ccd", "pixel", "total")
 HELD_OUT_LEVELS = ("repeats", "overlaps")
+
+
+def compare(
+    survey: SurveyFile,
+    data: DataRoot = None,
+    backends: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...", help="Colour models besides the description's; default: all."
+        ),
+    ] = None,
+    folds: Annotated[
+        int, typer.Option(min=2, metavar="N", help="Number of folds of the control stars.")
+    ] = 5,
+    seeds: Annotated[
+        int, typer.Option(min=1, metavar="N", help="How often stars are dealt to folds.")
+    ] = 2,
+    regions: Annotated[
+        bool,
+        typer.Option(
+            "--regions", help="Rank control regions for the description's model, instead."
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Directory of results; default: runs/<survey>_comparison, or _regions.",
+        ),
+    ] = None,
+    workers: Workers = None,
+    changes: Changes = None,
+    quiet: Quiet = False,
+) -> None:
+    """Compare colour models: how well they predict, the offsets they lead to, their cost."""
+    from scrframe.analysis.compare.run import compare_backends, default_out
+    from scrframe.config import load_survey
+
+    screen = Screen(quiet)
+    if regions and backends is not None:
+        raise typer.BadParameter("--regions compares no colour models: leave out --backends")
+    description = load_survey(survey, overrides=changes or ())
+    if regions:
+        _rank_regions(screen, description, data, out, workers)
+        return
+    target = out if out is not None else default_out(description)
+    names = None if backends is None else [name.strip() for name in backends.split(",")]
+    with resumable(target):
+        run = compare_backends(
+            description,
+            data=data,
+            backends=names,
+            folds=folds,
+            seeds=seeds,
+            out=target,
+            workers=workers,
+            observer=observer_for(screen),
+        )
+    screen.say(rendered(comparison_table(run), screen.is_terminal, WIDE))
+    for line in comparison_lines(run, target):
+        screen.say(line)
+
+
+def _rank_regions(
+    screen: Screen,
+    description: SurveyDescription,
+    data: str | None,
+    out: Path | None,
+    workers: int | None,
+) -> None:
+    """Rank control regions and show the answer."""
+    from scrframe.analysis.compare.control_regions import default_out, rank_control_regions
+
+    target = out if out is not None else default_out(description)
+    with resumable(target):
+        run = rank_control_regions(
+            description, data=data, out=target, workers=workers, observer=observer_for(screen)
+        )
+    screen.say(rendered(regions_table(run), screen.is_terminal, REGIONS_WIDTH))
+    for line in regions_lines(run, target):
+        screen.say(line)
 
 
 def comparison_table(run: ComparisonRun) -> Table:

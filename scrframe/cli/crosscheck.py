@@ -1,6 +1,5 @@
 """`scrframe crosscheck`: the offsets of two runs against each other."""
 
-# ruff: noqa: PLC0415 - as in app.py: `scrframe --help` must not wait.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
@@ -9,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from scrframe.cli.screen import Screen
-from scrframe.cli.shared import Quiet
+from scrframe.cli.common import Quiet, Screen
+from scrframe.cli.rendering import observer_for
 
 #: Visits that are named at the end.
 NAMED = 10
@@ -32,7 +31,6 @@ def crosscheck(
     """Compare the offsets of two runs: by how much visits differ, and which of them disagree."""
     from scrframe.analysis.crosscheck.crosscheck import crosscheck as check
     from scrframe.analysis.crosscheck.crosscheck import default_out
-    from scrframe.cli.progress import observer_for
 
     screen = Screen(quiet)
     target = out if out is not None else default_out(run_a, run_b)

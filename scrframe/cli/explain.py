@@ -1,6 +1,5 @@
 """What `scrframe explain` prints: why a visit, a CCD or a star has its offset."""
 
-# ruff: noqa: PLC0415 - each command imports what it needs: `scrframe --help` must not wait.
 from __future__ import annotations
 
 import io
@@ -14,8 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from scrframe.cli.common import Screen
 from scrframe.cli.explain_visit import MOST, detections, title, visit_pieces
-from scrframe.cli.screen import NONE, Screen, known, mmag, table_of
+from scrframe.cli.rendering import NONE, known, mmag, table_of
 
 if TYPE_CHECKING:
     from scrframe.analysis.explain.ccd import CcdExplanation, CcdInVisit, CcdMap, Strip

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from scrframe.cli.screen import NONE, known, mmag, table_of
+from scrframe.cli.rendering import NONE, known, mmag, table_of
 
 if TYPE_CHECKING:
     from scrframe.analysis.explain.explanation import DetectionCounts, Explanation

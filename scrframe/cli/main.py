@@ -14,8 +14,14 @@ from contextlib import contextmanager
 
 import typer
 
-from scrframe.cli.exits import _CLICK_ERROR, DEBUG, ExitCode, InterruptedRunError, _one_line
-from scrframe.cli.screen import Screen
+from scrframe.cli.common import (
+    CLICK_ERROR,
+    DEBUG,
+    ExitCode,
+    InterruptedRunError,
+    Screen,
+    on_one_line,
+)
 from scrframe.errors import ScrframeError
 
 
@@ -83,7 +89,7 @@ def _guarded(screen: Screen, arguments: list[str]) -> int:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    from scrframe.cli.app import app  # noqa: PLC0415 - commands need the exit codes
+    from scrframe.cli.app import app
 
     code = int(app(args=arguments, prog_name="scrframe", standalone_mode=False) or 0)
     if code == ExitCode.INTERRUPTED:  # typer turns an interruption into a code
@@ -92,13 +98,13 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _unexpected(screen: Screen, error: Exception) -> int:
-    if isinstance(error, _CLICK_ERROR):
-        screen.complain(f"error: {_one_line(error.format_message())}; see --help")  # type: ignore[attr-defined]
+    if isinstance(error, CLICK_ERROR):
+        screen.complain(f"error: {on_one_line(error.format_message())}; see --help")  # type: ignore[attr-defined]
         return ExitCode.INPUT
     if os.environ.get(DEBUG):
         with contextlib.suppress(OSError):
             traceback.print_exception(error)
-    said = f"{type(error).__name__}: {_one_line(str(error))}"
+    said = f"{type(error).__name__}: {on_one_line(str(error))}"
     screen.complain(
         f"error: internal failure, {said}; set {DEBUG}=1 for the traceback"
         if not os.environ.get(DEBUG)

@@ -1,6 +1,5 @@
 """`scrframe montecarlo`: the error of each star's model magnitude."""
 
-# ruff: noqa: PLC0415 - as in app.py: `scrframe --help` must not wait.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
@@ -10,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from scrframe.cli.screen import Screen
-from scrframe.cli.shared import Changes, DataRoot, Quiet, SurveyFile, Workers, resumable
+from scrframe.cli.common import Changes, DataRoot, Quiet, Screen, SurveyFile, Workers, resumable
+from scrframe.cli.rendering import observer_for
 
 
 class Errors(StrEnum):
@@ -56,7 +55,6 @@ def montecarlo(
 ) -> None:
     """Find the error of each star's model magnitude from realisations of its input."""
     from scrframe.analysis.montecarlo.montecarlo import default_out, monte_carlo
-    from scrframe.cli.progress import observer_for
     from scrframe.config import load_survey
 
     screen = Screen(quiet)

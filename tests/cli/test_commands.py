@@ -17,8 +17,8 @@ import pytest
 from astropy.io import fits
 
 import scrframe
-from scrframe.cli.progress import BarObserver, LineObserver, observer_for
-from scrframe.cli.screen import Screen
+from scrframe.cli.common import Screen
+from scrframe.cli.rendering import BarObserver, LineObserver, observer_for
 from scrframe.observer import Observer
 from scrframe.report import paper
 from scrframe.report.merit import merit_rows
@@ -301,7 +301,7 @@ def test_text_of_the_user_is_shown_as_it_is(capsys):
 
 def test_bars_on_a_terminal():
     code = (
-        "from scrframe.cli.screen import Screen; from scrframe.cli.progress import observer_for\n"
+        "from scrframe.cli.common import Screen; from scrframe.cli.rendering import observer_for\n"
         "observer = observer_for(Screen())\n"
         "with observer.step('Reading catalogues', 3) as done:\n"
         "    for _ in range(3): done(1)\n"

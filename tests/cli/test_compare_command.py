@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from scrframe.cli.comparing import WIDE, comparison_lines, comparison_table
-from scrframe.cli.screen import rendered
+from scrframe.cli.rendering import rendered
 
 FIGURES = SimpleNamespace
 

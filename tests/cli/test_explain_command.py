@@ -7,7 +7,7 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from scrframe.cli.screen import mmag
+from scrframe.cli.rendering import mmag
 
 
 @pytest.fixture

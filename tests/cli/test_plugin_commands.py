@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scrframe.cli.plugin_commands import Kind, outcome_lines
+from scrframe.cli.plugins import Kind, outcome_lines
 from scrframe.plugin.registry import KINDS
 from scrframe.testing import Outcome
 

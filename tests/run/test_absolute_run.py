@@ -12,7 +12,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 import scrframe
-from scrframe.cli.screen import closing_lines
+from scrframe.cli.rendering import closing_lines
 from scrframe.errors import CalibrationError, DataError
 from scrframe.observer import Observer
 from scrframe.run.validate import validate

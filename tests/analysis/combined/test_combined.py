@@ -13,7 +13,7 @@ from astropy.table import Table
 import scrframe
 from scrframe.analysis.combined.run import CombinedRun, calibrate_combined
 from scrframe.cli.combined import combined_lines, combined_table
-from scrframe.cli.screen import rendered
+from scrframe.cli.rendering import rendered
 from scrframe.config import load_combined
 from scrframe.errors import DataError
 

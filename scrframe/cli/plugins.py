@@ -1,6 +1,5 @@
-"""`scrframe plugins new` and `plugins check`: the authors' kit."""
+"""`scrframe plugins` and `scrframe surveys`: what is installed and what ships, and new plugins."""
 
-# ruff: noqa: PLC0415 - see app.py
 from __future__ import annotations
 
 import textwrap
@@ -11,16 +10,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scrframe.cli.listing import aligned
-from scrframe.cli.screen import Screen
+from scrframe.cli.common import Screen, help_without_command
 from scrframe.errors import ConfigError
 
 if TYPE_CHECKING:
+    from scrframe.config import ShippedSurvey, VocabularyRow
+    from scrframe.plugin import Registry
     from scrframe.testing import Outcome
+
+plugins_app = typer.Typer(help="What is installed.", rich_markup_mode=None)
+surveys_app = typer.Typer(help="Survey descriptions that ship.", rich_markup_mode=None)
 
 #: Exit code where a check fails; the plugin is at fault, no file of the user's.
 FAILED = 1
 WIDTH = 100
+
+
+@plugins_app.callback(invoke_without_command=True)
+def plugins(context: typer.Context) -> None:
+    """Show what is installed."""
+    help_without_command(context)
+
+
+@surveys_app.callback(invoke_without_command=True)
+def surveys(context: typer.Context) -> None:
+    """Show or copy the survey descriptions that ship."""
+    help_without_command(context)
 
 
 class Kind(StrEnum):
@@ -36,6 +51,7 @@ class Kind(StrEnum):
     writer = "writer"
 
 
+@plugins_app.command()
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name in survey descriptions.")],
     kind: Annotated[Kind, typer.Option("--kind", help="What the plugin shall be.")],
@@ -55,6 +71,7 @@ def new(
     )
 
 
+@plugins_app.command()
 def check(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of an installed plugin.")],
     kind: Annotated[
@@ -80,6 +97,87 @@ def check(
     screen.say(f"{found} {name}: {counts['passed']} passed, {counts['failed']} failed{untested}")
     if counts["failed"]:
         raise typer.Exit(FAILED)
+
+
+@plugins_app.command("list")
+def list_plugins() -> None:
+    """Show what is installed, from where, and what is broken and why."""
+    from scrframe.plugin import load_registry
+
+    Screen().say("\n".join(plugin_lines(load_registry())))
+
+
+@surveys_app.command("list")
+def list_surveys() -> None:
+    """Show the survey descriptions that ship, and whether their loader is installed."""
+    from scrframe.config import shipped_surveys
+    from scrframe.plugin import load_registry
+
+    Screen().say("\n".join(survey_lines(shipped_surveys(load_registry()))))
+
+
+@surveys_app.command()
+def copy(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As `surveys list` shows it.")],
+    to: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder, made if need be; default: surveys.")
+    ] = Path("surveys"),
+) -> None:
+    """Copy a description that ships, to use or to change it."""
+    from scrframe.config import copy_survey
+    from scrframe.plugin import load_registry
+
+    path = copy_survey(name, to, load_registry())
+    Screen().say(f"{path}; run it with: scrframe calibrate {path}")
+
+
+def plugin_lines(registry: Registry) -> list[str]:
+    """Return lines on what is installed, from where, and what is broken and why."""
+    from scrframe.plugin.registry import HOOKS
+
+    rows = [("KIND", "NAME", "VERSION", "FROM", "SUMMARY")]
+    for hook, descriptor, provider in registry.everything():
+        source = f"{provider.distribution} ({provider.module})"
+        rows.append(
+            (HOOKS[hook][1], descriptor.name, descriptor.version, source, descriptor.summary)
+        )
+    lines = aligned(rows)
+    if registry.broken:
+        lines += ["", "broken:"]
+        for broken in registry.broken:
+            where = broken.provider
+            lines.append(
+                f"  {where.plugin} from {where.distribution} ({where.module}): {broken.reason}"
+            )
+    return lines
+
+
+def survey_lines(surveys: Sequence[ShippedSurvey]) -> list[str]:
+    """Return lines on the descriptions that ship, and whether their loader is installed."""
+    rows = [("NAME", "LOADER", "SUMMARY")]
+    for survey in surveys:
+        loader = survey.loader if survey.installed else f"{survey.loader} (not installed)"
+        rows.append((survey.name, loader, survey.summary))
+    return aligned(rows)
+
+
+def column_lines(rows: Sequence[VocabularyRow]) -> list[str]:
+    """Return lines on the columns that cuts can name."""
+    table = [("NAME", "UNIT", "TYPE", "AFTER", "FROM", "MEANING")]
+    for row in rows:
+        origin = row.provider or ("derived" if row.derived else "")
+        table.append((row.name, row.unit, row.kind, row.stage, origin, row.doc))
+    return aligned(table)
+
+
+def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return rows as lines with aligned columns; the last column is free."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths[-1] = 0
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 def outcome_lines(outcomes: Sequence[Outcome]) -> list[str]:

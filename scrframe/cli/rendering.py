@@ -1,0 +1,214 @@
+"""What appears on the screen: progress, the tables that end a command, the verdict."""
+
+from __future__ import annotations
+
+import io
+import math
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from scrframe.cli.common import ExitCode, Screen
+from scrframe.observer import Observer
+
+if TYPE_CHECKING:
+    from scrframe.report.write import Report
+
+#: What stands for a number that is not known.
+NONE = "-"
+#: Width of a table in a file or pipe, in characters: of few columns, and of many.
+PLAIN_WIDTH, WIDE = 110, 160
+STYLES = {"failed": "bold red", "passed": "green", "not testable": "dim"}
+
+
+def closing_table(summary: Mapping[str, Any]) -> Table:
+    """Return the table that ends `scrframe calibrate`."""
+    from scrframe.report.merit import merit_rows
+    from scrframe.report.paper import PAPER
+
+    title = f"{summary['survey']}, {summary['band']} band"
+    if summary["data_note"]:
+        title += f" - {summary['data_note']}"
+    return table_of(title, ("figure of merit",), ("this run", PAPER), merit_rows(summary))
+
+
+def table_of(
+    title: str, words: Sequence[str], numbers: Sequence[str], rows: Iterable[Sequence[object]]
+) -> Table:
+    """Return a table with columns of words, then of numbers; cells are shown as they are."""
+    table = Table(box=box.SIMPLE_HEAD, title=Text(title), title_justify="left", pad_edge=False)
+    for head in words:
+        table.add_column(head)
+    for head in numbers:
+        table.add_column(head, justify="right")
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
+    return table
+
+
+def known(value: float | None) -> bool:
+    """Return whether there is such a number."""
+    return value is not None and math.isfinite(value)
+
+
+def mmag(value: float | None, error: float | None = None, *, sign: bool = True) -> str:
+    """Return a magnitude in mmag, with its error."""
+    if value is None or not known(value):
+        return NONE
+    text = f"{1000 * value:+.1f}" if sign else f"{1000 * value:.1f}"
+    text = text[1:] if text in ("-0.0", "+0.0") else text
+    return text if error is None or not known(error) else f"{text} +- {1000 * error:.1f}"
+
+
+def rendered(table: Table, terminal: bool, plain_width: int = PLAIN_WIDTH) -> str:
+    """Return a table as text, with colours if it is for a terminal."""
+    page = io.StringIO()
+    width = None if terminal else plain_width
+    console = Console(file=page, force_terminal=terminal, width=width, markup=False)
+    console.print(table)
+    return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
+
+
+def closing_lines(summary: Mapping[str, Any], out: Path) -> list[str]:
+    """Return the lines below the table: cost, what was left out, where the products are."""
+    lines = [
+        f"{summary['seconds']:.1f} s, peak memory {summary['peak_memory_mb'] / 1000:.2f} GB,"
+        f" {summary['counts']['catalogues']} catalogues corrected"
+    ]
+    skipped = summary["skipped_catalogues"]
+    if skipped:
+        lines.append(f"{len(skipped)} damaged left out: {', '.join(skipped)}")
+    if "absolute" in summary:
+        lines.append(_absolute(summary["absolute"]))
+    lines.append(
+        f"products in {out}: summary.json, stars.parquet, star_catalogue.parquet,"
+        " solution/, catalogues/"
+    )
+    return lines
+
+
+def _absolute(tie: Mapping[str, Any]) -> str:
+    return (
+        f"magnitudes on the {tie['system']} system: u_ZP shifted by {tie['shift_mag']:+.4f} mag"
+        f" (error {tie['err_mag']:.4f}, systematic {tie['sys_mag']:.4f}) by {tie['count']} stars"
+        f" and {tie['source']}"
+    )
+
+
+def observer_for(screen: Screen) -> Observer:
+    """Return what shows progress on a screen."""
+    if screen.quiet:
+        return Observer()
+    return BarObserver(screen) if screen.is_terminal else LineObserver(screen)
+
+
+class LineObserver(Observer):
+    """Shows progress as two lines a step."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+
+    def message(self, text: str) -> None:
+        """Print a line."""
+        self._screen.say(text)
+
+    def warning(self, text: str) -> None:
+        """Print a line on the error stream."""
+        self._screen.complain(f"warning: {text}")
+
+    @contextmanager
+    def step(self, title: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+        """Print a line at the start and one, with seconds, at the end."""
+        self._screen.say(f"{title} ..." if total is None else f"{title} ({total}) ...")
+        start = time.perf_counter()
+        yield lambda done: None
+        self._screen.say(f"{title}: done in {time.perf_counter() - start:.1f} s")
+
+
+class BarObserver(LineObserver):
+    """Shows progress as a bar a step."""
+
+    def __init__(self, screen: Screen) -> None:
+        super().__init__(screen)
+        self._progress: Progress | None = None
+
+    def message(self, text: str) -> None:
+        """Print a line, above the bar if there is one."""
+        if self._progress is None:
+            super().message(text)
+        else:
+            self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    @contextmanager
+    def step(self, title: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+        """Show a bar; a step within a step shows nothing of its own."""
+        if self._progress is not None:
+            yield lambda done: None
+            return
+        with _progress_bar() as bar:
+            self._progress = bar
+            task = bar.add_task(title, total=total)
+            try:
+                yield lambda done: bar.advance(task, done)
+                end = total if total is not None else max(bar.tasks[0].completed, 1)
+                bar.update(task, total=end, completed=end)
+            finally:
+                self._progress = None
+
+
+def _progress_bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description:<34}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(file=sys.stdout),
+    )
+
+
+def check_table(made: Report) -> Table:
+    """Return the null tests with number, limit and verdict, failed ones first."""
+    from scrframe.report.run_tables import by_verdict, quantity
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("null test")
+    table.add_column("verdict")
+    table.add_column("number", justify="right")
+    table.add_column("limit", justify="right")
+    table.add_column("why")
+    for one in by_verdict(made.checks):
+        table.add_row(
+            Text(one.title),
+            Text(one.verdict, STYLES[one.verdict]),
+            Text(quantity(one.value, one.unit).text),
+            Text(quantity(one.limit, one.unit).text),
+            Text(one.reason),
+        )
+    return table
+
+
+def judge(screen: Screen, made: Report | None, page: Path, strict: bool) -> None:
+    """Show what a report found; with `strict` a failed null test, or no report, is exit code 3.
+
+    Raises
+    ------
+    typer.Exit
+    """
+    if made is not None:
+        from scrframe.report.run_page import found, verdict
+
+        for line in (verdict(made.checks), *found(made.checks, made.anomalies)):
+            screen.say(line)
+        screen.say(f"report in {page}")
+    if strict and (made is None or made.failed):
+        raise typer.Exit(ExitCode.STRICT)
