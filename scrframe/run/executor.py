@@ -7,6 +7,7 @@ input. What loky leaves open is settled in `start_worker`: a worker ends soon af
 
 from __future__ import annotations
 
+import multiprocessing.resource_tracker
 import os
 import signal
 import threading
@@ -94,8 +95,9 @@ def _started_pool(workers: int) -> Any:
     )
     if not hasattr(signal, "pthread_sigmask"):
         return pool
-    # Starting loky's own helper later would lift the block again.
-    resource_tracker.ensure_running()
+    # Starting these helpers of theirs later would lift the block again.
+    for tracker in (multiprocessing.resource_tracker, resource_tracker):
+        tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         pool.submit(os.getpid)

@@ -162,6 +162,8 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tiny_survey, tmp_path, tiny
     with pytest.raises(KeyboardInterrupt):
         calibrate(tiny_survey, out, observer=Stop())
     assert not out.exists()
+    # What a worker leaves that is killed while it writes.
+    (tmp_path / ".mine.partial" / "run" / "catalogues" / ".part-x").mkdir(parents=True)
     survey = scrframe.load_survey(tiny_survey.description, overrides=tiny_survey.changes)
     chosen = calibrate_module.resolve_plugins(survey, load_registry())
     read = []
@@ -179,6 +181,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tiny_survey, tmp_path, tiny
     assert len(read) == 4
     assert digest(finished.path / "stars.parquet") == digest(tiny_run.path / "stars.parquet")
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    assert not list((out / "catalogues").glob(".*"))
 
 
 @pytest.mark.parametrize("error", [scrframe.errors.CalibrationError("no"), ZeroDivisionError("no")])

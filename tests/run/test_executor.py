@@ -1,8 +1,13 @@
 """Tasks come back in order, whoever does them, and failures reach the caller."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from concurrent.futures import Executor, Future
 
+import psutil
 import pyarrow as pa
 import pytest
 
@@ -83,3 +88,84 @@ def test_many_workers_all_have_something_to_do():
     executor, seen = Counting(), []
     run_tasks(executor, square, range(100), lambda done: seen.append(executor.handed_out))
     assert seen[0] == 100
+
+
+#: As in the README: a script that needs no `if __name__ == "__main__":`.
+SCRIPT = """
+import scrframe
+
+survey = scrframe.load_survey({description!r}, overrides={changes!r})
+run = scrframe.calibrate(survey, data={data!r}, out={out!r}, workers=2, report=False)
+print(run.summary["offsets"]["mode"])
+"""
+
+
+@pytest.mark.parametrize("given", ["file", "standard input"])
+def test_a_plain_script_calibrates_with_several_workers(tiny_survey, tmp_path, given):
+    text = SCRIPT.format(
+        description=str(tiny_survey.description),
+        changes=[*tiny_survey.changes, "colour_model.kind=ridge", "offsets.mode=sequential"],
+        data=str(tiny_survey.data),
+        out=str(tmp_path / "run"),
+    )
+    script = tmp_path / "script.py"
+    script.write_text(text)
+    command = [sys.executable, str(script) if given == "file" else "-"]
+    done = subprocess.run(
+        command, input=text, capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "sequential\n", "")
+    assert (tmp_path / "run" / "stars.parquet").exists()
+
+
+WAITING = """
+import os, time
+from scrframe.run.executor import open_executor, run_tasks
+
+def wait(seconds):
+    time.sleep(seconds)
+    return os.getpid()
+
+with open_executor(2) as executor:
+    print(*run_tasks(executor, wait, [0.5, 0.5], lambda done: None), flush=True)
+    run_tasks(executor, wait, [600, 600], lambda done: None)
+"""
+
+
+@pytest.fixture
+def waiting():
+    """Return a script whose workers have begun what takes long, and the workers."""
+    script = subprocess.Popen(
+        [sys.executable, "-c", WAITING],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    workers = [psutil.Process(int(number)) for number in set(script.stdout.readline().split())]
+    yield script, workers
+    for process in (script, *workers):
+        if process is script or process.is_running():
+            process.kill()
+
+
+def alive(process):
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs signals")
+@pytest.mark.parametrize("number", ["SIGKILL", "SIGTERM", "SIGINT"])
+def test_workers_end_soon_after_their_parent(waiting, number):
+    script, workers = waiting
+    assert workers and all(map(alive, workers))
+    if number == "SIGINT":  # goes to all that the terminal has started
+        os.killpg(script.pid, signal.SIGINT)
+    else:
+        os.kill(script.pid, signal.Signals[number])
+    _, errors = script.communicate(timeout=5)
+    # No worker says anything of its own.
+    assert errors.count("Traceback") == (number == "SIGINT")
+    deadline = time.monotonic() + 5
+    while any(map(alive, workers)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

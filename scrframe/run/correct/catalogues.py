@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -22,6 +23,8 @@ from scrframe.tables.derived import derive
 
 #: Folder of corrected catalogues in a run.
 CATALOGUES = "catalogues"
+#: Begins the names of folders in which a part is written.
+SCRATCH = ".part-"
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ def _write(task: CorrectTask, detections: Detections, corrections: Corrections) 
     """Write one part into a temporary folder, and rename its files into place."""
     task.out.mkdir(parents=True, exist_ok=True)
     written = []
-    with tempfile.TemporaryDirectory(prefix=".part-", dir=task.out) as folder:
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=task.out) as folder:
         scratch = Path(folder)
         for each in task.writers:
             files = each.writer.write(
@@ -142,6 +145,9 @@ def correct_all(
     executor: Executor, tasks: Sequence[CorrectTask], observer: Observer
 ) -> list[PartCorrected]:
     """Correct all parts in parallel."""
+    for out in {task.out for task in tasks}:
+        for left in out.glob(f"{SCRATCH}*"):  # of workers that were killed
+            shutil.rmtree(left)
     with observer.step("Writing corrected catalogues", len(tasks)) as done:
         return run_tasks(executor, correct_part, tasks, done)
 
