@@ -9,9 +9,12 @@ import pytest
 from scipy import constants
 
 from scrframe.builtin.reference_catalogues.gaia.grid import SAMPLES_NM
-from scrframe.builtin.reference_catalogues.xp_synthetic.catalogue import sample_weights, through
+from scrframe.builtin.reference_catalogues.xp_synthetic.catalogue import (
+    XpSyntheticConfig,
+    sample_weights,
+    through,
+)
 from scrframe.builtin.reference_catalogues.xp_synthetic.plugin import XP_SYNTHETIC
-from scrframe.builtin.reference_catalogues.xp_synthetic.settings import XpSyntheticConfig
 from scrframe.errors import DataError
 from scrframe.spectra import BASES, PACKED, load_operator, packed_indices
 from scrframe.tables import ReferenceStars

@@ -22,8 +22,7 @@ from scrframe.builtin.reference_catalogues.gaia.grid import (
     wavelengths,
 )
 from scrframe.builtin.reference_catalogues.gaia.parts import may_hold
-from scrframe.builtin.reference_catalogues.gaia.products import SAMPLED, blocks
-from scrframe.builtin.reference_catalogues.gaia.settings import GaiaXpConfig
+from scrframe.builtin.reference_catalogues.gaia.products import SAMPLED, GaiaXpConfig, blocks
 from scrframe.io.block import Block, RealArray
 from scrframe.plugin import ChosenCorrection, Part
 from scrframe.spectra import BASES, PACKED, XpOperator, load_operator
@@ -54,8 +53,8 @@ class _Wanted:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What was made of the spectra of some stars.
+class StarFluxes:
+    """Fluxes made of the spectra of some stars.
 
     Attributes
     ----------
@@ -150,7 +149,7 @@ def read_fluxes(
     stars: ReferenceStars,
     corrections: Sequence[ChosenCorrection],
     target: Target,
-) -> list[Found]:
+) -> list[StarFluxes]:
     """Read the spectra of one part that belong to the stars given, each star once.
 
     Parameters and errors raised are those of `read_features`; `target` says what is made of
@@ -160,7 +159,7 @@ def read_fluxes(
     columns = part.detail["columns"]
     reading = _Reading(target, stars, spectrum_corrections(corrections))
     read = _sampled if part.detail["product"] == SAMPLED.name else _continuous
-    found: list[Found] = []
+    found: list[StarFluxes] = []
     seen = np.zeros(len(ids), dtype=bool)
     if len(ids) and may_hold(part, int(ids[0]), int(ids[-1])):
         for block in blocks(part):
@@ -172,7 +171,7 @@ def read_fluxes(
     return found
 
 
-def _continuous(wanted: _Wanted, reading: _Reading) -> Found:
+def _continuous(wanted: _Wanted, reading: _Reading) -> StarFluxes:
     coefficients = [wanted.matrix(f"{band}_coefficients", BASES) for band in ("bp", "rp")]
     errors = [wanted.matrix(f"{band}_coefficient_errors", BASES) for band in ("bp", "rp")]
     correlations = None
@@ -188,7 +187,7 @@ def _continuous(wanted: _Wanted, reading: _Reading) -> Found:
         sample_error, _ = _errors(sampled, errors, correlations)
         flux, outside = _corrected(samples, sample_error, wanted.star, reading)
         flags = flags | outside
-    return Found(wanted.star, flux, error, snr, flags)
+    return StarFluxes(wanted.star, flux, error, snr, flags)
 
 
 def _errors(
@@ -212,7 +211,7 @@ def _errors(
     return result, flags
 
 
-def _sampled(wanted: _Wanted, reading: _Reading) -> Found:
+def _sampled(wanted: _Wanted, reading: _Reading) -> StarFluxes:
     samples, errors = (
         wanted.matrix(name, len(SAMPLES_NM)).astype(np.float64) for name in ("flux", "flux_error")
     )
@@ -224,7 +223,7 @@ def _sampled(wanted: _Wanted, reading: _Reading) -> Found:
     if reading.corrections:
         flux, outside = _corrected(samples, errors, wanted.star, reading)
         flags |= outside
-    return Found(wanted.star, flux, error, snr, flags)
+    return StarFluxes(wanted.star, flux, error, snr, flags)
 
 
 def _corrected(
@@ -243,20 +242,20 @@ def _median_ratio(flux: FloatArray, error: FloatArray) -> FloatArray:
         return np.asarray(np.median(flux / error, axis=1), dtype=np.float64)
 
 
-def _complete(found: Found, label: str) -> Found:
+def _complete(found: StarFluxes, label: str) -> StarFluxes:
     """Leave out spectra that lack a band."""
     whole = np.isfinite(found.flux).all(axis=1)
     if whole.all():
         return found
     logger.info("%s: %d spectra lack BP or RP and are left out", label, (~whole).sum())
-    return Found(*(getattr(found, item.name)[whole] for item in fields(found)))
+    return StarFluxes(*(getattr(found, item.name)[whole] for item in fields(found)))
 
 
-def _spectra(found: list[Found], ids: npt.NDArray[np.int64], config: GaiaXpConfig) -> Spectra:
+def _spectra(found: list[StarFluxes], ids: npt.NDArray[np.int64], config: GaiaXpConfig) -> Spectra:
     grid_nm = wavelengths(config.grid.start, config.grid.stop, config.grid.step)
     if not found:
         none = np.empty((0, len(grid_nm)))
-        found = [Found(np.empty(0, int), none, none, np.empty(0), np.empty(0, np.uint8))]
+        found = [StarFluxes(np.empty(0, int), none, none, np.empty(0), np.empty(0, np.uint8))]
     return Spectra(
         source_id=ids[np.concatenate([block.star for block in found])],
         wavelength_nm=grid_nm,

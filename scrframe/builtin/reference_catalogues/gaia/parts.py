@@ -12,10 +12,10 @@ from scrframe.builtin.reference_catalogues.gaia.products import (
     PRODUCTS,
     SOURCE,
     SPECTRA,
+    GaiaXpConfig,
     Product,
     blocks,
 )
-from scrframe.builtin.reference_catalogues.gaia.settings import GaiaXpConfig
 from scrframe.errors import DataError
 from scrframe.io import key_below, matching_files, open_tables
 from scrframe.io.parquet import ParquetTable

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from scrframe.builtin.reference_catalogues.gaia.corrections import CORRECTIONS, OUTSIDE
 from scrframe.builtin.reference_catalogues.gaia.features import read_features
 from scrframe.builtin.reference_catalogues.gaia.parts import check, feature_parts, source_parts
-from scrframe.builtin.reference_catalogues.gaia.settings import GaiaXpConfig
+from scrframe.builtin.reference_catalogues.gaia.products import GaiaXpConfig
 from scrframe.builtin.reference_catalogues.gaia.sources import read_sources
 from scrframe.builtin.reference_catalogues.gaia.write import write_simulated
 from scrframe.plugin import ReferenceCatalogue, hookimpl

@@ -9,8 +9,7 @@ import numpy.typing as npt
 
 from scrframe.arrays import FloatArray
 from scrframe.builtin.reference_catalogues.gaia.corrections import correct_sources
-from scrframe.builtin.reference_catalogues.gaia.products import blocks, opened
-from scrframe.builtin.reference_catalogues.gaia.settings import GaiaXpConfig
+from scrframe.builtin.reference_catalogues.gaia.products import GaiaXpConfig, blocks, opened
 from scrframe.errors import DataError
 from scrframe.io.block import Block
 from scrframe.plugin import ChosenCorrection, Part

@@ -12,7 +12,7 @@ import numpy as np
 
 from scrframe.builtin.reference_catalogues.gaia import parts as gaia_parts
 from scrframe.builtin.reference_catalogues.gaia import sources as gaia_sources
-from scrframe.builtin.reference_catalogues.gaia.settings import GaiaXpConfig
+from scrframe.builtin.reference_catalogues.gaia.products import GaiaXpConfig
 from scrframe.builtin.reference_catalogues.parameters.settings import StellarParametersConfig
 from scrframe.builtin.reference_catalogues.parameters.table import (
     StarRows,
@@ -125,8 +125,8 @@ def read_features(
         If the file is damaged.
     """
     rows = _table(part, config)
-    line = rows.told(str(part.path), "the first" if config.columns.snr is None else "the best S/N")
-    if line:
+    best = "the first" if config.columns.snr is None else "the best S/N"
+    if line := rows.left_out(str(part.path), best):
         logger.warning("%s", line)
     place, row = rows.find(stars["source_id"])
     names = (*PARAMETERS, *config.columns.further)
@@ -178,26 +178,16 @@ def _names(config: StellarParametersConfig) -> dict[str, str]:
 
 
 def _table(part: Part, config: StellarParametersConfig) -> StarRows:
-    return _read(part.path, part.fingerprint, _Hashed(part), config.model_dump_json())
-
-
-class _Hashed:
-    """A part that a cache takes as it is: its path and fingerprint stand beside it."""
-
-    def __init__(self, part: Part) -> None:
-        self.part = part
-
-    def __hash__(self) -> int:
-        return hash(self.part.key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Hashed) and self.part.key == other.part.key
+    key = part.path, part.fingerprint, part.detail["extension"]
+    return _read(*key, config.model_dump_json())
 
 
 # Each part of gaia_source asks for the table: a process reads it once.
 @lru_cache(maxsize=4)
-def _read(path: Path, fingerprint: str, hashed: _Hashed, settings: str) -> StarRows:
+def _read(path: Path, fingerprint: str, extension: int, settings: str) -> StarRows:
     config = StellarParametersConfig.model_validate_json(settings)
     valid = {name: getattr(config.valid, name) for name in PARAMETERS}
     valid |= dict.fromkeys(config.columns.further, (-np.inf, np.inf))
-    return read_rows(hashed.part, valid, None if config.columns.snr is None else "snr")
+    best = None if config.columns.snr is None else "snr"
+    detail = {"extension": extension, "columns": _names(config)}
+    return read_rows(Part("", path, fingerprint, detail), valid, best)

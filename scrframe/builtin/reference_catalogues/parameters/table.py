@@ -40,7 +40,7 @@ class StarRows:
     unusable: int
     repeated: int
 
-    def told(self, label: str, best: str) -> str:
+    def left_out(self, label: str, best: str) -> str:
         """Return one line on what was left out, empty if nothing was."""
         parts = [
             f"{count} {what}"

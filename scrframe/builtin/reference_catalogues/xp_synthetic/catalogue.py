@@ -5,21 +5,107 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from pydantic import Field, model_validator
 
 from scrframe.arrays import FloatArray
 from scrframe.builtin.reference_catalogues.gaia import parts as gaia_parts
 from scrframe.builtin.reference_catalogues.gaia import sources as gaia_sources
-from scrframe.builtin.reference_catalogues.gaia.features import Found, Target, read_fluxes
+from scrframe.builtin.reference_catalogues.gaia.features import StarFluxes, Target, read_fluxes
 from scrframe.builtin.reference_catalogues.gaia.grid import SAMPLES_NM
+from scrframe.builtin.reference_catalogues.gaia.products import GaiaXpConfig
 from scrframe.builtin.reference_catalogues.gaia.sources import MAG_PER_RELATIVE
-from scrframe.builtin.reference_catalogues.xp_synthetic.settings import Passband, XpSyntheticConfig
 from scrframe.errors import CalibrationError, DataError
-from scrframe.plugin import ChosenCorrection, Part, file_part
+from scrframe.plugin import ChosenCorrection, Part, PluginConfig, file_part
 from scrframe.spectra import XpOperator, load_operator
 from scrframe.spectra.passband import photon_weights, read_passband, read_spectrum
 from scrframe.tables import Footprint, Quantities, ReferenceStars
+
+WavelengthUnit = Literal["nm", "angstrom", "um"]
+
+
+class Passband(PluginConfig):
+    """The passband of the band that is calibrated."""
+
+    file: str = Field(
+        default="passband.csv",
+        min_length=1,
+        description="The passband, below the data root: a table of wavelength and transmission"
+        " per photon, linear in between.",
+    )
+    wavelength: str = Field(
+        default="wavelength",
+        description="Column of the wavelength; col1, col2, ... in a text without names.",
+    )
+    transmission: str = Field(default="transmission", description="Column of the transmission.")
+    wavelength_unit: WavelengthUnit = Field(
+        default="nm", description="Unit of the wavelength, where the file does not state it."
+    )
+
+
+class Vega(PluginConfig):
+    """A spectrum of Vega, which is not shipped."""
+
+    file: str = Field(
+        min_length=1,
+        description="The spectrum, below the data root, such as CALSPEC's alpha_lyr_stis.",
+    )
+    wavelength: str = Field(default="WAVELENGTH", description="Column of the wavelength.")
+    flux: str = Field(default="FLUX", description="Column of the flux per unit wavelength.")
+    wavelength_unit: WavelengthUnit = Field(
+        default="angstrom", description="Unit of the wavelength, where the file does not state it."
+    )
+    flux_unit: Literal["erg / (s cm2 Angstrom)", "W / (m2 nm)"] = Field(
+        default="erg / (s cm2 Angstrom)",
+        description="Unit of the flux, where the file does not state it.",
+    )
+    magnitude: float = Field(default=0.0, description="Magnitude of Vega in the band.")
+
+
+class XpSyntheticConfig(PluginConfig):
+    """Where the Gaia products and the passband are."""
+
+    sources: str = Field(
+        default="gaia_source/*",
+        description="Files of gaia_source, below the data root; folders count.",
+    )
+    spectra: str = Field(
+        default="gaia_xp/*", description="Files of XP spectra, below the data root; folders count."
+    )
+    passband: Passband = Field(
+        default=Passband(file="passband.csv"), description="The passband of the band."
+    )
+    system: Literal["AB", "Vega"] = Field(
+        default="AB",
+        description="System of the synthetic magnitudes, and so of the calibrated ones.",
+    )
+    vega: Vega | None = Field(default=None, description="Spectrum of Vega, for the system Vega.")
+    product: Literal["auto", "continuous", "sampled"] = Field(
+        default="auto", description="Which XP product to read; auto takes the one that is there."
+    )
+    release: str = Field(default="DR3", description="Gaia's release.")
+    ref_epoch: float = Field(
+        default=2016.0,
+        description="Epoch of the positions (Julian year) where a file does not say.",
+    )
+    columns: dict[str, str] = Field(
+        default_factory=dict,
+        description="Names of Gaia's columns that differ from the archive's: archive name to own.",
+    )
+
+    @model_validator(mode="after")
+    def _vega_is_known(self) -> XpSyntheticConfig:
+        if (self.system == "Vega") != (self.vega is not None):
+            raise ValueError("needs vega (a spectrum of Vega) with system Vega, and only then")
+        return self
+
+    def gaia(self) -> GaiaXpConfig:
+        """Return the settings by which Gaia's products are found and read."""
+        names = ("sources", "spectra", "product", "release", "ref_epoch", "columns")
+        return GaiaXpConfig.model_validate({name: getattr(self, name) for name in names})
+
 
 KEY = "xp_synthetic"
 
@@ -146,7 +232,7 @@ def read_features(
     DataError
         If the file is damaged.
     """
-    found: list[Found] = []
+    found: list[StarFluxes] = []
     if "weights" in part.detail:
         found = read_fluxes(part, stars, corrections, through(part.detail["weights"]))
     star = np.concatenate([np.empty(0, np.int64), *(each.star for each in found)])

@@ -12,8 +12,7 @@ from typing import Any
 from scrframe.builtin.reference_catalogues.gaia.corrections import CORRECTIONS, OUTSIDE
 from scrframe.builtin.reference_catalogues.gaia.write import write_simulated
 from scrframe.builtin.reference_catalogues.xp_synthetic import catalogue
-from scrframe.builtin.reference_catalogues.xp_synthetic.catalogue import example
-from scrframe.builtin.reference_catalogues.xp_synthetic.settings import XpSyntheticConfig
+from scrframe.builtin.reference_catalogues.xp_synthetic.catalogue import XpSyntheticConfig, example
 from scrframe.errors import CalibrationError
 from scrframe.plugin import (
     ColourModel,

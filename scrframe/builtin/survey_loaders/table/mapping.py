@@ -14,8 +14,8 @@ from scrframe.builtin.survey_loaders.table.reading import (
     constant_of,
     decoded,
     numbers_of,
+    origin_of,
     refuse_nulls,
-    said_of,
     unit_of,
 )
 from scrframe.builtin.survey_loaders.table.settings import TableConfig
@@ -124,7 +124,7 @@ def _tiles(block: Block, name: str, source: Source) -> pa.Array:
     ra, dec = (block.numbers(column) for column in source.tile or ())
     grid = EqualAreaGrid(source.size or 1.0)
     cells, place = np.unique(grid.cell(ra, dec), return_inverse=True)
-    block.refuse(cells[place] < 0, f"{name} ({said_of(source)}) has no position")
+    block.refuse(cells[place] < 0, f"{name} ({origin_of(source)}) has no position")
     centres = zip(*grid.centre(cells), strict=True)
     labels = pa.array([f"{east:07.3f}{north:+07.3f}" for east, north in centres], pa.string())
     return labels.take(pa.array(place))
@@ -146,12 +146,12 @@ def _whole(block: Block, name: str, source: Source, kind: Kind) -> npt.NDArray[n
         numbers = numbers_of(block, name, source)
         block.refuse(
             ~np.isfinite(numbers) | (numbers != np.round(numbers)),
-            f"{name} ({said_of(source)}) is no whole number",
+            f"{name} ({origin_of(source)}) is no whole number",
         )
         values = numbers.astype(np.int64)
     limit = _LIMITS[kind]
     block.refuse(
-        (values > limit) | (values < -limit - 1), f"{name} ({said_of(source)}) is too large"
+        (values > limit) | (values < -limit - 1), f"{name} ({origin_of(source)}) is too large"
     )
     return values
 
@@ -173,7 +173,7 @@ def _scaled(block: Block, name: str, source: Source) -> FloatArray:
     try:
         return values * unit_factor(unit, target)
     except ValueError as error:
-        raise DataError(f"{block.label}: {name} ({said_of(source)}) {error}") from None
+        raise DataError(f"{block.label}: {name} ({origin_of(source)}) {error}") from None
 
 
 def _dates(block: Block, source: Source) -> FloatArray:
@@ -206,7 +206,7 @@ def _iso(block: Block, source: Source) -> FloatArray:
             stamp = np.datetime64(label.removesuffix("Z"), "us")
         except ValueError:
             bad = np.asarray(dates.indices) == number
-            block.refuse(bad, f'mjd ({said_of(source)}) is "{label}", no ISO date')
+            block.refuse(bad, f'mjd ({origin_of(source)}) is "{label}", no ISO date')
         found[number] = (stamp - np.datetime64("1858-11-17")) / np.timedelta64(1, "D")
     return found[np.asarray(dates.indices)] if len(text) else np.zeros(0)
 
@@ -232,7 +232,7 @@ def _zero_point(block: Block, source: Source, unit: str | None) -> FloatArray | 
     try:
         return ab_zero_point(unit or "")
     except ValueError as error:
-        raise DataError(f"{block.label}: mag ({said_of(source)}) {error}") from None
+        raise DataError(f"{block.label}: mag ({origin_of(source)}) {error}") from None
 
 
 def _magnitude_error(block: Block, config: TableConfig) -> FloatArray:
@@ -244,12 +244,12 @@ def _magnitude_error(block: Block, config: TableConfig) -> FloatArray:
         try:
             scale = 1.0 if unit is None or flux_unit is None else unit_factor(unit, flux_unit)
         except ValueError as error:
-            raise DataError(f"{block.label}: mag_err ({said_of(source)}) {error}") from None
+            raise DataError(f"{block.label}: mag_err ({origin_of(source)}) {error}") from None
         flux = numbers_of(block, "mag", flux_source)
         errors = magnitude_errors(flux, values * scale)
     elif unit is not None and not is_mag(unit):
         raise DataError(
-            f"{block.label}: mag_err ({said_of(source)}) has the unit {unit}, but mag is no flux"
+            f"{block.label}: mag_err ({origin_of(source)}) has the unit {unit}, but mag is no flux"
         )
     else:
         errors = values * (1.0 if unit is None else mag_factor(unit))
@@ -263,7 +263,7 @@ def _position(block: Block, name: str, source: Source, values: FloatArray) -> Fl
         worst = values[np.flatnonzero(bad)[0]]
         block.refuse(
             bad,
-            f"{name} ({said_of(source)}) is {worst:g} deg, outside {low:g} to {high:g}:"
+            f"{name} ({origin_of(source)}) is {worst:g} deg, outside {low:g} to {high:g}:"
             " is its unit right?",
         )
     return values % 360.0 if name == "ra" else np.clip(values, low, high)
@@ -273,6 +273,7 @@ def _complete(block: Block, name: str, source: Source, values: FloatArray) -> Fl
     bad = ~np.isfinite(values)
     if bad.any():
         block.refuse(
-            bad, f"{name} ({said_of(source)}) has no value; leave such rows out by a cut under rows"
+            bad,
+            f"{name} ({origin_of(source)}) has no value; leave such rows out by a cut under rows",
         )
     return values

@@ -113,10 +113,10 @@ def refuse_nulls(block: Block, name: str, source: Source, text: pa.Array) -> Non
     """Refuse rows without a text."""
     bad = np.asarray(text.is_null().to_numpy(zero_copy_only=False), dtype=bool)
     if bad.any():
-        block.refuse(bad, f"{name} ({said_of(source)}) is empty")
+        block.refuse(bad, f"{name} ({origin_of(source)}) is empty")
 
 
-def said_of(source: Source) -> str:
+def origin_of(source: Source) -> str:
     """Return how messages call a source."""
     if source.names:
         return f"column {', '.join(source.names)}"

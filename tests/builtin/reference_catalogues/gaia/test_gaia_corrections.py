@@ -5,10 +5,7 @@ import pytest
 from astropy.table import Table
 from pydantic import ValidationError
 
-from scrframe.builtin.reference_catalogues.gaia.correction_tables import (
-    MAGNITUDE_TABLE,
-    SPECTRUM_TABLE,
-)
+from scrframe.builtin.reference_catalogues.gaia.corrections import MAGNITUDE_TABLE, SPECTRUM_TABLE
 from scrframe.builtin.reference_catalogues.gaia.grid import SAMPLES_NM, average
 from scrframe.builtin.reference_catalogues.gaia.plugin import GAIA_XP
 from scrframe.builtin.reference_catalogues.gaia.spectrum_package import SPECTRUM_PACKAGE
