@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from scrframe.offsets.apply import apply_solution
     from scrframe.plugin import hookimpl
     from scrframe.run.calibrate import Run, calibrate
-    from scrframe.run.correct.apply import apply
-    from scrframe.run.sample_survey import simulate_survey
-    from scrframe.run.validate import validate
+    from scrframe.run.correct import apply
+    from scrframe.run.data import simulate_survey, validate
     from scrframe.tables import Detections, Solution
 
 __all__ = [
@@ -40,14 +39,14 @@ _HOME = {
     "Run": "scrframe.run.calibrate",
     "Solution": "scrframe.tables",
     "SurveyDescription": "scrframe.config",
-    "apply": "scrframe.run.correct.apply",
+    "apply": "scrframe.run.correct",
     "apply_solution": "scrframe.offsets.apply",
     "calibrate": "scrframe.run.calibrate",
     "compare_backends": "scrframe.analysis.compare.run",
     "hookimpl": "scrframe.plugin",
     "load_survey": "scrframe.config",
-    "simulate_survey": "scrframe.run.sample_survey",
-    "validate": "scrframe.run.validate",
+    "simulate_survey": "scrframe.run.data",
+    "validate": "scrframe.run.data",
 }
 
 

@@ -26,7 +26,7 @@ import psutil
 import pyarrow.parquet as pq
 
 import scrframe
-from scrframe.run.progress import tree_memory
+from scrframe.run.session import tree_memory
 from scrframe.spectra.xp_operator import BASES, PACKED, load_operator
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -151,7 +151,7 @@ def validate(
 ) -> None:
     """Check a description, its plugins and its data, before any work."""
     from scrframe.config import is_combined, load_combined, load_survey
-    from scrframe.run.validate import validate as check_survey
+    from scrframe.run.data import validate as check_survey
 
     screen = Screen(quiet)
     if is_combined(survey):
@@ -243,7 +243,7 @@ def simulate(
 ) -> None:
     """Write a simulated survey in the real formats, and its truth."""
     from scrframe.config import load_survey
-    from scrframe.run.sample_survey import simulate_survey as write_survey
+    from scrframe.run.data import simulate_survey as write_survey
 
     screen = Screen(quiet)
     description = load_survey(survey, overrides=changes or ())
@@ -290,7 +290,7 @@ def apply(
     quiet: Quiet = False,
 ) -> None:
     """Correct further catalogues with the solution of a finished run."""
-    from scrframe.run.correct.apply import apply as correct
+    from scrframe.run.correct import apply as correct
 
     screen = Screen(quiet)
     corrected = correct(

@@ -12,29 +12,26 @@ from scrframe.observer import Observer
 from scrframe.plugin import Registry, load_registry
 from scrframe.products.files import RUN_MARK, write_json
 from scrframe.products.star_catalogue import star_catalogue
-from scrframe.run.correct.catalogues import (
-    CATALOGUES,
-    CorrectTask,
-    PartCorrected,
-    common_root,
-    correct_all,
-)
+from scrframe.run.correct import CATALOGUES, CorrectTask, PartCorrected, common_root, correct_all
 from scrframe.run.offsets.absolute import absolute_tie, check_passband
 from scrframe.run.offsets.joint import JointSolve
 from scrframe.run.offsets.solve import FittedModel, fit_model, solve, solve_joint
 from scrframe.run.plugins import level_columns, resolve_plugins
-from scrframe.run.sample.builder import CalibrationSample, build_sample, second_opinions
-from scrframe.run.sample.detections import PartRead
-from scrframe.run.session import Session, open_session
-from scrframe.run.summary import ModelRecord, RunRecord, SampleRecord, SolutionRecord
-from scrframe.run.workspace import input_hashes
-from scrframe.run.write import (
+from scrframe.run.products import (
+    ModelRecord,
+    RunRecord,
+    SampleRecord,
+    SolutionRecord,
     TiedSolution,
     provenance,
     stars_of,
     write_solution_folder,
     write_star_products,
 )
+from scrframe.run.sample.builder import CalibrationSample, build_sample, second_opinions
+from scrframe.run.sample.detections import PartRead
+from scrframe.run.session import Session, open_session
+from scrframe.run.workspace import input_hashes
 from scrframe.tables import Solution
 
 if TYPE_CHECKING:

@@ -24,7 +24,6 @@ from scrframe.plugin import (
     Writer,
     file_part,
 )
-from scrframe.run.correct.catalogues import SelectedWriter
 from scrframe.run.offsets.absolute import absolute_files
 from scrframe.run.sample.selection import loosen
 from scrframe.tables import BY_NAME, STAGES, Column, FittedLevel, MatchedStars
@@ -306,3 +305,39 @@ def _parts(
     if not parts:
         raise DataError(f"{root}: nothing to read for {type(settings).__name__}")
     return parts
+
+
+@dataclass(frozen=True)
+class SelectedWriter:
+    """A writer with its settings."""
+
+    writer: Writer
+    settings: PluginConfig
+
+
+def check_writers(writers: Sequence[SelectedWriter], parts: Sequence[Part]) -> None:
+    """Refuse parts that a writer cannot write, before any work.
+
+    A part must be a whole file, unless the writer gives the parts of a file names of their
+    own: they would be written over each other.
+
+    Raises
+    ------
+    ConfigError
+        Naming the writer and the file.
+    """
+    for each in writers:
+        endings = each.writer.suffixes
+        seen: set[Path] = set()
+        for part in parts:
+            if part.path in seen and not each.writer.pieces:
+                raise ConfigError(
+                    f"writer {each.writer.name!r} writes whole files, but the loader reads"
+                    f" {part.path} in several parts; choose other `writers`, or none"
+                )
+            seen.add(part.path)
+            if endings and not part.path.name.lower().endswith(endings):
+                raise ConfigError(
+                    f"writer {each.writer.name!r} cannot write {part.path.name}"
+                    f" (it writes {', '.join(endings)}); choose another under `writers`"
+                )

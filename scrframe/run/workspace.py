@@ -7,7 +7,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +22,6 @@ from scrframe.plugin import Part
 from scrframe.plugin.registry import ENTRY_POINTS
 from scrframe.products.files import RUN_MARK, writable, write_text
 from scrframe.run.executor import run_tasks
-from scrframe.run.progress import StepMonitor
 
 #: Holds the number of the process that makes a run.
 OWNER = "owner"
@@ -116,13 +115,14 @@ class Workspace:
 
     @contextmanager
     def guarded(
-        self, monitor: StepMonitor | None = None, *, resumes: bool = True
+        self, step: Callable[[], str] | None = None, *, resumes: bool = True
     ) -> Iterator[None]:
-        """Discard all if the block fails, and name the monitor's step in the error.
+        """Discard all if the block fails, and name the step in the error.
 
         Parameters
         ----------
-        monitor : StepMonitor, optional
+        step : callable, optional
+            Returns the name of the present step.
         resumes : bool
             Whether an interruption leaves what is done, for the next command to go on from.
         """
@@ -130,9 +130,9 @@ class Workspace:
             yield
         except ScrframeError as error:
             self.discard()
-            if monitor is None:
+            if step is None:
                 raise
-            raise type(error)(f"{error} (in the step: {monitor.current})") from None
+            raise type(error)(f"{error} (in the step: {step()})") from None
         except BaseException as error:
             if isinstance(error, Exception) or not resumes:
                 self.discard()

@@ -15,7 +15,7 @@ import scrframe
 from scrframe.cli.rendering import closing_lines
 from scrframe.errors import CalibrationError, DataError
 from scrframe.observer import Observer
-from scrframe.run.validate import validate
+from scrframe.run.data import validate
 
 SHIFT = 0.7
 ERROR = 0.02

@@ -21,7 +21,7 @@ from scrframe.observer import Observer
 from scrframe.offsets.joint import fit
 from scrframe.plugin import hookimpl, load_registry
 from scrframe.plugin.registry import Provider
-from scrframe.run.summary import with_margins
+from scrframe.run.products import with_margins
 from scrframe.tables import FLAG_BITS
 
 

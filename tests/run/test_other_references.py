@@ -13,8 +13,7 @@ from scrframe.analysis.montecarlo.montecarlo import monte_carlo
 from scrframe.analysis.montecarlo.realisations import InputErrors, draw
 from scrframe.config import SimulationSettings
 from scrframe.errors import ConfigError
-from scrframe.run.sample.features import noise_of
-from scrframe.run.sample.reference_data import load_features, save_features
+from scrframe.run.sample.reference_data import load_features, noise_of, save_features
 from scrframe.scr.quantities import ColumnScale
 from scrframe.tables import Quantities
 

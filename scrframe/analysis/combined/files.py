@@ -14,7 +14,7 @@ from scrframe.analysis.combined.solve import Alone, Combined
 from scrframe.config.combined import CombinedDescription
 from scrframe.offsets.joint.results import ExposureOffsets
 from scrframe.products.files import write_ecsv, write_json, write_text
-from scrframe.run.progress import StepMonitor
+from scrframe.run.session import StepMonitor
 from scrframe.run.workspace import versions
 from scrframe.version import __version__
 

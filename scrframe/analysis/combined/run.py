@@ -30,9 +30,8 @@ from scrframe.run.calibrate import (
 )
 from scrframe.run.executor import default_workers, open_executor
 from scrframe.run.plugins import resolve_plugins
-from scrframe.run.progress import StepMonitor
-from scrframe.run.session import Session, begin_session
-from scrframe.run.summary import RunRecord
+from scrframe.run.products import RunRecord
+from scrframe.run.session import Session, StepMonitor, begin_session
 from scrframe.run.workspace import Workspace, open_workspace, versions
 from scrframe.tables import Solution
 

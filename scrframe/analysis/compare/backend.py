@@ -25,7 +25,7 @@ from scrframe.analysis.compare.result import FOLD_KINDS
 from scrframe.arrays import Features, FloatArray, IntArray
 from scrframe.errors import one_line
 from scrframe.plugin import ColourModel, FittedColourModel, PluginConfig
-from scrframe.run.progress import tree_memory
+from scrframe.run.session import tree_memory
 from scrframe.scr.training import Linear
 from scrframe.scr.trend import Trend, TrendSettings
 

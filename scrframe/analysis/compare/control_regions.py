@@ -44,7 +44,7 @@ from scrframe.observer import Observer
 from scrframe.offsets.joint.mixed_model import correction_values
 from scrframe.plugin import Registry, load_registry
 from scrframe.products.files import write_text
-from scrframe.run.model.colour_model import Trainer
+from scrframe.run.colour_model import Trainer
 from scrframe.run.offsets.solve import FittedModel, trend_settings
 from scrframe.run.plugins import SelectedPlugins
 from scrframe.run.sample.selection import outside_domain

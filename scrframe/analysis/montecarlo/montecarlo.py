@@ -27,9 +27,9 @@ from scrframe.errors import ConfigError
 from scrframe.observer import Observer
 from scrframe.plugin import Registry, load_registry
 from scrframe.products.files import MONTECARLO, load_arrow, save_arrow
-from scrframe.run.model.colour_model import Trainer
+from scrframe.run.colour_model import Trainer
 from scrframe.run.offsets.solve import FittedModel, trend_settings
-from scrframe.run.sample.features import feature_maker, noise_of, without_errors
+from scrframe.run.sample.reference_data import feature_maker, noise_of, without_errors
 from scrframe.run.session import Session, open_session
 from scrframe.run.workspace import versions
 from scrframe.tables import MatchedStars, Quantities, Spectra, StarFeatures

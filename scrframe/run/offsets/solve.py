@@ -15,8 +15,8 @@ from scrframe.offsets.joint.results import JointResults
 from scrframe.offsets.sequential import OffsetProblem, solve_sequential
 from scrframe.plugin import PluginConfig
 from scrframe.products.visits import VisitSeen
-from scrframe.run.model.colour_model import Trainer, observations, run_known, run_model
-from scrframe.run.model.hyperparameters import tune
+from scrframe.run.colour_model import Trainer, observations, run_known, run_model
+from scrframe.run.hyperparameters import tune
 from scrframe.run.offsets.joint import (
     JointOffsetSolver,
     JointSolve,

@@ -23,8 +23,14 @@ from scrframe.run.sample.assembly import (
     sort_detections,
 )
 from scrframe.run.sample.detections import FirstPass, PartRead, first_pass
-from scrframe.run.sample.features import CATALOGUE_COLOUR, feature_maker, own_curve
-from scrframe.run.sample.reference_data import all_extinctions, all_features, all_sources
+from scrframe.run.sample.reference_data import (
+    CATALOGUE_COLOUR,
+    all_extinctions,
+    all_features,
+    all_sources,
+    feature_maker,
+    own_curve,
+)
 from scrframe.run.session import Session
 from scrframe.statistics.groups import find_sorted
 from scrframe.tables import (

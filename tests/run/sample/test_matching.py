@@ -10,8 +10,8 @@ import pytest
 from scrframe.errors import DataError
 from scrframe.plugin import Part
 from scrframe.products.files import save_arrow
+from scrframe.run.sample.assembly import groups, match_group
 from scrframe.run.sample.detections import PLACE, PartRead, merge_visits, visits_of
-from scrframe.run.sample.matching import groups, match_group
 from scrframe.scr.match import sky_index
 from scrframe.tables import Detections, Footprint, ReferenceStars
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scrframe.errors import CalibrationError
 from scrframe.observer import Observer
 from scrframe.plugin import ColourModel, FittedColourModel, PluginConfig
-from scrframe.run.sample.features import CATALOGUE_COLOUR
+from scrframe.run.sample.reference_data import CATALOGUE_COLOUR
 from scrframe.scr.iteration import (
     IterationSettings,
     ModelMagnitudes,

@@ -25,7 +25,7 @@ from scrframe.plugin import (
     PluginConfig,
     load_registry,
 )
-from scrframe.run.model.hyperparameters import search_folds, search_settings
+from scrframe.run.hyperparameters import search_folds, search_settings
 from scrframe.scr.trend import TrendSettings
 
 STARS = 900

@@ -16,7 +16,7 @@ from astropy.table import Table
 
 import scrframe
 
-WRITTEN = Path(__file__).parents[2] / "fixtures" / "solution_0_1_0"
+WRITTEN = Path(__file__).parents[1] / "fixtures" / "solution_0_1_0"
 #: Sums of offsets of up to some tenths of a magnitude, in another order at most.
 ROUNDING_MAG = 1e-12
 

@@ -6,7 +6,7 @@ import pytest
 
 from scrframe.errors import ConfigError
 from scrframe.plugin import NoConfig, Part, Writer
-from scrframe.run.correct.catalogues import SelectedWriter, check_writers
+from scrframe.run.plugins import SelectedWriter, check_writers
 
 
 def unused(*_):

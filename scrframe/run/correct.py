@@ -1,0 +1,306 @@
+"""Correct catalogues, one part at a time: those of a run, and further ones by its solution.
+
+`apply` needs nothing of a run but its solution and the loader.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from scrframe.errors import CalibrationError, ConfigError, DataError
+from scrframe.observer import Observer
+from scrframe.offsets.apply import apply_solution, unknown_visits
+from scrframe.plugin import Part, PluginConfig, Registry, SurveyLoader, file_part, load_registry
+from scrframe.products.files import writable, write_json
+from scrframe.products.solution import read_solution
+from scrframe.run.executor import open_executor, run_tasks
+from scrframe.run.plugins import Application, SelectedWriter, check_writers, read_application
+from scrframe.run.workspace import missing_folders, remove_empty
+from scrframe.tables import BY_NAME, Corrections, Detections, Solution
+from scrframe.tables.derived import derive
+
+#: Folder of corrected catalogues in a run.
+CATALOGUES = "catalogues"
+#: Begins the names of folders in which a part is written.
+SCRATCH = ".part-"
+
+
+@dataclass(frozen=True)
+class CorrectTask:
+    """One part to correct in a worker.
+
+    Attributes
+    ----------
+    root : Path
+        Below which the part's path keeps its place.
+    out : Path
+        Where the corrected catalogue goes.
+    done_mark : Path or None
+        Written when the part is finished; a run that goes on does not write it again.
+    unknown_visit : {"stop", "flag"}
+        Whether a visit that the solution does not know is an error.
+    """
+
+    loader: SurveyLoader
+    settings: PluginConfig
+    part: Part
+    columns: tuple[str, ...]
+    solution: Solution
+    writers: tuple[SelectedWriter, ...]
+    root: Path
+    out: Path
+    note: str
+    unknown_visit: str
+    done_mark: Path | None = None
+
+
+@dataclass(frozen=True)
+class PartCorrected:
+    """What was written for one part."""
+
+    key: str
+    files: tuple[str, ...]
+    detections: int
+    corrected: int
+    unknown_visits: tuple[str, ...]
+
+
+def correct_part(task: CorrectTask) -> PartCorrected:
+    """Read one part, apply the solution, write the corrected catalogue.
+
+    Raises
+    ------
+    CalibrationError
+        If a visit is unknown and that is not asked to be flagged.
+    """
+    earlier = _earlier(task)
+    if earlier is not None:
+        return earlier
+    detections = read_for_levels(task.loader, task.settings, task.part, task.columns)
+    unknown = unknown_visits(task.solution, detections)
+    names = tuple(sorted(set(detections["visit"][unknown])))
+    if names and task.unknown_visit == "stop":
+        raise CalibrationError(
+            f"{task.part.path}: visit {names[0]} is not in the solution; calibrate it, or"
+            " write it uncorrected with --unknown-visit flag"
+        )
+    corrections = apply_solution(task.solution, detections)
+    written = _write(task, detections, corrections)
+    good = np.isfinite(corrections.total_mag) & np.isfinite(detections["mag"])
+    done = PartCorrected(task.part.key, written, len(detections), int(good.sum()), names)
+    if task.done_mark is not None:
+        write_json(task.done_mark, asdict(done))
+    return done
+
+
+def read_for_levels(
+    loader: SurveyLoader, settings: PluginConfig, part: Part, columns: tuple[str, ...]
+) -> Detections:
+    """Read a part with the columns that levels need, some of which follow from others."""
+    derived = {name for name in columns if name in BY_NAME and BY_NAME[name].derived}
+    own = tuple(name for name in columns if name not in derived)
+    return derive(loader.read(part, settings, own), "detection", derived)
+
+
+def _earlier(task: CorrectTask) -> PartCorrected | None:
+    """Return what an interrupted run has written of this part, if it is all there."""
+    if task.done_mark is None or not task.done_mark.exists():
+        return None
+    saved = json.loads(task.done_mark.read_text(encoding="utf-8"))
+    if not all((task.out / file).exists() for file in saved["files"]):
+        return None
+    files, unknown = tuple(saved.pop("files")), tuple(saved.pop("unknown_visits"))
+    return PartCorrected(**saved, files=files, unknown_visits=unknown)
+
+
+def _write(task: CorrectTask, detections: Detections, corrections: Corrections) -> tuple[str, ...]:
+    """Write one part into a temporary folder, and rename its files into place."""
+    task.out.mkdir(parents=True, exist_ok=True)
+    written = []
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=task.out) as folder:
+        scratch = Path(folder)
+        for each in task.writers:
+            files = each.writer.write(
+                task.part, detections, corrections, task.root, scratch, each.settings, task.note
+            )
+            for file in files:
+                place = task.out / file.relative_to(scratch)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                file.replace(place)
+                written.append(str(place.relative_to(task.out)))
+    return tuple(written)
+
+
+def correct_all(
+    executor: Executor, tasks: Sequence[CorrectTask], observer: Observer
+) -> list[PartCorrected]:
+    """Correct all parts in parallel."""
+    for out in {task.out for task in tasks}:
+        for left in out.glob(f"{SCRATCH}*"):  # of workers that were killed
+            shutil.rmtree(left)
+    with observer.step("Writing corrected catalogues", len(tasks)) as done:
+        return run_tasks(executor, correct_part, tasks, done)
+
+
+def common_root(data_root: Path, parts: Sequence[Part]) -> Path:
+    """Return the directory below which parts keep their places in the output.
+
+    It is ``catalogues`` below the data root where all lie there, else the data root.
+    """
+    folder = data_root / CATALOGUES
+    return folder if all(part.path.is_relative_to(folder) for part in parts) else data_root
+
+
+#: Default folder of corrected catalogues, below the run.
+APPLIED = "applied"
+
+
+def apply(
+    run: str | Path,
+    catalogues: Sequence[str | Path],
+    *,
+    out: str | Path | None = None,
+    unknown_visit: str = "stop",
+    workers: int = 1,
+    observer: Observer | None = None,
+    registry: Registry | None = None,
+) -> list[PartCorrected]:
+    """Correct catalogues with the solution of a finished run.
+
+    Parameters
+    ----------
+    run : path
+        Directory of the run.
+    catalogues : sequence of path
+        Files that the survey's loader reads, or directories of them.
+    out : path, optional
+        By default ``applied`` below the run.
+    unknown_visit : {"stop", "flag"}
+        Whether a visit that the run did not see is an error, or is written uncorrected.
+    workers : int
+        Number of processes.
+    observer, registry : optional
+
+    Returns
+    -------
+    list of PartCorrected
+
+    Raises
+    ------
+    DataError
+        If the run or a catalogue cannot be read.
+    ConfigError
+        If a corrected catalogue would replace one that is read.
+    CalibrationError
+        If a visit is unknown and `unknown_visit` is ``stop``; nothing is written then.
+    """
+    registry = registry or load_registry()
+    run = Path(run)
+    solution = read_solution(run / "solution", registry)
+    application = _application(run, solution, registry)
+    found = find_catalogues([Path(path) for path in catalogues], application.writers)
+    check_writers(application.writers, list(found.values()))
+    target = Path(out).absolute() if out is not None else run.absolute() / APPLIED
+    _keep_originals(target, found)
+    with _scratch(target) as scratch:
+        tasks = [
+            CorrectTask(
+                loader=application.loader,
+                settings=application.settings,
+                part=part,
+                columns=application.columns,
+                solution=solution,
+                writers=application.writers,
+                root=Path(str(part.path).removesuffix(name)),
+                out=scratch,
+                note=str(solution.provenance.get("data_note", "")),
+                unknown_visit=unknown_visit,
+            )
+            for name, part in found.items()
+        ]
+        with open_executor(workers) as executor:
+            corrected = correct_all(executor, tasks, observer or Observer())
+        _move_files(scratch, target)
+    return corrected
+
+
+def _application(run: Path, solution: Solution, registry: Registry) -> Application:
+    try:
+        return read_application(solution.provenance["application"], registry)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{run / 'solution'}: the solution is damaged: {error}") from None
+
+
+def find_catalogues(paths: Sequence[Path], writers: Sequence[SelectedWriter]) -> dict[str, Part]:
+    """Return the catalogues named, by their path in the output; directories are searched.
+
+    Raises
+    ------
+    DataError
+        If there is none, or a path does not exist.
+    ConfigError
+        If two would have the same path in the output.
+    """
+    endings = tuple(ending for each in writers for ending in each.writer.suffixes)
+    found: dict[str, Part] = {}
+    for path in paths:
+        for name, file in _files(path.absolute(), endings):
+            if name in found:
+                raise ConfigError(
+                    f"{file} and {found[name].path} would both be written as {name};"
+                    " correct them separately, with different --out"
+                )
+            found[name] = file_part(file, name)
+    return found
+
+
+def _files(path: Path, endings: tuple[str, ...]) -> list[tuple[str, Path]]:
+    if path.is_file():
+        return [(path.name, path)]
+    if not path.is_dir():
+        raise DataError(f"{path}: no such catalogue")
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    files = [file for file in files if not endings or file.name.lower().endswith(endings)]
+    if not files:
+        raise DataError(f"{path}: holds no catalogue ({', '.join(endings)})")
+    return [(file.relative_to(path).as_posix(), file) for file in files]
+
+
+def _keep_originals(target: Path, found: Mapping[str, Part]) -> None:
+    """Refuse an output in which a corrected catalogue would replace one that is read."""
+    originals = {part.path.resolve() for part in found.values()}
+    for name, part in found.items():
+        if (target / name).resolve() in originals:
+            raise ConfigError(
+                f"{part.path}: would be replaced by a corrected catalogue; choose another --out"
+            )
+
+
+@contextmanager
+def _scratch(target: Path) -> Iterator[Path]:
+    """Yield a folder beside the target, gone afterwards; folders made for it go if unused."""
+    made = missing_folders(target.parent)
+    with writable(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with scratch as folder:
+            yield Path(folder)
+    finally:
+        remove_empty(made)
+
+
+def _move_files(scratch: Path, target: Path) -> None:
+    for file in sorted(path for path in scratch.rglob("*") if path.is_file()):
+        place = target / file.relative_to(scratch)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        file.replace(place)

@@ -1,1 +1,0 @@
-"""Catalogues corrected with a solution."""

@@ -1,1 +1,0 @@
-"""The colour model and the reddening law."""
