@@ -75,9 +75,7 @@ class SimulationSettings(Settings):
     levels of offsets are traits of real data; 0 or false turns each off by itself.
     """
 
-    fields: Whole = Field(
-        default=36, ge=1, le=300, description="Number of fields, of two pointings each."
-    )
+    fields: Whole = Field(default=36, ge=1, description="Number of fields, of two pointings each.")
     density: Real = Field(
         default=2150.0, gt=0, le=50000, description="Stars with spectra per square degree."
     )

@@ -40,7 +40,9 @@ def catalogued_stars(
     unit[spectra] = np.sqrt(1 - share**2) * unit[spectra] + share * extinction_noise(
         model, drawn, stars.coefficients, spectroscope.fit.paper, spectroscope.law(0.0)[1]
     )
-    coefficients = drawn.noise * float(settings.xp_noise)
+    # In place: coefficients are most of what a survey of many fields holds in memory.
+    coefficients = drawn.noise
+    coefficients *= float(settings.xp_noise)
     coefficients += stars.coefficients
     return SimulatedStars(
         table=pa.table(

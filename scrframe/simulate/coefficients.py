@@ -30,6 +30,9 @@ ERROR_SCATTER = 0.12
 E_ERROR, E_ERROR_BP, E_ERROR_SLOPE, E_ERROR_SCATTER = 0.014, 13.6, 0.09, 0.19
 _BANDS = (slice(0, PACKED), slice(PACKED, 2 * PACKED))
 
+#: Stars worked on at once, which bounds the memory.
+AT_ONCE = 2**20
+
 
 @dataclass(frozen=True)
 class CoefficientFit:
@@ -196,8 +199,9 @@ def extinction_noise(
     """Return what the noise of spectra does to E, in standard deviations, shape (n,).
 
     It is what a fit of the curve to the spectrum's noise gives: least squares of d ln F on
-    -0.4 ln 10 k, weighted by the noise at each wavelength, the brightness being free. Its
-    standard deviation follows from the errors and correlations of the coefficients.
+    -0.4 ln 10 k, weighted by the noise at each wavelength (of the first million stars), the
+    brightness being free. Its standard deviation follows from the errors and correlations of the
+    coefficients.
 
     Parameters
     ----------
@@ -207,19 +211,25 @@ def extinction_noise(
         The curve.
     """
     operator = stacked(paper)
-    flux = np.maximum(coefficients @ operator, 1e-30)
-    relative = (noise.noise @ operator) / flux
-    weight = 1 / np.median(relative**2, axis=0)
-    direction = -weight * (k_paper - np.average(k_paper, weights=weight))
-    response = (direction / flux) @ operator.T
-    projected = np.einsum("ij,ij->i", noise.noise, response)
-    response *= noise.errors
-    variance = np.empty(len(flux))
-    for n, (bp_root, rp_root) in enumerate(model.roots):
-        rows = np.flatnonzero(noise.correlation_of == n)
-        bp, rp = response[rows, :BASES] @ bp_root, response[rows, BASES:] @ rp_root
-        variance[rows] = (bp**2).sum(axis=1) + (rp**2).sum(axis=1)
-    return np.asarray(projected / np.sqrt(variance))
+    found = np.empty(len(coefficients))
+    direction = None
+    for start in range(0, len(found), AT_ONCE):
+        block = slice(start, start + AT_ONCE)
+        flux = np.maximum(coefficients[block] @ operator, 1e-30)
+        if direction is None:
+            relative = (noise.noise[block] @ operator) / flux
+            weight = 1 / np.median(relative**2, axis=0)
+            direction = -weight * (k_paper - np.average(k_paper, weights=weight))
+        response = (direction / flux) @ operator.T
+        projected = np.einsum("ij,ij->i", noise.noise[block], response)
+        response *= noise.errors[block]
+        variance = np.empty(len(flux))
+        for n, (bp_root, rp_root) in enumerate(model.roots):
+            rows = np.flatnonzero(noise.correlation_of[block] == n)
+            bp, rp = response[rows, :BASES] @ bp_root, response[rows, BASES:] @ rp_root
+            variance[rows] = (bp**2).sum(axis=1) + (rp**2).sum(axis=1)
+        found[block] = projected / np.sqrt(variance)
+    return found
 
 
 def extinction_errors(bp_mag: FloatArray, rng: np.random.Generator) -> FloatArray:

@@ -44,6 +44,8 @@ DEFECT_CCD, DEFECT_X, DEFECT_Y, DEFECT_MAG = 11, (1750.0, 1790.0), 1400.0, (0.10
 NOT_STARS = 0.25
 
 
+#: Margin in deg about a visit in which stars are looked for.
+MARGIN_DEG = 0.02
 #: Share of spurious detections without a positive flux.
 NO_FLUX = 0.1
 
@@ -130,37 +132,43 @@ def observe_visit(
     rng: np.random.Generator,
 ) -> VisitDetections:
     """Return what visit `number` detects, sorted by detector."""
-    years = (layout.mjd[number] - MJD_2016) / YEAR
-    dec = stars.dec_deg + traits.pmdec * years / 3.6e6
-    ra = stars.ra_deg + traits.pmra * years / 3.6e6 / np.cos(np.deg2rad(stars.dec_deg))
     centre = float(layout.visit_ra_deg[number]), float(layout.visit_dec_deg[number])
-    index, place, x, y = on_detectors(camera, ra, dec, *centre)
+    # Of a survey of many fields few stars are near; no proper motion is as large as the margin.
+    reach = _reach(camera) + MARGIN_DEG
+    near = np.flatnonzero(np.abs(stars.dec_deg - centre[1]) < reach)
+    years = (layout.mjd[number] - MJD_2016) / YEAR
+    dec0 = stars.dec_deg[near]
+    dec = dec0 + traits.pmdec[near] * years / 3.6e6
+    ra = stars.ra_deg[near] + traits.pmra[near] * years / 3.6e6 / np.cos(np.deg2rad(dec0))
+    found, place, x, y = on_detectors(camera, ra, dec, *centre)
     limit = settings.photometric_limit + BEYOND_LIMIT_MAG
-    seen = traits.mag_true[index] < limit
-    index, place, x, y = index[seen], place[seen], x[seen], y[seen]
+    seen = traits.mag_true[near[found]] < limit
+    found, place, x, y = found[seen], place[seen], x[seen], y[seen]
+    index = near[found]
     mag = traits.mag_true[index]
     hit, outlier = _outliers(len(index), settings.outliers, rng)
     defect, lost = _defect(camera.ccd[place], x, y, rng)
     defect &= settings.defective_column
-    wave = traits.amplitude * np.sin(2 * np.pi * layout.mjd[number] / traits.period + traits.phase)
+    turn = 2 * np.pi * layout.mjd[number] / traits.period[index] + traits.phase[index]
+    wave = traits.amplitude[index] * np.sin(turn)
     blend = traits.blend_mag[index]
     classification = np.where(rng.uniform(0, 1, len(index)) < MISCLASSIFIED, PROBABLE_STAR, STAR)
     classification[mag < SATURATION_MAG] = SATURATED
-    found = VisitDetections(
+    detected = VisitDetections(
         star=index,
         place=place,
         x=x,
         y=y,
-        ra_deg=ra[index],
-        dec_deg=dec[index],
+        ra_deg=ra[found],
+        dec_deg=dec[found],
         mag=mag,
-        deviation=wave[index] - blend + hit + np.where(defect, lost, 0.0),
+        deviation=wave - blend + hit + np.where(defect, lost, 0.0),
         classification=classification,
         outlier=outlier | (blend > 0),
         defect=defect,
     )
     spurious = round(NOT_STARS * settings.other_sources * stars.has_spectrum[index].sum())
-    joined = _joined([found, _not_stars(spurious, camera, centre, limit, rng)], camera)
+    joined = _joined([detected, _not_stars(spurious, camera, centre, limit, rng)], camera)
     return _measured(joined, settings.astrometric_error_mas, rng)
 
 
@@ -283,7 +291,7 @@ def on_detectors(
     x, y : ndarray, shape (m,)
         Pixel, FITS convention.
     """
-    reach = 1.01 * float(np.hypot(*camera.half_extent()))
+    reach = _reach(camera)
     near = np.flatnonzero(np.abs(dec_deg - dec0_deg) < reach)
     apart = unit_vectors(ra_deg[near], dec_deg[near]) - unit_vectors(ra0_deg, dec0_deg)
     near = near[(apart**2).sum(axis=1) < chord(reach) ** 2]
@@ -295,3 +303,8 @@ def on_detectors(
         found.append((near[on], np.full(int(on.sum()), place, np.int64), x[on], y[on]))
     index, places, x, y = (np.concatenate(columns) for columns in zip(*found, strict=True))
     return index, places, x, y
+
+
+def _reach(camera: Camera) -> float:
+    """Return how far in deg from the pointing a detection can lie."""
+    return 1.01 * float(np.hypot(*camera.half_extent()))

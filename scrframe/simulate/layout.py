@@ -20,6 +20,10 @@ CONTROL_RA, CONTROL_DEC, CONTROL_B = (105.0, 110.0), (-3.5, 3.0), 3.5
 #: Distance of neighbouring fields in deg: control fields overlap by a sixth, pairs of others
 #: by two fifths.
 CONTROL_STEP, PAIR_STEP = 0.95, 0.7
+#: Largest distance in latitude of the fields of a pair, in deg.
+PAIR_SHIFT = 0.2
+#: From so many fields on, random latitudes would leave most of them no place of their own.
+MANY = 300
 #: The same in a region that the description names, in widths of the camera: control fields
 #: overlap by a twentieth, pairs of others by a third. Then the room in deg between a control
 #: field and the edge of its region.
@@ -76,7 +80,7 @@ def plan(settings: SimulationSettings, camera: Camera, rng: np.random.Generator)
     ra_c, dec_c = _control_fields(settings, camera)
     number, overlapping = settings.fields - len(ra_c), settings.overlapping_fields
     if settings.region is None:
-        ra_o, dec_o = _plane_fields(number, overlapping, rng)
+        ra_o, dec_o = _plane_fields(camera, number, overlapping, rng)
     else:
         ra_o, dec_o = _region_fields(settings.region, camera, number, overlapping, rng)
     ra, dec = np.r_[ra_c, ra_o], np.r_[dec_c, dec_o]
@@ -170,16 +174,25 @@ def _control_grid(camera: Camera, east: float, north: float) -> tuple[FloatArray
 
 
 def _plane_fields(
-    number: int, overlapping: float, rng: np.random.Generator
+    camera: Camera, number: int, overlapping: float, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
-    """Return fields along the plane; a share of them lies in pairs that overlap."""
+    """Return fields along the plane; a share of them lies in pairs that overlap.
+
+    Many fields lie in rows, as many as it takes for fields of different places to stay apart,
+    whichever way they are turned against the rows.
+    """
     from astropy.coordinates import SkyCoord  # noqa: PLC0415 - slow to import
 
     places, first, order = _pairs(number, overlapping)
-    spacing = (LONGITUDES[1] - LONGITUDES[0]) / max(places, 1)
-    lon = LONGITUDES[0] + spacing * (np.arange(places) + 0.2 * rng.uniform(0, 1, places))
-    lat = rng.uniform(-LATITUDE, LATITUDE, places)
-    shift = rng.uniform(-0.2, 0.2, places)
+    if number < MANY:
+        spacing = (LONGITUDES[1] - LONGITUDES[0]) / max(places, 1)
+        lon = LONGITUDES[0] + spacing * (np.arange(places) + 0.2 * rng.uniform(0, 1, places))
+        lat = rng.uniform(-LATITUDE, LATITUDE, places)
+    else:
+        reach = float(np.hypot(*_footprint(camera)))
+        along, row = _rows(places, first, reach, PAIR_STEP, LONGITUDES[1] - LONGITUDES[0])
+        lon, lat = LONGITUDES[0] + along, (reach + PAIR_SHIFT) * row
+    shift = rng.uniform(-PAIR_SHIFT, PAIR_SHIFT, places)
     lon = np.r_[lon, lon[first] + PAIR_STEP][order]
     lat = np.r_[lat, lat[first] + shift[first]][order]
     sky = SkyCoord(l=np.mod(lon, 360), b=lat, unit="deg", frame="galactic").icrs
@@ -241,13 +254,32 @@ def _region_fields(
     """Return further fields, a share of them in pairs that overlap.
 
     Single fields and the first of each pair lie evenly in right ascension, at random
-    declinations; the second of a pair lies east of the first.
+    declinations, or many of them in rows; the second of a pair lies east of the first.
+
+    Raises
+    ------
+    ConfigError
+        If so many fields have no room in the region.
     """
     places, first, order = _pairs(number, overlapping)
     low, high = region.other_ra
-    ra = low + (high - low) * (np.arange(places) + rng.uniform(0.3, 0.7, places)) / max(places, 1)
-    dec = rng.uniform(*region.other_dec, places)
-    shift = np.full(len(first), REGION_PAIR_STEP * 2 * camera.half_extent()[0])
+    step = REGION_PAIR_STEP * 2 * camera.half_extent()[0]
+    if number < MANY:
+        part = (np.arange(places) + rng.uniform(0.3, 0.7, places)) / max(places, 1)
+        ra = low + (high - low) * part
+        dec = rng.uniform(*region.other_dec, places)
+    else:
+        width, height = _footprint(camera)
+        south, north = region.other_dec
+        steepest = np.cos(np.deg2rad(max(abs(south), abs(north))))
+        along, row = _rows(places, first, width, step, (high - low) * steepest)
+        if (row.max() - row.min()) * height > north - south:
+            raise ConfigError(
+                f"simulation.region: {number} fields besides those of the control region have no"
+                " room in other_ra and other_dec"
+            )
+        ra, dec = low + along / steepest, (south + north) / 2 + height * row
+    shift = np.full(len(first), step)
     second = [
         to_sky(shift[n : n + 1], np.zeros(1), float(ra[place]), float(dec[place]))
         for n, place in enumerate(first)
@@ -266,6 +298,29 @@ def _pairs(number: int, overlapping: float) -> tuple[int, IntArray, IntArray]:
     places = number - pairs
     first = np.flatnonzero(np.diff(np.floor(np.arange(places + 1) * pairs / max(places, 1))) > 0)
     return places, first, np.argsort(np.r_[np.arange(places), first], kind="stable")
+
+
+def _footprint(camera: Camera) -> tuple[float, float]:
+    """Return width and height, in deg, of what the two visits of a field see together."""
+    east, north = (abs(value) / 3600 for value in SECOND_POINTING_ARCSEC)
+    wide, high = camera.half_extent()
+    return 2 * wide + east, 2 * high + north
+
+
+def _rows(
+    places: int, first: IntArray, width: float, pair_step: float, span: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return where places lie along rows of a length `span`, and their rows, 0 in the middle.
+
+    A place needs `width`, and one of a pair `pair_step` more.
+    """
+    needed = np.full(places, width)
+    needed[first] += pair_step
+    start = np.cumsum(needed) - needed
+    rows = int(np.ceil(needed.sum() / span))
+    length = needed.sum() / rows
+    row = np.minimum(np.floor(start / length), rows - 1)
+    return (start - row * length) * (span / length), row - (rows - 1) / 2
 
 
 def _steps(low: float, high: float, step: float) -> FloatArray:

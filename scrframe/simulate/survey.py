@@ -177,6 +177,7 @@ def build_survey(
         if progress is not None:
             progress(1)
     stars = Stars.concat(parts)
+    del parts  # as large as all stars
     coherent = _standard(sky.hidden(stars.ra_deg, stars.dec_deg))
     traits = draw_traits(settings, stars, coherent, main)
     visit_rngs = generators(settings.seed, len(layout.mjd), branch=1)
@@ -282,16 +283,13 @@ def _field(
     ra, dec = to_sky(xi, eta, *centre)
     # A field that comes earlier has drawn the stars of the sky that they share.
     fresh = np.ones(count, bool)
-    for other in range(number):
-        there = layout.ra_deg[other], layout.dec_deg[other]
-        if np.hypot(*_apart(there, centre)) < max(3.0, float(np.hypot(*(top - low)))):
-            other_xi, other_eta = to_plane(ra, dec, *there)
-            fresh &= ~(
-                (other_xi > low[0])
-                & (other_xi < top[0])
-                & (other_eta > low[1])
-                & (other_eta < top[1])
-            )
+    reach = max(3.0, float(np.hypot(*(top - low))))
+    for other in np.flatnonzero(_apart(layout, number) < reach):
+        there = float(layout.ra_deg[other]), float(layout.dec_deg[other])
+        other_xi, other_eta = to_plane(ra, dec, *there)
+        fresh &= ~(
+            (other_xi > low[0]) & (other_xi < top[0]) & (other_eta > low[1]) & (other_eta < top[1])
+        )
     return draw_stars(
         settings,
         spectroscope,
@@ -308,10 +306,11 @@ def _field(
     )
 
 
-def _apart(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
-    """Return rough distances in deg in RA and Dec."""
-    turn = np.mod(first[0] - second[0] + 180, 360) - 180
-    return float(turn * np.cos(np.deg2rad(first[1]))), float(first[1] - second[1])
+def _apart(layout: Layout, number: int) -> FloatArray:
+    """Return rough distances in deg of the fields before one from it, shape (number,)."""
+    ra, dec = layout.ra_deg[:number], layout.dec_deg[:number]
+    turn = np.mod(ra - layout.ra_deg[number] + 180, 360) - 180
+    return np.asarray(np.hypot(turn * np.cos(np.deg2rad(dec)), dec - layout.dec_deg[number]))
 
 
 def _without_unseen(

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
 from scrframe.config import SimulationSettings
 from scrframe.errors import ConfigError
-from scrframe.simulate.layout import CONTROL_B, CONTROL_DEC, CONTROL_RA, galactic, plan
+from scrframe.simulate.layout import CONTROL_B, CONTROL_DEC, CONTROL_RA, Layout, galactic, plan
 from scrframe.simulate.survey import SimulatedSurvey
 from scrframe.tables import Camera, unit_vectors
 
@@ -50,6 +51,40 @@ def test_share_of_overlapping_fields(
     apart = np.rad2deg(np.arccos(np.clip(position @ position.T, -1, 1)))
     overlapping = (np.sort(apart, axis=1)[:, 1] < 0.9).mean()
     assert least <= overlapping <= most
+
+
+def nearest(made: Layout) -> np.ndarray:
+    """Return the distance of each field that is no control field to its nearest neighbour."""
+    position = unit_vectors(made.ra_deg, made.dec_deg)
+    pair = cKDTree(position).query(position, k=2)[0][:, 1]
+    return np.rad2deg(2 * np.arcsin(pair / 2))[~made.control]
+
+
+@pytest.mark.parametrize("fields", [400, 772, 2500])
+def test_however_many_fields_overlap_as_many_as_asked(camera: Camera, fields: int) -> None:
+    # The paper has 772; each field covers 1.2 degrees with its two pointings.
+    wide = replace(camera, nx=2 * camera.nx, ny=2 * camera.ny)
+    made = layout(wide, fields=fields, overlapping_fields=0.6)
+    assert len(set(made.name)) == len(made.name) == fields
+    apart = nearest(made)
+    paired = apart < 0.8
+    assert paired.mean() == pytest.approx(0.6, abs=0.005)
+    assert apart.min() > 0.6
+    east, north = np.array([588, 660]) / 3600
+    extent = 2 * np.array(wide.half_extent()) + (east, north)
+    # Not even by their corners: of a field that is alone no other is nearer than its diagonal.
+    assert apart[~paired].min() > 0.98 * np.hypot(*extent)
+
+
+def test_as_many_fields_as_a_region_has_room_for(camera: Camera) -> None:
+    large = {**REGION, "other_ra": ["-90 deg", "90 deg"]}
+    made = layout(camera, fields=772, control_fields=2, overlapping_fields=0.0, region=large)
+    width, height = 2 * np.array(camera.half_extent()) + np.array([588, 660]) / 3600
+    assert nearest(made).min() > 0.95 * min(width, height)
+    assert (np.abs(made.dec_deg[~made.control] + 20) < 30).all()
+    flat = {**large, "other_dec": ["-21 deg", "-20 deg"]}
+    with pytest.raises(ConfigError, match="770 fields besides those of the control region have no"):
+        layout(camera, fields=772, control_fields=2, region=flat)
 
 
 def test_dates(camera: Camera) -> None:
