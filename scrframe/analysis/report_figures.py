@@ -10,7 +10,7 @@ from typing import Any
 from astropy.table import Table
 
 from scrframe.analysis.crosscheck.page import figure_crosscheck
-from scrframe.analysis.montecarlo.page import figure_montecarlo
+from scrframe.analysis.montecarlo.products import figure_montecarlo
 from scrframe.errors import DataError
 from scrframe.products.files import CROSSCHECK, CROSSCHECK_VISITS, MONTECARLO
 from scrframe.report.figure import FigureProduct

@@ -15,7 +15,8 @@ from scrframe.cli.common import Changes, DataRoot, Quiet, Screen, SurveyFile, Wo
 from scrframe.cli.rendering import observer_for, rendered
 
 if TYPE_CHECKING:
-    from scrframe.analysis.compare.control_regions import RegionResult, RegionsRun
+    from scrframe.analysis.compare.control_regions import RegionsRun
+    from scrframe.analysis.compare.regions import RegionResult
     from scrframe.analysis.compare.run import BackendResult, Comparison, ComparisonRun, Costs
     from scrframe.config import SurveyDescription
 

@@ -29,8 +29,8 @@ def crosscheck(
     quiet: Quiet = False,
 ) -> None:
     """Compare the offsets of two runs: by how much visits differ, and which of them disagree."""
-    from scrframe.analysis.crosscheck.crosscheck import crosscheck as check
-    from scrframe.analysis.crosscheck.crosscheck import default_out
+    from scrframe.analysis.crosscheck.run import crosscheck as check
+    from scrframe.analysis.crosscheck.run import default_out
 
     screen = Screen(quiet)
     target = out if out is not None else default_out(run_a, run_b)

@@ -54,7 +54,7 @@ def montecarlo(
     quiet: Quiet = False,
 ) -> None:
     """Find the error of each star's model magnitude from realisations of its input."""
-    from scrframe.analysis.montecarlo.montecarlo import default_out, monte_carlo
+    from scrframe.analysis.montecarlo.run import default_out, monte_carlo
     from scrframe.config import load_survey
 
     screen = Screen(quiet)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from scrframe.analysis.compare.costs import Costs
 from scrframe.analysis.compare.figures.single_stars import ResidualTable
-from scrframe.analysis.compare.paired import Difference
 from scrframe.analysis.compare.result import (
     BackendResult,
     BackendScores,
     Comparison,
-    Costs,
+    Difference,
     OffsetError,
 )
 from scrframe.analysis.compare.scores import Coverage, ResidualTrend, disperse

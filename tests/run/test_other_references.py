@@ -9,8 +9,8 @@ import pytest
 
 import scrframe
 from scrframe.analysis.compare.run import compare_backends
-from scrframe.analysis.montecarlo.montecarlo import monte_carlo
 from scrframe.analysis.montecarlo.realisations import InputErrors, draw
+from scrframe.analysis.montecarlo.run import monte_carlo
 from scrframe.config import SimulationSettings
 from scrframe.errors import ConfigError
 from scrframe.run.sample.reference_data import load_features, noise_of, save_features

@@ -1,1 +1,1 @@
-"""The arithmetic of comparing colour models: folds, scores, differences, honesty, results."""
+"""Colour models, or control regions, compared on the same stars; `run.compare_backends` begins."""

@@ -23,19 +23,10 @@ from pathlib import Path
 
 import numpy as np
 
-from scrframe.analysis.compare.caps import Cap, centre_of, low_extinction_caps
-from scrframe.analysis.compare.files import REGIONS, write_regions
-from scrframe.analysis.compare.offsets import OffsetFinder, offset_finder
-from scrframe.analysis.compare.region_errors import Judging
-from scrframe.analysis.compare.regions import (
-    Kind,
-    Region,
-    RegionComparison,
-    RegionResult,
-    Tried,
-    rank_regions,
-)
-from scrframe.analysis.compare.truth import TrueOffsets, true_offsets
+from scrframe.analysis.compare.offsets import OffsetFinder, TrueOffsets, offset_finder, true_offsets
+from scrframe.analysis.compare.region_candidates import Candidate, find_candidates
+from scrframe.analysis.compare.region_ranking import JudgingDetections, TriedRegion, rank_regions
+from scrframe.analysis.compare.regions import REGIONS, RegionComparison, write_regions
 from scrframe.analysis.fitted_sample import fit_sample, require_training, resolve_with_warnings
 from scrframe.arrays import BoolArray, FloatArray, IntArray
 from scrframe.config import SurveyDescription
@@ -54,328 +45,16 @@ from scrframe.scr.iteration import IterationSettings, Observations, iterate
 from scrframe.scr.reddening_law import held_order
 from scrframe.scr.training import ColourPredictor, plan_training
 from scrframe.statistics.robust import robust_sd
-from scrframe.statistics.sky import kd_partition, unit_vectors
 from scrframe.tables import MatchedStars
 
-#: Radii of the caps that are tried, in deg, and how many of each.
-RADII_DEG, CAPS_PER_RADIUS = (1.0, 2.0, 4.0, 8.0), 3
-#: Parts of the described region about its centre, by share of its stars.
-PARTS = (0.5, 0.25)
-#: Share of a candidate's stars that an independent one may have in common with others.
-SHARED = 0.1
-#: Fewest training stars of a candidate, and fewest detections of a visit that judges.
-MIN_STARS, MIN_DETECTIONS = 500, 20
-#: Cells of the sky that stand for fields where catalogues name none, by stars in each.
-STARS_PER_CELL = 2000
+#: Fewest detections of a visit that judges.
+MIN_DETECTIONS = 20
 #: A detection further from its visit's median than this many sd (by MAD) judges no region.
 OUTLIER_SIGMA = 5.0
+
+
 #: Rounds of the visits, and of the law in each: the zero points then move by less than 1 mmag.
 ROUNDS = 2
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A region by its stars.
-
-    Attributes
-    ----------
-    region : Region
-    inside : ndarray of bool, shape (s,)
-    independent : bool
-        Whether it shares few stars with the candidates before it.
-    """
-
-    region: Region
-    inside: BoolArray
-    independent: bool = True
-
-
-def compare_regions(
-    chosen: SelectedPlugins,
-    sample: MatchedStars,
-    fitted: FittedModel,
-    *,
-    workers: int,
-    observer: Observer,
-    truth: TrueOffsets | None = None,
-    seed: int = 1,
-    finder: OffsetFinder | None = None,
-) -> RegionComparison:
-    """Rank candidate control regions by the zero points that they lead to.
-
-    Candidates are the described region, its inner parts, the stars of low extinction wherever
-    they are, and caps about the fields of least extinction.
-
-    Parameters
-    ----------
-    chosen : SelectedPlugins
-    sample : MatchedStars
-    fitted : FittedModel
-        With the described region.
-    workers : int
-        Threads of the backend.
-    observer : Observer
-    truth : TrueOffsets, optional
-        Injected offsets of the sample's detections. Without them zero points are compared
-        with the mean of the regions that share few stars, whose own error counts.
-    seed : int
-        Of the bootstrap over fields.
-    finder : OffsetFinder, optional
-        Finds the offsets of mode joint, where there is one already; making one takes a fit.
-
-    Returns
-    -------
-    RegionComparison
-        A region on which no model can be trained has a fault, and stops no other.
-    """
-    if fitted.joint is None:
-        finder = None
-    elif finder is None:
-        finder = offset_finder(chosen, sample, fitted)
-    used = _used(fitted, finder)
-    candidates = find_candidates(sample, fitted, used)
-    rows, judging = _judging(sample, fitted, used if truth is None else used & _known(truth))
-    work = _Work(chosen, sample, fitted, finder, workers)
-    tried: list[Tried] = []
-    with observer.step("Comparing control regions", len(candidates)) as done:
-        for each in candidates:
-            tried.append(work.tried(each, rows, judging))
-            if tried[-1].fault is not None:
-                observer.warning(f"control region {each.region.name}: {tried[-1].fault}")
-            done(1)
-    reference = None if truth is None else (truth.exposure_mag + truth.map_mag)[rows]
-    return rank_regions(tried, judging, reference, chosen.backend.name, seed=seed)
-
-
-def find_candidates(sample: MatchedStars, fitted: FittedModel, used: BoolArray) -> list[Candidate]:
-    """Return the regions to try; the described one is the first.
-
-    Parameters
-    ----------
-    sample : MatchedStars
-    fitted : FittedModel
-    used : ndarray of bool, shape (n,)
-        Detections that may train.
-    """
-    sky = _Sky.of(sample, fitted)
-    able = _stars_of(sample, used)
-    described = _stars_of(sample, used & sample.in_control)
-    found = [sky.candidate("described", "described", described)]
-    for share, cap in _inner_caps(sky, described):
-        inside = described & cap.holds(sky.ra_deg, sky.dec_deg)
-        if inside.sum() >= MIN_STARS:
-            name = f"described, inner {cap.radius_deg:.2g} deg ({100 * share:.0f} %)"
-            found.append(sky.candidate(name, "part of described", inside, cap))
-    limit = found[0].region.extinction_p90
-    inside = able & (sky.extinction < limit)
-    found.append(sky.candidate(f"E < {limit:.2f} anywhere", "low extinction", inside))
-    rows = np.flatnonzero(able)
-    for cap in low_extinction_caps(
-        sky.ra_deg[rows],
-        sky.dec_deg[rows],
-        sky.extinction[rows],
-        _places(sample, sky)[rows],
-        RADII_DEG,
-        CAPS_PER_RADIUS,
-        MIN_STARS,
-    ):
-        name = f"{cap.radius_deg:g} deg about RA {cap.ra_deg:.1f}, Dec {cap.dec_deg:+.1f}"
-        found.append(sky.candidate(name, "cap", able & cap.holds(sky.ra_deg, sky.dec_deg), cap))
-    return _marked(found)
-
-
-@dataclass(frozen=True)
-class _Sky:
-    """Positions, extinctions and intrinsic colours of all stars, shape (s,)."""
-
-    ra_deg: FloatArray
-    dec_deg: FloatArray
-    extinction: FloatArray
-    colour_mag: FloatArray
-
-    @classmethod
-    def of(cls, sample: MatchedStars, fitted: FittedModel) -> _Sky:
-        ra, dec, extinction = (
-            np.asarray(sample.stars[name], dtype=np.float64)
-            for name in ("ref_ra", "ref_dec", "extinction")
-        )
-        return cls(ra, dec, extinction, fitted.model.colour0_mag)
-
-    def candidate(
-        self, name: str, kind: Kind, inside: BoolArray, cap: Cap | None = None
-    ) -> Candidate:
-        median, p90 = np.quantile(self.extinction[inside], [0.5, 0.9])
-        low, high = np.quantile(self.colour_mag[inside], [0.01, 0.99])
-        region = Region(
-            name, kind, cap, int(inside.sum()), float(median), float(p90), float(low), float(high)
-        )
-        return Candidate(region, inside)
-
-
-def _marked(candidates: list[Candidate]) -> list[Candidate]:
-    """Say of each candidate whether it shares few stars with the independent ones before."""
-    found: list[Candidate] = []
-    taken = np.zeros_like(candidates[0].inside)
-    for each in candidates:
-        fresh = bool((each.inside & taken).sum() <= SHARED * each.inside.sum())
-        taken |= each.inside & fresh
-        found.append(replace(each, independent=fresh))
-    return found
-
-
-def _inner_caps(sky: _Sky, inside: BoolArray) -> list[tuple[float, Cap]]:
-    """Return caps about the middle of a region that hold given shares of its stars."""
-    ra, dec = sky.ra_deg[inside], sky.dec_deg[inside]
-    centre = centre_of(ra, dec)
-    chord = np.linalg.norm(unit_vectors(ra, dec) - unit_vectors(*centre), axis=1)
-    radius = np.degrees(2 * np.arcsin(np.quantile(chord, PARTS) / 2))
-    return [(share, Cap(*centre, float(size))) for share, size in zip(PARTS, radius, strict=True)]
-
-
-def _places(sample: MatchedStars, sky: _Sky) -> IntArray:
-    """Return a code of the field of each star, of a sky cell where no field is named."""
-    stars = len(sample.stars)
-    if "field" not in sample.detections:
-        return kd_partition(unit_vectors(sky.ra_deg, sky.dec_deg), max(1, stars // STARS_PER_CELL))
-    place = np.zeros(stars, dtype=np.int64)
-    place[sample.star] = sample.detections.codes("field")[0]
-    return place
-
-
-def _judging(
-    sample: MatchedStars, fitted: FittedModel, used: BoolArray
-) -> tuple[IntArray, Judging]:
-    """Return the rows of the detections that judge, and what is known of them."""
-    visit, seen = fitted.seen.visit, fitted.seen
-    delta = fitted.model.model_mag - seen.mag
-    good = used.copy()
-    rows = np.flatnonzero(used)
-    order = np.argsort(visit[rows], kind="stable")
-    _, first = np.unique(visit[rows][order], return_index=True)
-    for inside in np.split(rows[order], first[1:]):
-        away = np.abs(delta[inside] - np.median(delta[inside]))
-        good[inside[away > OUTLIER_SIGMA * robust_sd(delta[inside])]] = False
-    count = np.bincount(visit[good], minlength=int(visit.max()) + 1)
-    good &= count[visit] >= MIN_DETECTIONS
-    if not good.any():
-        raise CalibrationError(
-            f"no visit has {MIN_DETECTIONS} detections by which control regions could be judged;"
-            " loosen selection.calibration"
-        )
-    rows = np.flatnonzero(good)
-    _, at, code = np.unique(visit[rows], return_index=True, return_inverse=True)
-    field = np.arange(len(at))
-    if "field" in sample.detections:
-        field = np.unique(sample.detections.codes("field")[0][rows[at]], return_inverse=True)[1]
-    colour = fitted.model.colour0_mag[sample.star[rows]]
-    return rows, Judging(code.astype(np.int64), field.astype(np.int64), colour)
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What is done for every region; `finder` is None in mode sequential."""
-
-    chosen: SelectedPlugins
-    sample: MatchedStars
-    fitted: FittedModel
-    finder: OffsetFinder | None
-    workers: int
-
-    def tried(self, candidate: Candidate, rows: IntArray, judging: Judging) -> Tried:
-        """Train on a region; what goes wrong is its fault alone."""
-        try:
-            delta = self.differences(candidate.inside)
-            outside = self.extrapolated(candidate.inside)
-        except CalibrationError as error:
-            return Tried(candidate.region, fault=str(error), independent=False)
-        zero_points = judging.by_visit(self.corrections(delta)[rows])
-        return Tried(
-            candidate.region,
-            delta[rows],
-            zero_points,
-            outside,
-            independent=candidate.independent,
-        )
-
-    def differences(self, inside: BoolArray) -> FloatArray:
-        """Return model less observed magnitude, shape (n,), NaN of what takes no part.
-
-        Raises
-        ------
-        CalibrationError
-            If no model, or no law, can be fitted.
-        """
-        chosen, fitted = self.chosen, self.fitted
-        block, trend = chosen.survey.colour_model, trend_settings(chosen)
-        rows = np.flatnonzero(_used(fitted, self.finder))
-        seen = _only(fitted.seen, rows, inside)
-        control = np.unique(seen.star[seen.teaching])
-        plan = plan_training(control, 0.0, block.folds, block.cross_fit, block.seed)
-        trainer = Trainer(
-            chosen.backend, fitted.settings or block.settings, block.seed, self.workers
-        )
-        predictor = ColourPredictor(self.sample.features, plan, trainer, trend)
-        law = replace(held_order(chosen.survey.reddening, fitted.model.law), max_rounds=ROUNDS)
-        tolerance = chosen.survey.offsets.tolerance
-        settings = IterationSettings(law, ROUNDS, tolerance, block.regrow_rounds)
-        model = iterate(seen, predictor, plan, settings, lambda _: None)
-        if not np.isfinite(model.model_mag).all():
-            raise CalibrationError("the colour model predicts colours that are not finite")
-        delta = np.full(len(self.sample.detections), np.nan)
-        delta[rows] = model.model_mag - seen.mag
-        return delta
-
-    def corrections(self, delta_mag: FloatArray) -> FloatArray:
-        """Return values whose means over visits are the zero points, shape (n,)."""
-        if self.finder is None:
-            return delta_mag
-        finder, found = self.finder, np.full(len(delta_mag), np.nan)
-        found[finder.rows] = correction_values(finder.design, finder.parameters(delta_mag))
-        return found
-
-    def extrapolated(self, inside: BoolArray) -> float:
-        """Return the share of the sample's stars unlike any star of a region."""
-        block = self.chosen.survey.offsets.joint
-        of_region = replace(self.sample, in_control=inside[self.sample.star])
-        nobody = np.zeros(len(self.sample.stars), dtype=bool)
-        flags = outside_domain(of_region, nobody, block.domain, block.seed)
-        return float(np.mean(flags > 0))
-
-
-def _only(seen: Observations, rows: IntArray, inside: BoolArray) -> Observations:
-    """Return some detections, with another Control Sample; no visit is without one."""
-    _, visit = np.unique(seen.visit[rows], return_inverse=True)
-    return replace(
-        seen,
-        mag=seen.mag[rows],
-        mag_err=seen.mag_err[rows],
-        reference_mag=seen.reference_mag[rows],
-        extinction=seen.extinction[rows],
-        star=seen.star[rows],
-        visit=visit,
-        in_control=inside[seen.star[rows]],
-        used=np.ones(len(rows), dtype=bool),
-        fields=None if seen.fields is None else seen.fields.take(rows),
-    )
-
-
-def _used(fitted: FittedModel, finder: OffsetFinder | None) -> BoolArray:
-    """Return which detections take part, shape (n,)."""
-    return fitted.seen.used if finder is None else finder.law_mask
-
-
-def _known(truth: TrueOffsets) -> BoolArray:
-    return np.asarray(np.isfinite(truth.exposure_mag + truth.map_mag))
-
-
-def _stars_of(sample: MatchedStars, detections: BoolArray) -> BoolArray:
-    """Return which stars have a detection among some, shape (s,)."""
-    found = np.zeros(len(sample.stars), dtype=bool)
-    found[sample.star[detections]] = True
-    return found
-
-
-__all__ = ["RegionComparison", "RegionResult", "RegionsRun", "default_out", "rank_control_regions"]
 
 
 @dataclass(frozen=True)
@@ -460,3 +139,188 @@ def rank_control_regions(
         write_text(session.workspace.run / "description.yaml", chosen.survey.as_yaml())
         write_regions(session.workspace.run, regions, session.data.note, provenance)
     return RegionsRun(session.workspace.out, regions)
+
+
+def compare_regions(
+    chosen: SelectedPlugins,
+    sample: MatchedStars,
+    fitted: FittedModel,
+    *,
+    workers: int,
+    observer: Observer,
+    truth: TrueOffsets | None = None,
+    seed: int = 1,
+    finder: OffsetFinder | None = None,
+) -> RegionComparison:
+    """Rank candidate control regions by the zero points that they lead to.
+
+    Candidates are the described region, its inner parts, the stars of low extinction wherever
+    they are, and circles about the fields of least extinction.
+
+    Parameters
+    ----------
+    chosen : SelectedPlugins
+    sample : MatchedStars
+    fitted : FittedModel
+        With the described region.
+    workers : int
+        Threads of the backend.
+    observer : Observer
+    truth : TrueOffsets, optional
+        Injected offsets of the sample's detections. Without them zero points are compared
+        with the mean of the regions that share few stars, whose own error counts.
+    seed : int
+        Of the bootstrap over fields.
+    finder : OffsetFinder, optional
+        Finds the offsets of mode joint, where there is one already; making one takes a fit.
+
+    Returns
+    -------
+    RegionComparison
+        A region on which no model can be trained has a fault, and stops no other.
+    """
+    if fitted.joint is None:
+        finder = None
+    elif finder is None:
+        finder = offset_finder(chosen, sample, fitted)
+    used = _used(fitted, finder)
+    candidates = find_candidates(sample, fitted, used)
+    rows, judging = _judging(sample, fitted, used if truth is None else used & _known(truth))
+    work = _RegionTrial(chosen, sample, fitted, finder, workers)
+    tried: list[TriedRegion] = []
+    with observer.step("Comparing control regions", len(candidates)) as done:
+        for each in candidates:
+            tried.append(work.tried(each, rows, judging))
+            if tried[-1].fault is not None:
+                observer.warning(f"control region {each.region.name}: {tried[-1].fault}")
+            done(1)
+    reference = None if truth is None else (truth.exposure_mag + truth.map_mag)[rows]
+    return rank_regions(tried, judging, reference, chosen.backend.name, seed=seed)
+
+
+def _judging(
+    sample: MatchedStars, fitted: FittedModel, used: BoolArray
+) -> tuple[IntArray, JudgingDetections]:
+    """Return the rows of the detections that judge, and what is known of them."""
+    visit, seen = fitted.seen.visit, fitted.seen
+    delta = fitted.model.model_mag - seen.mag
+    good = used.copy()
+    rows = np.flatnonzero(used)
+    order = np.argsort(visit[rows], kind="stable")
+    _, first = np.unique(visit[rows][order], return_index=True)
+    for inside in np.split(rows[order], first[1:]):
+        away = np.abs(delta[inside] - np.median(delta[inside]))
+        good[inside[away > OUTLIER_SIGMA * robust_sd(delta[inside])]] = False
+    count = np.bincount(visit[good], minlength=int(visit.max()) + 1)
+    good &= count[visit] >= MIN_DETECTIONS
+    if not good.any():
+        raise CalibrationError(
+            f"no visit has {MIN_DETECTIONS} detections by which control regions could be judged;"
+            " loosen selection.calibration"
+        )
+    rows = np.flatnonzero(good)
+    _, at, code = np.unique(visit[rows], return_index=True, return_inverse=True)
+    field = np.arange(len(at))
+    if "field" in sample.detections:
+        field = np.unique(sample.detections.codes("field")[0][rows[at]], return_inverse=True)[1]
+    colour = fitted.model.colour0_mag[sample.star[rows]]
+    return rows, JudgingDetections(code.astype(np.int64), field.astype(np.int64), colour)
+
+
+@dataclass(frozen=True)
+class _RegionTrial:
+    """What is done for every region; `finder` is None in mode sequential."""
+
+    chosen: SelectedPlugins
+    sample: MatchedStars
+    fitted: FittedModel
+    finder: OffsetFinder | None
+    workers: int
+
+    def tried(
+        self, candidate: Candidate, rows: IntArray, judging: JudgingDetections
+    ) -> TriedRegion:
+        """Train on a region; what goes wrong is its fault alone."""
+        try:
+            delta = self.differences(candidate.inside)
+            outside = self.extrapolated(candidate.inside)
+        except CalibrationError as error:
+            return TriedRegion(candidate.region, fault=str(error), independent=False)
+        zero_points = judging.by_visit(self.corrections(delta)[rows])
+        return TriedRegion(
+            candidate.region,
+            delta[rows],
+            zero_points,
+            outside,
+            independent=candidate.independent,
+        )
+
+    def differences(self, inside: BoolArray) -> FloatArray:
+        """Return model less observed magnitude, shape (n,), NaN of what takes no part.
+
+        Raises
+        ------
+        CalibrationError
+            If no model, or no law, can be fitted.
+        """
+        chosen, fitted = self.chosen, self.fitted
+        block, trend = chosen.survey.colour_model, trend_settings(chosen)
+        rows = np.flatnonzero(_used(fitted, self.finder))
+        seen = _only(fitted.seen, rows, inside)
+        control = np.unique(seen.star[seen.teaching])
+        plan = plan_training(control, 0.0, block.folds, block.cross_fit, block.seed)
+        trainer = Trainer(
+            chosen.backend, fitted.settings or block.settings, block.seed, self.workers
+        )
+        predictor = ColourPredictor(self.sample.features, plan, trainer, trend)
+        law = replace(held_order(chosen.survey.reddening, fitted.model.law), max_rounds=ROUNDS)
+        tolerance = chosen.survey.offsets.tolerance
+        settings = IterationSettings(law, ROUNDS, tolerance, block.regrow_rounds)
+        model = iterate(seen, predictor, plan, settings, lambda _: None)
+        if not np.isfinite(model.model_mag).all():
+            raise CalibrationError("the colour model predicts colours that are not finite")
+        delta = np.full(len(self.sample.detections), np.nan)
+        delta[rows] = model.model_mag - seen.mag
+        return delta
+
+    def corrections(self, delta_mag: FloatArray) -> FloatArray:
+        """Return values whose means over visits are the zero points, shape (n,)."""
+        if self.finder is None:
+            return delta_mag
+        finder, found = self.finder, np.full(len(delta_mag), np.nan)
+        found[finder.rows] = correction_values(finder.design, finder.parameters(delta_mag))
+        return found
+
+    def extrapolated(self, inside: BoolArray) -> float:
+        """Return the share of the sample's stars unlike any star of a region."""
+        block = self.chosen.survey.offsets.joint
+        of_region = replace(self.sample, in_control=inside[self.sample.star])
+        nobody = np.zeros(len(self.sample.stars), dtype=bool)
+        flags = outside_domain(of_region, nobody, block.domain, block.seed)
+        return float(np.mean(flags > 0))
+
+
+def _only(seen: Observations, rows: IntArray, inside: BoolArray) -> Observations:
+    """Return some detections, with another Control Sample; no visit is without one."""
+    _, visit = np.unique(seen.visit[rows], return_inverse=True)
+    return replace(
+        seen,
+        mag=seen.mag[rows],
+        mag_err=seen.mag_err[rows],
+        reference_mag=seen.reference_mag[rows],
+        extinction=seen.extinction[rows],
+        star=seen.star[rows],
+        visit=visit,
+        in_control=inside[seen.star[rows]],
+        used=np.ones(len(rows), dtype=bool),
+        fields=None if seen.fields is None else seen.fields.take(rows),
+    )
+
+
+def _used(fitted: FittedModel, finder: OffsetFinder | None) -> BoolArray:
+    """Return which detections take part, shape (n,)."""
+    return fitted.seen.used if finder is None else finder.law_mask
+
+
+def _known(truth: TrueOffsets) -> BoolArray:
+    return np.asarray(np.isfinite(truth.exposure_mag + truth.map_mag))

@@ -1,8 +1,8 @@
-"""What a colour model may not do; each check returns a sentence that names the fault, or None.
+"""Leakage checks: each returns a sentence that names what a backend may not do, or None.
 
 A backend must give one finite number a row, forget a training when it begins the next, hold out
 a row's own label where it says so, and do the same twice. Noise that the checks add to labels is
-independent of all else, so an honest backend fails by chance once in millions of checks.
+independent of all else, so a backend without fault fails by chance once in millions of checks.
 """
 
 from __future__ import annotations

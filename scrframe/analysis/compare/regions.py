@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from scrframe.analysis.compare.caps import Cap
-from scrframe.analysis.compare.paired import Difference, Verdict
-from scrframe.analysis.compare.region_errors import Judging, RegionScores
-from scrframe.arrays import FloatArray
+from scrframe.analysis.compare.result import Difference, Verdict, _write_table
+from scrframe.arrays import BoolArray, FloatArray
+from scrframe.products.files import write_json
 from scrframe.statistics.json import to_json
+from scrframe.statistics.sky import chord, unit_vectors
 
 Kind = Literal["described", "part of described", "low extinction", "cap"]
+#: A directory that holds this file is a comparison of control regions.
+REGIONS = "regions.json"
+REGION_TABLE = "regions.ecsv"
 
-#: Draws of the bootstrap.
-DRAWS = 1000
+
+@dataclass(frozen=True)
+class SkyCircle:
+    """A circle on the sky.
+
+    Attributes
+    ----------
+    ra_deg, dec_deg, radius_deg : float
+    """
+
+    ra_deg: float
+    dec_deg: float
+    radius_deg: float
+
+    def holds(self, ra_deg: FloatArray, dec_deg: FloatArray) -> BoolArray:
+        """Return which positions lie in it, shape (n,)."""
+        # The chord: cosines of small angles have no digits left.
+        apart = unit_vectors(ra_deg, dec_deg) - unit_vectors(self.ra_deg, self.dec_deg)
+        return np.asarray(np.linalg.norm(apart, axis=1) <= chord(self.radius_deg))
 
 
 @dataclass(frozen=True)
@@ -27,7 +48,7 @@ class Region:
     Attributes
     ----------
     name, kind : str
-    cap : Cap or None
+    cap : SkyCircle or None
         Where it is a circle.
     stars : int
         Stars that train.
@@ -39,7 +60,7 @@ class Region:
 
     name: str
     kind: Kind
-    cap: Cap | None
+    cap: SkyCircle | None
     stars: int
     extinction_median: float
     extinction_p90: float
@@ -163,120 +184,11 @@ class RegionComparison:
         return [{"rank": rank, **each.row()} for rank, each in enumerate(self.results, start=1)]
 
 
-@dataclass(frozen=True)
-class Tried:
-    """A region on which a model was trained.
-
-    Attributes
-    ----------
-    region : Region
-    error_mag : ndarray, shape (n,), or None
-        Model less observed magnitude of the judging detections; None where it has a fault.
-    zero_point_mag : ndarray, shape (v,), or None
-        Zero points of the visits.
-    outside : float
-        Share of the calibration stars unlike any training star.
-    fault : str or None
-    independent : bool
-        Whether it shares few stars with those before it, so that it counts in the consensus.
-    """
-
-    region: Region
-    error_mag: FloatArray | None = None
-    zero_point_mag: FloatArray | None = None
-    outside: float = np.nan
-    fault: str | None = None
-    independent: bool = True
-
-
-def rank_regions(
-    tried: Sequence[Tried],
-    judging: Judging,
-    reference_mag: FloatArray | None,
-    backend: str,
-    draws: int = DRAWS,
-    seed: int = 1,
-) -> RegionComparison:
-    """Judge the model magnitudes of all regions, and rank the regions.
-
-    Parameters
-    ----------
-    tried : sequence of Tried
-        One of them the described region.
-    judging : Judging
-    reference_mag : ndarray, shape (n,), or None
-        The true offsets. None to compare with the mean of the independent regions; that this
-        is no truth counts in the errors, for which these regions are drawn as well.
-    backend : str
-    draws, seed : int
-        Of the bootstrap over fields.
-    """
-    figures = _figures(tried, judging, reference_mag, draws, seed)
-    described = next(
-        found for each, found in zip(tried, figures, strict=True) if each.region.kind == "described"
-    )
-    results = [_result(*each, described) for each in zip(tried, figures, strict=True)]
-    # Python's sort is stable: equals, and those with a fault, stay in the order of trial.
-    results.sort(key=lambda each: np.inf if each.fault else each.total_mag)
-    return RegionComparison(
-        tuple(results),
-        "consensus" if reference_mag is None else "truth",
-        len(judging.group),
-        len(np.unique(judging.group)),
-        backend,
-    )
-
-
-def _figures(
-    tried: Sequence[Tried],
-    judging: Judging,
-    reference_mag: FloatArray | None,
-    draws: int,
-    seed: int,
-) -> list[RegionScores | None]:
-    """Return the figures of each region under the same draws, None where it has a fault."""
-    good = [each for each in tried if each.error_mag is not None]
-    if not good:
-        return [None] * len(tried)
-    errors = np.array([each.error_mag for each in good])
-    zero_points = np.array([each.zero_point_mag for each in good])
-    if reference_mag is not None:
-        errors -= reference_mag
-        zero_points -= judging.by_visit(reference_mag)
-    sums = judging.sums(errors, zero_points)
-    fields, rng = len(sums.visits), np.random.default_rng(seed)
-    weights = rng.multinomial(fields, np.full(fields, 1 / fields), draws).astype(np.float64)
-    middle, middles, groups = np.zeros((1, len(good))), np.zeros((draws, len(good))), fields
-    if reference_mag is None:
-        share = np.array([each.independent for each in good], dtype=np.float64)
-        number = int(share.sum())
-        middle = (share / number)[None, :]
-        middles = rng.multinomial(number, middle[0], draws) / number
-        groups = min(fields, number)
-    value = sums.figures(np.ones((1, fields)), middle)[0]
-    drawn = sums.figures(weights, middles)
-    found = iter(RegionScores(value[i], drawn[:, i], groups) for i in range(len(good)))
-    return [None if each.error_mag is None else next(found) for each in tried]
-
-
-def _result(
-    tried: Tried, found: RegionScores | None, described: RegionScores | None
-) -> RegionResult:
-    if found is None:
-        return RegionResult(tried.region, tried.fault, outside=tried.outside)
-    value, err = found.value.tolist(), found.err.tolist()
-    against: tuple[Difference | None, ...] = (None, None, None)
-    if described is not None and tried.region.kind != "described":
-        against = found.less(described)
-    return RegionResult(
-        tried.region,
-        None,
-        value[0],
-        err[0],
-        value[1],
-        err[1],
-        value[2],
-        err[2],
-        tried.outside,
-        *against,
-    )
+def write_regions(
+    folder: Path, regions: RegionComparison, note: str, provenance: Mapping[str, Any]
+) -> None:
+    """Write regions.json and regions.ecsv, which a rerun repeats to the bit."""
+    plain = {"data_note": note, **regions.to_json(), "provenance": dict(provenance)}
+    write_json(folder / REGIONS, plain)
+    about = {"judged_by": regions.judged_by, "data_note": note}
+    _write_table(folder / REGION_TABLE, regions.rows(), about)

@@ -9,20 +9,52 @@ A `Difference` is the backend's figure less the reference backend's; below zero 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from astropy.table import Table
 
-from scrframe.analysis.compare.paired import Difference
 from scrframe.analysis.compare.scores import Coverage, Dispersion, ResidualTrend
+from scrframe.products.files import write_ecsv, write_json
 from scrframe.statistics.json import from_json, to_json
 
 Json: TypeAlias = dict[str, Any]
+
+
 Row: TypeAlias = dict[str, str | int | float]
+
+
 #: Kinds of folds, as keys of `BackendResult.folds`.
 FoldKind = Literal["random", "blocked"]
+
+
 FOLD_KINDS: tuple[FoldKind, ...] = ("random", "blocked")
+Verdict = Literal["better", "worse", "not told apart"]
+#: A directory that holds this file is a comparison.
+COMPARISON = "comparison.json"
+TABLE = "comparison.ecsv"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A figure of one backend less that of another.
+
+    Attributes
+    ----------
+    value, low, high : float
+        The difference and its interval, mag; below zero the first is better. The interval is
+        NaN where all stars are in one group.
+    verdict : {"better", "worse", "not told apart"}
+        Of the first; not told apart when the interval holds zero.
+    """
+
+    value: float
+    low: float
+    high: float
+    verdict: Verdict
 
 
 @dataclass(frozen=True)
@@ -191,40 +223,6 @@ class Comparison:
         return next((i for i, group in enumerate(self.ranking, 1) if name in group), 0)
 
 
-@dataclass(frozen=True)
-class Costs:
-    """What a backend costs; not the same in a rerun.
-
-    Attributes
-    ----------
-    backend : str
-    fit_s : float
-        Seconds to train on all control stars.
-    predict_per_s : float
-        Stars predicted in a second.
-    peak_memory_mb : float
-    model_mb : float
-        Size of the pickled model.
-    """
-
-    backend: str
-    fit_s: float
-    predict_per_s: float
-    peak_memory_mb: float
-    model_mb: float
-
-    def to_json(self) -> Json:
-        """Return plain JSON values; a number that is not finite becomes None."""
-        plain: Json = to_json(self)
-        return plain
-
-    @classmethod
-    def from_json(cls, plain: Json) -> Costs:
-        """Return the costs that `to_json` wrote."""
-        result: Costs = from_json(cls, plain)
-        return result
-
-
 def _figures_row(kind: str, figures: BackendScores) -> Row:
     """Return figures of one kind of folds, each key led by the kind."""
     one = figures.dispersion
@@ -247,3 +245,21 @@ def _figures_row(kind: str, figures: BackendScores) -> Row:
             row[f"{kind}_{name}within_2"] = coverage.within_2
             row[f"{kind}_{name}pull_sd"] = coverage.pull_sd
     return row
+
+
+def write_comparison(folder: Path, comparison: Comparison, provenance: Mapping[str, Any]) -> None:
+    """Write comparison.json and comparison.ecsv, which a rerun repeats to the bit."""
+    plain = {**comparison.to_json(), "provenance": dict(provenance)}
+    write_json(folder / COMPARISON, plain)
+    about = {"reference": comparison.reference, "data_note": comparison.data_note}
+    _write_table(folder / TABLE, comparison.rows(), about)
+
+
+def _write_table(path: Path, rows: Sequence[Mapping[str, Any]], about: Mapping[str, str]) -> None:
+    """Write rows as a table whose names tell the units."""
+    table = Table(rows=list(rows))
+    for name in table.colnames:
+        unit = next((unit for unit in ("mag", "deg") if name.endswith(f"_{unit}")), None)
+        table[name].unit = unit
+    table.meta = dict(about)
+    write_ecsv(table, path)

@@ -11,33 +11,35 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from scrframe.analysis.compare.backend import Folds, Judged, Lesson, judge, trainings
-from scrframe.analysis.compare.figures.page import write_comparison_page
-from scrframe.analysis.compare.files import (
-    COMPARISON,
-    costs_of,
-    keep_judged,
-    kept_judged,
-    write_comparison,
-    write_costs,
+from scrframe.analysis.compare.costs import Costs, costs_of, write_costs
+from scrframe.analysis.compare.evaluation import (
+    BackendEvaluation,
+    evaluate,
+    keep_evaluation,
+    kept_evaluation,
+    trainings,
 )
-from scrframe.analysis.compare.folds import Blocks, blocked_folds, random_folds
+from scrframe.analysis.compare.figures.page import write_comparison_page
 from scrframe.analysis.compare.offsets import (
     LevelErrors,
     differences,
     errors_by_pairs,
     errors_by_truth,
+    find_pairs,
     offset_finder,
+    true_offsets,
 )
-from scrframe.analysis.compare.result import BackendResult, Comparison, Costs
-from scrframe.analysis.compare.tables import (
+from scrframe.analysis.compare.ranking import Evaluations
+from scrframe.analysis.compare.result import COMPARISON, BackendResult, Comparison, write_comparison
+from scrframe.analysis.compare.training_set import (
+    Blocks,
     ControlStars,
-    Found,
+    Folds,
+    TrainingSet,
+    blocked_folds,
     control_columns,
-    ranked,
-    residual_tables,
+    random_folds,
 )
-from scrframe.analysis.compare.truth import find_pairs, true_offsets
 from scrframe.analysis.fitted_sample import fit_sample, require_training, resolve_with_warnings
 from scrframe.config import SurveyDescription
 from scrframe.errors import CalibrationError, ConfigError, ScrframeError, one_line
@@ -193,37 +195,42 @@ class _Comparing:
         monitor = self._session.monitor
         built, fitted = fit_sample(self._session)
         sample = built.matched
-        lesson, stars = self._lesson(sample, fitted)
+        training, stars = self._training_set(sample, fitted)
         with monitor.step("compare backends"):
-            judged = self._judge_all(lesson)
-        good = {name: each for name, each in judged.items() if each.fault is None}
+            evaluated = self._evaluate_all(training)
+        good = {name: each for name, each in evaluated.items() if each.fault is None}
         if not good:
-            faults = "; ".join(f"{name}: {each.fault}" for name, each in judged.items())
+            faults = "; ".join(f"{name}: {each.fault}" for name, each in evaluated.items())
             raise CalibrationError(f"no colour model can be used: {faults}")
         with monitor.step("offsets"):
             errors = self._offset_errors(sample, fitted, good)
         with monitor.step("figures"):
-            told = [self._told_of(backend, judged) for backend in self._plan.backends]
-            found = Found(good, lesson, stars, errors, self._chosen.backend.name)
-            groups, pairs = ranked(good, lesson, stars, lesson.seed)
+            own = self._chosen.backend.name
+            evaluations = Evaluations(good, training, stars, errors, own)
+            groups, pairs = evaluations.ranked()
             survey = self._chosen.survey
             comparison = Comparison(
                 survey.name,
                 survey.band,
-                found.reference,
+                own,
                 tuple(range(self._plan.seeds)),
                 self._plan.folds,
-                len(lesson.control),
+                len(training.control),
                 self._has_truth,
                 self._session.data.note,
-                tuple(found.with_figures(each) for each in told),
+                tuple(
+                    evaluations.with_scores(self._describe(backend, evaluated[backend.name]))
+                    for backend in self._plan.backends
+                ),
                 groups,
                 pairs,
             )
         with monitor.step("write products"):
-            return comparison, self._write(comparison, good, lesson, stars)
+            return comparison, self._write(comparison, evaluations)
 
-    def _lesson(self, sample: MatchedStars, fitted: FittedModel) -> tuple[Lesson, ControlStars]:
+    def _training_set(
+        self, sample: MatchedStars, fitted: FittedModel
+    ) -> tuple[TrainingSet, ControlStars]:
         """Return what all backends learn from, with folds from the seed alone."""
         label, seed = fitted.model.label_mag, self._chosen.survey.colour_model.seed
         control = np.flatnonzero(np.isfinite(label))
@@ -236,7 +243,7 @@ class _Comparing:
             Folds(k, random_folds(len(control), number, seed + k), each.fold)
             for k, each in enumerate(blocks)
         )
-        lesson = Lesson(
+        training = TrainingSet(
             sample.features,
             control,
             label[control],
@@ -245,41 +252,45 @@ class _Comparing:
             seed,
             self._workers,
         )
-        return lesson, ControlStars(columns, blocks[0].block)
+        return training, ControlStars(columns, blocks[0].block)
 
-    def _judge_all(self, lesson: Lesson) -> dict[str, Judged]:
+    def _evaluate_all(self, training: TrainingSet) -> dict[str, BackendEvaluation]:
         found = {}
-        total = trainings(lesson) * len(self._plan.backends)
+        total = trainings(training) * len(self._plan.backends)
         with self._observer.step("Comparing colour models", total) as done:
             for backend in self._plan.backends:
-                found[backend.name] = self._judged(backend, lesson, done)
+                found[backend.name] = self._evaluate(backend, training, done)
         return found
 
-    def _judged(self, backend: ColourModel, lesson: Lesson, done: Any) -> Judged:
+    def _evaluate(
+        self, backend: ColourModel, training: TrainingSet, done: Any
+    ) -> BackendEvaluation:
         """Put one backend to the test, or take up what was found before an interruption."""
         try:
-            settings = self._settings_of(backend, lesson)
+            settings = self._settings_of(backend, training)
         except (ScrframeError, ValidationError) as error:
-            done(trainings(lesson))
-            return self._told(backend.name, Judged(fault=f"settings: {one_line(error)}"))
+            done(trainings(training))
+            return self._notify(
+                backend.name, BackendEvaluation(fault=f"settings: {one_line(error)}")
+            )
         self._settings[backend.name] = settings
         path = self._space.target("backends", self._key(backend, settings))
-        judged = kept_judged(path)
-        if judged is None:
-            judged = judge(backend, settings, lesson, done)
-            keep_judged(path, judged)
+        evaluation = kept_evaluation(path)
+        if evaluation is None:
+            evaluation = evaluate(backend, settings, training, done)
+            keep_evaluation(path, evaluation)
         else:
-            done(trainings(lesson))
-        return self._told(backend.name, judged)
+            done(trainings(training))
+        return self._notify(backend.name, evaluation)
 
-    def _told(self, name: str, judged: Judged) -> Judged:
-        if judged.fault is None:
+    def _notify(self, name: str, evaluation: BackendEvaluation) -> BackendEvaluation:
+        if evaluation.fault is None:
             self._observer.message(f"  {name}: done")
         else:
-            self._observer.warning(f"{name}: {judged.fault}")
-        return judged
+            self._observer.warning(f"{name}: {evaluation.fault}")
+        return evaluation
 
-    def _settings_of(self, backend: ColourModel, lesson: Lesson) -> PluginConfig:
+    def _settings_of(self, backend: ColourModel, training: TrainingSet) -> PluginConfig:
         """Return the description's settings of a backend, or those that a search finds."""
         block = self._chosen.survey.colour_model
         settings = block.plugins.get(backend.name) or backend.config()
@@ -289,12 +300,12 @@ class _Comparing:
             backend,
             settings,
             block.search,
-            lesson.features[lesson.control],
-            lesson.colour_mag,
-            search_folds(len(lesson.control), block.search),
-            lesson.seed,
+            training.features[training.control],
+            training.colour_mag,
+            search_folds(len(training.control), block.search),
+            training.seed,
             self._workers,
-            lesson.trend,
+            training.trend,
         )
         if record:
             self._searched[backend.name] = record
@@ -314,7 +325,7 @@ class _Comparing:
         return json.dumps(content, sort_keys=True)
 
     def _offset_errors(
-        self, sample: MatchedStars, fitted: FittedModel, good: Mapping[str, Judged]
+        self, sample: MatchedStars, fitted: FittedModel, good: Mapping[str, BackendEvaluation]
     ) -> dict[str, dict[str, LevelErrors]]:
         """Return errors of the offsets by backend and level."""
         finder = offset_finder(self._chosen, sample, fitted)
@@ -323,9 +334,9 @@ class _Comparing:
         self._has_truth = truth is not None
         found: dict[str, dict[str, LevelErrors]] = {}
         with self._observer.step("Offsets of each colour model", len(good)) as done:
-            for name, judged in good.items():
-                assert judged.colour_mag is not None
-                delta = differences(self._chosen, fitted, finder.law_mask, judged.colour_mag)
+            for name, evaluation in good.items():
+                assert evaluation.colour_mag is not None
+                delta = differences(self._chosen, fitted, finder.law_mask, evaluation.colour_mag)
                 parameters = finder.parameters(delta)
                 by_truth = {} if truth is None else errors_by_truth(finder, parameters, truth)
                 by_pairs = errors_by_pairs(
@@ -335,33 +346,26 @@ class _Comparing:
                 done(1)
         return found
 
-    def _told_of(self, backend: ColourModel, judged: Mapping[str, Judged]) -> BackendResult:
-        """Return what a backend is and ran with, without figures."""
+    def _describe(self, backend: ColourModel, evaluation: BackendEvaluation) -> BackendResult:
+        """Return what a backend is and ran with, without scores."""
         name = backend.name
-        settings, this = self._settings.get(name), judged[name]
+        settings = self._settings.get(name)
         return BackendResult(
             name,
             backend.summary,
             backend.version,
             {} if settings is None else settings.model_dump(mode="json"),
             self._searched.get(name),
-            this.fault,
-            this.notes,
+            evaluation.fault,
+            evaluation.notes,
         )
 
-    def _write(
-        self,
-        comparison: Comparison,
-        good: Mapping[str, Judged],
-        lesson: Lesson,
-        stars: ControlStars,
-    ) -> tuple[Costs, ...]:
+    def _write(self, comparison: Comparison, evaluations: Evaluations) -> tuple[Costs, ...]:
         folder, survey = self._space.run, self._chosen.survey
-        found = [costs_of(name, each) for name, each in good.items()]
-        costs = tuple(each for each in found if each is not None)
-        residuals = residual_tables(good, lesson, stars, comparison.reference)
+        measured = (costs_of(name, each.costs) for name, each in evaluations.by_name.items())
+        costs = tuple(each for each in measured if each is not None)
         write_costs(folder, costs, self._workers)
-        write_comparison_page(folder, comparison, costs, residuals)
+        write_comparison_page(folder, comparison, costs, evaluations.residual_tables())
         write_text(folder / "description.yaml", survey.as_yaml())
         provenance = {
             "versions": versions(),

@@ -17,6 +17,13 @@ from scrframe.arrays import FloatArray, IntArray
 from scrframe.statistics.robust import robust_sd
 from scrframe.statistics.sky import kd_partition
 
+#: Shares of a normal distribution within one and two standard deviations.
+WITHIN_1, WITHIN_2 = float(2 * ndtr(1.0) - 1), float(2 * ndtr(2.0) - 1)
+#: Shares at which the curve of calibration is taken.
+CURVE = np.arange(1, 20) / 20
+#: Cells of stars alike at most: more of them follow noise.
+MOST_CELLS = 64
+
 
 @dataclass(frozen=True)
 class Dispersion:
@@ -181,18 +188,6 @@ def _scatter_error(
         grouped = np.bincount(of_bin, sums**2) * groups / (groups - 1)
         single = np.bincount(index, left**2) * count / (count - 1)
     return np.asarray(np.sqrt(np.where(groups > 1, grouped, single)) / count)
-
-
-#: Shares of a normal distribution within one and two standard deviations.
-WITHIN_1, WITHIN_2 = float(2 * ndtr(1.0) - 1), float(2 * ndtr(2.0) - 1)
-
-
-#: Shares at which the curve of calibration is taken.
-CURVE = np.arange(1, 20) / 20
-
-
-#: Cells of stars alike at most: more of them follow noise.
-MOST_CELLS = 64
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 
 import scrframe
-from scrframe.analysis.compare import control_regions
-from scrframe.analysis.compare.truth import true_offsets
+from scrframe.analysis.compare import control_regions, region_candidates
+from scrframe.analysis.compare.offsets import true_offsets
 from scrframe.errors import CalibrationError
 from scrframe.observer import Observer
 from scrframe.plugin import load_registry
@@ -65,24 +65,24 @@ def no_training(trained, monkeypatch):
     def again(self, inside):
         return trained[inside.tobytes()]
 
-    monkeypatch.setattr(control_regions._Work, "differences", again)
+    monkeypatch.setattr(control_regions._RegionTrial, "differences", again)
 
 
 @pytest.fixture(scope="module")
 def found(fitted, trained):
-    train = control_regions._Work.differences
+    train = control_regions._RegionTrial.differences
 
     def noted(self, inside):
         return trained.setdefault(inside.tobytes(), train(self, inside))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(control_regions._Work, "differences", noted)
+        patch.setattr(control_regions._RegionTrial, "differences", noted)
         return compare(fitted)
 
 
 def test_candidates_hold_the_stars_that_they_say(fitted):
     _, sample, fit, _ = fitted
-    candidates = control_regions.find_candidates(sample, fit, fit.seen.used)
+    candidates = region_candidates.find_candidates(sample, fit, fit.seen.used)
     control = np.unique(sample.star[sample.in_control])
     first = candidates[0]
     assert first.region.kind == "described"
@@ -91,7 +91,7 @@ def test_candidates_hold_the_stars_that_they_say(fitted):
     extinction = sample.stars["extinction"]
     for each in candidates:
         region, inside = each.region, each.inside
-        assert region.stars == inside.sum() >= control_regions.MIN_STARS
+        assert region.stars == inside.sum() >= region_candidates.MIN_STARS
         assert region.extinction_median == np.median(extinction[inside])
         if region.kind == "part of described":
             assert not (inside & ~first.inside).any()

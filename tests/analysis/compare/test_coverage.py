@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from scrframe.analysis.compare.folds import random_folds
 from scrframe.analysis.compare.scores import CURVE, WITHIN_1, conformal_errors, coverage
+from scrframe.analysis.compare.training_set import random_folds
 
 STARS = 12_000
 

@@ -13,13 +13,16 @@ import pytest
 
 import scrframe
 from scrframe.analysis.compare.offsets import (
+    Pairs,
+    TrueOffsets,
     differences,
     errors_by_pairs,
     errors_by_truth,
+    find_pairs,
     offset_finder,
     refitted_law,
+    true_offsets,
 )
-from scrframe.analysis.compare.truth import Pairs, TrueOffsets, find_pairs, true_offsets
 from scrframe.errors import DataError
 from scrframe.observer import Observer
 from scrframe.offsets.joint.problem import JointFit

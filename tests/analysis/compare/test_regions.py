@@ -10,12 +10,17 @@ import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 
-from scrframe.analysis.compare.caps import Cap, centre_of, low_extinction_caps
-from scrframe.analysis.compare.region_errors import COLOUR_BINS, Judging
-from scrframe.analysis.compare.regions import Region, Tried, rank_regions
+from scrframe.analysis.compare.region_candidates import centre_of, low_extinction_circles
+from scrframe.analysis.compare.region_ranking import (
+    COLOUR_BINS,
+    JudgingDetections,
+    TriedRegion,
+    rank_regions,
+)
+from scrframe.analysis.compare.regions import Region, SkyCircle
 
 DESCRIBED = Region("described", "described", None, 1000, 0.2, 0.3, 0.0, 1.5)
-OTHER = replace(DESCRIBED, name="other", kind="cap", cap=Cap(10.0, 5.0, 1.0))
+OTHER = replace(DESCRIBED, name="other", kind="cap", cap=SkyCircle(10.0, 5.0, 1.0))
 FIELDS, VISITS, EACH = 40, 80, 60
 
 
@@ -26,7 +31,7 @@ def test_a_cap_holds_what_astropy_finds_within_its_radius(centre):
     dec = np.clip(centre[1] + rng.uniform(-3, 3, 2000), -90, 90)
     middle = SkyCoord(*centre, unit=u.deg)
     separation = middle.separation(SkyCoord(ra, dec, unit=u.deg)).deg
-    inside = Cap(*centre, 2.0).holds(ra, dec)
+    inside = SkyCircle(*centre, 2.0).holds(ra, dec)
     np.testing.assert_array_equal(inside, separation <= 2.0)
     assert 0 < inside.sum() < len(ra)
 
@@ -49,29 +54,38 @@ def sky():
 
 
 def test_caps_are_about_the_fields_of_least_extinction():
-    caps = low_extinction_caps(*sky(), (1.0,), each=3, min_stars=100)
-    assert [round(cap.ra_deg / 5) for cap in caps] == [3, 5, 1]
+    circles = low_extinction_circles(*sky(), (1.0,), each=3, min_stars=100)
+    assert [round(circle.ra_deg / 5) for circle in circles] == [3, 5, 1]
 
 
 def test_caps_of_the_same_stars_or_of_too_few_are_not_tried_twice():
-    caps = low_extinction_caps(*sky(), (1.0, 1.5, 2.0, 6.0), each=1, min_stars=150)
-    held = [frozenset(np.flatnonzero(cap.holds(*sky()[:2]))) for cap in caps]
+    circles = low_extinction_circles(*sky(), (1.0, 1.5, 2.0, 6.0), each=1, min_stars=150)
+    held = [frozenset(np.flatnonzero(circle.holds(*sky()[:2]))) for circle in circles]
     assert len(set(held)) == len(held)
-    assert len([cap for cap in caps if round(cap.ra_deg / 5) == 3 and cap.radius_deg < 3]) == 1
-    assert low_extinction_caps(*sky(), (1.0,), each=3, min_stars=201) == []
+    assert (
+        len(
+            [
+                circle
+                for circle in circles
+                if round(circle.ra_deg / 5) == 3 and circle.radius_deg < 3
+            ]
+        )
+        == 1
+    )
+    assert low_extinction_circles(*sky(), (1.0,), each=3, min_stars=201) == []
 
 
 def judging(seed=3):
     rng = np.random.default_rng(seed)
     visit = np.repeat(np.arange(VISITS), EACH)
-    return Judging(visit, np.arange(VISITS) // 2, rng.uniform(0, 1.5, len(visit)))
+    return JudgingDetections(visit, np.arange(VISITS) // 2, rng.uniform(0, 1.5, len(visit)))
 
 
 def tried(judge, region, visit_error, colour_slope=0.0, noise=None):
     """Return a region whose zero points and colours err by known amounts."""
     error = visit_error[judge.visit] + colour_slope * (judge.colour_mag - 0.75)
     error = error if noise is None else error + noise
-    return Tried(region, error, judge.by_visit(error), outside=0.1)
+    return TriedRegion(region, error, judge.by_visit(error), outside=0.1)
 
 
 def test_scatter_and_bias_are_those_injected():
@@ -91,7 +105,7 @@ def test_a_slope_on_colour_is_a_bias_and_no_scatter():
     judge = judging()
     # Colours alike in all visits, so that the slope averages to the same in each.
     colour = np.tile(np.linspace(0, 1.5, EACH), VISITS)
-    judge = Judging(judge.visit, judge.group, colour)
+    judge = JudgingDetections(judge.visit, judge.group, colour)
     one = tried(judge, DESCRIBED, np.zeros(VISITS), colour_slope=0.02)
     result = rank_regions([one], judge, np.zeros(len(colour)), "b").described
     means = [np.mean(0.02 * (colour[judge.bins == k] - 0.75)) for k in range(COLOUR_BINS)]
@@ -138,7 +152,7 @@ def test_verdicts():
 def test_the_ranking_has_the_best_first_and_faults_last():
     judge, rng = judging(), np.random.default_rng(7)
     regions = [
-        Tried(replace(OTHER, name="broken"), fault="too few stars"),
+        TriedRegion(replace(OTHER, name="broken"), fault="too few stars"),
         *(
             tried(judge, region, rng.normal(0, sd, VISITS))
             for region, sd in ((DESCRIBED, 0.01), (OTHER, 0.005))

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from scrframe.analysis.compare.paired import Difference
+from scrframe.analysis.compare.costs import Costs
 from scrframe.analysis.compare.result import (
     BackendResult,
     BackendScores,
     Comparison,
-    Costs,
+    Difference,
     OffsetError,
     Pair,
 )

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from scrframe.analysis.crosscheck.crosscheck import crosscheck
-from scrframe.analysis.crosscheck.runs import compare_runs
+from scrframe.analysis.crosscheck.differences import compare_runs
+from scrframe.analysis.crosscheck.run import crosscheck
 from scrframe.analysis.report_figures import further_figures
 from scrframe.errors import ConfigError, DataError
 from scrframe.products.finished_run import open_run
@@ -159,7 +159,7 @@ def test_nothing_is_left_of_one_that_stops(tiny_run, tmp_path, monkeypatch):
     def stop(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("scrframe.analysis.crosscheck.files.write_crosscheck_page", stop)
+    monkeypatch.setattr("scrframe.analysis.crosscheck.run.write_crosscheck_page", stop)
     with pytest.raises(KeyboardInterrupt):
         crosscheck(tiny_run.path, tiny_run.path, out=tmp_path / "cc")
     assert list(tmp_path.iterdir()) == []

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import scrframe
-from scrframe.analysis.montecarlo.montecarlo import Predicted, monte_carlo
 from scrframe.analysis.montecarlo.realisations import InputErrors
+from scrframe.analysis.montecarlo.run import Predicted, monte_carlo
 from scrframe.analysis.report_figures import further_figures
 from scrframe.errors import ConfigError, DataError
 from scrframe.observer import Observer
@@ -44,7 +44,7 @@ def fit_plane(features, colour, weights, config, seed, threads):
 def linear(monkeypatch):
     """Return what makes a `Predicted` of a linear model without trend or cross-fitting."""
     monkeypatch.setattr(
-        "scrframe.analysis.montecarlo.montecarlo.trend_settings",
+        "scrframe.analysis.montecarlo.run.trend_settings",
         lambda chosen: TrendSettings("none"),
     )
     random = np.random.default_rng(1)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from astropy.table import Table
 from matplotlib.axes import Axes
 
+from scrframe.analysis.compare.costs import Costs
 from scrframe.analysis.compare.figures.data import (
     MMAG,
     VARIABLES,
@@ -22,8 +23,7 @@ from scrframe.analysis.compare.figures.data import (
     table_of,
     with_stars,
 )
-from scrframe.analysis.compare.paired import Difference
-from scrframe.analysis.compare.result import Comparison, Costs
+from scrframe.analysis.compare.result import Comparison, Difference
 from scrframe.analysis.compare.scores import Coverage, ResidualTrend
 from scrframe.report.figure import FigureProduct
 from scrframe.report.panels import few_log_ticks, name_panel, note, panel_grid, shared_limit
@@ -37,6 +37,8 @@ VERDICTS = {
 }
 #: Rates are drawn in thousands a second.
 THOUSAND = 1000.0
+#: Bins of stated error, and the fewest stars in one.
+ERROR_BINS, ERROR_STARS = 8, 50
 
 
 def difference_figure(comparison: Comparison) -> FigureProduct | None:
@@ -184,10 +186,6 @@ def cost_figure(comparison: Comparison, costs: Sequence[Costs]) -> FigureProduct
         figure,
         table_of(rows, columns),
     )
-
-
-#: Bins of stated error, and the fewest stars in one.
-ERROR_BINS, ERROR_STARS = 8, 50
 
 
 def trend_figures(comparison: Comparison) -> list[FigureProduct]:

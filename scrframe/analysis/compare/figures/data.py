@@ -26,6 +26,7 @@ VARIABLES = {
     "dec": ("declination", "deg"),
     "xp_snr": ("S/N of the spectrum", ""),
 }
+LEVELS = {"ccd": "CCD x visit"}
 
 
 @dataclass(frozen=True)
@@ -138,9 +139,6 @@ def stacked(parts: Mapping[str, Mapping[str, npt.ArrayLike]], units: Mapping[str
 def listed(items: Sequence[str]) -> str:
     """Return items as a list in a sentence."""
     return ", ".join(items[:-1]) + (" and " if len(items) > 1 else "") + items[-1] if items else ""
-
-
-LEVELS = {"ccd": "CCD x visit"}
 
 
 def figure_name(figure: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
+from scrframe.analysis.compare.costs import Costs
 from scrframe.analysis.compare.figures.backends import (
     cost_figure,
     coverage_figure,
@@ -32,14 +33,15 @@ from scrframe.analysis.compare.figures.single_stars import (
     scatter_figure,
     sky_figure,
 )
-from scrframe.analysis.compare.paired import Difference
-from scrframe.analysis.compare.result import BackendResult, Comparison, Costs
+from scrframe.analysis.compare.result import BackendResult, Comparison, Difference
 from scrframe.analysis.compare.scores import Coverage, Dispersion
 from scrframe.report.page import NONE, Cell, Kind, Page, PageTable, Section, number, write_page
 
 T = TypeVar("T")
 #: A row of a table, by heading.
 Row: TypeAlias = dict[str, Cell | str]
+ABSENT = Dispersion(np.nan, np.nan, np.nan, np.nan, 0)
+KINDS: dict[str, Kind] = {"better": "good", "worse": "bad", "not told apart": "neutral"}
 
 
 def write_comparison_page(
@@ -195,12 +197,6 @@ def _costs(comparison: Comparison, costs: Sequence[Costs]) -> Section:
 
 def _there(*items: T | None) -> tuple[T, ...]:
     return tuple(item for item in items if item is not None)
-
-
-ABSENT = Dispersion(np.nan, np.nan, np.nan, np.nan, 0)
-
-
-KINDS: dict[str, Kind] = {"better": "good", "worse": "bad", "not told apart": "neutral"}
 
 
 def ranking_table(comparison: Comparison) -> PageTable | None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from scrframe.analysis.fitted_sample import fit_sample, require_training, resolve_with_warnings
-from scrframe.analysis.montecarlo.files import SetFound, star_table, write_products
+from scrframe.analysis.montecarlo.products import SetFound, star_table, write_products
 from scrframe.analysis.montecarlo.realisations import (
     InputErrors,
     TrainedColours,

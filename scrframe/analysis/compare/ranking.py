@@ -1,40 +1,39 @@
-"""Differences of two backends on the same stars, with intervals, and the ranking of many."""
+"""Scores of backends, differences of two on the same stars, and the ranking of many."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
-from typing import Literal
 
 import numpy as np
 from scipy import stats
 
+from scrframe.analysis.compare.evaluation import BackendEvaluation
+from scrframe.analysis.compare.figures.data import ResidualTable
+from scrframe.analysis.compare.offsets import LevelErrors
+from scrframe.analysis.compare.result import (
+    FOLD_KINDS,
+    BackendResult,
+    BackendScores,
+    Difference,
+    OffsetError,
+    Pair,
+    Verdict,
+)
+from scrframe.analysis.compare.scores import binned, conformal_errors, coverage, disperse
+from scrframe.analysis.compare.training_set import ControlStars, TrainingSet
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.statistics.bootstrap import Statistic, drawn, statistic_of
 
-Verdict = Literal["better", "worse", "not told apart"]
+#: Statistics of the residuals that backends are compared by.
+STATISTICS: tuple[Statistic, ...] = ("sd", "mad")
+#: Whose value decides the ranking: blocked folds ask what a new field would.
+RANKED = "blocked"
 Ranking = tuple[tuple[str, ...], ...]
-Pairs = dict[tuple[str, str], "Difference"]
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A figure of one backend less that of another.
-
-    Attributes
-    ----------
-    value, low, high : float
-        The difference and its interval, mag; below zero the first is better. The interval is
-        NaN where all stars are in one group.
-    verdict : {"better", "worse", "not told apart"}
-        Of the first; not told apart when the interval holds zero.
-    """
-
-    value: float
-    low: float
-    high: float
-    verdict: Verdict
+PairDifferences = dict[tuple[str, str], "Difference"]
 
 
 def paired(
@@ -81,7 +80,7 @@ def rank(
     draws: int = 1000,
     seed: int = 1,
     level: float = 0.95,
-) -> tuple[Ranking, Pairs]:
+) -> tuple[Ranking, PairDifferences]:
     """Rank backends as far as the data tell them apart.
 
     Parameters
@@ -200,3 +199,122 @@ def _groups(order: list[str], apart: set[tuple[str, str]]) -> Ranking:
     ]
     bounds = [0, *cuts, len(order)]
     return tuple(tuple(order[i:j]) for i, j in pairwise(bounds) if i < j)
+
+
+@dataclass(frozen=True)
+class Evaluations:
+    """The backends without fault, and what their scores follow from.
+
+    Attributes
+    ----------
+    by_name : mapping of str to BackendEvaluation
+    training : TrainingSet
+    stars : ControlStars
+    offset_errors : mapping of str to mapping of str to LevelErrors
+        By backend and level.
+    reference : str
+        The backend that differences are taken against, which may itself be at fault.
+    """
+
+    by_name: Mapping[str, BackendEvaluation]
+    training: TrainingSet
+    stars: ControlStars
+    offset_errors: Mapping[str, Mapping[str, LevelErrors]]
+    reference: str
+
+    def predicted_mag(self, name: str, kind: str) -> FloatArray:
+        """Return a backend's predictions held out in one kind of folds, shape (seeds, n)."""
+        held_out = self.by_name[name].held_out
+        return np.stack([colour for (each, _), colour in held_out.items() if each == kind])
+
+    def residual_mag(self, name: str, kind: str) -> FloatArray:
+        """Return these predictions less what was observed, shape (seeds, n)."""
+        return self.predicted_mag(name, kind) - self.training.colour_mag
+
+    def err_mag(self, name: str, kind: str) -> FloatArray:
+        """Return conformal errors of the first seed's predictions, shape (n,)."""
+        predicted = self.predicted_mag(name, kind)[0]
+        return conformal_errors(
+            predicted - self.training.colour_mag,
+            self.training.folds[0].of(kind),
+            self.stars.likeness(predicted),
+        )
+
+    def with_scores(self, result: BackendResult) -> BackendResult:
+        """Return a result with the scores of its backend, as it is if that is at fault."""
+        name, reference = result.name, self.reference
+        if name not in self.by_name:
+            return result
+        result = replace(
+            result,
+            folds={kind: self._scores(name, kind) for kind in FOLD_KINDS},
+            offsets=_rms_by_level(self.offset_errors[name]),
+        )
+        if name == reference or reference not in self.by_name:
+            return result
+        return replace(result, against_reference=self._against_reference(name))
+
+    def _scores(self, name: str, kind: str) -> BackendScores:
+        predicted, observed = self.predicted_mag(name, kind), self.training.colour_mag
+        residual = predicted - observed
+        variables = {"predicted_colour": predicted.mean(axis=0), **self.stars.columns}
+        own = self.by_name[name].err_mag if kind == RANKED else None
+        return BackendScores(
+            dispersion=disperse(predicted, observed),
+            by_seed=tuple(disperse(each, observed) for each in predicted),
+            trends={
+                variable: binned(residual, value, variable, block=self.stars.block)
+                for variable, value in variables.items()
+            },
+            coverage=coverage(residual[0], self.err_mag(name, kind)),
+            own_coverage=None if own is None else coverage(residual[0], own),
+        )
+
+    def _against_reference(self, name: str) -> dict[str, Difference]:
+        """Return the differences of one backend against the reference, by figure."""
+        seed, found = self.training.seed, {}
+        for kind in FOLD_KINDS:
+            pair = self.residual_mag(name, kind), self.residual_mag(self.reference, kind)
+            for statistic in STATISTICS:
+                found[f"{kind}_{statistic}"] = paired(
+                    *pair, self.stars.block, statistic=statistic, seed=seed
+                )
+        for level, mine in self.offset_errors[name].items():
+            theirs = self.offset_errors[self.reference][level]
+            found[f"offset_{level}"] = paired(
+                mine.error_mag, theirs.error_mag, mine.group, statistic="rms", seed=seed
+            )
+        return found
+
+    def ranked(self) -> tuple[Ranking, tuple[Pair, ...]]:
+        """Return groups of backends that are not told apart, best first, and the differences."""
+        residuals = {name: self.residual_mag(name, RANKED) for name in self.by_name}
+        groups, pairs = rank(residuals, self.stars.block, seed=self.training.seed)
+        return groups, tuple(Pair(*names, difference) for names, difference in pairs.items())
+
+    def residual_tables(self) -> dict[str, ResidualTable]:
+        """Return the control stars as each backend predicts them, by the first blocked folds."""
+        known = self.reference in self.by_name
+        binned_by = self.reference if known else next(iter(self.by_name))
+        colour, columns = self.predicted_mag(binned_by, RANKED)[0], self.stars.columns
+        return {
+            name: ResidualTable(
+                self.training.colour_mag,
+                self.predicted_mag(name, RANKED)[0],
+                self.err_mag(name, RANKED),
+                columns["reference_mag"],
+                columns["extinction"],
+                colour,
+                columns["ra"],
+                columns["dec"],
+            )
+            for name in self.by_name
+        }
+
+
+def _rms_by_level(errors: Mapping[str, LevelErrors]) -> dict[str, OffsetError]:
+    return {
+        level: OffsetError(level, float(np.sqrt(np.mean(each.error_mag**2))), len(each.error_mag))
+        for level, each in errors.items()
+        if len(each.error_mag)
+    }

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from scrframe.analysis.compare.paired import paired, rank
+from scrframe.analysis.compare.ranking import paired, rank
 from scrframe.statistics.bootstrap import drawn, statistic_of
 
 TRIALS = 300

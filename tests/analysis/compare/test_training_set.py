@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scrframe.analysis.compare.folds import blocked_folds, random_folds
+from scrframe.analysis.compare.training_set import blocked_folds, random_folds
 from scrframe.errors import CalibrationError
 
 

@@ -10,17 +10,14 @@ import numpy as np
 import pytest
 from comparing import FAULTS, Linear, everyone, model
 
-from scrframe.analysis.compare.backend import (
-    INTERVAL,
-    Folds,
-    Lesson,
-    judge,
-    peak_memory,
-    pickled_mb,
+from scrframe.analysis.compare.costs import INTERVAL, peak_memory, pickled_mb
+from scrframe.analysis.compare.evaluation import (
+    evaluate,
+    keep_evaluation,
+    kept_evaluation,
     trainings,
 )
-from scrframe.analysis.compare.files import keep_judged, kept_judged
-from scrframe.analysis.compare.folds import random_folds
+from scrframe.analysis.compare.training_set import Folds, TrainingSet, random_folds
 from scrframe.plugin import ColourPrediction, FittedColourModel
 from scrframe.scr.trend import Trend, TrendSettings
 
@@ -28,7 +25,7 @@ STARS, CONTROL, FEATURES = 900, 600, 6
 NOISE_MAG = 0.05
 
 
-def lesson(trend: str = "none", seeds: int = 2) -> Lesson:
+def training(trend: str = "none", seeds: int = 2) -> TrainingSet:
     rng = np.random.default_rng(5)
     features = rng.standard_normal((STARS, FEATURES)).astype(np.float32)
     control = np.sort(rng.choice(STARS, CONTROL, replace=False))
@@ -39,16 +36,16 @@ def lesson(trend: str = "none", seeds: int = 2) -> Lesson:
         for k in range(seeds)
     ]
     settings = TrendSettings(trend, 0.1, 2)
-    return Lesson(features, control, colour, tuple(folds), settings, 1, 1)
+    return TrainingSet(features, control, colour, tuple(folds), settings, 1, 1)
 
 
 def judged(name, given=None, done=lambda units: None):
     backend = everyone()[name]
-    return judge(backend, backend.config(), given or lesson(), done)
+    return evaluate(backend, backend.config(), given or training(), done)
 
 
 def test_held_out_predictions_come_from_the_other_folds_alone():
-    given = lesson()
+    given = training()
     found = judged("linear", given).held_out
     assert list(found) == [(kind, k) for k in (0, 1) for kind in ("random", "blocked")]
     rows = given.features[given.control]
@@ -64,7 +61,7 @@ def test_held_out_predictions_come_from_the_other_folds_alone():
 
 
 def test_the_trend_is_taken_out_fold_by_fold():
-    given = lesson(trend="quadratic")
+    given = training(trend="quadratic")
     rows, folds = given.features[given.control], given.folds[0]
     found = judged("linear", given).held_out["random", 0]
     inside, kept = folds.random == 2, (folds.random != 2) & (folds.blocked != 2)
@@ -75,7 +72,7 @@ def test_the_trend_is_taken_out_fold_by_fold():
 
 
 def test_all_stars_are_predicted_the_control_stars_held_out():
-    given = lesson()
+    given = training()
     found = judged("linear", given)
     others = np.setdiff1d(np.arange(STARS), given.control)
     final = Linear(given.features[given.control], given.colour_mag)
@@ -96,7 +93,9 @@ def test_an_exception_deep_inside_a_plugin_is_no_fault_of_others():
     def leaves(*_, **__):
         raise SystemExit(3)
 
-    found = judge(model("leaves", leaves), everyone()["linear"].config(), lesson(), lambda _: None)
+    found = evaluate(
+        model("leaves", leaves), everyone()["linear"].config(), training(), lambda _: None
+    )
     assert found.fault == "SystemExit: 3"
 
 
@@ -105,11 +104,13 @@ def test_an_interruption_is_not_taken_for_a_fault():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        judge(model("stopped", stopped), everyone()["linear"].config(), lesson(), lambda _: None)
+        evaluate(
+            model("stopped", stopped), everyone()["linear"].config(), training(), lambda _: None
+        )
 
 
 def test_a_model_that_overwrites_its_input_changes_nobody_elses():
-    given = lesson()
+    given = training()
     before = given.features.copy(), given.colour_mag.copy()
     assert judged("wasteful", given).fault is None
     np.testing.assert_array_equal(given.features, before[0])
@@ -120,7 +121,7 @@ def test_a_model_that_overwrites_its_input_changes_nobody_elses():
 def test_every_unit_of_work_is_told_whatever_happens(name):
     told = []
     judged(name, done=told.append)
-    assert sum(told) == trainings(lesson())
+    assert sum(told) == trainings(training())
 
 
 def test_the_backends_own_errors_are_those_of_the_first_blocked_folds():
@@ -132,8 +133,8 @@ def test_the_backends_own_errors_are_those_of_the_first_blocked_folds():
     def fit(features, colour, weights, config, seed, threads):
         return Sure(features, colour)
 
-    given = lesson()
-    found = judge(model("sure", fit), everyone()["linear"].config(), given, lambda _: None)
+    given = training()
+    found = evaluate(model("sure", fit), everyone()["linear"].config(), given, lambda _: None)
     folds = given.folds[0]
     asked = [int(((folds.random == k) | (folds.blocked == k)).sum()) for k in range(4)]
     np.testing.assert_array_equal(found.err_mag, np.array(asked)[folds.blocked] / 1e3)
@@ -146,27 +147,27 @@ def test_each_seed_of_the_folds_trains_with_its_own_seed():
         seeds.append(seed)
         return Linear(features, colour)
 
-    given = replace(lesson(seeds=3), seed=7)
-    judge(model("seeded", fit), everyone()["linear"].config(), given, lambda _: None)
+    given = replace(training(seeds=3), seed=7)
+    evaluate(model("seeded", fit), everyone()["linear"].config(), given, lambda _: None)
     assert set(seeds) == {7, 8, 9}
     assert seeds.count(9) == 4
 
 
 def test_what_is_kept_comes_back_to_the_bit(tmp_path):
     found = judged("linear")
-    keep_judged(tmp_path / "one.arrow", found)
-    back = kept_judged(tmp_path / "one.arrow")
+    keep_evaluation(tmp_path / "one.arrow", found)
+    back = kept_evaluation(tmp_path / "one.arrow")
     for key, value in found.held_out.items():
         np.testing.assert_array_equal(back.held_out[key], value)
     np.testing.assert_array_equal(back.colour_mag, found.colour_mag)
     assert back.costs == found.costs
     assert (back.fault, back.notes, back.err_mag) == (None, (), None)
-    assert kept_judged(tmp_path / "two.arrow") is None
+    assert kept_evaluation(tmp_path / "two.arrow") is None
 
 
 def test_a_fault_is_kept_too(tmp_path):
-    keep_judged(tmp_path / "one.arrow", judged("nan"))
-    back = kept_judged(tmp_path / "one.arrow")
+    keep_evaluation(tmp_path / "one.arrow", judged("nan"))
+    back = kept_evaluation(tmp_path / "one.arrow")
     assert FAULTS["nan"] in back.fault
     assert back.held_out == {}
 
@@ -196,7 +197,9 @@ class TestCosts:
         def fit(features, colour, weights, config, seed, threads):
             return Unpicklable(Linear(features, colour))
 
-        found = judge(model("odd", fit), everyone()["linear"].config(), lesson(), lambda _: None)
+        found = evaluate(
+            model("odd", fit), everyone()["linear"].config(), training(), lambda _: None
+        )
         assert found.fault is None
         assert found.costs["size_mb"] is None
         assert found.notes == ("the trained model cannot be pickled",)
