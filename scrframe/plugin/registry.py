@@ -135,28 +135,56 @@ class Registry:
             for _, (descriptor, provider) in sorted(self._found.get(hook, {}).items())
         ]
 
-    def step_done(self, step: str, result: Any) -> None:
-        """Tell observers that a step is finished; their failures do not stop a run."""
-        self.manager.hook.scrframe_step_done(step=step, result=result)
+    def step_done(self, step: str, result: Any) -> list[str]:
+        """Call the plugins that observe finished steps.
+
+        Returns
+        -------
+        list of str
+            A line for each plugin that failed, which does not stop a run.
+        """
+        manager, name, failed = self.manager, "scrframe_step_done", []
+        plugins = [
+            each.plugin for each in reversed(manager.hook.scrframe_step_done.get_hookimpls())
+        ]
+        for plugin in plugins:
+            others = [other for other in plugins if other is not plugin]
+            try:
+                manager.subset_hook_caller(name, others)(step=step, result=result)
+            except Exception as error:  # any failure of foreign code
+                failed.append(
+                    f"plugin {manager.get_name(plugin)!r} failed when the step {step!r} was done"
+                    f" ({_reason(error)}); the run goes on"
+                )
+        return failed
 
     def add(self, plugin: object, provider: Provider) -> None:
-        """Register one plugin's hook implementations.
+        """Register one plugin's hook implementations; all that it yields, or nothing.
 
         Raises
         ------
         PluginError
             If the plugin breaks a hook's contract or takes a name that is taken.
         """
+        if self.manager.has_plugin(provider.plugin):
+            raise PluginError(
+                f"plugin {provider.plugin!r} of {provider.distribution}: another one has the same"
+                " name; uninstall one of them"
+            )
+        taken = {hook: dict(names) for hook, names in self._found.items()}
         try:
             self.manager.register(plugin, name=provider.plugin)
             self.manager.check_pending()
-        except (pluggy.PluginValidationError, ValueError) as error:
-            raise PluginError(f"plugin {provider.plugin!r}: {error}") from None
-        collected = [
-            (hook, descriptor) for hook in HOOKS for descriptor in self._yielded(hook, provider)
-        ]
-        for hook, descriptor in collected:
-            self._claim(hook, descriptor, provider)
+            for hook in HOOKS:
+                for descriptor in self._yielded(hook, provider):
+                    _enter(taken.setdefault(hook, {}), hook, descriptor, provider)
+        except Exception as error:
+            if self.manager.is_registered(plugin):
+                self.manager.unregister(plugin)
+            if isinstance(error, (pluggy.PluginValidationError, ValueError)):
+                raise PluginError(f"plugin {provider.plugin!r}: {error}") from None
+            raise
+        self._found = taken
 
     def _yielded(self, hook: str, provider: Provider) -> list[Descriptor]:
         kind, label = HOOKS[hook]
@@ -176,17 +204,6 @@ class Registry:
                 found.append(descriptor)
         return found
 
-    def _claim(self, hook: str, descriptor: Descriptor, provider: Provider) -> None:
-        taken = self._found.setdefault(hook, {})
-        if descriptor.name in taken:
-            other = taken[descriptor.name][1]
-            raise PluginError(
-                f"{HOOKS[hook][1]} {descriptor.name!r} is provided twice: by"
-                f" {other.plugin!r} ({other.distribution}) and by {provider.plugin!r}"
-                f" ({provider.distribution}); uninstall one of them"
-            )
-        taken[descriptor.name] = (descriptor, provider)
-
     def _unknown(self, hook: str, name: str) -> str:
         label = HOOKS[hook][1]
         known = sorted(self._found.get(hook, {}))
@@ -196,6 +213,25 @@ class Registry:
         for broken in self.broken:
             message += f"; plugin {broken.provider.plugin!r} is broken: {broken.reason}"
         return message
+
+
+def _enter(
+    taken: dict[str, tuple[Descriptor, Provider]],
+    hook: str,
+    descriptor: Descriptor,
+    provider: Provider,
+) -> None:
+    """Enter a descriptor among those of its hook, unless its name is taken."""
+    label, name = HOOKS[hook][1], descriptor.name
+    if name in taken:
+        other = taken[name][1]
+        if other == provider:
+            raise PluginError(f"plugin {provider.plugin!r} yields two of name {name!r} ({label})")
+        raise PluginError(
+            f"{label} {name!r} is provided twice: by {other.plugin!r} ({other.distribution}) and"
+            f" by {provider.plugin!r} ({provider.distribution}); uninstall one of them"
+        )
+    taken[name] = (descriptor, provider)
 
 
 def load_registry() -> Registry:
@@ -211,8 +247,6 @@ def load_registry() -> Registry:
         try:
             registry.add(point.load(), provider)
         except Exception as error:  # any failure of foreign code is a broken plugin
-            if manager.has_plugin(provider.plugin):
-                manager.unregister(name=provider.plugin)
             registry.broken.append(BrokenPlugin(provider, _reason(error)))
     return registry
 

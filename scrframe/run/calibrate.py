@@ -300,4 +300,5 @@ def _write_report(session: Session) -> Report | None:
 
 def _notify(session: Session, step: str, result: Any) -> None:
     """Let observing plugins know that a step is done."""
-    session.plugins.registry.step_done(step, result)
+    for failure in session.plugins.registry.step_done(step, result):
+        session.observer.warning(failure)
