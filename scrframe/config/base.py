@@ -171,16 +171,16 @@ def unknown_key(key: str, known: Sequence[str]) -> str:
 def known_keys(model: type[Any], path: KeyPath) -> list[str]:
     """Return the keys of the model that lies at a path below a model."""
     for step in path:
-        annotation = _annotations(model).get(str(step))
+        annotation = key_types(model).get(str(step))
         if annotation is not None:
-            inner = list(_models(annotation))
+            inner = list(models_in(annotation))
             if not inner:
                 break
             model = inner[0]
-    return list(_annotations(model))
+    return list(key_types(model))
 
 
-def _annotations(model: type[Any]) -> dict[str, Any]:
+def key_types(model: type[Any]) -> dict[str, Any]:
     """Return the type of each key of a model, or of a dataclass that stands for a block."""
     if is_dataclass(model):
         return get_type_hints(model)
@@ -189,14 +189,15 @@ def _annotations(model: type[Any]) -> dict[str, Any]:
     return {name: field.annotation for name, field in fields if name not in hidden}
 
 
-def _models(annotation: Any) -> Iterator[type[Any]]:
+def models_in(annotation: Any) -> Iterator[type[Any]]:
+    """Yield the models, and dataclasses that stand for blocks, that a type takes."""
     if isinstance(annotation, type) and (
         issubclass(annotation, BaseModel) or is_dataclass(annotation)
     ):
         yield annotation
     elif get_origin(annotation) in (tuple, list, dict, Mapping, Union, types.UnionType, Annotated):
         for argument in get_args(annotation):
-            yield from _models(argument)
+            yield from models_in(argument)
 
 
 def _shown(value: Any) -> str:

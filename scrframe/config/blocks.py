@@ -7,7 +7,7 @@ pydantic's context: ``Model.model_validate(data, context={"registry": registry})
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from pydantic import (
@@ -23,9 +23,17 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails
 
-from scrframe.config.base import Settings, problem, reword, unknown_key
-from scrframe.config.document import KeyPath
-from scrframe.errors import PluginError
+from scrframe.config.base import (
+    Settings,
+    dotted,
+    key_types,
+    models_in,
+    problem,
+    reword,
+    unknown_key,
+)
+from scrframe.config.document import Document, KeyPath
+from scrframe.errors import ConfigError, PluginError
 from scrframe.plugin import Descriptor, PluginConfig, Registry
 
 #: Pydantic's context: "registry", and below a reference block the chosen "catalogue".
@@ -158,3 +166,62 @@ class FlatBlock(PluginBlock):
         written: dict[str, Any] = handler(self)
         own = written.pop("plugins")
         return {**written, **own[self.kind]}
+
+
+def rename_keys(
+    document: Document, model: type[Any], registry: Registry, *, options: bool = False
+) -> list[str]:
+    """Give keys of earlier versions their present names, and return a warning for each.
+
+    Parameters
+    ----------
+    document : Document
+        Changed in place.
+    model : type
+        Of the whole document; models say by `renamed_keys` what was called otherwise.
+    registry : Registry
+        The plugins, whose blocks are searched too.
+    options : bool
+        Whether old names can only come from options, which override what the text says.
+
+    Raises
+    ------
+    ConfigError
+        If the text holds an old key and its present name.
+    """
+    context: Context = {"registry": registry}
+    return list(_renamed(document, document.data, model, (), context, options))
+
+
+def _renamed(
+    document: Document,
+    node: Any,
+    model: type[Any],
+    path: KeyPath,
+    context: Context,
+    options: bool,
+) -> Iterator[str]:
+    if isinstance(node, list):
+        for number, item in enumerate(node):
+            yield from _renamed(document, item, model, (*path, number), context, options)
+    if not isinstance(node, dict):
+        return
+    for old, new in getattr(model, "renamed_keys", {}).items():
+        if old in node:
+            where = document.origin((*path, old), of_key=True)
+            text = f"{where}: {dotted(document, (*path, old))} is called {new} now"
+            if new in node and not options:
+                raise ConfigError(f"{text}, and both are there; take out {old}")
+            document.rename(path, old, new)
+            yield f"{text}; the old name still works, but will go"
+    inner = [(key, each) for key, kind in key_types(model).items() for each in models_in(kind)]
+    if issubclass(model, PluginBlock):
+        model.enter(node, context)
+        inner += [(name, each.config) for name, each in model.choices(context).items()]
+    for key, block in inner:
+        if key in node:
+            yield from _renamed(document, node[key], block, (*path, key), context, options)
+    if issubclass(model, FlatBlock):
+        kind = model.choices(context).get(str(node.get("kind")))
+        if kind is not None:
+            yield from _renamed(document, node, kind.config, path, context, options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 
 from scrframe.config.base import Label, Settings, as_written, lines
+from scrframe.config.blocks import rename_keys
 from scrframe.config.document import Document, parse_yaml
 from scrframe.config.loading import MEMBERS, load_survey, read_text
 from scrframe.config.survey import SurveyDescription
@@ -146,6 +148,8 @@ def load_combined(
     variables = os.environ if environ is None else environ
     plugins = load_registry() if registry is None else registry
     document = parse_yaml(read_text(source), str(path), variables)
+    for text in rename_keys(document, CombinedSettings, plugins):
+        warnings.warn(text, FutureWarning, stacklevel=2)
     try:
         settings = CombinedSettings.model_validate(document.data)
     except ValidationError as error:

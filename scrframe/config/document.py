@@ -78,6 +78,21 @@ class Document:
             path = path[:-1]
         return self.values.get(path, self.source)
 
+    def rename(self, path: KeyPath, old: str, new: str) -> None:
+        """Give a key of the mapping at a path another name; a later key of the new name goes."""
+        node = self.data
+        for step in path:
+            node = node[step]
+        items = [(new if key == old else key, value) for key, value in node.items() if key != new]
+        node.clear()
+        node.update(items)
+        length = len(path) + 1
+        for origins in (self.keys, self.values):
+            for known in [known for known in origins if known[:length] == (*path, new)]:
+                del origins[known]
+            for known in [known for known in origins if known[:length] == (*path, old)]:
+                origins[*path, new, *known[length:]] = origins.pop(known)
+
 
 def parse_yaml(text: str, source: str, environ: Mapping[str, str]) -> Document:
     """Parse YAML text; ``${NAME}`` and ``${NAME:-default}`` in it stand for variables.

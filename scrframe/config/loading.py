@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from scrframe.config.base import lines
+from scrframe.config.blocks import rename_keys
 from scrframe.config.document import Document, KeyPath, parse_value, parse_yaml
 from scrframe.config.schema import check_columns
 from scrframe.config.survey import DEFAULT_ROOT, SurveyDescription
@@ -53,6 +55,11 @@ def load_survey(
     ------
     ConfigError
         With one line ``file:line:column: key message`` for each thing that is wrong.
+
+    Warns
+    -----
+    FutureWarning
+        For each key that has another name now, with its line.
     """
     variables = os.environ if environ is None else environ
     plugins = load_registry() if registry is None else registry
@@ -66,7 +73,11 @@ def load_survey(
             f"{document.origin((MEMBERS,), of_key=True)}: describes several surveys, which only"
             " calibrate and validate take; give the description of one of them"
         )
+    renamed = rename_keys(document, SurveyDescription, plugins)
     apply_overrides(document, overrides, SurveyDescription, variables)
+    renamed += rename_keys(document, SurveyDescription, plugins, options=True)
+    for text in renamed:
+        warnings.warn(text, FutureWarning, stacklevel=2)
     _default_root(document, variables)
     description = _validated(document, plugins)
     wrong = check_columns(description, document, plugins)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -36,9 +36,18 @@ from scrframe.tables import (
 
 
 class PluginConfig(BaseModel):
-    """Settings that a plugin owns: unknown keys are refused, values do not change."""
+    """Settings that a plugin owns: unknown keys are refused, values do not change.
+
+    Attributes
+    ----------
+    renamed_keys : mapping of str to str
+        Present names of keys that earlier versions called otherwise. The old ones are taken
+        with a warning that says where they stand and what they are called now.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    renamed_keys: ClassVar[Mapping[str, str]] = {}
 
 
 class NoConfig(PluginConfig):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
@@ -256,8 +257,11 @@ def _read_summary(path: Path) -> dict[str, Any]:
 
 def _read_description(path: Path, registry: Registry) -> SurveyDescription:
     try:
-        # The description is as used: what looks like a variable is none.
-        return load_survey(path, registry=registry, environ={})
+        with warnings.catch_warnings():
+            # The run is of its time: that keys have other names now is nobody's concern.
+            warnings.simplefilter("ignore", FutureWarning)
+            # The description is as used: what looks like a variable is none.
+            return load_survey(path, registry=registry, environ={})
     except ConfigError as error:
         raise damaged(path, error) from None
 
