@@ -8,7 +8,7 @@ from scrframe.config import SurveyDescription
 from scrframe.errors import CalibrationError, ConfigError, ScrframeError, one_line
 from scrframe.observer import Observer
 from scrframe.plugin import Registry
-from scrframe.run.offsets.solve import FittedModel, fit_model
+from scrframe.run.colour_model import FittedModel, fit_model
 from scrframe.run.plugins import SelectedPlugins, resolve_plugins
 from scrframe.run.sample.builder import CalibrationSample, build_sample
 from scrframe.run.session import Session

@@ -12,10 +12,11 @@ from scrframe.observer import Observer
 from scrframe.plugin import Registry, load_registry
 from scrframe.products.files import RUN_MARK, write_json
 from scrframe.products.star_catalogue import star_catalogue
+from scrframe.run.colour_model import FittedModel, fit_model
 from scrframe.run.correct import CATALOGUES, CorrectTask, PartCorrected, common_root, correct_all
 from scrframe.run.offsets.absolute import absolute_tie, check_passband
 from scrframe.run.offsets.joint import JointSolve
-from scrframe.run.offsets.solve import FittedModel, fit_model, solve, solve_joint
+from scrframe.run.offsets.solve import solve, solve_joint
 from scrframe.run.plugins import level_columns, resolve_plugins
 from scrframe.run.products import (
     ModelRecord,
@@ -28,7 +29,7 @@ from scrframe.run.products import (
     write_solution_folder,
     write_star_products,
 )
-from scrframe.run.sample.builder import CalibrationSample, build_sample, second_opinions
+from scrframe.run.sample.builder import CalibrationSample, alternative_dereddening, build_sample
 from scrframe.run.sample.detections import PartRead
 from scrframe.run.session import Session, open_session
 from scrframe.run.workspace import input_hashes
@@ -182,7 +183,7 @@ def solve_offsets(
             fitted,
             sample.visits,
             provenance(session, fitted),
-            second_opinions(session, sample),
+            alternative_dereddening(session, sample),
             joint,
         )
     tied = TiedSolution(solved, fitted.model)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,20 +12,85 @@ import numpy.typing as npt
 from scrframe.errors import CalibrationError
 from scrframe.observer import Observer
 from scrframe.plugin import ColourModel, FittedColourModel, PluginConfig
+from scrframe.run.hyperparameters import tune
+from scrframe.run.offsets.joint import JointOffsetSolver, JointState
+from scrframe.run.plugins import SelectedPlugins
 from scrframe.run.sample.reference_data import CATALOGUE_COLOUR
-from scrframe.scr.iteration import (
-    IterationSettings,
-    ModelMagnitudes,
-    Observations,
-    OffsetState,
-    Round,
-    iterate,
-    settle_known,
-)
+from scrframe.run.sample.selection import select_stars
+from scrframe.scr.iteration import IterationSettings, ModelMagnitudes, Round, iterate, settle_known
 from scrframe.scr.law_design import Fields
-from scrframe.scr.training import ColourPredictor, TrainingPlan
+from scrframe.scr.observations import Observations, OffsetState
+from scrframe.scr.training import ColourPredictor, TrainingPlan, nobody_trains, plan_training
 from scrframe.scr.trend import TrendSettings
 from scrframe.tables import MatchedStars
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """Model magnitudes with what they rest on.
+
+    Attributes
+    ----------
+    model : ModelMagnitudes
+    plan : TrainingPlan
+    observations : Observations
+    settings : PluginConfig or None
+        Those of the backend, as described or as found by the search.
+    search : mapping
+        What the search for settings found, as plain JSON; empty without one.
+    """
+
+    model: ModelMagnitudes
+    plan: TrainingPlan
+    observations: Observations
+    settings: PluginConfig | None = None
+    search: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def joint(self) -> JointState | None:
+        """In mode joint, where the solution stands."""
+        return self.model.offsets if isinstance(self.model.offsets, JointState) else None
+
+
+def trend_settings(plugins: SelectedPlugins) -> TrendSettings:
+    """Return the description's trend as its settings."""
+    block = plugins.survey.colour_model
+    return TrendSettings(block.trend, block.trend_ridge, block.trend_components)
+
+
+def fit_model(
+    plugins: SelectedPlugins, sample: MatchedStars, workers: int, observer: Observer
+) -> FittedModel:
+    """Train and iterate (steps i to iii)."""
+    block = plugins.survey.colour_model
+    observations, start = observations_of(sample), None
+    if plugins.survey.offsets.mode == "joint":
+        trained = plugins.reference.provides != "colour"
+        stars = select_stars(plugins.survey.offsets.joint, sample, trained=trained)
+        start = JointOffsetSolver.of(plugins, sample, stars, observer, workers).start()
+        observations = replace(
+            observations,
+            used=start.used,
+            in_control=observations.in_control & ~stars.reserved[sample.star],
+        )
+    control = np.unique(sample.star[observations.training_mask])
+    settings = IterationSettings(
+        plugins.survey.reddening,
+        plugins.survey.offsets.max_rounds,
+        plugins.survey.offsets.tolerance,
+        block.regrow_rounds,
+    )
+    if plugins.reference.provides == "colour":
+        model = run_known(sample, control, settings, observer, observations, start)
+        return FittedModel(model, nobody_trains(control), observations, block.settings)
+    plan = plan_training(control, block.test_fraction, block.folds, block.cross_fit, block.seed)
+    trend = trend_settings(plugins)
+    found, search = tune(
+        plugins, sample.features, observations, plan, settings, trend, workers, observer
+    )
+    trainer = Trainer(plugins.backend, found, block.seed, workers)
+    model = run_model(sample, plan, trainer, settings, trend, observer, observations, start)
+    return FittedModel(model, plan, observations, found, search)
 
 
 @dataclass(frozen=True)
@@ -53,7 +120,7 @@ class Trainer:
         )
 
 
-def observations(sample: MatchedStars) -> Observations:
+def observations_of(sample: MatchedStars) -> Observations:
     """Return a matched sample as the arrays of the iteration.
 
     Raises
@@ -91,7 +158,7 @@ def run_model(
     settings: IterationSettings,
     trend: TrendSettings,
     observer: Observer,
-    seen: Observations | None = None,
+    observations: Observations | None = None,
     offsets: OffsetState | None = None,
 ) -> ModelMagnitudes:
     """Iterate colour model, law and visit offsets.
@@ -104,7 +171,7 @@ def run_model(
     settings : IterationSettings
     trend : TrendSettings
     observer : Observer
-    seen : Observations, optional
+    observations : Observations, optional
         By default those of the sample, all of them used.
     offsets : OffsetState, optional
         What the offsets start from; by default the paper's means by visit.
@@ -115,14 +182,14 @@ def run_model(
         If the model or the law cannot be fitted, or the model's colours are not finite.
     """
     predictor = ColourPredictor(sample.features, plan, trainer, trend)
-    seen = seen or observations(sample)
+    observations = observations or observations_of(sample)
     with observer.step("Colour model and reddening law") as done:
 
         def report(this: Round) -> None:
             done(1)
             observer.message(describe(this))
 
-        result = iterate(seen, predictor, plan, settings, report, offsets)
+        result = iterate(observations, predictor, plan, settings, report, offsets)
     if not np.isfinite(result.colour0_mag).all():
         raise CalibrationError(
             f"colour model {trainer.backend.name!r} predicted colours that are not finite"
@@ -136,7 +203,7 @@ def run_known(
     test: npt.NDArray[np.int64],
     settings: IterationSettings,
     observer: Observer,
-    seen: Observations,
+    observations: Observations,
     offsets: OffsetState | None = None,
 ) -> ModelMagnitudes:
     """Settle visit offsets by the colours of the reference catalogue itself.
@@ -150,7 +217,7 @@ def run_known(
             done(1)
             observer.message(describe(this))
 
-        result = settle_known(seen, colour, test, settings, report, offsets)
+        result = settle_known(observations, colour, test, settings, report, offsets)
     _warn(result, settings, observer)
     return result
 

@@ -24,7 +24,8 @@ from scrframe.errors import CalibrationError
 from scrframe.observer import Observer
 from scrframe.plugin import ColourModel, PluginConfig
 from scrframe.run.plugins import SelectedPlugins
-from scrframe.scr.iteration import Iteration, IterationSettings, Observations, VisitMeans
+from scrframe.scr.iteration import Iteration, IterationSettings
+from scrframe.scr.observations import Observations, VisitMeans
 from scrframe.scr.training import ColourPredictor, TrainingPlan
 from scrframe.scr.trend import Trend, TrendSettings
 
@@ -191,7 +192,7 @@ def search_folds(stars: int, search: SearchSettings) -> IntArray:
 def tune(
     plugins: SelectedPlugins,
     features: Features,
-    seen: Observations,
+    observations: Observations,
     plan: TrainingPlan,
     settings: IterationSettings,
     trend: TrendSettings,
@@ -213,7 +214,7 @@ def tune(
     if search is None or block.kind not in search.over:
         return block.settings, {}
     with observer.step("Search for settings"):
-        labels = round_one_labels(features, seen, plan, settings)[plan.train]
+        labels = round_one_labels(features, observations, plan, settings)[plan.train]
         found, record = search_settings(
             plugins.backend,
             block.settings,
@@ -230,7 +231,7 @@ def tune(
 
 
 def round_one_labels(
-    features: Features, seen: Observations, plan: TrainingPlan, settings: IterationSettings
+    features: Features, observations: Observations, plan: TrainingPlan, settings: IterationSettings
 ) -> FloatArray:
     """Return the control stars' colours after a first round with a linear trend alone.
 
@@ -238,7 +239,9 @@ def round_one_labels(
     favour settings that smooth too much. No backend is needed.
     """
     predictor = ColourPredictor(features, plan, _no_backend, TrendSettings("linear"))
-    state = Iteration(seen, predictor, settings, VisitMeans.start(seen), lambda _: None)
+    state = Iteration(
+        observations, predictor, settings, VisitMeans.start(observations), lambda _: None
+    )
     state.settle_law(1)
     state.settle_visits(1)
     return state.labels()

@@ -22,9 +22,10 @@ from scrframe.products.files import write_json, write_parquet, write_text
 from scrframe.products.solution import write_solution, write_visit_covariance
 from scrframe.products.star_catalogue import STAR_CATALOGUE, star_catalogue
 from scrframe.products.visits import write_visits
+from scrframe.run.colour_model import FittedModel
 from scrframe.run.correct import PartCorrected
 from scrframe.run.data import DataSource
-from scrframe.run.offsets.solve import FittedModel, Solved
+from scrframe.run.offsets.solve import Solved
 from scrframe.run.plugins import SelectedPlugins, application_record
 from scrframe.run.sample.builder import CalibrationSample
 from scrframe.run.sample.selection import depends_on_magnitude

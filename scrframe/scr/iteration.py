@@ -4,54 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.scr.law_design import Fields
+from scrframe.scr.observations import (
+    Observations,
+    OffsetState,
+    VisitMeans,
+    model_magnitudes,
+    star_colours,
+)
 from scrframe.scr.reddening_law import constant_law, fit_law, held_order, largest_change
 from scrframe.scr.training import ColourPredictor, Effort, TestScore, TrainingPlan, score
 from scrframe.tables import ReddeningLaw
 from scrframe.tables.settings import ReddeningSettings
-
-
-@dataclass(frozen=True)
-class Observations:
-    """The Calibration Sample as plain arrays.
-
-    Attributes
-    ----------
-    mag, mag_err, reference_mag, extinction : ndarray, shape (n,)
-        Per detection, in mag.
-    star, visit : ndarray of int, shape (n,)
-        Row of the star, and code of the visit.
-    in_control : ndarray of bool, shape (n,)
-        Detections of the Control Sample.
-    stars : int
-        Number of stars.
-    used : ndarray of bool, shape (n,)
-        Detections that train, fit the law and settle the offsets; the others are predicted.
-    fields : Fields, optional
-        Fields of the detections, over which the law may vary.
-    """
-
-    mag: FloatArray
-    mag_err: FloatArray
-    reference_mag: FloatArray
-    extinction: FloatArray
-    star: IntArray
-    visit: npt.NDArray[np.integer]
-    in_control: npt.NDArray[np.bool_]
-    stars: int
-    used: npt.NDArray[np.bool_]
-    fields: Fields | None = None
-
-    @property
-    def teaching(self) -> npt.NDArray[np.bool_]:
-        """Return which detections the colours of control stars come from, shape (n,)."""
-        return np.asarray(self.in_control & self.used)
 
 
 @dataclass(frozen=True)
@@ -107,109 +74,12 @@ class ModelMagnitudes:
     offsets: OffsetState
 
 
-def model_magnitudes(colour0_mag: FloatArray, law: ReddeningLaw, seen: Observations) -> FloatArray:
-    """Return u_mod = G_BP + C0 + R E by detection (Eq. 2); `colour0_mag` is by star."""
-    colour0 = colour0_mag[seen.star]
-    return np.asarray(
-        seen.reference_mag + colour0 + law.ratio(colour0, seen.extinction) * seen.extinction
-    )
-
-
-def star_colours(corrected_mag: FloatArray, ratio: FloatArray, seen: Observations) -> FloatArray:
-    """Return the intrinsic colour of each control star, NaN for the others, shape (s,).
-
-    The mean over a star's control detections of (mag - G_BP) - R E, weighted by the
-    inverse square of the photometric errors: stars are trained on, not detections. A star
-    none of whose detections is used any more keeps a colour, from all that it has.
-
-    Parameters
-    ----------
-    corrected_mag, ratio : ndarray, shape (n,)
-        Magnitudes with preliminary visit offsets, and R, by detection.
-    """
-    value = corrected_mag - seen.reference_mag - ratio * seen.extinction
-    colour = _weighted_means(value, seen.teaching, seen)
-    missing = np.isnan(colour)
-    if missing.any():
-        colour[missing] = _weighted_means(value, seen.in_control, seen)[missing]
-    return colour
-
-
-def _weighted_means(
-    value: FloatArray, kept: npt.NDArray[np.bool_], seen: Observations
-) -> FloatArray:
-    weight = seen.mag_err[kept] ** -2.0
-    total = np.bincount(seen.star[kept], weights=weight * value[kept], minlength=seen.stars)
-    with np.errstate(invalid="ignore"):
-        return total / np.bincount(seen.star[kept], weights=weight, minlength=seen.stars)
-
-
-class OffsetState(Protocol):
-    """Offsets of the visits as they stand; frozen, so that each round gives a new one."""
-
-    @property
-    def offset_mag(self) -> FloatArray:
-        """Offset of each detection, less the mean over the training detections, shape (n,)."""
-
-    @property
-    def change_mag(self) -> float:
-        """Largest change of a visit's offset since the round before."""
-
-    @property
-    def used(self) -> npt.NDArray[np.bool_]:
-        """Detections that the next round uses, shape (n,)."""
-
-    def update_offsets(self, model_mag: FloatArray, colour0_mag: FloatArray) -> OffsetState:
-        """Return the offsets found with model magnitudes (n,) and colours of stars (s,)."""
-
-
-@dataclass(frozen=True)
-class VisitMeans:
-    """The mean difference of each visit less that of the control detections (paper, step iii).
-
-    Attributes
-    ----------
-    observations : Observations
-    visit_mag : ndarray, shape (v,)
-    change_mag : float
-    """
-
-    observations: Observations
-    visit_mag: FloatArray
-    change_mag: float = float("inf")
-
-    @classmethod
-    def start(cls, observations: Observations) -> VisitMeans:
-        """Return offsets of zero."""
-        return cls(observations, np.zeros(int(observations.visit.max()) + 1))
-
-    @property
-    def offset_mag(self) -> FloatArray:
-        """Offset of each detection, shape (n,)."""
-        return np.asarray(self.visit_mag[self.observations.visit])
-
-    @property
-    def used(self) -> npt.NDArray[np.bool_]:
-        """All detections that the observations name, shape (n,)."""
-        return self.observations.used
-
-    def update_offsets(self, model_mag: FloatArray, colour0_mag: FloatArray) -> VisitMeans:
-        """Return the means with other model magnitudes, shape (n,); colours play no part."""
-        observations = self.observations
-        delta = model_mag - observations.mag
-        count = np.bincount(observations.visit)
-        mean = np.bincount(observations.visit, weights=delta) / np.maximum(count, 1)
-        moved = mean - delta[observations.teaching].mean()
-        change = float(np.max(np.abs(moved - self.visit_mag)))
-        return replace(self, visit_mag=moved, change_mag=change)
-
-
 class Iteration:
     """The state that moves from round to round.
 
     Parameters
     ----------
-    seen : Observations
+    observations : Observations
     predictor : ColourPredictor
         Predicts all stars from control stars' colours.
     settings : IterationSettings
@@ -221,28 +91,30 @@ class Iteration:
 
     def __init__(
         self,
-        seen: Observations,
+        observations: Observations,
         predictor: ColourPredictor,
         settings: IterationSettings,
         offsets: OffsetState,
         report: Callable[[Round], None],
     ) -> None:
-        self._seen, self._predictor, self._settings = seen, predictor, settings
+        self._observations, self._predictor, self._settings = observations, predictor, settings
         self.offsets, self._report = offsets, report
         self.law = constant_law(settings.law.start, settings.law.order)
-        self.colour0_mag = np.zeros(seen.stars)
-        self.offset_mag = np.zeros(len(seen.mag))
+        self.colour0_mag = np.zeros(observations.stars)
+        self.offset_mag = np.zeros(len(observations.mag))
         self.rounds: list[Round] = []
 
     def labels(self) -> FloatArray:
         """Return the control stars' colours with the present law and visit offsets."""
-        ratio = self.law.ratio(self.colour0_mag[self._seen.star], self._seen.extinction)
-        corrected = self._seen.mag + self.offset_mag
-        return star_colours(corrected, ratio, self._seen)
+        ratio = self.law.ratio(
+            self.colour0_mag[self._observations.star], self._observations.extinction
+        )
+        corrected = self._observations.mag + self.offset_mag
+        return star_colours(corrected, ratio, self._observations)
 
     def magnitudes(self) -> FloatArray:
         """Return the present model magnitudes by detection."""
-        return model_magnitudes(self.colour0_mag, self.law, self._seen)
+        return model_magnitudes(self.colour0_mag, self.law, self._observations)
 
     def settle_law(self, number: int) -> None:
         """Alternate steps i and ii until R settles; the structure is grown in the first."""
@@ -259,7 +131,7 @@ class Iteration:
         """Do step iii once and return the largest change of a visit offset."""
         self.offsets = self.offsets.update_offsets(self.magnitudes(), self.colour0_mag)
         self.offset_mag = self.offsets.offset_mag
-        self._seen = replace(self._seen, used=self.offsets.used)
+        self._observations = replace(self._observations, used=self.offsets.used)
         self._note(Round(number, 0, None, self.offsets.change_mag))
         return self.offsets.change_mag
 
@@ -273,24 +145,24 @@ class Iteration:
         return "grow" if law_round == 1 and number <= self._settings.regrow_rounds else "hold"
 
     def _refit_law(self, effort: Effort) -> float:
-        seen, used = self._seen, self._seen.used
+        observations, used = self._observations, self._observations.used
         # An order that is chosen anew each time could swing between two, and never settle.
         settings = self._settings.law
         if effort == "hold" and self.law.scores:
             settings = held_order(settings, self.law)
-        colour0 = self.colour0_mag[seen.star]
-        excess = seen.mag - seen.reference_mag - colour0
+        colour0 = self.colour0_mag[observations.star]
+        excess = observations.mag - observations.reference_mag - colour0
         law = fit_law(
             colour0[used],
-            seen.extinction[used],
+            observations.extinction[used],
             excess[used],
-            seen.visit[used],
+            observations.visit[used],
             settings,
-            seen.fields.take(used) if seen.fields is not None else None,
-            seen.star[used],
+            observations.fields.take(used) if observations.fields is not None else None,
+            observations.star[used],
         )
         law = replace(law, scores=law.scores or self.law.scores)
-        change = largest_change(law, self.law, self.colour0_mag, settings, seen.extinction)
+        change = largest_change(law, self.law, self.colour0_mag, settings, observations.extinction)
         self.law = law
         return change
 
@@ -305,7 +177,7 @@ def no_law() -> ReddeningLaw:
 
 
 def settle_known(
-    seen: Observations,
+    observations: Observations,
     colour_mag: FloatArray,
     test: IntArray,
     settings: IterationSettings,
@@ -318,7 +190,7 @@ def settle_known(
 
     Parameters
     ----------
-    seen : Observations
+    observations : Observations
     colour_mag : ndarray, shape (s,)
         Observed colours, reddened as the stars are.
     test : ndarray of int
@@ -330,19 +202,21 @@ def settle_known(
         What the offsets start from; by default the paper's means by visit.
     """
     law, rounds, converged = no_law(), [], False
-    offsets = offsets or VisitMeans.start(seen)
-    model_mag = model_magnitudes(colour_mag, law, seen)
-    offset_mag = np.zeros(len(seen.mag))
+    offsets = offsets or VisitMeans.start(observations)
+    model_mag = model_magnitudes(colour_mag, law, observations)
+    offset_mag = np.zeros(len(observations.mag))
     for number in range(1, settings.max_rounds + 1):
         offsets = offsets.update_offsets(model_mag, colour_mag)
         offset_mag = offsets.offset_mag
-        seen = replace(seen, used=offsets.used)
+        observations = replace(observations, used=offsets.used)
         rounds.append(Round(number, 0, None, offsets.change_mag))
         report(rounds[-1])
         if offsets.change_mag < settings.tolerance_mag:
             converged = True
             break
-    labels = star_colours(seen.mag + offset_mag, np.zeros(len(seen.mag)), seen)
+    labels = star_colours(
+        observations.mag + offset_mag, np.zeros(len(observations.mag)), observations
+    )
     judged = test[np.isfinite(labels[test])]
     return ModelMagnitudes(
         colour0_mag=colour_mag,
@@ -357,7 +231,7 @@ def settle_known(
 
 
 def iterate(
-    seen: Observations,
+    observations: Observations,
     predictor: ColourPredictor,
     plan: TrainingPlan,
     settings: IterationSettings,
@@ -368,7 +242,7 @@ def iterate(
 
     Parameters
     ----------
-    seen : Observations
+    observations : Observations
     predictor : ColourPredictor
         Predicts all stars from control stars' colours.
     plan : TrainingPlan
@@ -384,7 +258,9 @@ def iterate(
     CalibrationError
         If the reddening law cannot be fitted.
     """
-    state = Iteration(seen, predictor, settings, offsets or VisitMeans.start(seen), report)
+    state = Iteration(
+        observations, predictor, settings, offsets or VisitMeans.start(observations), report
+    )
     converged = False
     for number in range(1, settings.max_rounds + 1):
         state.settle_law(number)

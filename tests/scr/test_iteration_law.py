@@ -7,7 +7,8 @@ import pytest
 from law_draws import draw
 
 from scrframe.scr import reddening_law
-from scrframe.scr.iteration import IterationSettings, Observations, iterate, model_magnitudes
+from scrframe.scr.iteration import IterationSettings, iterate
+from scrframe.scr.observations import Observations, model_magnitudes
 from scrframe.tables.settings import ReddeningSettings
 
 TERMS, TRUE = ((1, 0), (0, 0), (0, 1)), np.array([0.08, 1.45, -0.05])

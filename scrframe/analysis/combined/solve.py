@@ -25,8 +25,8 @@ from scrframe.offsets.shared.correlation import (
 )
 from scrframe.offsets.shared.layout import Member, SharedTerm
 from scrframe.offsets.shared.solve import solve_together
+from scrframe.run.colour_model import FittedModel
 from scrframe.run.offsets.joint import JointSolve, level_labels
-from scrframe.run.offsets.solve import FittedModel
 from scrframe.run.sample.builder import CalibrationSample
 
 #: Logarithm of the likelihood ratio at which data speak against sharing a term.

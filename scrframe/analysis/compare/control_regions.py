@@ -35,13 +35,13 @@ from scrframe.observer import Observer
 from scrframe.offsets.joint.mixed_model import correction_values
 from scrframe.plugin import Registry, load_registry
 from scrframe.products.files import write_text
-from scrframe.run.colour_model import Trainer
-from scrframe.run.offsets.solve import FittedModel, trend_settings
+from scrframe.run.colour_model import FittedModel, Trainer, trend_settings
 from scrframe.run.plugins import SelectedPlugins
 from scrframe.run.sample.selection import outside_domain
 from scrframe.run.session import open_session
 from scrframe.run.workspace import versions
-from scrframe.scr.iteration import IterationSettings, Observations, iterate
+from scrframe.scr.iteration import IterationSettings, iterate
+from scrframe.scr.observations import Observations
 from scrframe.scr.reddening_law import held_order
 from scrframe.scr.training import ColourPredictor, plan_training
 from scrframe.statistics.robust import robust_sd
@@ -202,7 +202,7 @@ def _judging(
     sample: MatchedStars, fitted: FittedModel, used: BoolArray
 ) -> tuple[IntArray, JudgingDetections]:
     """Return the rows of the detections that judge, and what is known of them."""
-    visit, seen = fitted.seen.visit, fitted.seen
+    visit, seen = fitted.observations.visit, fitted.observations
     delta = fitted.model.model_mag - seen.mag
     good = used.copy()
     rows = np.flatnonzero(used)
@@ -266,8 +266,8 @@ class _RegionTrial:
         chosen, fitted = self.chosen, self.fitted
         block, trend = chosen.survey.colour_model, trend_settings(chosen)
         rows = np.flatnonzero(_used(fitted, self.finder))
-        seen = _only(fitted.seen, rows, inside)
-        control = np.unique(seen.star[seen.teaching])
+        seen = _only(fitted.observations, rows, inside)
+        control = np.unique(seen.star[seen.training_mask])
         plan = plan_training(control, 0.0, block.folds, block.cross_fit, block.seed)
         trainer = Trainer(
             chosen.backend, fitted.settings or block.settings, block.seed, self.workers
@@ -319,7 +319,7 @@ def _only(seen: Observations, rows: IntArray, inside: BoolArray) -> Observations
 
 def _used(fitted: FittedModel, finder: OffsetFinder | None) -> BoolArray:
     """Return which detections take part, shape (n,)."""
-    return fitted.seen.used if finder is None else finder.law_mask
+    return fitted.observations.used if finder is None else finder.law_mask
 
 
 def _known(truth: TrueOffsets) -> BoolArray:

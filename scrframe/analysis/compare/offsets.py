@@ -17,11 +17,12 @@ from scrframe.offsets.joint.gauge import in_gauge
 from scrframe.offsets.joint.mixed_model import Design, build_design, correction_values
 from scrframe.offsets.joint.stars import weighted
 from scrframe.offsets.sequential import OffsetProblem, solve_sequential
+from scrframe.run.colour_model import FittedModel
 from scrframe.run.offsets.joint import JointSolve
-from scrframe.run.offsets.solve import FittedModel, solve_joint
+from scrframe.run.offsets.solve import solve_joint
 from scrframe.run.plugins import SelectedPlugins, prepare_levels
 from scrframe.run.sample.selection import reserved_stars
-from scrframe.scr.iteration import model_magnitudes
+from scrframe.scr.observations import model_magnitudes
 from scrframe.scr.reddening_law import fit_law, held_order
 from scrframe.tables import Detections, FittedLevel, MatchedStars, ReddeningLaw
 
@@ -221,7 +222,7 @@ def offset_finder(
 ) -> OffsetFinder:
     """Return what finds offsets in the description's mode; in mode joint this fits once more."""
     if fitted.joint is None:
-        return SequentialOffsets(chosen, sample, fitted.seen.used)
+        return SequentialOffsets(chosen, sample, fitted.observations.used)
     return JointOffsets(solve_joint(fitted))
 
 
@@ -232,7 +233,7 @@ def refitted_law(
 
     It is fitted to the detections that `used`, shape (n,), names.
     """
-    seen = fitted.seen
+    seen = fitted.observations
     colour0 = colour0_mag[seen.star]
     excess = seen.mag - seen.reference_mag - colour0
     return fit_law(
@@ -251,7 +252,7 @@ def differences(
 ) -> FloatArray:
     """Return model less observed magnitude by detection, shape (n,), with the law refitted."""
     law = refitted_law(chosen, fitted, used, colour0_mag)
-    return model_magnitudes(colour0_mag, law, fitted.seen) - fitted.seen.mag
+    return model_magnitudes(colour0_mag, law, fitted.observations) - fitted.observations.mag
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from scrframe.analysis.compare.regions import Kind, Region, SkyCircle
 from scrframe.arrays import BoolArray, FloatArray, IntArray
-from scrframe.run.offsets.solve import FittedModel
+from scrframe.run.colour_model import FittedModel
 from scrframe.statistics.sky import kd_partition, unit_vectors
 from scrframe.tables import MatchedStars
 

@@ -46,8 +46,8 @@ from scrframe.errors import CalibrationError, ConfigError, ScrframeError, one_li
 from scrframe.observer import Observer
 from scrframe.plugin import ColourModel, PluginConfig, Registry, load_registry
 from scrframe.products.files import write_text
+from scrframe.run.colour_model import FittedModel, trend_settings
 from scrframe.run.hyperparameters import search_folds, search_settings
-from scrframe.run.offsets.solve import FittedModel, trend_settings
 from scrframe.run.plugins import SelectedPlugins
 from scrframe.run.session import Session, open_session
 from scrframe.run.workspace import versions

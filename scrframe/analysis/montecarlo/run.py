@@ -27,8 +27,7 @@ from scrframe.errors import ConfigError
 from scrframe.observer import Observer
 from scrframe.plugin import Registry, load_registry
 from scrframe.products.files import MONTECARLO, load_arrow, save_arrow
-from scrframe.run.colour_model import Trainer
-from scrframe.run.offsets.solve import FittedModel, trend_settings
+from scrframe.run.colour_model import FittedModel, Trainer, trend_settings
 from scrframe.run.sample.reference_data import feature_maker, noise_of, without_errors
 from scrframe.run.session import Session, open_session
 from scrframe.run.workspace import versions
@@ -201,8 +200,8 @@ class _MonteCarlo:
         self, name: str, sample: MatchedStars, fitted: FittedModel, told: StarFeatures
     ) -> InputErrors:
         """Return the errors of a set, by star."""
-        seen, count = fitted.seen, len(sample.stars)
-        teaching = seen.teaching
+        seen, count = fitted.observations, len(sample.stars)
+        teaching = seen.training_mask
         weight, star = seen.mag_err[teaching] ** -2.0, seen.star[teaching]
         if name == "own":
             label = label_errors(seen.mag_err[teaching], weight, star, count)

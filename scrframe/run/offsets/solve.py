@@ -9,19 +9,12 @@ from typing import Any
 import numpy as np
 
 from scrframe.errors import CalibrationError
-from scrframe.observer import Observer
 from scrframe.offsets.apply import apply_solution
 from scrframe.offsets.joint.results import JointResults
 from scrframe.offsets.sequential import OffsetProblem, solve_sequential
-from scrframe.plugin import PluginConfig
 from scrframe.products.visits import VisitSeen
-from scrframe.run.colour_model import Trainer, observations, run_known, run_model
-from scrframe.run.hyperparameters import tune
-from scrframe.run.offsets.joint import (
-    JointOffsetSolver,
-    JointSolve,
-    JointState,
-)
+from scrframe.run.colour_model import FittedModel, trend_settings
+from scrframe.run.offsets.joint import JointSolve
 from scrframe.run.offsets.joint_solution import (
     exposure_table,
     joint_record,
@@ -29,42 +22,16 @@ from scrframe.run.offsets.joint_solution import (
     star_columns,
     with_systematics,
 )
-from scrframe.run.offsets.systematics import Opinion, SecondOpinions, systematic_shifts
+from scrframe.run.offsets.systematics import (
+    AlternativeDereddening,
+    ModelVariants,
+    systematic_shifts,
+)
 from scrframe.run.plugins import SelectedPlugins, prepare_levels
 from scrframe.run.sample.assembly import derive_for
-from scrframe.run.sample.selection import select_stars
-from scrframe.scr.iteration import IterationSettings, ModelMagnitudes, Observations
-from scrframe.scr.training import TrainingPlan, nobody_trains, plan_training
-from scrframe.scr.trend import TrendSettings
+from scrframe.scr.iteration import ModelMagnitudes
 from scrframe.tables import MatchedStars, PhotometricError, Solution, SolvedLevel
 from scrframe.tables.cuts import Cut
-
-
-@dataclass(frozen=True)
-class FittedModel:
-    """Model magnitudes with what they rest on.
-
-    Attributes
-    ----------
-    model : ModelMagnitudes
-    plan : TrainingPlan
-    seen : Observations
-    settings : PluginConfig or None
-        Those of the backend, as described or as found by the search.
-    search : mapping
-        What the search for settings found, as plain JSON; empty without one.
-    """
-
-    model: ModelMagnitudes
-    plan: TrainingPlan
-    seen: Observations
-    settings: PluginConfig | None = None
-    search: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def joint(self) -> JointState | None:
-        """In mode joint, where the solution stands."""
-        return self.model.offsets if isinstance(self.model.offsets, JointState) else None
 
 
 @dataclass(frozen=True)
@@ -94,50 +61,13 @@ class Solved:
     findings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def trend_settings(plugins: SelectedPlugins) -> TrendSettings:
-    """Return the description's trend as its settings."""
-    block = plugins.survey.colour_model
-    return TrendSettings(block.trend, block.trend_ridge, block.trend_components)
-
-
-def fit_model(
-    plugins: SelectedPlugins, sample: MatchedStars, workers: int, observer: Observer
-) -> FittedModel:
-    """Train and iterate (steps i to iii)."""
-    block = plugins.survey.colour_model
-    seen, start = observations(sample), None
-    if plugins.survey.offsets.mode == "joint":
-        trained = plugins.reference.provides != "colour"
-        stars = select_stars(plugins.survey.offsets.joint, sample, trained=trained)
-        start = JointOffsetSolver.of(plugins, sample, stars, observer, workers).start()
-        seen = replace(
-            seen, used=start.used, in_control=seen.in_control & ~stars.reserved[sample.star]
-        )
-    control = np.unique(sample.star[seen.teaching])
-    settings = IterationSettings(
-        plugins.survey.reddening,
-        plugins.survey.offsets.max_rounds,
-        plugins.survey.offsets.tolerance,
-        block.regrow_rounds,
-    )
-    if plugins.reference.provides == "colour":
-        model = run_known(sample, control, settings, observer, seen, start)
-        return FittedModel(model, nobody_trains(control), seen, block.settings)
-    plan = plan_training(control, block.test_fraction, block.folds, block.cross_fit, block.seed)
-    trend = trend_settings(plugins)
-    found, search = tune(plugins, sample.features, seen, plan, settings, trend, workers, observer)
-    trainer = Trainer(plugins.backend, found, block.seed, workers)
-    model = run_model(sample, plan, trainer, settings, trend, observer, seen, start)
-    return FittedModel(model, plan, seen, found, search)
-
-
 def solve(
     plugins: SelectedPlugins,
     sample: MatchedStars,
     fitted: FittedModel,
     visits: Sequence[VisitSeen],
     provenance: Mapping[str, Any],
-    second: SecondOpinions | None = None,
+    dereddening: AlternativeDereddening | None = None,
     joint: JointSolve | None = None,
 ) -> Solved:
     """Solve the offsets of all levels and the zero point u_ZP.
@@ -150,7 +80,7 @@ def solve(
     visits : sequence of VisitSeen
         All that were read.
     provenance : mapping
-    second : SecondOpinions, optional
+    dereddening : AlternativeDereddening, optional
         Other ways of dereddening, whose effect counts as systematic error in mode joint.
     joint : JointSolve, optional
         In mode joint, what was solved already; by default it is solved here.
@@ -163,7 +93,7 @@ def solve(
     if fitted.joint is None:
         return _solve_sequential(plugins, sample, fitted.model, visits, provenance)
     joint = joint or solve_joint(fitted)
-    return _solution_of(plugins, sample, fitted, joint, visits, provenance, second)
+    return _solution_of(plugins, sample, fitted, joint, visits, provenance, dereddening)
 
 
 def solve_joint(fitted: FittedModel) -> JointSolve:
@@ -201,21 +131,19 @@ def _solution_of(
     joint: JointSolve,
     visits: Sequence[VisitSeen],
     provenance: Mapping[str, Any],
-    second: SecondOpinions | None,
+    dereddening: AlternativeDereddening | None,
 ) -> Solved:
     model, fit, state = fitted.model, joint.fit, joint.state
     results = JointResults(fit)
-    opinion = Opinion(
+    variants = ModelVariants(
         sample,
-        fitted.seen,
-        model,
-        fitted.plan,
+        fitted,
+        state.used,
         trend_settings(plugins),
         plugins.survey.reddening,
-        state.used,
-        second,
+        dereddening,
     )
-    shifts = systematic_shifts(plugins, opinion, results)
+    shifts = systematic_shifts(plugins, variants, results)
     exposures = with_systematics(exposure_table(fit, results, state, visits), fit, shifts)
     levels = solved_levels(plugins, results, state.levels, fit)
     noise = fit.estimate.noise

@@ -1,4 +1,4 @@
-"""What a second opinion on the model would shift: the systematic error of the offsets.
+"""What other defensible models would shift: the systematic error of the offsets.
 
 Each alternative changes the model magnitudes; solved with the same weights, the change
 becomes one of the offsets.
@@ -12,16 +12,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from scrframe.arrays import FloatArray, IntArray
+from scrframe.arrays import BoolArray, FloatArray, IntArray
 from scrframe.config.survey import SystematicSettings
 from scrframe.errors import CalibrationError
 from scrframe.offsets.joint.mixed_model import CONSTANT
 from scrframe.offsets.joint.results import JointResults
+from scrframe.run.colour_model import FittedModel
 from scrframe.run.plugins import SelectedPlugins
-from scrframe.scr.iteration import ModelMagnitudes, Observations
 from scrframe.scr.reddening_law import fit_law
 from scrframe.scr.spectra import Standardise, intrinsic_features
-from scrframe.scr.training import TrainingPlan
 from scrframe.scr.trend import Trend, TrendSettings
 from scrframe.statistics.groups import group_medians
 from scrframe.tables import MatchedStars
@@ -29,7 +28,7 @@ from scrframe.tables.settings import ReddeningSettings
 
 
 @dataclass(frozen=True)
-class SecondOpinions:
+class AlternativeDereddening:
     """What it takes to deredden the sample's stars another way.
 
     Attributes
@@ -55,7 +54,7 @@ class SecondOpinions:
     second_extinction: FloatArray | None = None
     second_k_mag: FloatArray | None = None
 
-    def each(self, asked: SystematicSettings) -> Iterator[tuple[str, FloatArray, FloatArray]]:
+    def variants(self, asked: SystematicSettings) -> Iterator[tuple[str, FloatArray, FloatArray]]:
         """Yield name, curve and extinctions of each alternative that is asked for."""
         own = self.extinction
         if asked.extinction and asked.extinction_scale > 0:
@@ -99,43 +98,41 @@ class Shifts:
 
 
 @dataclass(frozen=True)
-class Opinion:
-    """What the alternatives need of a run.
+class ModelVariants:
+    """What variants of a run's model rest on; each changes the model magnitudes in one respect.
 
     Attributes
     ----------
     sample : MatchedStars
-    seen : Observations
-    model : ModelMagnitudes
-    plan : TrainingPlan
-    trend : TrendSettings
-    law : ReddeningSettings
+    fitted : FittedModel
     used : ndarray of bool, shape (n,)
         Detections of the solve.
-    second : SecondOpinions or None
+    trend : TrendSettings
+    law : ReddeningSettings
+    dereddening : AlternativeDereddening or None
         Other ways of dereddening, if any is to be tried.
     """
 
     sample: MatchedStars
-    seen: Observations
-    model: ModelMagnitudes
-    plan: TrainingPlan
+    fitted: FittedModel
+    used: BoolArray
     trend: TrendSettings
     law: ReddeningSettings
-    used: npt.NDArray[np.bool_]
-    second: SecondOpinions | None = None
+    dereddening: AlternativeDereddening | None = None
 
 
-def systematic_shifts(plugins: SelectedPlugins, opinion: Opinion, results: JointResults) -> Shifts:
+def systematic_shifts(
+    plugins: SelectedPlugins, variants: ModelVariants, results: JointResults
+) -> Shifts:
     """Return by how much each alternative that the description asks for moves the offsets."""
     asked = plugins.survey.offsets.joint.systematics
     found: dict[str, FloatArray] = {}
     if plugins.reference.provides == "colour":
         if asked.law:
-            found["colour_term"] = results.shift(colour_term(opinion))
+            found["colour_term"] = results.shift(colour_term(variants))
         return Shifts(found, len(results.exposures.offset_mag))
     if asked.law:
-        changes = law_changes(opinion)
+        changes = law_changes(variants)
         found["law"] = _largest([results.shift(change) for change in changes], results)
     if asked.law_regions:
         held = tuple(
@@ -143,10 +140,10 @@ def systematic_shifts(plugins: SelectedPlugins, opinion: Opinion, results: Joint
             for term in results.terms
             if term.role == "nuisance" and term.precision is None and term.name != CONSTANT
         )
-        parts = [results.shift(change, held) for change in law_by_region(opinion)]
+        parts = [results.shift(change, held) for change in law_by_region(variants)]
         factor = (LAW_REGIONS - 1) / LAW_REGIONS
         found["law_regions"] = np.sqrt(factor * np.sum(np.square(parts), axis=0))
-    trends = _Trends(opinion)
+    trends = _Trends(variants)
     if asked.reference_region and trends.possible:
         parts = [results.shift(change) for change in trends.without_regions()]
         # The jackknife's variance of a mean over the regions.
@@ -154,9 +151,9 @@ def systematic_shifts(plugins: SelectedPlugins, opinion: Opinion, results: Joint
         found["reference_region"] = np.sqrt(factor * np.sum(np.square(parts), axis=0))
     if asked.colour_model and trends.possible:
         found["colour_model"] = results.shift(trends.alone())
-    if opinion.second is not None and trends.possible:
-        for name, k_mag, extinction in opinion.second.each(asked):
-            features = opinion.second.features(k_mag, extinction)
+    if variants.dereddening is not None and trends.possible:
+        for name, k_mag, extinction in variants.dereddening.variants(asked):
+            features = variants.dereddening.features(k_mag, extinction)
             found[name] = results.shift(trends.dereddened(features, extinction))
         if asked.extinction:
             found["extinction_noise"] = results.shift(trends.noisy_extinctions())
@@ -169,12 +166,12 @@ def _largest(shifts: list[FloatArray], results: JointResults) -> FloatArray:
     return np.asarray(np.max(np.abs(shifts), axis=0))
 
 
-def law_changes(opinion: Opinion) -> list[FloatArray]:
+def law_changes(variants: ModelVariants) -> list[FloatArray]:
     """Return changes of the model magnitudes with laws of neighbouring orders."""
-    used, seen, law = opinion.used, opinion.seen, opinion.model.law
-    colour0 = opinion.model.colour0_mag[seen.star][used]
-    extinction = seen.extinction[used]
-    excess = (seen.mag - seen.reference_mag)[used] - colour0
+    used, observations, law = variants.used, variants.fitted.observations, variants.fitted.model.law
+    colour0 = variants.fitted.model.colour0_mag[observations.star][used]
+    extinction = observations.extinction[used]
+    excess = (observations.mag - observations.reference_mag)[used] - colour0
     powers = [(i, j) for i, j in law.terms]
     order, in_e = max(i for i, _ in powers), max(j for _, j in powers)
     present = law.ratio(colour0, extinction) * extinction
@@ -182,32 +179,35 @@ def law_changes(opinion: Opinion) -> list[FloatArray]:
     for other in {(order + 1, in_e), (max(order - 1, 0), in_e), (order, 1 - min(in_e, 1))}:
         if other == (order, in_e):
             continue
-        settings = replace(opinion.law, order=other[0], extinction_order=other[1])
+        settings = replace(variants.law, order=other[0], extinction_order=other[1])
         try:
             alternative = fit_law(
                 colour0,
                 extinction,
                 excess,
-                seen.visit[used],
+                observations.visit[used],
                 settings,
-                seen.fields.take(used) if seen.fields is not None else None,
+                observations.fields.take(used) if observations.fields is not None else None,
             )
         except CalibrationError:
-            continue  # an order that these data do not determine is no opinion
+            continue  # an order that these data do not determine is no alternative
         changes.append(alternative.ratio(colour0, extinction) * extinction - present)
     return changes
 
 
-def colour_term(opinion: Opinion) -> FloatArray:
+def colour_term(variants: ModelVariants) -> FloatArray:
     """Return the change of the model magnitudes with terms in colour and extinction.
 
     Colours that a catalogue predicts have no law. A passband that is not quite the
     survey's, and flux errors of the spectra, show as slopes on these within the visits.
     """
-    used, seen = opinion.used, opinion.seen
-    visit = seen.visit[used]
-    delta = (opinion.model.model_mag - seen.mag)[used]
-    terms = [opinion.model.colour0_mag[seen.star][used], seen.extinction[used]]
+    used, observations = variants.used, variants.fitted.observations
+    visit = observations.visit[used]
+    delta = (variants.fitted.model.model_mag - observations.mag)[used]
+    terms = [
+        variants.fitted.model.colour0_mag[observations.star][used],
+        observations.extinction[used],
+    ]
     inside = np.column_stack([_within(values, visit) for values in terms])
     slopes = np.linalg.lstsq(inside, _within(delta, visit), rcond=None)[0]
     centred = np.column_stack([values - values.mean() for values in terms])
@@ -219,20 +219,20 @@ def _within(values: FloatArray, visit: npt.NDArray[np.integer]) -> FloatArray:
     return np.asarray(values - group_medians(values, visit, int(visit.max()) + 1)[visit])
 
 
-def law_by_region(opinion: Opinion) -> list[FloatArray]:
+def law_by_region(variants: ModelVariants) -> list[FloatArray]:
     """Return changes of the model magnitudes with laws that have not seen a part of the sky.
 
     Fields are independent in the solve; a law that varies over more than a field leaves its
     mean less certain than that, which leaving out whole regions shows.
     """
-    used, seen, law = opinion.used, opinion.seen, opinion.model.law
-    colour0 = opinion.model.colour0_mag[seen.star][used]
-    extinction = seen.extinction[used]
-    excess = (seen.mag - seen.reference_mag)[used] - colour0
-    stars = opinion.sample.stars
-    region = sky_regions(stars["ref_ra"], stars["ref_dec"], LAW_REGIONS)[seen.star][used]
+    used, observations, law = variants.used, variants.fitted.observations, variants.fitted.model.law
+    colour0 = variants.fitted.model.colour0_mag[observations.star][used]
+    extinction = observations.extinction[used]
+    excess = (observations.mag - observations.reference_mag)[used] - colour0
+    stars = variants.sample.stars
+    region = sky_regions(stars["ref_ra"], stars["ref_dec"], LAW_REGIONS)[observations.star][used]
     settings = replace(
-        opinion.law, order=law.order, extinction_order=law.extinction_order, field_slopes=False
+        variants.law, order=law.order, extinction_order=law.extinction_order, field_slopes=False
     )
     present = law.ratio(colour0, extinction) * extinction
     changes = []
@@ -240,7 +240,11 @@ def law_by_region(opinion: Opinion) -> list[FloatArray]:
         kept = region != number
         try:
             other = fit_law(
-                colour0[kept], extinction[kept], excess[kept], seen.visit[used][kept], settings
+                colour0[kept],
+                extinction[kept],
+                excess[kept],
+                observations.visit[used][kept],
+                settings,
             )
         except CalibrationError:
             continue
@@ -264,21 +268,21 @@ def sky_regions(ra_deg: FloatArray, dec_deg: FloatArray, number: int) -> IntArra
 class _Trends:
     """Linear colour models, trained on all control stars or without a part of their sky."""
 
-    def __init__(self, opinion: Opinion) -> None:
-        self._opinion = opinion
-        shape = "linear" if opinion.trend.shape == "none" else opinion.trend.shape
-        self._settings = replace(opinion.trend, shape=shape)
-        self._train = opinion.plan.train
+    def __init__(self, variants: ModelVariants) -> None:
+        self._variants = variants
+        shape = "linear" if variants.trend.shape == "none" else variants.trend.shape
+        self._settings = replace(variants.trend, shape=shape)
+        self._train = variants.fitted.plan.train
         self.possible = len(self._train) >= MIN_TRAINING
-        self._rows = opinion.seen.star[opinion.used]
+        self._rows = variants.fitted.observations.star[variants.used]
 
-    def _predict(self, kept: npt.NDArray[np.bool_]) -> FloatArray:
-        return self._train_on(kept)(self._opinion.sample.features)
+    def _predict(self, kept: BoolArray) -> FloatArray:
+        return self._train_on(kept)(self._variants.sample.features)
 
     def alone(self) -> FloatArray:
         """Return the change of model magnitudes by the trend alone."""
         everyone = np.ones(len(self._train), dtype=bool)
-        return self._change(self._predict(everyone) - self._opinion.model.colour0_mag)
+        return self._change(self._predict(everyone) - self._variants.fitted.model.colour0_mag)
 
     def without_regions(self) -> list[FloatArray]:
         """Return the changes by leaving out each part of the control stars' sky."""
@@ -294,10 +298,10 @@ class _Trends:
         The control stars' colours change too, and the trend with them; the law's terms in
         the solve take up what is in proportion to the extinction everywhere.
         """
-        opinion = self._opinion
-        own = np.asarray(opinion.sample.stars["extinction"], dtype=np.float64)
-        reddening = opinion.model.law.ratio(opinion.model.colour0_mag, own) * (extinction - own)
-        labels = opinion.model.label_mag - reddening
+        variants, model = self._variants, self._variants.fitted.model
+        own = np.asarray(variants.sample.stars["extinction"], dtype=np.float64)
+        reddening = model.law.ratio(model.colour0_mag, own) * (extinction - own)
+        labels = model.label_mag - reddening
         train = self._train
         trend = Trend.on(features[train], self._settings).predict(features, labels[train])
         everyone = self._predict(np.ones(len(train), dtype=bool))
@@ -308,18 +312,19 @@ class _Trends:
 
         An extinction above the mean of its visit is above it in part by its error: of the
         difference, the share that errors have in the variance. The model magnitude follows
-        by d(u_mod)/dE, which dereddening makes much smaller than R; seen as a slope on E,
+        by d(u_mod)/dE, which dereddening makes much smaller than R; observations as a slope on E,
         it would move the offsets of reddened visits.
         """
-        opinion, second = self._opinion, self._opinion.second
-        assert second is not None
-        own, error = second.extinction, opinion.sample.stars["extinction_err"]
+        variants, other = self._variants, self._variants.dereddening
+        assert other is not None
+        own, error = other.extinction, variants.sample.stars["extinction_err"]
         everyone = np.ones(len(self._train), dtype=bool)
         coefficients = self._train_on(everyone)
-        moved = coefficients(second.features(second.k_mag, own + STEP_E))
-        response = (moved - coefficients(opinion.sample.features)) / STEP_E
-        response += opinion.model.law.ratio(opinion.model.colour0_mag, own)
-        visit = opinion.seen.visit[opinion.used]
+        moved = coefficients(other.features(other.k_mag, own + STEP_E))
+        response = (moved - coefficients(variants.sample.features)) / STEP_E
+        model = variants.fitted.model
+        response += model.law.ratio(model.colour0_mag, own)
+        visit = variants.fitted.observations.visit[variants.used]
         value, noise = own[self._rows], np.asarray(error, dtype=np.float64)[self._rows] ** 2
         count = np.maximum(np.bincount(visit), 1)
         mean = (np.bincount(visit, value) / count)[visit]
@@ -327,18 +332,16 @@ class _Trends:
         share = np.clip((np.bincount(visit, noise) / count)[visit] / spread, 0, 1)
         return np.asarray(response[self._rows] * share * (value - mean))
 
-    def _train_on(
-        self, kept: npt.NDArray[np.bool_]
-    ) -> Callable[[npt.NDArray[np.float32]], FloatArray]:
+    def _train_on(self, kept: BoolArray) -> Callable[[npt.NDArray[np.float32]], FloatArray]:
         """Return the trend trained on some of the training stars, as a function of features."""
         train = self._train[kept]
-        trend = Trend.on(self._opinion.sample.features[train], self._settings)
-        labels = self._opinion.model.label_mag[train]
+        trend = Trend.on(self._variants.sample.features[train], self._settings)
+        labels = self._variants.fitted.model.label_mag[train]
         return lambda features: trend.predict(features, labels)
 
     def _regions(self) -> IntArray:
         """Return the part of each training star."""
-        stars = self._opinion.sample.stars
+        stars = self._variants.sample.stars
         return sky_regions(stars["ref_ra"][self._train], stars["ref_dec"][self._train], REGIONS)
 
     def _change(self, colour_mag: FloatArray) -> FloatArray:

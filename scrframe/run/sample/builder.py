@@ -10,7 +10,7 @@ import numpy as np
 
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.products.visits import VisitSeen
-from scrframe.run.offsets.systematics import SecondOpinions
+from scrframe.run.offsets.systematics import AlternativeDereddening
 from scrframe.run.sample.assembly import (
     CutFlow,
     control_mask,
@@ -164,7 +164,9 @@ def _matched_stars(
     return MatchedStars(matched, kept, star.astype(np.int64), rows, control), features
 
 
-def second_opinions(session: Session, sample: CalibrationSample) -> SecondOpinions | None:
+def alternative_dereddening(
+    session: Session, sample: CalibrationSample
+) -> AlternativeDereddening | None:
     """Return other extinctions of the sample, if what the catalogue tells was kept."""
     plugins, features, matched = session.plugins, sample.star_features, sample.matched
     survey = plugins.survey
@@ -173,7 +175,7 @@ def second_opinions(session: Session, sample: CalibrationSample) -> SecondOpinio
     own = np.asarray(matched.stars["extinction"], dtype=np.float64)
     if not isinstance(features, Spectra):
         none = np.zeros(matched.features.shape[1])
-        return SecondOpinions(
+        return AlternativeDereddening(
             flux=matched.features,
             k_mag=none,
             standardise=None,
@@ -181,7 +183,7 @@ def second_opinions(session: Session, sample: CalibrationSample) -> SecondOpinio
             second_extinction=_second_extinctions(session, matched),
         )
     second, block = plugins.second_curve, survey.extinction.second_curve
-    return SecondOpinions(
+    return AlternativeDereddening(
         flux=features.flux,
         k_mag=own_curve(plugins, features),
         standardise=survey.colour_model.standardise,

@@ -16,7 +16,7 @@ from scrframe.analysis.compare.offsets import true_offsets
 from scrframe.errors import CalibrationError
 from scrframe.observer import Observer
 from scrframe.plugin import load_registry
-from scrframe.run.offsets.solve import fit_model
+from scrframe.run.colour_model import fit_model
 from scrframe.run.plugins import resolve_plugins
 from scrframe.run.sample.builder import build_sample
 from scrframe.run.session import open_session
@@ -82,7 +82,7 @@ def found(fitted, trained):
 
 def test_candidates_hold_the_stars_that_they_say(fitted):
     _, sample, fit, _ = fitted
-    candidates = region_candidates.find_candidates(sample, fit, fit.seen.used)
+    candidates = region_candidates.find_candidates(sample, fit, fit.observations.used)
     control = np.unique(sample.star[sample.in_control])
     first = candidates[0]
     assert first.region.kind == "described"

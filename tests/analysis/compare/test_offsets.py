@@ -28,7 +28,7 @@ from scrframe.observer import Observer
 from scrframe.offsets.joint.problem import JointFit
 from scrframe.offsets.sequential import OffsetProblem, solve_sequential
 from scrframe.plugin import load_registry
-from scrframe.run.offsets.solve import fit_model
+from scrframe.run.colour_model import fit_model
 from scrframe.run.plugins import prepare_levels, resolve_plugins
 from scrframe.run.sample.builder import build_sample
 from scrframe.run.session import open_session
@@ -96,7 +96,7 @@ def test_the_law_is_refitted_at_the_other_colours(joint):
 
 def test_differences_are_of_the_magnitudes_with_that_law(joint):
     colour = joint.fitted.model.colour0_mag + 0.05
-    seen = joint.fitted.seen
+    seen = joint.fitted.observations
     law = refitted_law(joint.chosen, joint.fitted, joint.finder.law_mask, colour)
     found = differences(joint.chosen, joint.fitted, joint.finder.law_mask, colour)
     for row in (0, 17, len(found) - 1):
