@@ -16,7 +16,7 @@ from scipy.sparse.linalg import splu
 
 from scrframe.offsets.shared.correlation import StarResiduals, common_stars, correlate, one_factor
 from scrframe.offsets.shared.layout import Member, SharedTerm
-from scrframe.offsets.shared.solve import solve_together
+from scrframe.offsets.shared.solve import solve_surveys
 
 from . import blup, drawn, joint_fit
 from .conftest import closure_seeds
@@ -169,7 +169,7 @@ def together(pair: Pair, answers: list[joint_fit.Answer]) -> tuple[float, list[j
     ]
     fields = [str(number) for number in range(pair.samples[0].fields)]
     answers = [copy.copy(answer) for answer in answers]
-    fits = solve_together(members, follow, [SharedTerm("slope", (fields, fields))])
+    fits = solve_surveys(members, follow, [SharedTerm("slope", (fields, fields))])
     for answer, fit in zip(answers, fits, strict=True):
         answer.fit = fit
     return found.value, answers

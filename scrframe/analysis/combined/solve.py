@@ -24,7 +24,7 @@ from scrframe.offsets.shared.correlation import (
     one_factor,
 )
 from scrframe.offsets.shared.layout import Member, SharedTerm
-from scrframe.offsets.shared.solve import solve_together
+from scrframe.offsets.shared.solve import solve_surveys
 from scrframe.run.colour_model import FittedModel
 from scrframe.run.offsets.joint import JointSolve, level_labels
 from scrframe.run.sample.builder import CalibrationSample
@@ -231,12 +231,12 @@ def _with_terms(
     """
     if not terms and not np.any(follow):
         return [member.fit for member in members], []
-    fits = solve_together(members, follow, (), threads)
+    fits = solve_surveys(members, follow, (), threads)
     shared: list[SharedTerm] = []
     odds = []
     for term in terms:
-        others = solve_together(members, follow, [*shared, term], threads)
-        ratio = others[0].together.log_likelihood - fits[0].together.log_likelihood
+        others = solve_surveys(members, follow, [*shared, term], threads)
+        ratio = others[0].whole.log_likelihood - fits[0].whole.log_likelihood
         odds.append(ratio)
         if ratio > LEAST_ODDS:
             shared.append(term)

@@ -10,7 +10,7 @@ from scrframe.analysis.explain.explanation import OPTIONAL
 from scrframe.analysis.explain.local_solution import Around, at_rest, movable, moved_without
 from scrframe.analysis.explain.opened_run import OpenedRun
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.offsets.visit_prediction import KnownVisits, predict_from_kin
+from scrframe.offsets.unobserved import KnownVisits, predict_unobserved_visits
 from scrframe.tables import Detections
 
 #: No more neighbours than this are solved anew: those that share most stars.
@@ -113,7 +113,7 @@ def _without_joint(run: OpenedRun, visit: int) -> WithoutVisit:
         spread = run.visit_sd_mag
         if spread is None:
             spread = float(np.nanstd(offset))
-        kin = predict_from_kin(known_visits(run), offset, table.err_mag, spread)
+        kin = predict_unobserved_visits(known_visits(run), offset, table.err_mag, spread)
         fallback = PredictedOffset(
             offset_mag=float(kin.offset_mag[visit]),
             err_mag=float(kin.err_mag[visit]),

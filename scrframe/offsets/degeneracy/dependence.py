@@ -87,7 +87,7 @@ class Partition:
 
 
 @dataclass(frozen=True)
-class Block:
+class TermBlock:
     """The columns of one term that some detection has.
 
     Attributes
@@ -153,13 +153,13 @@ class Columns:
         self._products: dict[tuple[str, str], FloatArray] = {}
         self.blocks = tuple(self._block(term) for term in model.terms)
 
-    def _block(self, term: Term) -> Block:
+    def _block(self, term: Term) -> TermBlock:
         shared = term.last <= self._shared.shape[1]
         matrix = self._matrix(term)
         used = np.flatnonzero(np.bincount(matrix.indices, minlength=term.width))
         if len(used) < term.width:
             matrix = sparse.csr_array(matrix[:, used])
-        return Block(term, used, shared, Partition.of(matrix))
+        return TermBlock(term, used, shared, Partition.of(matrix))
 
     def _matrix(self, term: Term) -> sparse.csr_array:
         split = self._shared.shape[1]
@@ -178,7 +178,7 @@ class Columns:
         shape = (self._number.shape[0], len(rows))
         return sparse.csr_array((np.ones(len(rows)), (self._exposure, rows)), shape=shape)
 
-    def directions(self, first: Block, second: Block, dense_width: int) -> Directions:
+    def directions(self, first: TermBlock, second: TermBlock, dense_width: int) -> Directions:
         """Return what two blocks have in common."""
         exact = first.partition.exact and second.partition.exact
         if not exact and first.width + second.width <= dense_width:
@@ -187,7 +187,7 @@ class Columns:
             return common_directions(first.partition, second.partition)
         return common_directions(self._by_detection(first), self._by_detection(second))
 
-    def _by_detection(self, block: Block) -> Partition:
+    def _by_detection(self, block: TermBlock) -> Partition:
         if not block.shared:
             return block.partition
         name = block.term.name
@@ -195,7 +195,7 @@ class Columns:
             self._expanded[name] = block.partition.at(self._exposure)
         return self._expanded[name]
 
-    def _dense(self, first: Block, second: Block) -> Directions:
+    def _dense(self, first: TermBlock, second: TermBlock) -> Directions:
         value, vector, scale = self.spectrum([first, second])
         null = value < NULL
         # Columns of unit length are multiples where their product is one; see NULL.
@@ -207,25 +207,25 @@ class Columns:
         vectors = vector[:, null] / scale[:, None]
         return Directions(count, None, None, same, *nested, vectors)
 
-    def nullity(self, blocks: Sequence[Block]) -> int:
+    def nullity(self, blocks: Sequence[TermBlock]) -> int:
         """Return the number of null directions of blocks side by side."""
         if not blocks:
             return 0
         return int(np.count_nonzero(np.linalg.eigvalsh(self.gram(blocks)[0]) < NULL))
 
-    def spectrum(self, blocks: Sequence[Block]) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def spectrum(self, blocks: Sequence[TermBlock]) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return eigenvalues and vectors of the normal matrix, and the columns' scale."""
         gram, scale = self.gram(blocks)
         value, vector = np.linalg.eigh(gram)
         return value, vector, scale
 
-    def gram(self, blocks: Sequence[Block]) -> tuple[FloatArray, FloatArray]:
+    def gram(self, blocks: Sequence[TermBlock]) -> tuple[FloatArray, FloatArray]:
         """Return the normal matrix of blocks side by side, of unit diagonal, and its scale."""
         gram = np.block([[self._product(a, b) for b in blocks] for a in blocks])
         scale = np.sqrt(np.diag(gram))
         return gram / np.outer(scale, scale), scale
 
-    def _product(self, a: Block, b: Block) -> FloatArray:
+    def _product(self, a: TermBlock, b: TermBlock) -> FloatArray:
         """Return the sums over detections of the products of two blocks' columns."""
         names = a.term.name, b.term.name
         if names not in self._products:
@@ -233,7 +233,7 @@ class Columns:
             self._products[names[::-1]] = self._products[names].T
         return self._products[names]
 
-    def _multiply(self, a: Block, b: Block) -> FloatArray:
+    def _multiply(self, a: TermBlock, b: TermBlock) -> FloatArray:
         left, right = (self._matrix(block.term)[:, block.used] for block in (a, b))
         if a.shared and b.shared:
             product = left.T @ (self._number @ right)

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.offsets.degeneracy.dependence import NULL, Block, Columns, Directions
+from scrframe.offsets.degeneracy.dependence import NULL, Columns, Directions, TermBlock
 
 Kind = Literal["disconnected", "null direction", "confounded", "no data", "weak"]
 #: Names that a message gives in full.
@@ -57,12 +57,12 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(found[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def is_flat(block: Block) -> bool:
+def is_flat(block: TermBlock) -> bool:
     """Return whether a term has no prior."""
     return block.term.precision is None
 
 
-def said_of_data(block: Block, labels: Labels) -> list[Degeneracy]:
+def no_data_findings(block: TermBlock, labels: Labels) -> list[Degeneracy]:
     """Name the columns that no detection has."""
     empty = np.setdiff1d(np.arange(block.term.width), block.used)
     if not len(empty):
@@ -75,17 +75,17 @@ def said_of_data(block: Block, labels: Labels) -> list[Degeneracy]:
     return [Degeneracy("no data", (name,), message, gauge, is_flat(block))]
 
 
-def said_of_pairs(blocks: Sequence[Block], pairs: Pairs, labels: Labels) -> list[Degeneracy]:
+def pair_findings(blocks: Sequence[TermBlock], pairs: Pairs, labels: Labels) -> list[Degeneracy]:
     """Put in words what pairs of terms have in common, what follows from others left out."""
     return [
         finding
         for (i, j), found in pairs.items()
         if found.count and not _implied(i, j, pairs, blocks)
-        for finding in _said_of_pair(blocks[i], blocks[j], found, labels)
+        for finding in _pair_findings(blocks[i], blocks[j], found, labels)
     ]
 
 
-def said_of_split(blocks: Sequence[Block]) -> str:
+def split_in_words(blocks: Sequence[TermBlock]) -> str:
     """Say how terms share what they have in common."""
     flat = [repr(block.term.name) for block in blocks if is_flat(block)]
     if len(flat) == len(blocks):
@@ -101,7 +101,7 @@ def said_of_split(blocks: Sequence[Block]) -> str:
     return words
 
 
-def _implied(i: int, j: int, pairs: Pairs, blocks: Sequence[Block]) -> bool:
+def _implied(i: int, j: int, pairs: Pairs, blocks: Sequence[TermBlock]) -> bool:
     """Return whether a third term's relations with both hold all that they have in common."""
 
     def within(a: int, b: int) -> bool:
@@ -122,12 +122,14 @@ def _implied(i: int, j: int, pairs: Pairs, blocks: Sequence[Block]) -> bool:
     return False
 
 
-def _said_of_pair(a: Block, b: Block, found: Directions, labels: Labels) -> list[Degeneracy]:
+def _pair_findings(
+    a: TermBlock, b: TermBlock, found: Directions, labels: Labels
+) -> list[Degeneracy]:
     first, second = repr(a.term.name), repr(b.term.name)
 
     def finding(kind: Kind, message: str) -> Degeneracy:
         names, singular = (a.term.name, b.term.name), is_flat(a) and is_flat(b)
-        return Degeneracy(kind, names, message, said_of_split((a, b)), singular)
+        return Degeneracy(kind, names, message, split_in_words((a, b)), singular)
 
     if found.nested and found.holds:
         message = f"terms {first} and {second} span the same: only their sum is determined"
@@ -154,7 +156,7 @@ def _said_of_pair(a: Block, b: Block, found: Directions, labels: Labels) -> list
     return findings
 
 
-def _columns(block: Block, place: IntArray, labels: Labels) -> str:
+def _columns(block: TermBlock, place: IntArray, labels: Labels) -> str:
     texts = labels.get(block.term.name)
     return listed(str(number) if texts is None else texts[number] for number in place)
 
@@ -162,7 +164,7 @@ def _columns(block: Block, place: IntArray, labels: Labels) -> str:
 class NullSpace:
     """The null directions of some blocks, against those that are explained already."""
 
-    def __init__(self, columns: Columns, blocks: Sequence[Block], pairs: Pairs) -> None:
+    def __init__(self, columns: Columns, blocks: Sequence[TermBlock], pairs: Pairs) -> None:
         self._columns, self._blocks = columns, blocks
         self._explained: list[tuple[tuple[int, ...], FloatArray | sparse.csc_array]] = [
             (pair, found.vectors) for pair, found in pairs.items() if found.count
@@ -206,19 +208,19 @@ class NullSpace:
         return int(np.count_nonzero(np.linalg.eigvalsh(product) > NULL)) < nullity
 
 
-def _finding(members: Sequence[Block]) -> Degeneracy:
+def _finding(members: Sequence[TermBlock]) -> Degeneracy:
     names = " and ".join(repr(block.term.name) for block in members)
     words = "together hold" if len(members) > 1 else "hold"
     return Degeneracy(
         "null direction",
         tuple(block.term.name for block in members),
         f"the columns of {names} {words} a combination that is zero in all detections",
-        said_of_split(members),
+        split_in_words(members),
         all(is_flat(block) for block in members),
     )
 
 
-def weak_terms(columns: Columns, flat: Sequence[Block]) -> list[Degeneracy]:
+def weak_terms(columns: Columns, flat: Sequence[TermBlock]) -> list[Degeneracy]:
     """Find flat terms that are nearly dependent."""
     if not flat:
         return []

@@ -26,8 +26,8 @@ from scrframe.offsets.degeneracy.relations import (
     NullSpace,
     is_flat,
     listed,
-    said_of_data,
-    said_of_pairs,
+    no_data_findings,
+    pair_findings,
     weak_terms,
 )
 from scrframe.offsets.joint.mixed_model import MixedModel
@@ -86,10 +86,10 @@ def report_degeneracies(
         (i, j): columns.directions(blocks[i], blocks[j], dense_width)
         for i, j in combinations(range(len(blocks)), 2)
     }
-    findings = ties_of_visits(model, visit, visit_names, min_shared)
+    findings = visit_connectivity(model, visit, visit_names, min_shared)
     for block in columns.blocks:
-        findings += said_of_data(block, labels)
-    findings += said_of_pairs(blocks, pairs, labels)
+        findings += no_data_findings(block, labels)
+    findings += pair_findings(blocks, pairs, labels)
     null = NullSpace(columns, blocks, pairs)
     for number, block in enumerate(blocks):
         if not block.partition.exact and block.width <= dense_width:
@@ -121,7 +121,7 @@ def require_solvable(report: DegeneracyReport) -> None:
         )
 
 
-def ties_of_visits(
+def visit_connectivity(
     model: MixedModel, visit: IntArray, names: Sequence[str], min_shared: int
 ) -> list[Degeneracy]:
     """Find visits without stars, and groups of visits without common stars."""

@@ -22,7 +22,7 @@ from scrframe.offsets.joint.problem import (
     JointFit,
     JointProblem,
     JointRound,
-    part_of,
+    visit_subset,
 )
 from scrframe.offsets.joint.stars import noise_draw, weighted
 from scrframe.offsets.joint.variance_components import (
@@ -114,7 +114,7 @@ def _start_from_part(
     design: Design, problem: JointProblem, report: Callable[[JointRound], None]
 ) -> Estimate:
     """Return the variances that a part of the visits gives; nothing else of it is kept."""
-    part, smaller = part_of(design, problem)
+    part, smaller = visit_subset(design, problem)
     found = Rounds(smaller, part, None, many=len(part.model.star) > MANY).run(report)
     return replace(found.estimate, parameters=np.zeros(0))
 

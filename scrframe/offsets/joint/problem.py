@@ -26,9 +26,9 @@ from scrframe.offsets.outliers.weights import OutlierSettings, RobustWeights
 from scrframe.tables import Detections, FittedLevel
 
 #: One visit in so many is in the part.
-PARTS = 8
+ONE_IN = 8
 #: Most runs of visits that it is made of.
-PART_RUNS = 8
+SUBSET_RUNS = 8
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class JointRound:
     kept: float
 
 
-class Inverse(Protocol):
+class InverseSystem(Protocol):
     """What results ask of the inverse C of a system of p parameters."""
 
     def solve(self, right: FloatArray) -> FloatArray:
@@ -189,7 +189,7 @@ class JointFit:
         Of the solve: robust weights over the variances of noise and stars.
     prior_sd_mag : mapping of str to float
         Standard deviation by random term, of the solve.
-    factor : Inverse
+    factor : InverseSystem
         That of the normal matrix at `weights` with the prior at `prior_sd_mag`: its `Factor`.
     residual_mag : ndarray, shape (n,)
         Differences less all terms; the star's own deviation is in it.
@@ -205,7 +205,7 @@ class JointFit:
     robust: RobustWeights
     weights: Weights
     prior_sd_mag: Mapping[str, float]
-    factor: Inverse
+    factor: InverseSystem
     residual_mag: FloatArray
     rounds: tuple[JointRound, ...]
     converged: bool
@@ -219,7 +219,7 @@ class JointFit:
         return star_means(self.design.model, self.weights, self.residual_mag)
 
 
-def in_part(visit: IntArray, visits: int) -> npt.NDArray[np.bool_]:
+def in_subset(visit: IntArray, visits: int) -> npt.NDArray[np.bool_]:
     """Return which exposures are in the part, shape (x,).
 
     Visits come in runs of two or more, so that neighbours which share stars stay together,
@@ -232,11 +232,11 @@ def in_part(visit: IntArray, visits: int) -> npt.NDArray[np.bool_]:
     visits : int
         Number of visits.
     """
-    runs = min(PART_RUNS, max(visits // (2 * PARTS), 1)) * PARTS
-    return np.asarray(visit * runs // max(visits, 1) % PARTS == 0)
+    runs = min(SUBSET_RUNS, max(visits // (2 * ONE_IN), 1)) * ONE_IN
+    return np.asarray(visit * runs // max(visits, 1) % ONE_IN == 0)
 
 
-def part_of(design: Design, problem: JointProblem) -> tuple[Design, JointProblem]:
+def visit_subset(design: Design, problem: JointProblem) -> tuple[Design, JointProblem]:
     """Return design and problem of the part, without a last solve.
 
     Terms lose the columns that no detection of the part has.
@@ -249,12 +249,12 @@ def part_of(design: Design, problem: JointProblem) -> tuple[Design, JointProblem
     """
     model, exposures = design.model, design.exposures
     seen = np.bincount(model.exposure, minlength=len(exposures)) > 0
-    chosen = np.flatnonzero(in_part(exposures.visit, len(exposures.visits)) & seen)
+    chosen = np.flatnonzero(in_subset(exposures.visit, len(exposures.visits)) & seen)
     place = np.full(len(exposures), -1, dtype=np.int64)
     place[chosen] = np.arange(len(chosen))
     rows = np.flatnonzero(place[model.exposure] >= 0)
     stars, star = np.unique(model.star[rows], return_inverse=True)
-    part = with_data(
+    part = drop_empty_columns(
         MixedModel(
             model.terms,
             sparse.csr_array(model.by_exposure[chosen]),
@@ -279,7 +279,7 @@ def part_of(design: Design, problem: JointProblem) -> tuple[Design, JointProblem
     return Design(part, some), smaller
 
 
-def with_data(model: MixedModel) -> MixedModel:
+def drop_empty_columns(model: MixedModel) -> MixedModel:
     """Return a model without the columns that no detection has.
 
     Terms whose columns are not independent, such as random walks, stay whole: their prior

@@ -10,7 +10,7 @@ from scipy import sparse
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.offsets.joint.gauge import Gauged, GaugeRows, gauge_rows, in_gauge
 from scrframe.offsets.joint.mixed_model import Term
-from scrframe.offsets.joint.problem import Inverse, JointFit
+from scrframe.offsets.joint.problem import InverseSystem, JointFit
 from scrframe.tables import OffsetTable
 
 #: Right-hand sides that are solved at once.
@@ -275,7 +275,7 @@ class JointResults:
         return scatter, count.astype(np.int64)
 
 
-def _visit_covariance(factor: Inverse, rows: GaugeRows) -> tuple[FloatArray, _Cross]:
+def _visit_covariance(factor: InverseSystem, rows: GaugeRows) -> tuple[FloatArray, _Cross]:
     visits = sparse.csr_array(
         sparse.vstack([rows.visits, sparse.csr_array(rows.mean[None, :])], format="csr")
     )

@@ -39,7 +39,7 @@ Trace = Callable[[Term], float]
 Root = FloatArray | sparse.csr_array
 
 
-class Inverse(Protocol):
+class TracedInverse(Protocol):
     """The inverse of the system, as far as exact traces need it."""
 
     def trace(self, matrix: sparse.csr_array, columns: slice) -> float:
@@ -47,7 +47,7 @@ class Inverse(Protocol):
         ...
 
 
-class SolvedInverse(Inverse, Protocol):
+class SolvedInverse(TracedInverse, Protocol):
     """The inverse of the system, and which parts of it are at hand."""
 
     def holds_densely(self, columns: slice) -> bool:
@@ -59,7 +59,7 @@ class SolvedInverse(Inverse, Protocol):
         ...
 
 
-def exact_trace(inverse: Inverse) -> Trace:
+def exact_trace(inverse: TracedInverse) -> Trace:
     """Return exact traces."""
 
     def trace(term: Term) -> float:

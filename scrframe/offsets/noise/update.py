@@ -131,11 +131,11 @@ def update_noise(
     likelihood = NoiseLikelihood(data, current)
     # The draws' part is small; it is taken at the first model of a call.
     draws = mean_quadratic(likelihood, (draw[rows] for draw in leverage))
-    sample, model = Sample.of(data), current
+    sample, model = NoiseSample.of(data), current
     for step in range(settings.steps):
         likelihood = likelihood if step == 0 else NoiseLikelihood(data, model)
         score, information = likelihood.score(draws)
-        free, held = separate(information, sample, model, settings)
+        free, held = identify(information, sample, model, settings)
         score, information = _with_prior(score, information, model, settings)
         move = scoring_step(score, information, free, model, sample.error_mag[1])
         model = moved(model, move, sample.error_mag, covariates)
@@ -171,7 +171,7 @@ def _with_prior(
 
 
 @dataclass(frozen=True)
-class Sample:
+class NoiseSample:
     """How much there is to estimate from.
 
     Attributes
@@ -187,7 +187,7 @@ class Sample:
     error_mag: FloatArray
 
     @classmethod
-    def of(cls, data: NoiseData) -> Sample:
+    def of(cls, data: NoiseData) -> NoiseSample:
         """Measure the data."""
         count = np.bincount(data.star, minlength=len(data.clean))
         errors = data.error_mag[:: max(1, len(data.error_mag) // 100_000)]
@@ -196,8 +196,8 @@ class Sample:
         return cls(stars, repeats, percentiles)
 
 
-def separate(
-    information: FloatArray, sample: Sample, model: NoiseModel, settings: NoiseSettings
+def identify(
+    information: FloatArray, sample: NoiseSample, model: NoiseModel, settings: NoiseSettings
 ) -> tuple[BoolArray, tuple[str, ...]]:
     """Return which parameters can be estimated, and why the others cannot.
 
@@ -205,7 +205,7 @@ def separate(
     ----------
     information : ndarray, shape (2 + t, 2 + t)
         Expected information of scale^2, floor^2 and the coefficients of the scatter.
-    sample : Sample
+    sample : NoiseSample
     model : NoiseModel
         What is held where it is.
     settings : NoiseSettings
@@ -226,7 +226,7 @@ def separate(
     kept = f"photometric scale and floor held at {_values(model)}: "
     if settings.hold_photometry:
         free[:2] = False
-        return free, (*reasons, f"{kept}so it was asked")
+        return free, (*reasons, f"{kept}as configured")
     if sample.repeats < settings.min_repeats:
         free[:2] = False
         reasons.append(

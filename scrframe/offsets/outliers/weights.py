@@ -135,16 +135,16 @@ def mixture_weights(
     CalibrationError
         If less than `settings.min_kept` of the detections keep their weight.
     """
-    residuals = Residuals(residual, star, variance, star_variance)
+    residuals = ResidualSample(residual, star, variance, star_variance)
     states = _states(residuals, settings)
     rates = fit_rates(states, current, settings.rounds, settings.prior_stars)
-    judged = _judge(states, star, rates)
-    detection, own = judged.detection, judged.star
-    stars = hidden(judged, states.count)
+    probabilities = _judge(states, star, rates)
+    detection, own = probabilities.detection, probabilities.star
+    stars = may_hide_outliers(probabilities, states.count)
     if stars.any():
         rows, part = residuals.of_stars(stars)
         odds = rates.detection / (1.0 - rates.detection) / (2.0 * settings.span)
-        detection[rows], own[stars] = peel(
+        detection[rows], own[stars] = trim_outliers(
             part, lambda some: _judge(_states(some, settings), some.star, rates), odds
         )
     kept = float(detection.mean()) if len(detection) else 1.0
@@ -155,10 +155,10 @@ def mixture_weights(
             " within its noise; look at the residuals by visit and by magnitude, correct or"
             " leave out what is wrong, or lower min_kept"
         )
-    return RobustWeights(detection, own, judged.clean, rates, kept)
+    return RobustWeights(detection, own, probabilities.clean, rates, kept)
 
 
-def _states(residuals: Residuals, settings: OutlierSettings) -> StateLikelihoods:
+def _states(residuals: ResidualSample, settings: OutlierSettings) -> StateLikelihoods:
     return state_likelihoods(
         residuals.value,
         residuals.star,
@@ -168,7 +168,7 @@ def _states(residuals: Residuals, settings: OutlierSettings) -> StateLikelihoods
     )
 
 
-def _judge(states: StateLikelihoods, star: IntArray, rates: OutlierRates) -> Judged:
+def _judge(states: StateLikelihoods, star: IntArray, rates: OutlierRates) -> StateProbabilities:
     """Return the posterior probabilities of the states."""
     priors = StatePriors.of(rates, int(states.count.max(initial=1)))
     own, clean, some_bad, one_each, lost = np.empty((5, len(states.count)))
@@ -187,11 +187,11 @@ def _judge(states: StateLikelihoods, star: IntArray, rates: OutlierRates) -> Jud
         owner = star[rows]
         detection[rows] = 1.0 - lost[owner] - one_each[owner] * states.each[rows]
     np.clip(detection, 0.0, 1.0, out=detection)
-    return Judged(detection, own, clean, some_bad)
+    return StateProbabilities(detection, own, clean, some_bad)
 
 
 @dataclass(frozen=True)
-class Residuals:
+class ResidualSample:
     """Residuals of some stars, with their variances in mag^2.
 
     Attributes
@@ -206,12 +206,12 @@ class Residuals:
     variance: FloatArray
     star_variance: FloatArray
 
-    def rows(self, rows: npt.NDArray[np.integer]) -> Residuals:
+    def rows(self, rows: npt.NDArray[np.integer]) -> ResidualSample:
         """Return some of the detections, of the same stars."""
         parts = (self.value[rows], self.star[rows], self.variance[rows])
-        return Residuals(*parts, self.star_variance)
+        return ResidualSample(*parts, self.star_variance)
 
-    def of_stars(self, stars: BoolArray) -> tuple[IntArray, Residuals]:
+    def of_stars(self, stars: BoolArray) -> tuple[IntArray, ResidualSample]:
         """Return the rows of some stars, and their residuals with these stars only."""
         rows = np.flatnonzero(stars[self.star])
         part = self.rows(rows)
@@ -220,7 +220,7 @@ class Residuals:
 
 
 @dataclass(frozen=True)
-class Judged:
+class StateProbabilities:
     """Probabilities that the states give.
 
     Attributes
@@ -241,19 +241,19 @@ class Judged:
     some_bad: FloatArray
 
 
-def hidden(judged: Judged, count: IntArray) -> BoolArray:
+def may_hide_outliers(probabilities: StateProbabilities, count: IntArray) -> BoolArray:
     """Return which stars may have more than one bad detection but good ones too, shape (s,)."""
-    return np.asarray((count >= LEAST_DETECTIONS) & (judged.some_bad > SURE))
+    return np.asarray((count >= LEAST_DETECTIONS) & (probabilities.some_bad > SURE))
 
 
-def peel(
-    residuals: Residuals, judge: Callable[[Residuals], Judged], odds: float
+def trim_outliers(
+    residuals: ResidualSample, judge: Callable[[ResidualSample], StateProbabilities], odds: float
 ) -> tuple[FloatArray, FloatArray]:
     """Return weights of detections and stars, the worst detections set aside.
 
     Parameters
     ----------
-    residuals : Residuals
+    residuals : ResidualSample
         Of the stars that may have several bad detections.
     judge : callable
         Gives the probabilities of the states.
@@ -276,17 +276,17 @@ def peel(
         inside[rows[worst]] = False
         rows = np.flatnonzero(inside)
         core = residuals.rows(rows)
-        judged = judge(core)
+        probabilities = judge(core)
         count = np.bincount(core.star, minlength=stars)
-        doubtful = hidden(judged, count) & (count > least)
+        doubtful = may_hide_outliers(probabilities, count) & (count > least)
         if not doubtful.any():
             break
-    detection = _against_core(residuals, core, judged, odds)
-    detection[rows] = judged.detection
-    return detection, judged.star
+    detection = _against_core(residuals, core, probabilities, odds)
+    detection[rows] = probabilities.detection
+    return detection, probabilities.star
 
 
-def _farthest(residuals: Residuals, count: IntArray, number: IntArray) -> BoolArray:
+def _farthest(residuals: ResidualSample, count: IntArray, number: IntArray) -> BoolArray:
     """Return a number of detections of each star, those farthest from its median, shape (n,)."""
     last = np.cumsum(count)
     star = residuals.star
@@ -300,16 +300,18 @@ def _farthest(residuals: Residuals, count: IntArray, number: IntArray) -> BoolAr
     return chosen
 
 
-def _against_core(residuals: Residuals, core: Residuals, judged: Judged, odds: float) -> FloatArray:
+def _against_core(
+    residuals: ResidualSample, core: ResidualSample, probabilities: StateProbabilities, odds: float
+) -> FloatArray:
     """Return the probability that each detection is good, given the star as the rest shows it."""
     stars = len(residuals.star_variance)
-    weight = judged.detection / core.variance
-    precision = judged.star / residuals.star_variance
+    weight = probabilities.detection / core.variance
+    precision = probabilities.star / residuals.star_variance
     precision += np.bincount(core.star, weight, minlength=stars)
     precision = np.maximum(precision, 1e-6)
     mean = np.bincount(core.star, weight * core.value, minlength=stars) / precision
     variance = residuals.variance + (1.0 / precision)[residuals.star]
     square = (residuals.value - mean[residuals.star]) ** 2 / variance
     density = np.exp(-0.5 * square) / np.sqrt(2.0 * np.pi * variance)
-    several = judged.some_bad - (judged.star - judged.clean)
+    several = probabilities.some_bad - (probabilities.star - probabilities.clean)
     return np.asarray(density / (density + odds) * (1.0 - several)[residuals.star])

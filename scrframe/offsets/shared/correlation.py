@@ -13,7 +13,7 @@ from scrframe.offsets.joint.problem import JointFit
 
 #: Resamplings of the groups, and the fewest groups that are resampled.
 DRAWS, GROUPS = 200, 8
-#: Fewer stars in common tell no correlation.
+#: Fewer stars in common say nothing of a correlation.
 MIN_COMMON = 100
 #: A correlation counts from so many standard errors on, and stays below this.
 SIGMAS, LARGEST = 3.0, 0.98
@@ -138,19 +138,19 @@ def one_factor(found: Mapping[tuple[int, int], Correlation], members: int) -> Fl
         Number of surveys, b.
     """
     value, weight = np.zeros((members, members)), np.zeros((members, members))
-    told = np.zeros(members, dtype=bool)
+    significant = np.zeros(members, dtype=bool)
     for (i, j), each in found.items():
         if each.common < MIN_COMMON or not np.isfinite(each.error):
             continue
         value[i, j] = value[j, i] = np.clip(each.value, -LARGEST, LARGEST)
         weight[i, j] = weight[j, i] = 1 / max(each.error, 1e-6) ** 2
-        told[[i, j]] |= each.significant
-    weight *= told[:, None] & told
-    factor = np.where(told, np.sqrt(np.abs(value).max(axis=1, initial=0.0)), 0.0)
-    signs = _signs(value * weight, told)
+        significant[[i, j]] |= each.significant
+    weight *= significant[:, None] & significant
+    factor = np.where(significant, np.sqrt(np.abs(value).max(axis=1, initial=0.0)), 0.0)
+    signs = _signs(value * weight, significant)
     factor *= signs
-    for _ in range(200 if told.sum() > 2 else 0):
-        for b in np.flatnonzero(told):
+    for _ in range(200 if significant.sum() > 2 else 0):
+        for b in np.flatnonzero(significant):
             bottom = float(weight[b] @ factor**2)
             if bottom > 0:
                 raw = float((weight[b] * value[b]) @ factor) / bottom
@@ -158,10 +158,10 @@ def one_factor(found: Mapping[tuple[int, int], Correlation], members: int) -> Fl
     return factor
 
 
-def _signs(strength: FloatArray, told: npt.NDArray[np.bool_]) -> FloatArray:
+def _signs(strength: FloatArray, significant: npt.NDArray[np.bool_]) -> FloatArray:
     """Return the sign of each survey, from that of the surveys before it."""
-    signs = np.ones(len(told))
-    for b in range(1, len(told)):
+    signs = np.ones(len(significant))
+    for b in range(1, len(significant)):
         along = float(strength[b, :b] @ signs[:b])
         signs[b] = -1.0 if along < 0 else 1.0
     return signs

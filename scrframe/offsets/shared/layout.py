@@ -55,7 +55,7 @@ class SharedTerm:
 
 
 @dataclass(frozen=True)
-class Place:
+class Position:
     """Where a survey is in the whole.
 
     Attributes
@@ -86,7 +86,7 @@ class Place:
 
 @dataclass
 class _Column:
-    """The columns of one term of the whole, before they have a place."""
+    """The columns of one term of the whole, before they have a position."""
 
     term: Term
     by_exposure: bool
@@ -96,8 +96,8 @@ class _Column:
 
 def layout(
     members: Sequence[Member], shared: Sequence[SharedTerm]
-) -> tuple[list[Term], list[Place], dict[str, float], int]:
-    """Return the terms of the whole, the place of each survey, and the standard deviations.
+) -> tuple[list[Term], list[Position], dict[str, float], int]:
+    """Return the terms of the whole, the position of each survey, and the standard deviations.
 
     The last is the number of columns by exposure.
     """
@@ -123,22 +123,22 @@ def layout(
     for each in columns:
         first = terms[-1].last if terms else 0
         terms.append(replace(each.term, first=first, last=first + each.term.width))
-        for number, own, place, size in each.owners:
-            column[number][own], scale[number][own] = first + place, size
+        for number, own, position, size in each.owners:
+            column[number][own], scale[number][own] = first + position, size
     rows = np.cumsum([0, *(len(m.fit.design.model.star) for m in members)]).tolist()
     stars = np.cumsum([0, *(m.fit.design.model.stars for m in members)]).tolist()
-    places = [
-        Place(column[b], scale[b], slice(rows[b], rows[b + 1]), slice(stars[b], stars[b + 1]))
+    positions = [
+        Position(column[b], scale[b], slice(rows[b], rows[b + 1]), slice(stars[b], stars[b + 1]))
         for b in range(len(members))
     ]
     split = sum(each.term.width for each in columns if each.by_exposure)
-    return terms, places, sd_mag, split
+    return terms, positions, sd_mag, split
 
 
 def _shared_column(members: Sequence[Member], shared: SharedTerm) -> _Column:
     """Return a shared term: each of its columns is N(0, 1), scaled by each survey's own sd."""
     labels = sorted({label for each in shared.labels for label in each})
-    place = {label: number for number, label in enumerate(labels)}
+    position = {label: number for number, label in enumerate(labels)}
     owners, roles, held = [], set(), set()
     for number, (member, own) in enumerate(zip(members, shared.labels, strict=True)):
         term, model = member.fit.design.term(shared.name), member.fit.design.model
@@ -150,7 +150,7 @@ def _shared_column(members: Sequence[Member], shared: SharedTerm) -> _Column:
                 " only terms with a standard deviation and independent columns can be shared"
             )
         sd_mag = member.fit.prior_sd_mag[shared.name] / np.sqrt(precision.diagonal())
-        at = np.array([place[label] for label in own], dtype=np.int64)
+        at = np.array([position[label] for label in own], dtype=np.int64)
         owners.append((number, np.arange(term.first, term.last), at, sd_mag))
         roles.add(term.role)
         held.add(term.last <= model.by_exposure.shape[1])
@@ -165,20 +165,22 @@ def _shared_column(members: Sequence[Member], shared: SharedTerm) -> _Column:
 
 
 def joined_model(
-    members: Sequence[Member], places: Sequence[Place], terms: list[Term], split: int
+    members: Sequence[Member], positions: Sequence[Position], terms: list[Term], split: int
 ) -> MixedModel:
     """Return the model of all detections; surveys one after the other."""
     width = terms[-1].last
     models = [member.fit.design.model for member in members]
     shared: list[sparse.csr_array] = []
     own: list[sparse.csr_array] = []
-    for model, place in zip(models, places, strict=True):
+    for model, position in zip(models, positions, strict=True):
         middle = model.by_exposure.shape[1]
         for matrix, some, blocks, first, size in (
             (model.by_exposure, slice(0, middle), shared, 0, split),
             (model.by_detection, slice(middle, None), own, split, width - split),
         ):
-            part = Place(place.column[some] - first, place.scale[some], place.rows, place.stars)
+            part = Position(
+                position.column[some] - first, position.scale[some], position.rows, position.stars
+            )
             blocks.append(mapped(matrix, part, size))
     exposures = np.cumsum([0, *(model.by_exposure.shape[0] for model in models)])
     stars = np.cumsum([0, *(model.stars for model in models)])
@@ -196,11 +198,11 @@ def joined_model(
     )
 
 
-def mapped(rows: sparse.csr_array, place: Place, width: int) -> sparse.csr_array:
+def mapped(rows: sparse.csr_array, position: Position, width: int) -> sparse.csr_array:
     """Return rows over a survey's parameters as rows over those of the whole."""
-    data = rows.data * place.scale[rows.indices]
+    data = rows.data * position.scale[rows.indices]
     out = sparse.csr_array(
-        (data, place.column[rows.indices], rows.indptr), shape=(rows.shape[0], width)
+        (data, position.column[rows.indices], rows.indptr), shape=(rows.shape[0], width)
     )
     out.sort_indices()
     return out

@@ -1,7 +1,7 @@
 """Several surveys in one solve: stars and terms that they share, variances held.
 
 Each survey is fitted by itself first. Its terms, weights and variances then enter one
-system, laid out in `sharing_layout`.
+system, laid out in `layout`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,18 @@ from scrframe.offsets.joint.stars import star_means, star_solve, weighted
 from scrframe.offsets.joint.variance_components import is_diagonal, prior_matrix
 from scrframe.offsets.linalg.factor import Factor, choose_dense
 from scrframe.offsets.shared.correlation import own_variance
-from scrframe.offsets.shared.layout import Member, Place, SharedTerm, joined_model, layout, mapped
+from scrframe.offsets.shared.layout import (
+    Member,
+    Position,
+    SharedTerm,
+    joined_model,
+    layout,
+    mapped,
+)
 
 
 @dataclass(frozen=True)
-class Together:
+class JointSurveyFit:
     """The solve of several surveys.
 
     Attributes
@@ -38,7 +45,7 @@ class Together:
     factor : Factor
     parameters : ndarray, shape (w,)
     residual_mag : ndarray, shape (n,)
-    places : tuple of Place
+    positions : tuple of Position
         By survey.
     """
 
@@ -48,15 +55,15 @@ class Together:
     factor: Factor
     parameters: FloatArray
     residual_mag: FloatArray
-    places: tuple[Place, ...]
+    positions: tuple[Position, ...]
 
     def response(self, number: int, delta_mag: FloatArray) -> FloatArray:
         """Return by how much a survey's parameters move if its differences do, shape (p,)."""
-        place = self.places[number]
+        position = self.positions[number]
         every = np.zeros(len(self.model.star))
-        every[place.rows] = delta_mag
+        every[position.rows] = delta_mag
         moved = self.factor.solve(weighted(self.model, self.weights, every))
-        return place.extracted(moved)
+        return position.extracted(moved)
 
     @cached_property
     def log_likelihood(self) -> float:
@@ -76,31 +83,31 @@ class Together:
 
 
 @dataclass(frozen=True)
-class PartFactor:
+class MemberInverse:
     """A survey's view of the inverse of the whole system: C_b = P_b C P_b^T.
 
     Attributes
     ----------
     factor : Factor
         Of the whole.
-    place : Place
+    position : Position
     """
 
     factor: Factor
-    place: Place
+    position: Position
 
     def solve(self, right: FloatArray) -> FloatArray:
         """Return C_b b, of b with shape (p,) or (p, k)."""
-        whole = self.factor.solve(self.place.embedded(right, self.factor.size))
-        return self.place.extracted(whole)
+        whole = self.factor.solve(self.position.embedded(right, self.factor.size))
+        return self.position.extracted(whole)
 
     def diagonal(self) -> FloatArray:
         """Return the diagonal of C_b, shape (p,)."""
-        return np.asarray(self.place.scale**2 * self.factor.diagonal()[self.place.column])
+        return np.asarray(self.position.scale**2 * self.factor.diagonal()[self.position.column])
 
     def row_variances(self, rows: sparse.csr_array) -> FloatArray:
         """Return r^T C_b r of each row r of a matrix, shape (k, p)."""
-        return self.factor.row_variances(mapped(rows, self.place, self.factor.size))
+        return self.factor.row_variances(mapped(rows, self.position, self.factor.size))
 
 
 @dataclass(frozen=True)
@@ -109,26 +116,26 @@ class MemberFit(JointFit):
 
     Attributes
     ----------
-    together : Together
+    whole : JointSurveyFit
     number : int
         Which of the surveys it is.
     """
 
-    together: Together
+    whole: JointSurveyFit
     number: int
 
     def response(self, delta_mag: FloatArray) -> FloatArray:
         """Return by how much the parameters move if this survey's differences do."""
-        return self.together.response(self.number, delta_mag)
+        return self.whole.response(self.number, delta_mag)
 
     def star_deviations(self) -> tuple[FloatArray, FloatArray]:
         """Return means and variances of the stars' deviations, given all surveys."""
-        mean, variance = self.together.star_deviations
-        stars = self.together.places[self.number].stars
+        mean, variance = self.whole.star_deviations
+        stars = self.whole.positions[self.number].stars
         return mean[stars], variance[stars]
 
 
-def solve_together(
+def solve_surveys(
     members: Sequence[Member],
     follow: FloatArray,
     shared: Sequence[SharedTerm] = (),
@@ -150,16 +157,16 @@ def solve_together(
     CalibrationError
         If a term cannot be shared, or the system is singular.
     """
-    terms, places, sd_mag, split = layout(members, shared)
-    model = joined_model(members, places, terms, split)
+    terms, positions, sd_mag, split = layout(members, shared)
+    model = joined_model(members, positions, terms, split)
     weights = _weights(members, model, follow)
     system = normal_system(model, weights, threads=threads).plus(prior_matrix(model, sd_mag))
     factor = Factor(system, choose_dense(model))
     delta = np.concatenate([_delta(member.fit) for member in members])
     parameters = factor.solve(weighted(model, weights, delta))
     residual = delta - model.values(parameters)
-    together = Together(model, weights, sd_mag, factor, parameters, residual, tuple(places))
-    return tuple(_view(together, number, member) for number, member in enumerate(members))
+    whole = JointSurveyFit(model, weights, sd_mag, factor, parameters, residual, tuple(positions))
+    return tuple(_view(whole, number, member) for number, member in enumerate(members))
 
 
 def _log_variance(term: Term, sd_mag: Mapping[str, float]) -> float:
@@ -172,14 +179,14 @@ def _log_variance(term: Term, sd_mag: Mapping[str, float]) -> float:
     return float(found)
 
 
-def _view(together: Together, number: int, member: Member) -> MemberFit:
+def _view(whole: JointSurveyFit, number: int, member: Member) -> MemberFit:
     """Return a survey's part as a fit of its own."""
-    place, fit = together.places[number], member.fit
+    position, fit = whole.positions[number], member.fit
     values: dict[str, Any] = {item.name: getattr(fit, item.name) for item in fields(JointFit)}
-    values["estimate"] = replace(fit.estimate, parameters=place.extracted(together.parameters))
-    values["factor"] = PartFactor(together.factor, place)
-    values["residual_mag"] = together.residual_mag[place.rows]
-    return MemberFit(**values, together=together, number=number)
+    values["estimate"] = replace(fit.estimate, parameters=position.extracted(whole.parameters))
+    values["factor"] = MemberInverse(whole.factor, position)
+    values["residual_mag"] = whole.residual_mag[position.rows]
+    return MemberFit(**values, whole=whole, number=number)
 
 
 def _delta(fit: JointFit) -> FloatArray:

@@ -10,11 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.offsets.fallback import CcdParts, SolvedExposures, complete_exposures
 from scrframe.offsets.joint.mixed_model import Term
 from scrframe.offsets.joint.problem import JointFit
 from scrframe.offsets.joint.results import JointResults
-from scrframe.offsets.visit_prediction import KnownVisits
+from scrframe.offsets.unobserved import CcdParts, KnownVisits, SolvedExposures, complete_exposures
 from scrframe.products.visits import VisitSeen
 from scrframe.run.offsets.joint import JointState
 from scrframe.run.offsets.systematics import Shifts

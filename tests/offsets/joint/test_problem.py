@@ -11,13 +11,13 @@ from scrframe.offsets.joint import fit
 from scrframe.offsets.joint.fit import ENOUGH, fit_design, fit_joint
 from scrframe.offsets.joint.mixed_model import MixedModel, Term, build_design
 from scrframe.offsets.joint.problem import (
-    PART_RUNS,
-    PARTS,
+    ONE_IN,
+    SUBSET_RUNS,
     JointProblem,
     JointSolverSettings,
-    in_part,
-    part_of,
-    with_data,
+    drop_empty_columns,
+    in_subset,
+    visit_subset,
 )
 from scrframe.offsets.outliers.weights import OutlierSettings
 from scrframe.tables import Detections
@@ -139,10 +139,10 @@ def test_the_part_is_the_problem_of_its_visits(problem, normal):
     still = JointSolverSettings(
         outliers=OutlierSettings(False), move_variances=False, max_rounds=1, exact_rounds=0
     )
-    design, some = part_of(normal.design, replace(problem, settings=still))
+    design, some = visit_subset(normal.design, replace(problem, settings=still))
     part = fit_design(design, some)
     visit = normal.design.exposures.visit[normal.design.model.exposure]
-    rows = np.flatnonzero(np.isin(visit // 2, np.arange(0, VISITS // 2, PARTS)))
+    rows = np.flatnonzero(np.isin(visit // 2, np.arange(0, VISITS // 2, ONE_IN)))
     stars, star = np.unique(problem.star[rows], return_inverse=True)
     alone = fit_joint(
         JointProblem(
@@ -170,14 +170,14 @@ def test_the_part_is_the_problem_of_its_visits(problem, normal):
 
 @pytest.mark.parametrize("visits", [1, 2, 15, 16, 40, 61, 130, 1544])
 def test_runs_of_a_part_hold_neighbours_and_spread(visits):
-    chosen = in_part(np.arange(visits), visits)
+    chosen = in_subset(np.arange(visits), visits)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], chosen.astype(int), [0]])))
     length = edges[1::2] - edges[::2]
-    assert 1 <= len(length) <= PART_RUNS
-    if visits >= 2 * PARTS:
+    assert 1 <= len(length) <= SUBSET_RUNS
+    if visits >= 2 * ONE_IN:
         assert length.min() >= 2
         # A run is a visit longer or shorter than its share.
-        assert abs(chosen.sum() - visits / PARTS) <= len(length)
+        assert abs(chosen.sum() - visits / ONE_IN) <= len(length)
         apart = np.diff(edges[::2])
         assert len(apart) == 0 or np.ptp(apart) <= 1
 
@@ -200,7 +200,7 @@ def test_a_part_leaves_out_what_nobody_has():
         star=np.array([0, 0, 1]),
         stars=2,
     )
-    found = with_data(model)
+    found = drop_empty_columns(model)
     spans = [(term.name, term.first, term.last) for term in found.terms]
     assert spans == [("constant", 0, 1), ("walk", 1, 3), ("flat", 3, 5), ("group", 5, 7)]
     np.testing.assert_array_equal(found.terms[1].precision.toarray(), walk.toarray())

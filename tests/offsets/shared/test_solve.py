@@ -24,7 +24,7 @@ from scrframe.offsets.shared.correlation import (
     one_factor,
 )
 from scrframe.offsets.shared.layout import Member, SharedTerm
-from scrframe.offsets.shared.solve import solve_together
+from scrframe.offsets.shared.solve import solve_surveys
 
 #: Of the stars' deviations in the drawn surveys.
 RHO = -0.8
@@ -126,7 +126,7 @@ def dense(members, follow, shared):
 
 @pytest.mark.parametrize("shared", [(), SHARED], ids=["stars", "stars and slopes"])
 def test_the_solve_is_the_best_predictor_of_all_detections(pair, members, shared):
-    fits = solve_together(members, FOLLOW, shared)
+    fits = solve_surveys(members, FOLLOW, shared)
     z, v, prior, flat = dense(members, FOLLOW, shared)
     problems = pair.drawn(1)[0]
     delta = np.concatenate([problem.delta_mag for problem in problems])
@@ -169,7 +169,7 @@ def test_likelihoods_are_those_of_all_detections(pair, members):
     problems = pair.drawn(1)[0]
     delta = np.concatenate([problem.delta_mag for problem in problems])
     for shared in ((), SHARED):
-        found.append(solve_together(members, FOLLOW, shared)[0].together.log_likelihood)
+        found.append(solve_surveys(members, FOLLOW, shared)[0].whole.log_likelihood)
         z, v, prior, flat = dense(members, FOLLOW, shared)
         whole, x = v + z @ prior @ z.T, z[:, flat]
         total = np.linalg.inv(whole)
@@ -180,7 +180,7 @@ def test_likelihoods_are_those_of_all_detections(pair, members):
 
 
 def test_a_change_of_one_surveys_differences_moves_both_as_solving_anew_does(pair, members):
-    fits = solve_together(members, FOLLOW, SHARED)
+    fits = solve_surveys(members, FOLLOW, SHARED)
     change = np.random.default_rng(3).normal(0, 0.01, len(fits[0].residual_mag))
     moved = [
         replace(
@@ -189,7 +189,7 @@ def test_a_change_of_one_surveys_differences_moves_both_as_solving_anew_does(pai
         ),
         members[1],
     ]
-    again = solve_together(moved, FOLLOW, SHARED)
+    again = solve_surveys(moved, FOLLOW, SHARED)
     np.testing.assert_allclose(
         fits[0].estimate.parameters + fits[0].response(change),
         again[0].estimate.parameters,
@@ -198,7 +198,7 @@ def test_a_change_of_one_surveys_differences_moves_both_as_solving_anew_does(pai
 
 
 def test_with_nothing_shared_each_is_as_alone(members):
-    for member, fit in zip(members, solve_together(members, np.zeros(2)), strict=True):
+    for member, fit in zip(members, solve_surveys(members, np.zeros(2)), strict=True):
         alone = member.fit
         np.testing.assert_allclose(fit.estimate.parameters, alone.estimate.parameters, atol=1e-10)
         np.testing.assert_allclose(fit.factor.diagonal(), alone.factor.diagonal(), rtol=1e-8)
@@ -210,10 +210,10 @@ def test_with_nothing_shared_each_is_as_alone(members):
 
 
 def test_no_error_grows_and_those_that_share_shrink(members):
-    for member, fit in zip(members, solve_together(members, FOLLOW, SHARED), strict=True):
-        alone, together = JointResults(member.fit).exposures, JointResults(fit).exposures
-        assert np.all(together.err_mag <= alone.err_mag * (1 + 1e-9))
-        assert np.mean(together.err_mag) < 0.98 * np.mean(alone.err_mag)
+    for member, fit in zip(members, solve_surveys(members, FOLLOW, SHARED), strict=True):
+        alone, whole = JointResults(member.fit).exposures, JointResults(fit).exposures
+        assert np.all(whole.err_mag <= alone.err_mag * (1 + 1e-9))
+        assert np.mean(whole.err_mag) < 0.98 * np.mean(alone.err_mag)
 
 
 def test_errors_and_changes_of_draws_are_as_large_as_stated(pair):
@@ -222,7 +222,7 @@ def test_errors_and_changes_of_draws_are_as_large_as_stated(pair):
     for seed in range(DRAWS):
         problems, truth = pair.drawn(seed)
         members = pair.members(problems)
-        for number, fit in enumerate(solve_together(members, FOLLOW, SHARED)):
+        for number, fit in enumerate(solve_surveys(members, FOLLOW, SHARED)):
             term = fit.design.term("visit").columns
             error = np.sqrt(fit.factor.diagonal()[term])
             alone = np.sqrt(members[number].fit.factor.diagonal()[term])
@@ -251,7 +251,7 @@ def test_terms_without_a_prior_or_with_dependent_columns_are_not_shared():
     for name, why in (("free", "no prior"), ("drift", "columns that depend on each other")):
         labels = tuple([str(n) for n in range(fit.design.term(name).width)] for fit in fits)
         with pytest.raises(CalibrationError, match=rf"share.terms: '{name}' of a has {why}"):
-            solve_together(members, np.zeros(2), [SharedTerm(name, labels)])
+            solve_surveys(members, np.zeros(2), [SharedTerm(name, labels)])
 
 
 class TestCorrelation:

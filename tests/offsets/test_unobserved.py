@@ -5,8 +5,14 @@ import pytest
 from scipy.linalg import block_diag
 
 from scrframe.errors import CalibrationError, DataError
-from scrframe.offsets.fallback import CcdParts, SolvedExposures, complete_exposures
-from scrframe.offsets.visit_prediction import KnownVisits, _Nested, predict_from_kin
+from scrframe.offsets.unobserved import (
+    CcdParts,
+    KnownVisits,
+    SolvedExposures,
+    _Nested,
+    complete_exposures,
+    predict_unobserved_visits,
+)
 from scrframe.tables import LEVELS, Detections, ExposureTable
 
 SEASON, FIELD, OWN, STATIC, JITTER = 0.02, 0.03, 0.05, 0.02, 0.01
@@ -119,13 +125,13 @@ def test_with_one_field_a_season_no_level_claims_more_than_it_knows():
     rng = np.random.default_rng(8)
     offset = rng.normal(0, 0.1, 6)[season] + rng.normal(0, 0.01, 18)
     offset[[4, 15, 16, 17]] = np.nan
-    kin = predict_from_kin(known, offset, np.full(18, 0.002), 0.05)
-    assert kin.season_sd_mag == 0
-    assert kin.level[4] == "field"
-    assert set(kin.level[15:]) == {"survey"}
-    # The kin of the field agree to 0.01 mag; without kin the spread of fields counts.
-    assert abs(kin.offset_mag[4] - np.mean(offset[[3, 5]])) < 0.01
-    assert kin.err_mag[15] > 5 * kin.err_mag[4]
+    predicted = predict_unobserved_visits(known, offset, np.full(18, 0.002), 0.05)
+    assert predicted.season_sd_mag == 0
+    assert predicted.level[4] == "field"
+    assert set(predicted.level[15:]) == {"survey"}
+    # Visits of the field agree to 0.01 mag; without any the spread of fields counts.
+    assert abs(predicted.offset_mag[4] - np.mean(offset[[3, 5]])) < 0.01
+    assert predicted.err_mag[15] > 5 * predicted.err_mag[4]
 
 
 @pytest.mark.parametrize("solved", [1, 2])
@@ -133,18 +139,18 @@ def test_few_visits_take_the_spread_that_is_given(solved):
     known = KnownVisits(tuple("abcd"), np.arange(4), np.zeros(4, dtype=np.int64))
     offset = np.array([0.1, 0.3, np.nan, np.nan])
     offset[solved:] = np.nan
-    kin = predict_from_kin(known, offset, np.full(4, 0.003), 0.05)
-    assert kin.offset_mag[3] == pytest.approx(np.mean(offset[:solved]))
+    predicted = predict_unobserved_visits(known, offset, np.full(4, 0.003), 0.05)
+    assert predicted.offset_mag[3] == pytest.approx(np.mean(offset[:solved]))
     expected = (0.05**2 + 0.003**2) / solved + 0.05**2
-    assert kin.err_mag[3] == pytest.approx(np.sqrt(expected))
-    assert kin.level[3] == "survey"
+    assert predicted.err_mag[3] == pytest.approx(np.sqrt(expected))
+    assert predicted.level[3] == "survey"
 
 
 def test_without_any_solved_visit_it_says_so():
     known = visits(fields=4, seasons=2)
     nothing = np.full(len(known.name), np.nan)
     with pytest.raises(CalibrationError, match="no visit has an offset"):
-        predict_from_kin(known, nothing, nothing, 0.05)
+        predict_unobserved_visits(known, nothing, nothing, 0.05)
 
 
 def test_a_solved_exposure_of_an_unknown_ccd_is_refused():

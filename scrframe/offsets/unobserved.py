@@ -1,10 +1,13 @@
-"""What is expected of a visit without calibration stars: the offsets of its kin.
+"""An offset for every exposure of every known visit, also of those without calibration stars.
 
-Visit offsets are taken to be nested in the survey: y_v = mean + season + field + own + error,
-each part drawn with a standard deviation of its own, estimated by restricted maximum
-likelihood (Patterson & Thompson 1971, Biometrika 58, 545) from the solved visits. The
-prediction is the best linear unbiased one, and its error holds all parts that are not known,
-the visit's own included.
+It comes from the nearest of CCD, visit, field, season and survey. Below the CCD the same rule
+holds by itself: a map's bin without stars has the mean of its prior, zero, so that the bin's
+detections take the offset of their CCD.
+
+Visit offsets have a nested prior: y_v = mean + season + field + own + error, each part drawn
+with a standard deviation of its own, estimated by restricted maximum likelihood (Patterson &
+Thompson 1971, Biometrika 58, 545) from the solved visits. The prediction is the best linear
+unbiased one, and its error holds all parts that are not known, the visit's own included.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from scipy import optimize
 
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.errors import CalibrationError
+from scrframe.tables.solution import ExposureTable
 
 #: With fewer solved visits their spread says nothing, and the one given is held.
 MIN_VISITS = 3
@@ -44,17 +48,138 @@ class KnownVisits:
 
 
 @dataclass(frozen=True)
-class Kin:
-    """What a visit's kin say of its offset, one row a known visit.
+class SolvedExposures:
+    """Exposures with an offset of their own, x rows.
+
+    Attributes
+    ----------
+    visit : ndarray of int64, shape (x,)
+        Row of its visit among the known visits.
+    ccd : ndarray of int64, shape (x,)
+        Number of its detector.
+    offset_mag, err_mag : ndarray, shape (x,)
+        Total offset of the exposure and its error, in mag.
+    count : ndarray of int64, shape (x,)
+        Number of detections used; an exposure with none is not taken for solved.
+    """
+
+    visit: IntArray
+    ccd: IntArray
+    offset_mag: FloatArray
+    err_mag: FloatArray
+    count: IntArray
+
+
+@dataclass(frozen=True)
+class CcdParts:
+    """What a CCD is expected to add to its visit's offset, for v known visits on c CCDs.
+
+    Attributes
+    ----------
+    ccd : ndarray of int64, shape (c,)
+        Numbers of the known detectors.
+    offset_mag, err_mag : ndarray, shape (v, c)
+        Static part and drift, predicted for the visit, and the error of that prediction
+        without the jitter, in mag.
+    jitter_sd_mag : float
+        Standard deviation of what a CCD differs from this in one visit, in mag.
+    """
+
+    ccd: IntArray
+    offset_mag: FloatArray
+    err_mag: FloatArray
+    jitter_sd_mag: float
+
+
+def complete_exposures(
+    known: KnownVisits,
+    visit_mag: FloatArray,
+    visit_err_mag: FloatArray,
+    exposures: SolvedExposures,
+    ccds: CcdParts,
+    visit_sd_mag: float,
+) -> ExposureTable:
+    """Return an offset for every known visit and CCD, from the nearest level that has one.
+
+    - "ccd": the exposure has calibration stars, and its own offset.
+    - "visit": the visit has, on other CCDs: its offset and the CCD's part; the error holds
+      the jitter.
+    - "field", "season", "survey": the visit has none: what is predicted from visits of the same
+      field or season (`predict_unobserved_visits`) and the CCD's part; the error holds the
+      spread of the visits too.
+
+    Parameters
+    ----------
+    known : KnownVisits
+        v visits.
+    visit_mag, visit_err_mag : ndarray, shape (v,)
+        Solved visit offsets, without any CCD's part, and errors, in mag; NaN for none.
+    exposures : SolvedExposures
+    ccds : CcdParts
+    visit_sd_mag : float
+        Standard deviation of the visit term, for surveys of too few visits to have a spread.
+
+    Returns
+    -------
+    ExposureTable
+        v * c rows, by visit in the order of `known`, then by CCD.
+
+    Raises
+    ------
+    CalibrationError
+        If no visit is solved, or an exposure is of no known visit or CCD.
+    """
+    predicted = predict_unobserved_visits(known, visit_mag, visit_err_mag, visit_sd_mag)
+    own = np.isfinite(visit_mag)
+    offset = np.where(own, visit_mag, predicted.offset_mag)[:, None] + ccds.offset_mag
+    error = np.where(own, visit_err_mag, predicted.err_mag)[:, None]
+    error = np.sqrt(error**2 + ccds.err_mag**2 + ccds.jitter_sd_mag**2).ravel()
+    shape = len(known.name), len(ccds.ccd)
+    level = np.repeat(np.where(own, "visit", predicted.level), shape[1])
+    offset, count = offset.ravel(), np.zeros(offset.size, dtype=np.int64)
+    row, used = _rows(shape, exposures, ccds.ccd)
+    offset[row], error[row] = exposures.offset_mag[used], exposures.err_mag[used]
+    level[row], count[row] = "ccd", exposures.count[used]
+    return ExposureTable(
+        visit=np.repeat(np.array(known.name, dtype=np.str_), shape[1]),
+        ccd=np.tile(ccds.ccd, shape[0]),
+        offset_mag=offset,
+        err_mag=error,
+        sys_mag=np.full(offset.size, np.nan),
+        level=level,
+        count=count,
+    )
+
+
+def _rows(
+    shape: tuple[int, int], exposures: SolvedExposures, ccd: IntArray
+) -> tuple[IntArray, npt.NDArray[np.intp]]:
+    """Return the table's rows of exposures with an offset of their own, and which these are."""
+    order = np.argsort(ccd)
+    place = order[np.minimum(np.searchsorted(ccd, exposures.ccd, sorter=order), len(ccd) - 1)]
+    strange = (ccd[place] != exposures.ccd) | (exposures.visit < 0) | (exposures.visit >= shape[0])
+    if strange.any():
+        row = int(np.argmax(strange))
+        raise CalibrationError(
+            f"solved exposure {row} (visit number {exposures.visit[row]}, ccd"
+            f" {exposures.ccd[row]}) belongs to no known visit and CCD; read its file as well"
+        )
+    used = np.flatnonzero((exposures.count > 0) & np.isfinite(exposures.offset_mag))
+    return exposures.visit[used] * shape[1] + place[used], used
+
+
+@dataclass(frozen=True)
+class VisitPrediction:
+    """The offset of each known visit as predicted from visits of its field or season.
 
     Attributes
     ----------
     offset_mag, err_mag : ndarray, shape (v,)
         Prediction for a visit that is not solved itself, and its error, in mag.
     level : ndarray of str, shape (v,)
-        Nearest kin that is solved: "field", "season" or "survey".
+        Nearest group with a solved visit: "field", "season" or "survey".
     season_sd_mag, field_sd_mag, own_sd_mag : float
-        Standard deviations of the parts; 0 for a part that cannot be told from the others.
+        Standard deviations of the parts; 0 for a part that cannot be separated from the others.
     """
 
     offset_mag: FloatArray
@@ -65,9 +190,9 @@ class Kin:
     own_sd_mag: float
 
 
-def predict_from_kin(
+def predict_unobserved_visits(
     known: KnownVisits, offset_mag: FloatArray, err_mag: FloatArray, visit_sd_mag: float
-) -> Kin:
+) -> VisitPrediction:
     """Predict the offset of each known visit as if it were not solved itself.
 
     Parameters
@@ -103,12 +228,12 @@ def predict_from_kin(
     offset = weight @ offsets
     variance = weight @ np.array([variance for _, variance in predicted])
     variance += weight @ (offsets - offset) ** 2
-    return Kin(offset, np.sqrt(variance), model.levels(), *(float(sd) for sd in spread))
+    return VisitPrediction(offset, np.sqrt(variance), model.levels(), *(float(sd) for sd in spread))
 
 
 def _estimate(model: _Nested) -> FloatArray:
     """Return the likeliest standard deviations of season, field and own; 0 for a part unseen."""
-    free = np.array([*model.told_apart(), True])
+    free = np.array([*model.separable(), True])
     spread = np.zeros(3)
 
     def objective(log_sd: FloatArray) -> float:
@@ -171,8 +296,8 @@ class _Nested:
             np.bincount(self._field, minlength=self._fields),
         )
 
-    def told_apart(self) -> tuple[bool, bool]:
-        """Return whether the parts of seasons and of fields can be told from the others."""
+    def separable(self) -> tuple[bool, bool]:
+        """Return whether the parts of seasons and of fields can be separated from the others."""
         # A part needs two groups to have a spread, and one with two members to differ from
         # what is finer; fields that are seasons say nothing of either.
         season, field = (
@@ -183,9 +308,9 @@ class _Nested:
         return season and (apart or not field), field
 
     def levels(self) -> npt.NDArray[np.str_]:
-        """Return the nearest kin in use of each known visit."""
+        """Return the nearest group in use of each known visit."""
         season, field = self._counts()
-        by_season, by_field = self.told_apart()
+        by_season, by_field = self.separable()
         near = np.where(by_season & (season[self._known.season] > 0), "season", "survey")
         return np.where(by_field & (field[self._known.field] > 0), "field", near)
 
