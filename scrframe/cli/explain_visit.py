@@ -35,7 +35,7 @@ def visit_pieces(visit: VisitExplanation) -> Iterator[str | Table]:
     yield ", ".join(circumstances)
     yield from detections(visit.detections, visit.weights)
     if not visit.detections.in_sample:
-        yield "No calibration star: the offset is predicted from visits of the same field or season."
+        yield "No calibration star: predicted from visits of the same field or season."
     yield from _offset(visit)
     yield _levels(visit)
     yield from _shrinkage(visit)
