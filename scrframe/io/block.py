@@ -200,9 +200,7 @@ class Block:
         """
         column = self.column(name)
         if is_text(column.type):
-            trimmed = pc.utf8_trim_whitespace(column.cast(pa.string()))
-            absent = pc.is_in(trimmed, value_set=_NULLS)
-            return pc.if_else(absent, pa.scalar(None, pa.string()), trimmed)
+            return _given(column)
         if pa.types.is_floating(column.type):
             values = self._plain_numbers(name)
             empty = np.isnan(values)
@@ -279,16 +277,11 @@ class Block:
         body = pc.utf8_trim(self.texts(name), characters=" \t\r\n[]()")
         body = pc.if_else(pc.equal(body, ""), None, body)
         items = pc.split_pattern(body, ",")
-        numbers = pc.utf8_trim_whitespace(items.flatten())
-        numbers = pc.if_else(pc.is_in(numbers, value_set=_NULLS), None, numbers)
-        try:
-            values = numbers.cast(pa.float64())
-        except pa.ArrowInvalid:
-            self.refuse(
-                np.array([not _castable(row, pa.list_(pa.float64())) for row in items]),
-                f"column {name} is no array of numbers such as [1.0, 2.0], with commas",
-            )
-            raise
+        values = _cast(items.flatten(), pa.float64())
+        if values is None:
+            bad = np.array([_cast(row.values, pa.float64()) is None for row in items])
+            what = "is no array of numbers such as [1.0, 2.0], with commas"
+            self.refuse(bad, f"column {name} {what}")
         return pa.ListArray.from_arrays(items.offsets, values, mask=items.is_null())
 
     def _from_lists(self, name: str, array: pa.Array, width: int) -> RealArray:
@@ -316,15 +309,14 @@ class Block:
 
     def _parsed(self, name: str, kind: pa.DataType) -> pa.Array:
         """Return text as numbers; raises DataError that names the row."""
-        text = self.texts(name)
-        try:
-            return text.cast(kind)
-        except pa.ArrowInvalid:
-            bad = np.array([not _castable(item, kind) for item in text])
-        said = text[int(np.flatnonzero(bad)[0])].as_py()
-        wanted = "a whole number" if kind == pa.int64() else "a number"
-        self.refuse(bad, f'column {name} is "{_shortened(said)}", expected {wanted}')
-        raise AssertionError(name)
+        column = self.column(name)
+        values = _cast(column, kind)
+        if values is None:
+            bad = np.array([_cast(column[row : row + 1], kind) is None for row in range(len(self))])
+            said = _shortened(column[int(np.flatnonzero(bad)[0])].as_py())
+            wanted = "a whole number" if kind == pa.int64() else "a number"
+            self.refuse(bad, f'column {name} is "{said}", expected {wanted}')
+        return values
 
     def _wrong_kind(self, name: str, kind: pa.DataType, wanted: str) -> DataError:
         held = "arrays" if _is_list(kind) else kind
@@ -348,12 +340,25 @@ def _nulls(column: pa.Array) -> BoolArray:
     return np.asarray(column.is_null().to_numpy(zero_copy_only=False), dtype=bool)
 
 
-def _castable(item: pa.Scalar, kind: pa.DataType) -> bool:
+def _cast(text: pa.Array | None, kind: pa.DataType) -> pa.Array | None:
+    """Return text as numbers, what is missing as null or NaN; None if it holds what is none."""
+    if text is None:
+        return pa.array([], kind)
     try:
-        item.cast(kind)
+        return text.cast(kind)  # most often nothing is missing, and this is fastest
     except pa.ArrowInvalid:
-        return False
-    return True
+        pass
+    try:
+        return _given(text).cast(kind)
+    except pa.ArrowInvalid:
+        return None
+
+
+def _given(text: pa.Array) -> pa.Array:
+    """Return text without blanks around it, what stands for nothing as null."""
+    trimmed = pc.utf8_trim_whitespace(text.cast(pa.string()))
+    absent = pc.is_in(trimmed, value_set=_NULLS)
+    return pc.if_else(absent, pa.scalar(None, pa.string()), trimmed)
 
 
 def _shortened(text: str, most: int = 60) -> str:
