@@ -13,7 +13,8 @@ from scrframe.analysis.montecarlo.realisations import InputErrors, draw
 from scrframe.analysis.montecarlo.run import monte_carlo
 from scrframe.config import SimulationSettings
 from scrframe.errors import ConfigError
-from scrframe.run.sample.reference_data import load_features, noise_of, save_features
+from scrframe.products.files import save_arrow
+from scrframe.run.sample.reference_data import features_to_arrow, load_features, noise_of
 from scrframe.scr.quantities import ColumnScale
 from scrframe.tables import Quantities
 
@@ -40,7 +41,7 @@ def quantities():
 
 
 def test_quantities_come_back_from_their_file(quantities, tmp_path):
-    save_features(tmp_path / "part.arrow", quantities)
+    save_arrow(tmp_path / "part.arrow", *features_to_arrow(quantities))
     back = load_features(tmp_path / "part.arrow")
     assert isinstance(back, Quantities)
     assert back.names == quantities.names

@@ -5,8 +5,9 @@ Spectra and quantities become the features of a colour model here, star by star.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,78 +45,84 @@ HAS = {"spectra": "a spectrum", "parameters": "parameters", "colour": "a colour"
 
 
 @dataclass(frozen=True)
-class SourceTask:
-    """Reference stars of one part, within a footprint."""
+class ReferenceTask:
+    """Reference data of one part, to be read in a worker.
 
-    catalogue: ReferenceCatalogue
-    settings: PluginConfig
+    Attributes
+    ----------
+    read : callable
+        Picklable; returns an Arrow table and its metadata from a part.
+    part : Part
+    target : Path
+        Arrow file, which stays if it is there.
+    """
+
+    read: Callable[[Part], tuple[pa.Table, Mapping[str, Any]]]
     part: Part
-    footprint: Footprint
-    corrections: tuple[ChosenCorrection, ...]
     target: Path
 
 
-@dataclass(frozen=True)
-class ExtinctionTask:
-    """Extinctions of one part, of the stars listed in an Arrow file."""
-
-    catalogue: ExtinctionCatalogue
-    settings: PluginConfig
-    part: Part
-    wanted: Path
-    target: Path
-
-
-@dataclass(frozen=True)
-class FeatureTask:
-    """Spectra or quantities of one part, of the stars in an Arrow file."""
-
-    catalogue: ReferenceCatalogue
-    settings: PluginConfig
-    part: Part
-    wanted: Path
-    corrections: tuple[ChosenCorrection, ...]
-    target: Path
-
-
-def read_sources(task: SourceTask) -> Path:
-    """Read one part's reference stars into an Arrow file."""
+def read_reference(task: ReferenceTask) -> Path:
+    """Read the reference data of one part into an Arrow file."""
     if not task.target.exists():
-        stars = task.catalogue.read_sources(
-            task.part, task.settings, task.footprint, task.corrections
-        )
-        save_arrow(task.target, stars.arrow)
+        save_arrow(task.target, *task.read(task.part))
     return task.target
 
 
-def read_extinctions(task: ExtinctionTask) -> Path:
-    """Read one part's extinctions into an Arrow file."""
-    if not task.target.exists():
-        wanted = load_arrow(task.wanted)[0].column("source_id").to_numpy()
-        found = task.catalogue.read(task.part, task.settings, wanted)
-        save_arrow(task.target, found.arrow)
-    return task.target
+def _read_all(
+    session: Session,
+    step: str,
+    title: str,
+    parts: Sequence[Part],
+    read: Callable[[Part], tuple[pa.Table, Mapping[str, Any]]],
+) -> list[Path]:
+    """Read all parts in parallel and return their Arrow files."""
+    tasks = [
+        ReferenceTask(read, part, session.workspace.target(step, f"{part.key}|{part.fingerprint}"))
+        for part in parts
+    ]
+    with session.observer.step(title, len(tasks)) as done:
+        return run_tasks(session.executor, read_reference, tasks, done)
 
 
-def read_features(task: FeatureTask) -> Path:
-    """Read one part's spectra or quantities into an Arrow file."""
-    if not task.target.exists():
-        wanted = ReferenceStars(load_arrow(task.wanted)[0])
-        features = task.catalogue.read_features(task.part, task.settings, wanted, task.corrections)
-        save_features(task.target, features)
-    return task.target
+def _read_sources(
+    catalogue: ReferenceCatalogue,
+    settings: PluginConfig,
+    footprint: Footprint,
+    corrections: tuple[ChosenCorrection, ...],
+    part: Part,
+) -> tuple[pa.Table, Mapping[str, Any]]:
+    return catalogue.read_sources(part, settings, footprint, corrections).arrow, {}
 
 
-def save_features(path: Path, features: StarFeatures) -> None:
-    """Write spectra or quantities as an Arrow file."""
+def _read_extinctions(
+    catalogue: ExtinctionCatalogue, settings: PluginConfig, wanted: Path, part: Part
+) -> tuple[pa.Table, Mapping[str, Any]]:
+    """Read extinctions of the stars listed in an Arrow file."""
+    sources = load_arrow(wanted)[0].column("source_id").to_numpy()
+    return catalogue.read(part, settings, sources).arrow, {}
+
+
+def _read_features(
+    catalogue: ReferenceCatalogue,
+    settings: PluginConfig,
+    corrections: tuple[ChosenCorrection, ...],
+    wanted: Path,
+    part: Part,
+) -> tuple[pa.Table, Mapping[str, Any]]:
+    """Read spectra or quantities of the stars in an Arrow file."""
+    stars = ReferenceStars(load_arrow(wanted)[0])
+    return features_to_arrow(catalogue.read_features(part, settings, stars, corrections))
+
+
+def features_to_arrow(features: StarFeatures) -> tuple[pa.Table, Mapping[str, Any]]:
+    """Return spectra or quantities as an Arrow table, and what `load_features` needs besides."""
     columns = {"source_id": features.source_id, "snr": features.snr, "flags": features.flags}
     if isinstance(features, Spectra):
         columns["flux"] = _lists(features.flux)
-        meta = {"wavelength_nm": features.wavelength_nm.tolist()}
-    else:
-        columns |= {"values": _lists(features.values), "errors": _lists(features.errors)}
-        meta = {"names": list(features.names)}
-    save_arrow(path, pa.table(columns), meta)
+        return pa.table(columns), {"wavelength_nm": features.wavelength_nm.tolist()}
+    columns |= {"values": _lists(features.values), "errors": _lists(features.errors)}
+    return pa.table(columns), {"names": list(features.names)}
 
 
 def load_features(path: Path) -> StarFeatures:
@@ -162,14 +169,8 @@ def all_sources(session: Session, footprint: Footprint) -> ReferenceStars:
     catalogue, parts = session.plugins.reference, session.inputs.sources
     settings = session.plugins.survey.reference.settings
     corrections = session.plugins.corrections(session.inputs.root)
-    tasks = [
-        SourceTask(
-            catalogue, settings, part, footprint, corrections, _target(session, "sources", part)
-        )
-        for part in parts
-    ]
-    with session.observer.step("Reading reference stars", len(tasks)) as done:
-        files = run_tasks(session.executor, read_sources, tasks, done)
+    read = partial(_read_sources, catalogue, settings, footprint, corrections)
+    files = _read_all(session, "sources", "Reading reference stars", parts, read)
     stars = ReferenceStars.concat(ReferenceStars(load_arrow(file)[0]) for file in files)
     _, first = np.unique(stars["source_id"], return_index=True)
     if not len(first):
@@ -207,14 +208,8 @@ def all_extinctions(
         parts = session.inputs.second_extinctions
     listed = session.workspace.target("wanted", "extinctions")
     save_arrow(listed, pa.table({"source_id": wanted}))
-    tasks = [
-        ExtinctionTask(
-            catalogue, block.settings, part, listed, _target(session, "extinctions", part)
-        )
-        for part in parts
-    ]
-    with session.observer.step("Reading extinctions", len(tasks)) as done:
-        files = run_tasks(session.executor, read_extinctions, tasks, done)
+    read = partial(_read_extinctions, catalogue, block.settings, listed)
+    files = _read_all(session, "extinctions", "Reading extinctions", parts, read)
     found = Extinctions.concat(Extinctions(load_arrow(file)[0]) for file in files)
     _, first = np.unique(found["source_id"], return_index=True)
     if not len(first):
@@ -238,14 +233,8 @@ def all_features(session: Session, wanted: ReferenceStars) -> StarFeatures:
     corrections = session.plugins.corrections(session.inputs.root)
     listed = session.workspace.target("wanted", "spectra")
     save_arrow(listed, wanted.arrow)
-    tasks = [
-        FeatureTask(
-            catalogue, settings, part, listed, corrections, _target(session, "spectra", part)
-        )
-        for part in parts
-    ]
-    with session.observer.step(f"Reading {READ[catalogue.provides]}", len(tasks)) as done:
-        files = run_tasks(session.executor, read_features, tasks, done)
+    read = partial(_read_features, catalogue, settings, corrections, listed)
+    files = _read_all(session, "spectra", f"Reading {READ[catalogue.provides]}", parts, read)
     features = _stacked([load_features(file) for file in files])
     _, first = np.unique(features.source_id, return_index=True)
     if not len(first):
@@ -254,10 +243,6 @@ def all_features(session: Session, wanted: ReferenceStars) -> StarFeatures:
             f" {HAS[catalogue.provides]} in {len(parts)} part(s), the first being {parts[0].path}"
         )
     return features.take(first)
-
-
-def _target(session: Session, step: str, part: Part) -> Path:
-    return session.workspace.target(step, f"{part.key}|{part.fingerprint}")
 
 
 #: Column of the sample's stars: the colour that the catalogue predicts.
