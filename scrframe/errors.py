@@ -23,7 +23,18 @@ class DataError(ScrframeError):
 
 
 class PluginError(ScrframeError):
-    """A plugin that is needed is missing, broken, or breaks its contract."""
+    """A plugin that is needed is missing, broken, or breaks its contract.
+
+    Parameters
+    ----------
+    message : str
+    key : tuple of str or int
+        Where in the plugin's own block of the description the reason stands, if it does.
+    """
+
+    def __init__(self, message: str = "", key: tuple[str | int, ...] = ()) -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class CalibrationError(ScrframeError):

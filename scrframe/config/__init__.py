@@ -1,7 +1,7 @@
 """Survey descriptions: YAML to validated settings, with errors that name the line."""
 
 from scrframe.config.combined import CombinedDescription, is_combined, load_combined
-from scrframe.config.loading import SAMPLE, DataRoot, load_survey, resolve_data_root
+from scrframe.config.loading import SAMPLE, DataRoot, load_survey, locate, resolve_data_root
 from scrframe.config.schema import (
     VocabularyRow,
     available_columns,
@@ -27,6 +27,7 @@ __all__ = [
     "is_combined",
     "load_combined",
     "load_survey",
+    "locate",
     "own_columns",
     "resolve_data_root",
     "shipped_surveys",

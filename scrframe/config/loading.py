@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from scrframe.config.base import lines
+from scrframe.config.base import line, lines
 from scrframe.config.blocks import rename_keys
 from scrframe.config.document import Document, KeyPath, parse_value, parse_yaml
 from scrframe.config.schema import check_columns
@@ -85,6 +85,23 @@ def load_survey(
         raise ConfigError("\n".join(wrong))
     description._source = Path(path)
     return description
+
+
+def locate(description: SurveyDescription, path: KeyPath, message: str) -> str:
+    """Return ``file:line:column: key message`` for a key of a description that was loaded.
+
+    What `--set` has changed is found where the file has it, or what holds it; a description
+    that no file tells goes without a place.
+    """
+    document = Document(description.canonical(), description.name)
+    if description.source is not None:
+        try:
+            document = parse_yaml(
+                read_text(description.source), str(description.source), os.environ
+            )
+        except ConfigError:  # no longer there, or with other variables
+            document.source = str(description.source)
+    return line(document, path, message)
 
 
 def read_text(path: Path) -> str:

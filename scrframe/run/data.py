@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scrframe.config import SimulationSettings, SurveyDescription, resolve_data_root
-from scrframe.errors import ConfigError, DataError
+from scrframe.config import SimulationSettings, SurveyDescription, locate, resolve_data_root
+from scrframe.errors import ConfigError, DataError, PluginError
 from scrframe.observer import Observer
 from scrframe.plugin import Part, PluginConfig, Registry, load_registry
 from scrframe.products.files import writable, write_json
@@ -111,7 +111,8 @@ def simulate_survey(
     Raises
     ------
     ConfigError
-        If `out` holds something already, or cannot be made.
+        If `out` holds something already, or cannot be made; or if the description lacks what
+        a simulation of its layout needs.
     PluginError
         If a selected plugin cannot write simulated data.
     """
@@ -145,20 +146,26 @@ def _fill(
     )
 
     survey = plugins.survey
-    with observer.step("Simulating the survey", settings.fields) as done:
-        summary = simulate_tree(
-            settings,
-            loader=plugins.loader,
-            loader_settings=survey.loader.settings,
-            reference=plugins.reference,
-            extinction=plugins.extinctions,
-            curve=plugins.curve,
-            curve_settings=survey.extinction.curve.settings,
-            out=folder,
-            band=survey.band,
-            gaia_format=gaia_format,
-            progress=done,
-        )
+    try:
+        with observer.step("Simulating the survey", settings.fields) as done:
+            summary = simulate_tree(
+                settings,
+                loader=plugins.loader,
+                loader_settings=survey.loader.settings,
+                reference=plugins.reference,
+                extinction=plugins.extinctions,
+                curve=plugins.curve,
+                curve_settings=survey.extinction.curve.settings,
+                out=folder,
+                band=survey.band,
+                gaia_format=gaia_format,
+                progress=done,
+            )
+    except PluginError as error:
+        if not error.key:
+            raise
+        key = ("loader", survey.loader.kind, *error.key)
+        raise ConfigError(locate(survey, key, str(error))) from None
     write_json(
         folder / SIMULATION_MARK,
         {

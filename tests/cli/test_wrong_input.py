@@ -112,6 +112,21 @@ def test_wrong_simulation(refused, tiny_survey, option):
     assert option[0] in line
 
 
+def test_a_value_that_a_simulation_lacks_is_told_with_its_place(refused, tmp_path):
+    shipped = Path(__file__).parents[2] / "surveys" / "nsc_dr2_u.yaml"
+    lines = shipped.read_text(encoding="utf-8").splitlines()
+    lines = [line for line in lines if not line.strip().startswith("simulated: {instrument")]
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("\n".join(lines), encoding="utf-8")
+    number = next(n for n, line in enumerate(lines, 1) if "rows: [" in line)
+    column = lines[number - 1].index("'instrument") + 1
+    few = ("--fields", "1", "--density", "50")
+    line = refused("simulate", mine, "--out", tmp_path / "tree", *few)
+    assert line.startswith(f"error: {mine}:{number}:{column}: loader.table.rows.1: ")
+    assert 'nothing tells what "instrument" holds' in line
+    assert not (tmp_path / "tree").exists()
+
+
 def test_simulation_spares_what_is_there(refused, tiny_survey):
     Path("tree").mkdir()
     Path("tree/mine.txt").write_text("mine")

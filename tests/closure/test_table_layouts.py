@@ -40,6 +40,7 @@ loader:
       - {files: visits.csv, on: {exposure: id}, columns: [start, airmass, target]}
     flags: [{column: flags, bits: [0, 3]}]
     rows: ["filter == 'u'"]
+    simulated: {filter: u}
     camera: {rows: [[1, 2], [3, 4]], pixels: [2048, 4100], pixel_scale: 0.42 arcsec}
 reference: {kind: gaia_xp}
 extinction: {values: {kind: zgr23}, curve: {kind: zgr23}}

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Strict, field_validator, model_validator
 
 from scrframe.builtin.survey_loaders.table.camera import CameraSettings
-from scrframe.builtin.survey_loaders.table.source import KINDS, OrText, Source
+from scrframe.builtin.survey_loaders.table.source import KINDS, OrText, SimulatedValue, Source
 from scrframe.builtin.survey_loaders.table.units import check_unit
 from scrframe.errors import ConfigError, did_you_mean
 from scrframe.plugin import PluginConfig
@@ -160,6 +160,11 @@ class TableConfig(PluginConfig):
     )
     missing: tuple[Real | Whole, ...] = Field(
         default=(), description="Numbers that stand for no value, such as 99.99."
+    )
+    simulated: Mapping[str, SimulatedValue] = Field(
+        default_factory=dict,
+        description="Values in simulated catalogues of the tables' columns that nothing else fills,"
+        " such as those that only cuts of `rows` name.",
     )
     min_error: Mag = Field(  # type: ignore[assignment]
         default="1 mmag", description="Errors of magnitudes are at least this."

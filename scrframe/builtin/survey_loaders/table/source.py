@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    BeforeValidator,
     Field,
     GetJsonSchemaHandler,
     SerializationInfo,
@@ -70,6 +71,17 @@ class Simulated(Short):
     other: Scalar = Field(description="Value of galaxies and spurious detections.")
 
 
+def _one_for_all(value: Any) -> Any:
+    plain = value is None or isinstance(value, (dict, Simulated))
+    return value if plain else {"star": value, "other": value}
+
+
+#: What simulated catalogues hold: one value, or one of stars and one of others.
+SimulatedValue = Annotated[
+    Simulated, BeforeValidator(_one_for_all, json_schema_input_type=Simulated | Scalar)
+]
+
+
 class Source(OrText):
     """Where one column comes from; a text alone is the name of a column."""
 
@@ -114,7 +126,7 @@ class Source(OrText):
     doc: str | None = Field(
         default=None, description="Meaning of a column outside the vocabulary, for lists."
     )
-    simulated: Simulated | None = Field(
+    simulated: SimulatedValue | None = Field(
         default=None, description="Value in simulated catalogues, of stars and of others."
     )
 
@@ -126,12 +138,6 @@ class Source(OrText):
         if isinstance(data, (int, float, list)) or data is None:
             raise ValueError("is no column; a constant is written {value: ...}")
         return data
-
-    @field_validator("simulated", mode="before", json_schema_input_type=Simulated | Scalar | None)
-    @classmethod
-    def _one_for_all(cls, value: Any) -> Any:
-        plain = value is None or isinstance(value, (dict, Simulated))
-        return value if plain else {"star": value, "other": value}
 
     @field_validator("zero_point", mode="before")
     @classmethod

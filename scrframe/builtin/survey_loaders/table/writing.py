@@ -1,11 +1,17 @@
-"""Writing tables in any of the formats, for simulations; the same input, the same bytes."""
+"""Simulated tables on disk, in the layout and format that a description tells.
+
+A visit goes into a file of its own where `files` is a pattern. Where it names one file, and
+for tables to join, the visits wait in a folder until all are written. The same input gives the
+same bytes.
+"""
 
 from __future__ import annotations
 
 import gzip
 import io
+import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -13,11 +19,70 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from scrframe.builtin.survey_loaders.table.settings import TableConfig
-from scrframe.io import format_of_name
+from scrframe.builtin.survey_loaders.table.settings import Join, TableConfig
+from scrframe.io import ENDINGS, format_of_name
 
 #: Rows of a row group: small, so that also small surveys have several.
 _ROW_GROUP = 100_000
+_WILD = re.compile(r"\*+|\?|\[[^]]*\]")
+
+
+def file_name(config: TableConfig, number: int) -> str:
+    """Return the path of a visit's file below the data root."""
+    return resolved(config.files, f"visit_{number:05d}", config.format)
+
+
+def is_single(config: TableConfig) -> bool:
+    """Return whether `files` names one file, rather than a pattern or a directory."""
+    name = PurePosixPath(config.files).name
+    return _WILD.search(config.files) is None and (
+        format_of_name(name) is not None and not config.files.endswith("/")
+    )
+
+
+def resolved(pattern: str, name: str, file_format: str) -> str:
+    """Return a path that matches a pattern; of a directory, a file in it."""
+    *folders, last = [step for step in pattern.split("/") if step and step != "**"]
+    steps = [_WILD.sub("simulated", step) for step in folders]
+    if _WILD.search(last):
+        first, *rest = _WILD.split(last)
+        made = f"{first}{name}{''.join(rest)}"
+    elif format_of_name(last) is not None and not pattern.endswith("/"):
+        made = last
+    else:
+        steps.append(last)
+        made = name
+    if format_of_name(made) is None:
+        made += ENDINGS["parquet" if file_format == "auto" else file_format][0]
+    return "/".join([*steps, made])
+
+
+def wait(folder: Path, number: int, table: pa.Table) -> None:
+    """Keep what a visit adds to a file of several visits."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, folder / f"{number:06d}.parquet")
+
+
+def waited(folder: Path) -> pa.Table:
+    """Return what was kept, in the order of the visits."""
+    tables = [pq.read_table(path, partitioning=None) for path in sorted(folder.iterdir())]
+    return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
+
+
+def partner(table: pa.Table, join: Join) -> pa.Table:
+    """Return the rows that a visit needs in a table to join, under its own names."""
+    columns = {right: table.column(left) for left, right in join.on.items()}
+    columns |= {old: table.column(new) for new, old in join.columns.items()}
+    return distinct(pa.table(columns))
+
+
+def distinct(table: pa.Table) -> pa.Table:
+    """Return each row once, in the order of their first appearance."""
+    number = pa.array(range(len(table)))
+    names = table.column_names
+    grouped = table.append_column("", number).group_by(names, use_threads=False)
+    first = grouped.aggregate([("", "min")]).column("_min").sort()
+    return table.take(first)
 
 
 def write_table(

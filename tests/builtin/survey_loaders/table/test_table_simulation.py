@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv
 
 from scrframe.builtin.survey_loaders.table import loader, simulate
 from scrframe.builtin.survey_loaders.table.plugin import camera, example, tiny_visit
@@ -77,6 +78,13 @@ LAYOUTS = {
             "bad",
         ],
         "rows": ["band == 'v'", "not parent", "0.5 < prob and kind != 3", "ndet >= 2"],
+        "simulated": {
+            "band": "v",
+            "parent": False,
+            "prob": {"star": 0.75, "other": 0.6},
+            "kind": 1,
+            "ndet": 2,
+        },
     },
 }
 
@@ -156,18 +164,66 @@ def test_stars_and_others_in_columns_of_its_own(tmp_path):
 
 
 REFUSED = {
-    "y is .*not linear in b": {"columns": {"y": {"expression": "b ** 2"}}},
-    'column "a" would have to hold y and something else': {"columns": {"x": "a", "y": "a"}},
-    "the cut .* cannot be met": {"rows": ["a > b"]},
-    "no code of ccd stands for 1": {"columns": {"ccd": {"column": "c", "codes": {"S": 9}}}},
+    "is not linear in b": ({"columns": {"y": {"expression": "b ** 2"}}}, "columns.y.expression"),
+    'tells what "c" holds in "b . c"': (
+        {"columns": {"y": {"expression": "b + c"}}},
+        "columns.y.expression",
+    ),
+    'column "a" would have to hold y and something else': (
+        {"columns": {"x": "a", "y": "a"}},
+        "columns.y",
+    ),
+    'nothing tells what "b" holds, of which the cut "a > b" asks': (
+        {"rows": ["mag < 99", "a > b"], "simulated": {"a": 1}},
+        "rows.1",
+    ),
+    'no detection passes the cut "a > b"': (
+        {"rows": ["a > b"], "simulated": {"a": 1, "b": 1}},
+        "rows.0",
+    ),
+    'nothing reads a column "free"': ({"simulated": {"free": "x"}}, "simulated.free"),
+    "no code of ccd stands for 1": (
+        {"columns": {"ccd": {"column": "c", "codes": {"S": 9}}}},
+        "columns.ccd.codes",
+    ),
+    "nothing tells which code it has": (
+        {"columns": {"kind": {"column": "k", "codes": {"S": 1, "G": 0}}}},
+        "columns.kind",
+    ),
 }
 
 
 @pytest.mark.parametrize("message", REFUSED)
 def test_mappings_that_cannot_be_turned_round(message, tmp_path):
-    config = TableConfig.model_validate({"camera": CAMERA, **REFUSED[message]})
-    with pytest.raises(PluginError, match=message):
+    keys, place = REFUSED[message]
+    config = TableConfig.model_validate({"camera": CAMERA, **keys})
+    with pytest.raises(PluginError, match=message) as caught:
         simulate.write_simulated(tiny_visit(camera(config), 1), tmp_path, config)
+    assert ".".join(map(str, caught.value.key)) == place
+
+
+def test_what_the_description_tells_comes_first(tmp_path):
+    config = TableConfig.model_validate(
+        {
+            "files": "*.csv",
+            "camera": CAMERA,
+            "columns": {
+                "y": {"expression": "(b + c) / d"},
+                "mag": {"column": "m", "zero_point": "zp"},
+            },
+            "flags": ["bad", {"column": "q", "bits": [1]}],
+            "simulated": {"c": 2.0, "d": {"star": 4.0, "other": 0.5}, "zp": 26.5, "q": 4},
+        }
+    )
+    visit = tiny_visit(camera(config), 1)
+    file = simulate.write_simulated(visit, tmp_path, config)
+    table = csv.read_csv(file)
+    assert set(table["c"].to_pylist()) == {2} and set(table["d"].to_pylist()) == {4}
+    assert set(table["q"].to_pylist()) == {4} and set(table["bad"].to_pylist()) == {False}
+    (part,) = loader.parts(config, tmp_path)
+    found = loader.read(part, config)
+    for name in ("y", "mag", "mag_err"):
+        np.testing.assert_allclose(found[name], visit.detections[name], rtol=1e-12)
 
 
 def test_tables_to_join_with_several_values_of_a_key(tmp_path):
@@ -175,7 +231,7 @@ def test_tables_to_join_with_several_values_of_a_key(tmp_path):
         {"camera": CAMERA, "join": [{"files": "o.csv", "on": ["visit"], "columns": ["x"]}]}
     )
     simulate.write_simulated(tiny_visit(camera(config), 1), tmp_path, config)
-    with pytest.raises(PluginError, match=r"cannot simulate o\.csv: it would need several rows"):
+    with pytest.raises(PluginError, match=r"o\.csv would need several rows"):
         simulate.close_simulated(tmp_path, config)
 
 
