@@ -178,7 +178,7 @@ def _progress_bar() -> Progress:
 
 def check_table(made: Report) -> Table:
     """Return the null tests with number, limit and verdict, failed ones first."""
-    from scrframe.report.run_tables import by_verdict, quantity
+    from scrframe.report.merit import by_verdict, quantity
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("null test")
@@ -190,8 +190,8 @@ def check_table(made: Report) -> Table:
         table.add_row(
             Text(one.title),
             Text(one.verdict, STYLES[one.verdict]),
-            Text(quantity(one.value, one.unit).text),
-            Text(quantity(one.limit, one.unit).text),
+            Text(quantity(one.value, one.unit)),
+            Text(quantity(one.limit, one.unit)),
             Text(one.reason),
         )
     return table
@@ -205,7 +205,7 @@ def judge(screen: Screen, made: Report | None, page: Path, strict: bool) -> None
     typer.Exit
     """
     if made is not None:
-        from scrframe.report.run_page import found, verdict
+        from scrframe.report.merit import found, verdict
 
         for line in (verdict(made.checks), *found(made.checks, made.anomalies)):
             screen.say(line)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from astropy.table import Table
 from matplotlib.figure import Figure
@@ -22,6 +24,29 @@ UNDATED = {
     "pdf": {"CreationDate": None},
     "svg": {"Date": None},
 }
+
+
+def figure_data(
+    values: Mapping[str, Any], units: Mapping[str, Sequence[str]], about: Mapping[str, str]
+) -> Table:
+    """Return the numbers of a figure.
+
+    Parameters
+    ----------
+    values : mapping of str to array_like, shape (n,)
+        Columns by name.
+    units : mapping of str to sequence of str
+        Names of the columns that have a unit, by unit.
+    about : mapping of str to str
+        Descriptions of columns, where their names do not say all.
+    """
+    table = Table(dict(values))
+    for unit, names in units.items():
+        for name in names:
+            table[name].unit = unit
+    for name, text in about.items():
+        table[name].description = text
+    return table
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,19 @@
-"""Figures of merit of a run beside the paper's, for the screen and for the page."""
+"""What a run comes to, for the screen and the page: figures of merit, and verdicts in words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from scrframe.checks.verdict import VERDICTS, Anomaly, Check
 from scrframe.report import paper
 
-Row = tuple[str, str, str]
 #: Stands for a figure that there is not.
 NONE = "-"
+Row = tuple[str, str, str]
 
 
 def merit_rows(summary: Mapping[str, Any]) -> list[Row]:
@@ -78,3 +82,52 @@ def _number(value: float | None, decimals: int) -> str:
         return NONE
     text = f"{value:.{decimals}f}"
     return text.removeprefix("-") if float(text) == 0 else text
+
+
+def verdict(checks: Sequence[Check]) -> str:
+    """Return in one sentence whether a run may be believed."""
+    count = Counter(one.verdict for one in checks)
+    failed = [one.title for one in checks if one.verdict == "failed"]
+    if failed:
+        names = "; ".join(failed)
+        return (
+            f"Do not rely on this run yet: {len(failed)} of {len(checks)} null tests"
+            f" failed ({names})."
+        )
+    if not count["passed"]:
+        return "No null test could be made, so nothing here vouches for this run."
+    said = f"No null test failed: {count['passed']} passed"
+    if count["not testable"]:
+        said += f", and {count['not testable']} cannot be made with these data"
+    return f"{said}."
+
+
+def found(checks: Sequence[Check], anomalies: Sequence[Anomaly]) -> tuple[str, ...]:
+    """Return what stands out, in one sentence; none where nobody looked."""
+    if not anomalies:
+        return ("Nothing in the data stands out as an anomaly.",) if checks else ()
+    kinds = Counter(one.kind for one in anomalies)
+    said = ", ".join(f"{words(kind).lower()} ({n:,})" for kind, n in kinds.most_common())
+    many = len(anomalies)
+    return (f"{many:,} {'anomaly' if many == 1 else 'anomalies'} found: {said}.",)
+
+
+def by_verdict(checks: Sequence[Check]) -> list[Check]:
+    """Return null tests, those that failed first."""
+    return sorted(checks, key=lambda one: VERDICTS.index(one.verdict))
+
+
+def quantity(value: float, unit: str) -> str:
+    """Return a number with its unit to three digits, magnitudes in mmag; a dash for none."""
+    if not np.isfinite(value):
+        return "\N{EN DASH}"
+    if unit == "mag":
+        value, unit = 1000.0 * value, "mmag"
+    text = f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{text} {unit}".strip().replace("-", "\N{MINUS SIGN}", 1)
+
+
+def words(kind: str) -> str:
+    """Return the kind of an anomaly in words."""
+    text = kind.replace("_", " ")
+    return text[:1].upper() + text[1:]

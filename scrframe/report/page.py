@@ -25,7 +25,6 @@ FIGURES = "figures"
 #: Longest table of numbers that a page shows below its figure; longer ones are linked only.
 SHOWN_ROWS = 120
 NONE = "\N{EN DASH}"
-
 Kind = Literal["text", "number", "good", "bad", "neutral"]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scrframe.checks.verdict import Anomaly, Check
-from scrframe.report import paper
+from scrframe.report import merit, paper
 from scrframe.report import run_tables as tables
 from scrframe.report.figures.catalogue import FURTHER, Drawn
 from scrframe.report.page import Page, PageTable, Section
@@ -79,29 +79,11 @@ def run_page(story: RunStory) -> Page:
 def answer(story: RunStory) -> tuple[str, ...]:
     """Return what the reader came for: believe it or not, and why, in sentences."""
     return (
-        verdict(story.checks),
+        merit.verdict(story.checks),
         *_unsettled(story.summary),
-        *found(story.checks, story.anomalies),
+        *merit.found(story.checks, story.anomalies),
         *_spread(story),
     )
-
-
-def verdict(checks: Sequence[Check]) -> str:
-    """Return in one sentence whether a run may be believed."""
-    count = Counter(one.verdict for one in checks)
-    failed = [one.title for one in checks if one.verdict == "failed"]
-    if failed:
-        names = "; ".join(failed)
-        return (
-            f"Do not rely on this run yet: {len(failed)} of {len(checks)} null tests"
-            f" failed ({names})."
-        )
-    if not count["passed"]:
-        return "No null test could be made, so nothing here vouches for this run."
-    said = f"No null test failed: {count['passed']} passed"
-    if count["not testable"]:
-        said += f", and {count['not testable']} cannot be made with these data"
-    return f"{said}."
 
 
 def _unsettled(summary: Mapping[str, Any]) -> tuple[str, ...]:
@@ -112,16 +94,6 @@ def _unsettled(summary: Mapping[str, Any]) -> tuple[str, ...]:
     }
     loose = [name for name, settled in states.items() if not settled]
     return (f"Not settled when the rounds ended: {' and '.join(loose)}.",) if loose else ()
-
-
-def found(checks: Sequence[Check], anomalies: Sequence[Anomaly]) -> tuple[str, ...]:
-    """Return what stands out, in one sentence; none where nobody looked."""
-    if not anomalies:
-        return ("Nothing in the data stands out as an anomaly.",) if checks else ()
-    kinds = Counter(one.kind for one in anomalies)
-    said = ", ".join(f"{tables.words(kind).lower()} ({n:,})" for kind, n in kinds.most_common())
-    many = len(anomalies)
-    return (f"{many:,} {'anomaly' if many == 1 else 'anomalies'} found: {said}.",)
 
 
 def _spread(story: RunStory) -> tuple[str, ...]:

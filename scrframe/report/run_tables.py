@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from scrframe.checks.verdict import VERDICTS, Anomaly, Check
+from scrframe.checks.verdict import Anomaly, Check
 from scrframe.report import paper
-from scrframe.report.merit import NONE, merit_rows
+from scrframe.report.merit import NONE, by_verdict, merit_rows, quantity, words
 from scrframe.report.page import Cell, Kind, PageTable, number
 
 MMAG = 1000.0
@@ -58,28 +58,13 @@ def check_table(checks: Sequence[Check], caption: str) -> tuple[PageTable, ...]:
         {
             "null test": Cell(one.title),
             "verdict": Cell(one.verdict, MARKS[one.verdict]),
-            "number": quantity(one.value, one.unit),
-            "limit": quantity(one.limit, one.unit),
+            "number": Cell(quantity(one.value, one.unit), "number"),
+            "limit": Cell(quantity(one.limit, one.unit), "number"),
             "why": one.reason,
         }
         for one in by_verdict(checks)
     ]
     return table_of(caption, rows, stack=True)
-
-
-def by_verdict(checks: Sequence[Check]) -> list[Check]:
-    """Return null tests, those that failed first."""
-    return sorted(checks, key=lambda one: VERDICTS.index(one.verdict))
-
-
-def quantity(value: float, unit: str) -> Cell:
-    """Return a number with its unit to three digits, magnitudes in mmag; a dash for none."""
-    if not np.isfinite(value):
-        return Cell("\N{EN DASH}", "number")
-    if unit == "mag":
-        value, unit = MMAG * value, "mmag"
-    text = f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-    return Cell(f"{text} {unit}".strip().replace("-", "\N{MINUS SIGN}", 1), "number")
 
 
 def anomaly_tables(anomalies: Sequence[Anomaly]) -> tuple[PageTable, ...]:
@@ -98,12 +83,6 @@ def anomaly_tables(anomalies: Sequence[Anomaly]) -> tuple[PageTable, ...]:
 def ordered(anomalies: Sequence[Anomaly]) -> list[Anomaly]:
     """Return anomalies, the most significant first; those without significance last."""
     return sorted(anomalies, key=lambda one: -abs(np.nan_to_num(one.significance, nan=0.0)))
-
-
-def words(kind: str) -> str:
-    """Return the kind of an anomaly in words."""
-    text = kind.replace("_", " ")
-    return text[:1].upper() + text[1:]
 
 
 def _anomaly(one: Anomaly) -> Row:

@@ -19,10 +19,10 @@ from scrframe.checks.verdict import Anomaly, Check
 from scrframe.errors import DataError
 from scrframe.products.finished_run import open_run
 from scrframe.report.figures.catalogue import FIGURES, Drawn, RunFigure, draw_all, other_figures
-from scrframe.report.figures.histograms import figure_histograms, histogram
-from scrframe.report.merit import merit_rows
+from scrframe.report.figures.residuals import Histogram, figure_histograms
+from scrframe.report.merit import found, merit_rows, verdict
 from scrframe.report.page import render
-from scrframe.report.run_page import RunStory, found, run_page, verdict
+from scrframe.report.run_page import RunStory, run_page
 from scrframe.report.write import Report, write_report
 from scrframe.statistics.histograms import gaussian
 
@@ -212,20 +212,21 @@ class TestHistograms:
 
     def test_a_normal_distribution_is_found_again(self):
         values = np.random.default_rng(4).normal(0.013, 0.06, 200_000)
-        one = histogram(values)
+        one = Histogram.of(values)
+        fit = one.fit
         # 5 standard errors of the mean, and of the sd, of so many values.
-        assert one.mean_mag == pytest.approx(0.013, abs=5 * 0.06 / np.sqrt(200_000))
-        assert one.sigma_mag == pytest.approx(0.06, abs=5 * 0.06 / np.sqrt(400_000))
+        assert fit.mean == pytest.approx(0.013, abs=5 * 0.06 / np.sqrt(200_000))
+        assert fit.sigma == pytest.approx(0.06, abs=5 * 0.06 / np.sqrt(400_000))
         assert one.mad_mag == pytest.approx(np.std(values), rel=0.01)
-        assert one.total == 200_000 and 199_990 <= one.count.sum() <= 200_000
-        peak = gaussian(np.array([one.mean_mag]), one.height, one.mean_mag, one.sigma_mag)
+        assert one.total == 200_000 and 199_990 <= fit.count.sum() <= 200_000
+        peak = gaussian(np.array([fit.mean]), fit.height, fit.mean, fit.sigma)
         # Counts of a bin at the peak follow from the density; Poisson noise is 1 per cent.
         assert peak[0] == pytest.approx(200_000 * 0.005 / (0.06 * np.sqrt(2 * np.pi)), rel=0.02)
 
     def test_what_is_not_finite_is_left_out_and_hardly_any_is_none(self):
         values = np.append(np.linspace(-0.1, 0.1, 60), [np.nan, np.inf])
-        assert histogram(values).total == 60
-        assert histogram(values[:49]) is None
+        assert Histogram.of(values).total == 60
+        assert Histogram.of(values[:49]) is None
 
     def test_it_agrees_with_the_figures_of_merit(self, made):
         products = open_run(made.path.parents[1])

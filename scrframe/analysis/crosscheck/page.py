@@ -12,8 +12,7 @@ from matplotlib.axes import Axes
 
 from scrframe.report.figure import FigureProduct
 from scrframe.report.page import Cell, Page, PageTable, Section, number, write_page
-from scrframe.report.panels import note
-from scrframe.report.style import COLOURS, FAINT, INK, RULE, house_style, new_figure
+from scrframe.report.style import COLOURS, FAINT, INK, RULE, house_style, new_figure, note
 
 MMAG = 1000.0
 #: Visits that the page lists.

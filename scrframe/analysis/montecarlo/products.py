@@ -19,8 +19,7 @@ from scrframe.config import SurveyDescription
 from scrframe.products.files import MONTECARLO, write_json, write_parquet, write_text
 from scrframe.report.figure import FigureProduct
 from scrframe.report.page import Cell, Page, PageTable, Section, number, write_page
-from scrframe.report.panels import name_panel, note, panel_grid
-from scrframe.report.style import COLOURS, INK, house_style
+from scrframe.report.style import COLOURS, INK, house_style, name_panel, note, panel_grid
 from scrframe.statistics.histograms import fit_gaussian
 from scrframe.version import __version__
 

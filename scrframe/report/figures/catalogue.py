@@ -10,13 +10,12 @@ from scrframe.products.run_data import RunData
 from scrframe.report.figure import FigureProduct
 from scrframe.report.figures.ccd import figure_ccd_maps, figure_ccd_time
 from scrframe.report.figures.colour import figure_predicted_colour
-from scrframe.report.figures.histograms import figure_histograms
 from scrframe.report.figures.pixel import figure_pixel_plane, figure_pixel_seasons
 from scrframe.report.figures.pixel_single import figure_single_stars
 from scrframe.report.figures.reddening import figure_reddening
-from scrframe.report.figures.residuals import figure_residuals
-from scrframe.report.figures.sky import figure_control_field, figure_sky_samples, figure_visit_sky
-from scrframe.report.figures.time import figure_visit_time
+from scrframe.report.figures.residuals import figure_histograms, figure_residuals
+from scrframe.report.figures.sky import figure_control_field, figure_sky_samples
+from scrframe.report.figures.visits import figure_visit_sky, figure_visit_time
 
 Draw = Callable[[RunData], FigureProduct | None]
 

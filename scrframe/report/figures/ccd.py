@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from scrframe.arrays import IntArray
 from scrframe.products.run_data import RunData
-from scrframe.report.figure import FigureProduct
+from scrframe.report.figure import FigureProduct, figure_data
 from scrframe.report.figures.ccd_offsets import (
     CcdOffsets,
     Course,
@@ -21,14 +21,25 @@ from scrframe.report.figures.ccd_offsets import (
     season_means,
 )
 from scrframe.report.figures.focal_plane import (
-    MMAG,
     FocalPlane,
     colour_end,
     detector_size,
     focal_plane,
 )
-from scrframe.report.panels import MARGIN_IN, name_panel, note
-from scrframe.report.style import COLOURS, FAINT, INK, RULE, SIGNED_MAP, house_style, new_figure
+from scrframe.report.style import (
+    COLOURS,
+    FAINT,
+    INK,
+    MARGIN_IN,
+    MMAG,
+    RULE,
+    SIGNED_MAP,
+    bar_above,
+    house_style,
+    name_panel,
+    new_figure,
+    note,
+)
 
 #: Most columns of time that are drawn; more visits than that are averaged in order.
 COLUMNS = 240
@@ -58,16 +69,9 @@ def figure_ccd_maps(data: RunData) -> FigureProduct | None:
             if number == 0:
                 plane.name_detectors(axes)
         if plane.on_sky:
-            figure.supxlabel("east of the pointing (deg)", fontsize=7.5)
-            figure.supylabel("north of the pointing (deg)", fontsize=7.5)
-        figure.colorbar(
-            drawn,
-            ax=panels,
-            location="top",
-            aspect=40,
-            extend="both",
-            label="offset of the CCD less that of its visit (mmag)",
-        )
+            figure.supxlabel("east of the pointing (deg)")
+            figure.supylabel("north of the pointing (deg)")
+        bar_above(figure, drawn, panels, "offset of the CCD less that of its visit (mmag)")
     told = "; ".join(
         f"{why} {data.visits[row]}: {MMAG * np.nanstd(offsets.offset_mag[row]):.1f}"
         for why, row in rows.items()
@@ -86,14 +90,12 @@ def figure_ccd_maps(data: RunData) -> FigureProduct | None:
 
 
 def _map_panels(panels: int, plane: FocalPlane) -> tuple[Figure, list[Axes]]:
-    columns = min(2, panels)
-    rows = -(-panels // columns)
     low, high = plane.outlines().min(axis=(0, 1)), plane.outlines().max(axis=(0, 1))
     shape = float((high - low)[1] / (high - low)[0])
-    height = min(max(1.3 * shape, 0.6), 2.4) + 0.2
-    figure = new_figure(rows * height + MARGIN_IN)
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    axes = list(grid.flat)
+    columns = min(2, panels)
+    rows = -(-panels // columns)
+    figure = new_figure(rows * (min(max(1.3 * shape, 0.6), 2.4) + 0.2) + MARGIN_IN)
+    axes = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
     for extra in axes[panels:]:
         extra.remove()
     return figure, axes[:panels]
@@ -105,7 +107,8 @@ def _map_table(
     chosen, c = list(rows.values()), len(offsets.ccd)
     centre = plane.centre[plane.place_of(offsets.ccd)]
     across, up = ("xi", "eta") if plane.on_sky else ("x_grid", "y_grid")
-    table = Table(
+    unit = {"deg": (across, up)} if plane.on_sky else {"": (across, up)}
+    return figure_data(
         {
             "visit": np.repeat([data.visits[row] for row in chosen], c),
             "mjd": np.repeat(data.visit_table.mjd[chosen], c),
@@ -115,14 +118,13 @@ def _map_table(
             up: np.tile(centre[:, 1], len(chosen)),
             "offset": offsets.offset_mag[chosen].ravel(),
             "n_detections": offsets.count[chosen].ravel(),
-        }
+        },
+        {"d": ("mjd",), "mag": ("offset",), **unit},
+        {
+            "offset": "offset of the CCD less that of its visit, to be added",
+            **dict.fromkeys((across, up), "centre of the CCD, as drawn"),
+        },
     )
-    table["mjd"].unit, table["offset"].unit = "d", "mag"
-    table["offset"].description = "offset of the CCD less that of its visit, to be added"
-    for name in (across, up):
-        table[name].unit = "deg" if plane.on_sky else ""
-        table[name].description = "centre of the CCD, as drawn"
-    return table
 
 
 def figure_ccd_time(data: RunData) -> FigureProduct | None:
@@ -145,8 +147,8 @@ def figure_ccd_time(data: RunData) -> FigureProduct | None:
             extra.remove()
         for axes, column in zip(grid.flat, shown, strict=False):
             _draw_course(axes, found, column, f"CCD {offsets.ccd[column]}")
-        below.supxlabel("MJD (d)", fontsize=7.5)
-        below.supylabel("offset less visit's (mmag)", fontsize=7.5)
+        below.supxlabel("MJD (d)")
+        below.supylabel("offset less visit's (mmag)")
     each = int(found.visits.max())
     group = "one visit" if each == 1 else f"up to {each} successive visits"
     every = offsets.offset_mag[np.isfinite(offsets.offset_mag)]
@@ -195,14 +197,7 @@ def _draw_image(figure: Figure, found: Course, ccd: IntArray, end: float) -> Non
     axes.set_yticks(np.arange(0, c, every) + 0.5, [str(one) for one in ccd[::every]])
     axes.tick_params(length=0)
     axes.set(xlabel="visits in order of time; season from", ylabel="CCD")
-    figure.colorbar(
-        mesh,
-        ax=axes,
-        location="top",
-        aspect=40,
-        extend="both",
-        label="offset of the CCD less that of its visit (mmag)",
-    )
+    bar_above(figure, mesh, axes, "offset of the CCD less that of its visit (mmag)")
 
 
 def _draw_course(axes: Axes, found: Course, column: int, name: str) -> None:
@@ -219,17 +214,18 @@ def _draw_course(axes: Axes, found: Course, column: int, name: str) -> None:
 
 def _course_table(found: Course, ccd: IntArray) -> Table:
     t, c = found.offset_mag.shape
-    table = Table(
+    return figure_data(
         {
             "mjd": np.repeat(found.mjd, c),
             "season": np.repeat(found.season, c),
             "visits": np.repeat(found.visits, c),
             "ccd": np.tile(ccd, t),
             "offset": found.offset_mag.ravel(),
-        }
+        },
+        {"d": ("mjd",), "mag": ("offset",)},
+        {
+            "mjd": "mean date of the visits averaged",
+            "season": "year of the October in which the season begins",
+            "offset": "mean offset of the CCD less that of its visit, to be added",
+        },
     )
-    table["mjd"].unit, table["offset"].unit = "d", "mag"
-    table["mjd"].description = "mean date of the visits averaged"
-    table["season"].description = "year of the October in which the season begins"
-    table["offset"].description = "mean offset of the CCD less that of its visit, to be added"
-    return table

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from astropy import units as u
 from astropy.table import Table
 
 from scrframe.arrays import BoolArray, FloatArray, IntArray
 from scrframe.products.run_data import RunData
-from scrframe.report.figure import FigureProduct
+from scrframe.report.figure import FigureProduct, figure_data
 from scrframe.report.figures.bins import (
     CELLS,
     TAIL,
@@ -19,9 +18,7 @@ from scrframe.report.figures.bins import (
     equal_bins,
     plain_colour,
 )
-from scrframe.report.figures.focal_plane import MMAG
-from scrframe.report.panels import note
-from scrframe.report.style import COLOURS, house_style, new_figure
+from scrframe.report.style import COLOURS, MMAG, house_style, new_figure, note
 from scrframe.statistics.groups import group_medians, group_spreads
 from scrframe.statistics.robust import robust_sd
 
@@ -161,10 +158,16 @@ def judged_stars(data: RunData, mask: BoolArray) -> JudgedStars:
 
 
 def _star_table(stars: JudgedStars) -> Table:
-    table = Table({"source_id": stars.source_id})
-    table["predicted"] = stars.predicted_mag * u.mag
-    table["observed"] = stars.observed_mag * u.mag
-    table["n_detections"] = stars.detections
-    table["predicted"].description = "intrinsic colour as predicted"
-    table["observed"].description = "intrinsic colour as observed, mean of the detections"
-    return table
+    return figure_data(
+        {
+            "source_id": stars.source_id,
+            "predicted": stars.predicted_mag,
+            "observed": stars.observed_mag,
+            "n_detections": stars.detections,
+        },
+        {"mag": ("predicted", "observed")},
+        {
+            "predicted": "intrinsic colour as predicted",
+            "observed": "intrinsic colour as observed, mean of the detections",
+        },
+    )

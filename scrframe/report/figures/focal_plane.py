@@ -17,7 +17,6 @@ from scrframe.report.style import FAINT, INK, RULE, SIGNED_MAP
 from scrframe.statistics.groups import find_sorted
 from scrframe.tables import Camera
 
-MMAG = 1000.0
 #: Percentile of absolute values at which colours end, so that one bad CCD hides no other.
 COLOUR_END = 99.0
 #: Room between the detectors of a plain grid, in widths of a detector.

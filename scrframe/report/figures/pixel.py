@@ -12,9 +12,8 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import Normalize
 
 from scrframe.products.run_data import RunData
-from scrframe.report.figure import FigureProduct
+from scrframe.report.figure import FigureProduct, figure_data
 from scrframe.report.figures.focal_plane import (
-    MMAG,
     colour_end,
     detector_size,
     fill_rectangles,
@@ -34,8 +33,7 @@ from scrframe.report.figures.pixel_maps import (
     pixel_level,
     season_maps,
 )
-from scrframe.report.panels import MARGIN_IN
-from scrframe.report.style import FAINT, house_style, new_figure
+from scrframe.report.style import FAINT, MARGIN_IN, MMAG, bar_above, house_style, new_figure
 
 #: CCDs in the figure by season.
 SHOWN_CCDS = 2
@@ -67,14 +65,7 @@ def figure_pixel_seasons(data: RunData) -> FigureProduct | None:
                 axes.set_xticks([middle])
             row[0].set_ylabel(f"CCD {ccd}: y (pix)", fontsize=6.5)
         grid[-1, len(found.maps) // 2].set_xlabel("x (pix)")
-        figure.colorbar(
-            mesh,
-            ax=grid,
-            location="top",
-            aspect=40,
-            extend="both",
-            label="model less magnitude corrected but for the map (mmag)",
-        )
+        bar_above(figure, mesh, grid, "model less magnitude corrected but for the map (mmag)")
     steady = f"{found.chi2_per_dof:.2f}" if np.isfinite(found.chi2_per_dof) else "not defined"
     coarse = (
         ""
@@ -122,7 +113,7 @@ def _season_table(found: SeasonMaps, shown: list[int]) -> Table:
 
 def map_table(one: PixelMap, rows: npt.NDArray[np.bool_], more: dict[str, Any]) -> Table:
     """Return rows of a map as a table, after further columns."""
-    table = Table(
+    return figure_data(
         {
             **more,
             "ccd": one.ccd[rows],
@@ -133,14 +124,10 @@ def map_table(one: PixelMap, rows: npt.NDArray[np.bool_], more: dict[str, Any]) 
             "offset": one.value_mag[rows],
             "offset_err": one.err_mag[rows],
             "n_detections": one.count[rows],
-        }
+        },
+        {"pix": ("x_low", "x_high", "y_low", "y_high"), "mag": ("offset", "offset_err")},
+        {"offset": "correction of the bin, to be added"},
     )
-    for name in ("x_low", "x_high", "y_low", "y_high"):
-        table[name].unit = "pix"
-    for name in ("offset", "offset_err"):
-        table[name].unit = "mag"
-    table["offset"].description = "correction of the bin, to be added"
-    return table
 
 
 def figure_pixel_plane(data: RunData) -> FigureProduct | None:
@@ -171,14 +158,7 @@ def figure_pixel_plane(data: RunData) -> FigureProduct | None:
         plane.name_detectors(axes)
         if plane.on_sky:
             axes.set(xlabel="east of the pointing (deg)", ylabel="north of the pointing (deg)")
-        figure.colorbar(
-            drawn,
-            ax=axes,
-            location="top",
-            aspect=40,
-            extend="both",
-            label="offset of the pixel bin (mmag)",
-        )
+        bar_above(figure, drawn, axes, "offset of the pixel bin (mmag)")
     by_ccd = ", ".join(map(str, most_uneven(one, 4)))
     wide = float(np.median((one.x_pix[1] - one.x_pix[0])[good]))
     return FigureProduct(

@@ -13,15 +13,16 @@ from matplotlib.patches import Rectangle
 
 from scrframe.arrays import FloatArray
 from scrframe.products.run_data import RunData
-from scrframe.report.figure import FigureProduct
-from scrframe.report.figures.focal_plane import MMAG, detector_size, fill_rectangles, has_places
+from scrframe.report.figure import FigureProduct, figure_data
+from scrframe.report.figures.focal_plane import detector_size, fill_rectangles, has_places
 from scrframe.report.figures.pixel_maps import BOUND, bin_edges, bin_moments, bounded
 from scrframe.report.figures.strips import STRIP_PIX, Strips, strips
-from scrframe.report.panels import MARGIN_IN
 from scrframe.report.style import (
     AMOUNT_MAP,
     COLOURS,
     FAINT,
+    MARGIN_IN,
+    MMAG,
     SIGNED_MAP,
     house_style,
     new_figure,
@@ -216,7 +217,7 @@ def _draw_profiles(figure: SubFigure, found: Strips, ccd: int, odd: Strips) -> N
             if column == 0:
                 axes.set_ylabel(label)
         panels[1, column].set_xlabel(f"{axis} (pix)")
-    figure.supylabel("in strips (mmag)", fontsize=7.5)
+    figure.supylabel("in strips (mmag)")
     named = {
         label: handle
         for axes in panels[0]
@@ -259,7 +260,7 @@ def _caption(found: Strips, ccd: int, why: str, step: int, fine: Table) -> str:
 
 def _table(own: Strips, fine: Table) -> Table:
     part = np.where(own.axis == "x", "columns", "rows")
-    strip = Table(
+    strip = figure_data(
         {
             "part": np.where(own.whole, part, np.char.add(part, " (piece)")),
             "x_low": own.x_pix[0],
@@ -272,21 +273,20 @@ def _table(own: Strips, fine: Table) -> Table:
             "scatter": own.scatter_mag,
             "mean_sigma": own.mean_sigma,
             "scatter_sigma": own.scatter_sigma,
-        }
+        },
+        {
+            "pix": ("x_low", "x_high", "y_low", "y_high"),
+            "mag": ("mean", "mean_err", "scatter"),
+        },
+        {
+            "part": "strip of columns or rows, a quarter of one, or a fine bin",
+            "mean": "mean residual less that of the CCD",
+            "mean_sigma": "mean over its standard error",
+            "scatter_sigma": "standard errors by which the scatter differs from the CCD's",
+        },
     )
     bins = fine.copy()
     bins.add_column(np.repeat("bin", len(bins)), name="part", index=0)
     for name in ("mean_err", "mean_sigma", "scatter_sigma"):
         bins[name] = np.nan
-    table = vstack([strip, bins[strip.colnames]])
-    for name in ("x_low", "x_high", "y_low", "y_high"):
-        table[name].unit = "pix"
-    for name in ("mean", "mean_err", "scatter"):
-        table[name].unit = "mag"
-    table["part"].description = "strip of columns or rows, a quarter of one, or a fine bin"
-    table["mean"].description = "mean residual less that of the CCD"
-    table["mean_sigma"].description = "mean over its standard error"
-    table[
-        "scatter_sigma"
-    ].description = "standard errors by which the scatter differs from the CCD's"
-    return table
+    return vstack([strip, bins[strip.colnames]])

@@ -1,10 +1,12 @@
-"""Figure 12 of a run: residuals against magnitude, colour and extinction, before and after."""
+"""Figures 12 and 13 of a run: residuals before and after, against stars' properties and as such."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from astropy.table import Table, vstack
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
@@ -12,11 +14,21 @@ from matplotlib.colors import LogNorm
 
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.products.run_data import RunData
-from scrframe.report.figure import FigureProduct
+from scrframe.report.figure import FigureProduct, figure_data
 from scrframe.report.figures.bins import band_label, cell_counts
-from scrframe.report.figures.focal_plane import MMAG
-from scrframe.report.panels import MARGIN_IN
-from scrframe.report.style import AMOUNT_MAP, COLOURS, INK, house_style, new_figure
+from scrframe.report.style import (
+    AMOUNT_MAP,
+    COLOURS,
+    INK,
+    MARGIN_IN,
+    MMAG,
+    RULE,
+    bar_above,
+    house_style,
+    new_figure,
+    note,
+)
+from scrframe.statistics.histograms import BIN_MAG, REACH_MAG, GaussianFit, fit_gaussian, gaussian
 from scrframe.statistics.robust import robust_sd
 
 #: Bins with medians, and the fewest stars in one.
@@ -29,7 +41,12 @@ CELLS = (80, 60)
 REACH = 4.0
 #: Error of a median over that of a mean, for many values from a normal distribution.
 MEDIAN_ERROR = float(np.sqrt(np.pi / 2))
-ROW_IN = 1.15
+#: Fewest detections of a sample whose histogram says anything.
+FEWEST = 50
+#: Height of histograms' axes over the highest bin, which leaves the corners to the notes.
+HEADROOM = 1.12
+#: Heights of a row of panels of either figure.
+ROW_IN, HISTOGRAM_IN = 1.15, 1.25
 
 
 @dataclass(frozen=True)
@@ -129,9 +146,9 @@ def figure_residuals(data: RunData) -> FigureProduct | None:
                 parts.append(_part(name, when, one))
                 if when == "after":
                     told.append(f"{name} {MMAG * _wander(one):.1f}")
-        figure.supylabel("model less magnitude (mmag)", fontsize=7.5)
+        figure.supylabel("model less magnitude (mmag)")
         label = "detections in a cell, relative to the fullest"
-        figure.colorbar(mesh, ax=panels, location="top", aspect=40, label=label)
+        bar_above(figure, mesh, panels, label, extend="neither")
     return FigureProduct(
         "residuals",
         "Residuals against magnitude, colour and extinction",
@@ -206,7 +223,7 @@ def _draw_medians(axes: Axes, one: Binned) -> None:
 
 def _part(name: str, when: str, one: Binned) -> Table:
     bins = len(one.low)
-    part = Table(
+    return figure_data(
         {
             "variable": np.repeat(name, bins),
             "residual": np.repeat(when, bins),
@@ -217,11 +234,157 @@ def _part(name: str, when: str, one: Binned) -> Table:
             "median": one.median_mag,
             "median_err": one.err_mag,
             "scatter": one.spread_mag,
-        }
+        },
+        {"mag": ("low", "high", "median", "median_err", "scatter")},
+        {
+            "n_stars": "detections, each as one over the number of its star's",
+            "median": "of model less magnitude",
+            "scatter": "1.4826 times the median absolute deviation",
+        },
     )
-    for column in ("low", "high", "median", "median_err", "scatter"):
-        part[column].unit = "mag"
-    part["n_stars"].description = "detections, each as one over the number of its star's"
-    part["median"].description = "of model less magnitude"
-    part["scatter"].description = "1.4826 times the median absolute deviation"
-    return part
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Differences of one sample, before or after correction.
+
+    Attributes
+    ----------
+    fit : GaussianFit
+        Counts in bins, and the Gaussian that fits them.
+    total : int
+        All detections with a difference, also those beyond the bins.
+    mad_mag : float
+        1.4826 times the median absolute deviation.
+    """
+
+    fit: GaussianFit
+    total: int
+    mad_mag: float
+
+    @classmethod
+    def of(cls, difference_mag: npt.ArrayLike) -> Histogram | None:
+        """Return the histogram of finite differences, shape (n,); None of fewer than 50."""
+        values = np.asarray(difference_mag, dtype=float)
+        values = values[np.isfinite(values)]
+        if len(values) < FEWEST:
+            return None
+        return cls(fit_gaussian(values), len(values), robust_sd(values))
+
+
+def figure_histograms(data: RunData) -> FigureProduct | None:
+    """Draw the differences before and after, a row for each sample; None of hardly any stars.
+
+    Parameters
+    ----------
+    data : RunData
+
+    Returns
+    -------
+    FigureProduct or None
+        The paper's Fig. 13 for the Calibration Sample, and the same for the Control Sample
+        and for the stars that were kept from training and solving.
+    """
+    samples = _samples(data)
+    if not samples:
+        return None
+    with house_style():
+        figure = new_figure(len(samples) * HISTOGRAM_IN + MARGIN_IN)
+        grid = figure.subplots(len(samples), 2, sharex=True, sharey="row", squeeze=False)
+        for axes, (name, pair) in zip(grid, samples.items(), strict=True):
+            for panel, (when, one) in zip(axes, pair.items(), strict=True):
+                _draw_histogram(panel, one, f"{name}, {when}")
+            axes[0].set_ylabel("per cent per bin")
+            highest = max(float(one.fit.count.max()) / one.total for one in pair.values())
+            axes[0].set_ylim(0, 100 * HEADROOM * highest)
+        figure.supxlabel("model less observed magnitude (mag)")
+    said = "; ".join(
+        f"{name}: sigma {_mmag(pair['before'].fit.sigma)} mmag before and"
+        f" {_mmag(pair['after'].fit.sigma)} mmag after"
+        for name, pair in samples.items()
+    )
+    return FigureProduct(
+        "histograms",
+        "Differences before and after the correction",
+        f"Model less observed magnitude before (left) and after the correction (right), in bins"
+        f" of {1000 * BIN_MAG:.0f} mmag, by sample. Curves: Gaussians fitted to the histograms,"
+        " with mean \N{GREEK SMALL LETTER MU} and standard deviation"
+        " \N{GREEK SMALL LETTER SIGMA}; MAD is 1.4826 times the median absolute deviation and n"
+        " the number of detections. What is left after the correction is the scatter of the stars"
+        " about the model and photometric noise, not the error of the calibration.",
+        f"Histograms of model less observed magnitude with Gaussian fits, before and after the"
+        f" correction. {said}.",
+        figure,
+        _histogram_table(samples),
+    )
+
+
+def _samples(data: RunData) -> dict[str, dict[str, Histogram]]:
+    """Return the histograms of every sample that has enough stars before and after."""
+    model = data.star("mag_model")
+    difference = {"before": model - data.star("mag_obs"), "after": model - data.star("mag_cal")}
+    members = {
+        "Calibration Sample": np.ones(len(model), dtype=bool),
+        "Control Sample": data.star("in_control"),
+    }
+    if data.has("reserved"):
+        members["reserved stars"] = data.star("reserved")
+    found: dict[str, dict[str, Histogram]] = {}
+    for name, rows in members.items():
+        pair = {when: Histogram.of(values[rows]) for when, values in difference.items()}
+        whole = {when: one for when, one in pair.items() if one is not None}
+        if len(whole) == len(pair):
+            found[name] = whole
+    return found
+
+
+def _draw_histogram(axes: Axes, one: Histogram, title: str) -> None:
+    fit, scale = one.fit, 100.0 / one.total
+    axes.axvline(0, color=RULE, lw=0.6, zorder=0)
+    edges = np.append(fit.centre - BIN_MAG / 2, fit.centre[-1] + BIN_MAG / 2)
+    axes.stairs(scale * fit.count, edges, fill=True, color=COLOURS[4], alpha=0.55, lw=0)
+    if np.isfinite(fit.sigma):
+        x = np.linspace(fit.centre[0], fit.centre[-1], 241)
+        curve = gaussian(x, fit.height, fit.mean, fit.sigma)
+        axes.plot(x, scale * curve, color=COLOURS[1])
+    axes.set_xlim(-REACH_MAG, REACH_MAG)
+    axes.set_title(title, fontsize=7, color=INK)
+    lines = (
+        f"\N{GREEK SMALL LETTER MU} {_mmag(fit.mean, True)} mmag",
+        f"\N{GREEK SMALL LETTER SIGMA} {_mmag(fit.sigma)}",
+        f"MAD {_mmag(one.mad_mag)}",
+    )
+    note(axes, lines)
+    note(axes, [f"n = {one.total:,}"], "upper right")
+
+
+def _mmag(value: float, signed: bool = False) -> str:
+    text = f"{1000 * value:+.1f}" if signed else f"{1000 * value:.1f}"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def _histogram_table(samples: Mapping[str, Mapping[str, Histogram]]) -> Table:
+    rows = [(name, when, one) for name, pair in samples.items() for when, one in pair.items()]
+    bins = [len(one.fit.count) for _, _, one in rows]
+    table = figure_data(
+        {
+            "sample": np.repeat([name for name, _, _ in rows], bins),
+            "when": np.repeat([when for _, when, _ in rows], bins),
+            "difference_mag": np.concatenate([one.fit.centre for _, _, one in rows]),
+            "detections": np.concatenate([one.fit.count for _, _, one in rows]),
+        },
+        {"mag": ("difference_mag",)},
+        {"difference_mag": "model less observed magnitude, middle of the bin"},
+    )
+    table.meta["fits"] = [
+        {
+            "sample": name,
+            "when": when,
+            "mean_mag": one.fit.mean,
+            "sigma_mag": one.fit.sigma,
+            "mad_sigma_mag": one.mad_mag,
+            "detections": one.total,
+        }
+        for name, when, one in rows
+    ]
+    return table

@@ -1,27 +1,28 @@
-"""Figures 1, 2 and 5 of a run: samples, control field and visit offsets on the sky."""
+"""Figures 1 and 2 of a run: samples and control field on the sky."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
-from astropy import units as u
 from astropy.table import Table, vstack
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 
 from scrframe.arrays import BoolArray, FloatArray, IntArray
 from scrframe.products.run_data import RunData
-from scrframe.report.figure import FigureProduct
-from scrframe.report.figures.bins import (
-    SkyGrid,
-    ra_start,
-    ratio,
-    sky_grid,
-    unwrap_ra,
+from scrframe.report.figure import FigureProduct, figure_data
+from scrframe.report.figures.bins import SkyGrid, ratio, sky_grid
+from scrframe.report.style import (
+    MARGIN_IN,
+    MMAG,
+    SIGNED_MAP,
+    bar_above,
+    house_style,
+    name_panel,
+    new_figure,
 )
-from scrframe.report.figures.focal_plane import MMAG
-from scrframe.report.panels import MARGIN_IN, name_panel
-from scrframe.report.style import INK, RULE, SIGNED_MAP, house_style, new_figure
 from scrframe.statistics.groups import group_counts, group_medians
 
 #: Cells tried along the longer side of a map, the finest first; the detections that the usual
@@ -65,7 +66,7 @@ def figure_sky_samples(data: RunData) -> FigureProduct | None:
             figure.colorbar(mesh, ax=axes, label="mean E (mag)", extend="both", pad=0.02)
             tables.append(_cell_table(grid, name, {"extinction": mean}, count))
         panels[-1].set_xlabel("right ascension (deg)")
-        figure.supylabel("declination (deg)", fontsize=7.5)
+        figure.supylabel("declination (deg)")
     shown = vstack(tables)
     said = "; ".join(_said_of_sample(name, data, mask) for name, mask in samples.items())
     return FigureProduct(
@@ -117,15 +118,8 @@ def figure_control_field(data: RunData) -> FigureProduct | None:
             axes.set_facecolor("#e6e6e6")
             name_panel(axes, f"{when}: {rms[when]:.1f} mmag")
         panels[0].set_ylabel("declination (deg)")
-        figure.supxlabel("right ascension (deg)", fontsize=7.5)
-        figure.colorbar(
-            mesh,
-            ax=panels,
-            location="top",
-            label="median model \N{MINUS SIGN} observed (mmag)",
-            aspect=40,
-            extend="both",
-        )
+        figure.supxlabel("right ascension (deg)")
+        bar_above(figure, mesh, panels, "median model \N{MINUS SIGN} observed (mmag)")
     table = _cell_table(grid, None, middles, count)
     table = table[np.isfinite(table["before"])]
     return FigureProduct(
@@ -140,87 +134,6 @@ def figure_control_field(data: RunData) -> FigureProduct | None:
         f" in {len(table)} cells.",
         figure,
         table,
-    )
-
-
-def figure_visit_sky(data: RunData) -> FigureProduct | None:
-    """Draw the offsets of visits on the sky (Fig. 5), and against right ascension.
-
-    Parameters
-    ----------
-    data : RunData
-
-    Returns
-    -------
-    FigureProduct or None
-        None of fewer than two visits with an offset.
-    """
-    visits = data.visit_table
-    rows = np.flatnonzero(
-        np.isfinite(visits.offset_mag) & np.isfinite(visits.ra_deg) & np.isfinite(visits.dec_deg)
-    )
-    if len(rows) < FEWEST:
-        return None
-    ra = unwrap_ra(visits.ra_deg[rows], ra_start(visits.ra_deg[rows]))
-    offset = MMAG * visits.offset_mag[rows]
-    err = MMAG * np.nan_to_num(visits.err_mag[rows])
-    low, high = np.quantile(offset, [TAIL, 1 - TAIL])
-    limit = max(abs(low), abs(high)) or 1.0
-    size = float(np.clip(3000 / len(rows), 4, 24))
-    with house_style():
-        figure = new_figure(3.6)
-        sky, against = figure.subplots(2, 1, sharex=True, height_ratios=[1.25, 1])
-        # The largest last: what stands out must not be hidden by a neighbour.
-        order = np.argsort(np.abs(offset), kind="stable")
-        points = sky.scatter(
-            ra[order],
-            visits.dec_deg[rows][order],
-            c=offset[order],
-            s=size,
-            cmap=SIGNED_MAP,
-            vmin=-limit,
-            vmax=limit,
-            edgecolors=INK,
-            linewidths=0.25,
-            rasterized=len(rows) > 500,
-        )
-        sky.set_ylabel("declination (deg)")
-        figure.colorbar(
-            points,
-            ax=sky,
-            location="top",
-            label="offset of the visit (mmag)",
-            aspect=40,
-            extend="both",
-        )
-        against.axhline(0, color=RULE, lw=0.6)
-        against.errorbar(
-            ra,
-            offset,
-            err,
-            fmt="o",
-            ms=2,
-            color="#0072b2",
-            ecolor=RULE,
-            elinewidth=0.5,
-            rasterized=len(rows) > 500,
-        )
-        against.set_ylabel("offset (mmag)")
-        against.set_xlabel("right ascension (deg)")
-        _ra_axis(against)
-    sd = float(np.std(offset))
-    return FigureProduct(
-        "visit_sky",
-        "Visit offsets on the sky",
-        f"Offsets of {len(rows)} visits, corrections to be added, where they point (above; visits"
-        " of one field nearly cover each other) and against right ascension with their errors"
-        " (below). Patches of one colour mean that the observed zero points depend on the"
-        " region, or on when it was observed.",
-        f"Map of the offsets of {len(rows)} visits and the same against right ascension: mean"
-        f" {offset.mean():.1f} mmag, standard deviation {sd:.1f} mmag, from {offset.min():.1f} to"
-        f" {offset.max():.1f} mmag.",
-        figure,
-        _visit_table(data, rows),
     )
 
 
@@ -255,11 +168,11 @@ def _map(
     mesh = axes.pcolormesh(
         grid.ra_edges, grid.dec_edges, image, cmap=cmap, vmin=low, vmax=high, rasterized=True
     )
-    _ra_axis(axes)
+    ra_axis(axes)
     return mesh
 
 
-def _ra_axis(axes: Axes) -> None:
+def ra_axis(axes: Axes) -> None:
     """Let right ascension grow to the left, as on the sky, and stay below 360."""
     if not axes.xaxis_inverted():
         axes.invert_xaxis()
@@ -273,16 +186,16 @@ def _cell_table(
     count: npt.NDArray[np.integer],
 ) -> Table:
     some = np.flatnonzero(count > 0)
-    table = Table()
-    if sample is not None:
-        table["sample"] = np.full(len(some), sample)
     ra, dec = grid.centres(some)
-    table["ra"], table["dec"] = ra * u.deg, dec * u.deg
-    table["ra"].description = table["dec"].description = "middle of the cell"
-    for name, values in columns.items():
-        table[name] = values[some] * u.mag
-    table["n_detections"] = count[some]
-    return table
+    values: dict[str, npt.NDArray[Any]] = {}
+    if sample is not None:
+        values["sample"] = np.full(len(some), sample)
+    values |= {"ra": ra, "dec": dec, **{name: one[some] for name, one in columns.items()}}
+    return figure_data(
+        {**values, "n_detections": count[some]},
+        {"deg": ("ra", "dec"), "mag": tuple(columns)},
+        dict.fromkeys(("ra", "dec"), "middle of the cell"),
+    )
 
 
 def _said_of_sample(name: str, data: RunData, mask: BoolArray) -> str:
@@ -291,14 +204,3 @@ def _said_of_sample(name: str, data: RunData, mask: BoolArray) -> str:
         f"{name}: {int(mask.sum())} detections, median E {middle:.2f} mag, nine tenths from"
         f" {low:.2f} to {high:.2f}"
     )
-
-
-def _visit_table(data: RunData, rows: IntArray) -> Table:
-    visits = data.visit_table
-    table = Table({"visit": np.array(visits.visit)[rows], "field": visits.field[rows]})
-    table["ra"], table["dec"] = visits.ra_deg[rows] * u.deg, visits.dec_deg[rows] * u.deg
-    table["offset"] = visits.offset_mag[rows] * u.mag
-    table["offset_err"] = visits.err_mag[rows] * u.mag
-    table["n_detections"] = visits.count[rows]
-    table["offset"].description = "correction, to be added to observed magnitudes"
-    return table

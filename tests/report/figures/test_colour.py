@@ -9,8 +9,7 @@ import pytest
 from run_drawn import assert_drawn, made_up_run, with_slopes
 
 from scrframe.report.figures.colour import figure_predicted_colour, judged_stars
-from scrframe.report.figures.reddening import figure_reddening
-from scrframe.report.figures.slopes import colour_slopes
+from scrframe.report.figures.reddening import colour_slopes, figure_reddening
 
 
 @pytest.fixture(scope="module")

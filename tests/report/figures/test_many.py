@@ -9,8 +9,8 @@ from run_drawn import made_up_run
 
 from scrframe.report.figures.colour import figure_predicted_colour
 from scrframe.report.figures.reddening import figure_reddening
-from scrframe.report.figures.sky import figure_control_field, figure_sky_samples, figure_visit_sky
-from scrframe.report.figures.time import figure_visit_time
+from scrframe.report.figures.sky import figure_control_field, figure_sky_samples
+from scrframe.report.figures.visits import figure_visit_sky, figure_visit_time
 
 
 def test_three_million_detections_take_seconds():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from run_drawn import assert_drawn, made_up_run
 
-from scrframe.report.figures.sky import figure_control_field, figure_sky_samples, figure_visit_sky
+from scrframe.report.figures.sky import figure_control_field, figure_sky_samples
+from scrframe.report.figures.visits import figure_visit_sky
 
 FIGURES = (figure_sky_samples, figure_control_field, figure_visit_sky)
 

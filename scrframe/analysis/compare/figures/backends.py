@@ -26,8 +26,18 @@ from scrframe.analysis.compare.figures.data import (
 from scrframe.analysis.compare.result import Comparison, Difference
 from scrframe.analysis.compare.scores import Coverage, ResidualTrend
 from scrframe.report.figure import FigureProduct
-from scrframe.report.panels import few_log_ticks, name_panel, note, panel_grid, shared_limit
-from scrframe.report.style import COLOURS, FAINT, RULE, house_style, new_figure
+from scrframe.report.style import (
+    COLOURS,
+    FAINT,
+    RULE,
+    few_log_ticks,
+    house_style,
+    name_panel,
+    new_figure,
+    note,
+    panel_grid,
+    shared_limit,
+)
 
 #: Colour and marker of each verdict; "not told apart" is hollow.
 VERDICTS = {

@@ -21,8 +21,15 @@ from scrframe.analysis.compare.result import Comparison
 from scrframe.analysis.compare.scores import disperse
 from scrframe.arrays import FloatArray
 from scrframe.report.figure import FigureProduct
-from scrframe.report.panels import name_panel, note, panel_grid, shared_limit
-from scrframe.report.style import INK, SIGNED_MAP, house_style
+from scrframe.report.style import (
+    INK,
+    SIGNED_MAP,
+    house_style,
+    name_panel,
+    note,
+    panel_grid,
+    shared_limit,
+)
 from scrframe.statistics.robust import robust_sd
 
 __all__ = ["ResidualTable", "predicted_figure", "scatter_figure", "sky_figure"]

@@ -1,28 +1,129 @@
-"""Figure 6 of a run: offsets and scatter of visits in time."""
+"""Figures 5 and 6 of a run: offsets of visits on the sky and in time."""
 
 from __future__ import annotations
 
 import numpy as np
-from astropy import units as u
 from astropy.table import Table
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from scrframe.arrays import IntArray
+from scrframe.arrays import FloatArray, IntArray
 from scrframe.products.run_data import RunData
-from scrframe.report.figure import FigureProduct
-from scrframe.report.panels import note
-from scrframe.report.style import COLOURS, INK, RULE, house_style, new_figure
+from scrframe.report.figure import FigureProduct, figure_data
+from scrframe.report.figures.bins import ra_start, unwrap_ra
+from scrframe.report.figures.sky import FEWEST, TAIL, ra_axis
+from scrframe.report.style import (
+    COLOURS,
+    INK,
+    MMAG,
+    RULE,
+    SIGNED_MAP,
+    bar_above,
+    house_style,
+    new_figure,
+    note,
+)
 
-MMAG = 1000.0
-#: Fewest visits that show anything in time.
-FEWEST = 2
+#: What a column of offsets holds.
+OFFSET = "correction, to be added to observed magnitudes"
 #: From here on points are drawn as an image within PDF and SVG.
 MANY = 500
 #: How far the axis of scatter reaches, in medians.
 FAR = 2.0
 #: Bands that tell seasons apart, and the share of the axis that a season's name needs.
 BAND, ROOM = "#efefef", 0.06
+
+
+def figure_visit_sky(data: RunData) -> FigureProduct | None:
+    """Draw the offsets of visits on the sky (Fig. 5), and against right ascension.
+
+    Parameters
+    ----------
+    data : RunData
+
+    Returns
+    -------
+    FigureProduct or None
+        None of fewer than two visits with an offset.
+    """
+    visits = data.visit_table
+    rows = np.flatnonzero(
+        np.isfinite(visits.offset_mag) & np.isfinite(visits.ra_deg) & np.isfinite(visits.dec_deg)
+    )
+    if len(rows) < FEWEST:
+        return None
+    ra = unwrap_ra(visits.ra_deg[rows], ra_start(visits.ra_deg[rows]))
+    offset = MMAG * visits.offset_mag[rows]
+    err = MMAG * np.nan_to_num(visits.err_mag[rows])
+    low, high = np.quantile(offset, [TAIL, 1 - TAIL])
+    limit = max(abs(low), abs(high)) or 1.0
+    size = float(np.clip(3000 / len(rows), 4, 24))
+    with house_style():
+        figure = new_figure(3.6)
+        sky, against = figure.subplots(2, 1, sharex=True, height_ratios=[1.25, 1])
+        # The largest last: what stands out must not be hidden by a neighbour.
+        order = np.argsort(np.abs(offset), kind="stable")
+        points = sky.scatter(
+            ra[order],
+            visits.dec_deg[rows][order],
+            c=offset[order],
+            s=size,
+            cmap=SIGNED_MAP,
+            vmin=-limit,
+            vmax=limit,
+            edgecolors=INK,
+            linewidths=0.25,
+            rasterized=len(rows) > MANY,
+        )
+        sky.set_ylabel("declination (deg)")
+        bar_above(figure, points, sky, "offset of the visit (mmag)")
+        against.axhline(0, color=RULE, lw=0.6)
+        against.errorbar(
+            ra,
+            offset,
+            err,
+            fmt="o",
+            ms=2,
+            color=COLOURS[0],
+            ecolor=RULE,
+            elinewidth=0.5,
+            rasterized=len(rows) > MANY,
+        )
+        against.set_ylabel("offset (mmag)")
+        against.set_xlabel("right ascension (deg)")
+        ra_axis(against)
+    sd = float(np.std(offset))
+    return FigureProduct(
+        "visit_sky",
+        "Visit offsets on the sky",
+        f"Offsets of {len(rows)} visits, corrections to be added, where they point (above; visits"
+        " of one field nearly cover each other) and against right ascension with their errors"
+        " (below). Patches of one colour mean that the observed zero points depend on the"
+        " region, or on when it was observed.",
+        f"Map of the offsets of {len(rows)} visits and the same against right ascension: mean"
+        f" {offset.mean():.1f} mmag, standard deviation {sd:.1f} mmag, from {offset.min():.1f} to"
+        f" {offset.max():.1f} mmag.",
+        figure,
+        _sky_table(data, rows),
+    )
+
+
+def _sky_table(data: RunData, rows: IntArray) -> Table:
+    visits = data.visit_table
+    values = {
+        "visit": np.array(visits.visit),
+        "field": visits.field,
+        "ra": visits.ra_deg,
+        "dec": visits.dec_deg,
+        "offset": visits.offset_mag,
+        "offset_err": visits.err_mag,
+        "n_detections": visits.count,
+    }
+    return figure_data(
+        {name: column[rows] for name, column in values.items()},
+        {"deg": ("ra", "dec"), "mag": ("offset", "offset_err")},
+        {"offset": OFFSET},
+    )
 
 
 def figure_visit_time(data: RunData) -> FigureProduct | None:
@@ -78,12 +179,7 @@ def figure_visit_time(data: RunData) -> FigureProduct | None:
     )
 
 
-def _offsets(
-    axes: Axes,
-    mjd: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-    offset: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-    err: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-) -> None:
+def _offsets(axes: Axes, mjd: FloatArray, offset: FloatArray, err: FloatArray) -> None:
     axes.errorbar(
         mjd,
         offset,
@@ -98,12 +194,7 @@ def _offsets(
     )
 
 
-def _scatter(
-    axes: Axes,
-    mjd: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-    scatter: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-    middle: float,
-) -> list[str]:
+def _scatter(axes: Axes, mjd: FloatArray, scatter: FloatArray, middle: float) -> list[str]:
     """Draw scatter against date; what is far beyond the usual stands as a triangle at the top."""
     top = FAR * middle if middle > 0 else 1.0
     far = scatter > top
@@ -115,11 +206,7 @@ def _scatter(
 
 
 def _seasons(
-    above: Axes,
-    below: Axes,
-    mjd: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-    season: IntArray,
-    offset: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+    above: Axes, below: Axes, mjd: FloatArray, season: IntArray, offset: FloatArray
 ) -> int:
     """Shade every other season, draw and name each; return their number."""
     known = np.unique(season[season >= 0])
@@ -158,13 +245,21 @@ def _october(year: int) -> float:
 
 def _table(data: RunData, rows: IntArray) -> Table:
     visits = data.visit_table
-    table = Table({"visit": np.array(visits.visit)[rows], "season": visits.season[rows]})
-    table["mjd"] = visits.mjd[rows] * u.d
-    table["offset"] = visits.offset_mag[rows] * u.mag
-    table["offset_err"] = visits.err_mag[rows] * u.mag
-    table["scatter"] = visits.scatter_mag[rows] * u.mag
-    table["n_detections"] = visits.count[rows]
-    table["season"].description = "year in whose October the season begins; -1 without a date"
-    table["offset"].description = "correction, to be added to observed magnitudes"
-    table["scatter"].description = "standard deviation of model less observed within the visit"
-    return table
+    values = {
+        "visit": np.array(visits.visit),
+        "season": visits.season,
+        "mjd": visits.mjd,
+        "offset": visits.offset_mag,
+        "offset_err": visits.err_mag,
+        "scatter": visits.scatter_mag,
+        "n_detections": visits.count,
+    }
+    return figure_data(
+        {name: column[rows] for name, column in values.items()},
+        {"d": ("mjd",), "mag": ("offset", "offset_err", "scatter")},
+        {
+            "season": "year in whose October the season begins; -1 without a date",
+            "offset": OFFSET,
+            "scatter": "standard deviation of model less observed within the visit",
+        },
+    )

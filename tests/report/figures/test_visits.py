@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from run_drawn import assert_drawn, made_up_run
 
-from scrframe.report.figures.time import figure_visit_time
+from scrframe.report.figures.visits import figure_visit_time
 
 
 @pytest.fixture(scope="module")
