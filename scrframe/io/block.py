@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,16 @@ RealArray = npt.NDArray[np.floating[Any]]
 
 #: What stands for a missing value in text, of any format.
 NULLS = ("", "null", "NULL", "None", "nan", "NaN", "NAN", "N/A", "NA", "--", "\\N")
-_NULLS = pa.array(NULLS)
-_TRUE = pa.array(["true", "t", "1", "yes"])
-_FALSE = pa.array(["false", "f", "0", "no"])
+_TRUE = ("true", "t", "1", "yes")
+_FALSE = ("false", "f", "0", "no")
 #: Whole numbers beyond it are not exact as float64.
 _EXACT = 2**53
+
+
+@cache
+def _texts(words: tuple[str, ...]) -> pa.Array:
+    """Return texts as an array, made at its first use: pyarrow loads pandas to look at a list."""
+    return pa.array(words)
 
 
 @dataclass(frozen=True)
@@ -229,8 +235,8 @@ class Block:
             # Whole numbers count as in other formats: any but zero is true.
             number = pc.fill_null(pc.utf8_is_digit(lower), fill_value=False)
             zero = pc.fill_null(pc.match_substring_regex(lower, "^0+$"), fill_value=False)
-            true = pc.or_(pc.is_in(lower, _TRUE), pc.and_not(number, zero))
-            false = pc.or_(pc.is_in(lower, _FALSE), zero)
+            true = pc.or_(pc.is_in(lower, _texts(_TRUE)), pc.and_not(number, zero))
+            false = pc.or_(pc.is_in(lower, _texts(_FALSE)), zero)
             neither = pc.and_not(pc.invert(pc.or_(true, false)), lower.is_null())
             bad = neither.to_numpy(zero_copy_only=False).astype(bool)
             if bad.any():
@@ -357,7 +363,7 @@ def _cast(text: pa.Array | None, kind: pa.DataType) -> pa.Array | None:
 def _given(text: pa.Array) -> pa.Array:
     """Return text without blanks around it, what stands for nothing as null."""
     trimmed = pc.utf8_trim_whitespace(text.cast(pa.string()))
-    absent = pc.is_in(trimmed, value_set=_NULLS)
+    absent = pc.is_in(trimmed, value_set=_texts(NULLS))
     return pc.if_else(absent, pa.scalar(None, pa.string()), trimmed)
 
 
