@@ -112,7 +112,7 @@ def is_combined(path: str | os.PathLike[str]) -> bool:
 
 
 def member_files(path: Path) -> tuple[Path, ...]:
-    """Return the files of the surveys that a description of several names, as far as told."""
+    """Return the files of the surveys that a description of several names, as far as it says."""
     data = parse_yaml(read_text(path), str(path), _Nothing()).data
     named = [each["survey"] if isinstance(each, dict) else each for each in data[MEMBERS]]
     return tuple(dict.fromkeys(path.parent / str(name) for name in named))
@@ -217,7 +217,7 @@ def _wrong_members(members: Sequence[SurveyDescription], document: Document) -> 
     if len(kinds) > 1:
         wrong.append(
             f"{document.origin((MEMBERS,))}: the surveys have different reference catalogues"
-            f" ({', '.join(sorted(kinds))}), so that nobody knows which stars are the same"
+            f" ({', '.join(sorted(kinds))}), so that stars of one cannot be found in the other"
         )
     return wrong
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from scrframe.config.base import line
@@ -117,30 +117,10 @@ def _own_schema(
 
 
 @dataclass(frozen=True)
-class VocabularyRow:
-    """One column that cuts can name.
+class VocabularyRow(Column):
+    """A column that cuts can name, and the plugin that owns it; none owns the vocabulary."""
 
-    Attributes
-    ----------
-    name, unit, kind, stage, doc : str
-        As of `scrframe.tables.Column`.
-    derived : bool
-        Whether the framework computes it.
-    provider : str
-        The plugin that owns it; empty for the common vocabulary.
-    """
-
-    name: str
-    unit: str
-    kind: str
-    stage: str
-    derived: bool
-    doc: str
     provider: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the row as plain data."""
-        return asdict(self)
 
 
 def column_vocabulary(registry: Registry | None = None) -> list[VocabularyRow]:
@@ -151,38 +131,26 @@ def column_vocabulary(registry: Registry | None = None) -> list[VocabularyRow]:
     registry : Registry, optional
         Adds the columns that its plugins own.
     """
-    rows = [_row(column) for column in VOCABULARY]
+    owned = [(column, "") for column in VOCABULARY]
     if registry is not None:
         for _, descriptor, _ in registry.everything():
             own: tuple[Column, ...] = getattr(descriptor, "own_columns", ())
-            rows.extend(_row(column, descriptor.name) for column in own)
-    return rows
-
-
-def _row(column: Column, provider: str = "") -> VocabularyRow:
-    return VocabularyRow(
-        column.name,
-        column.unit,
-        column.kind,
-        column.stage,
-        column.derived,
-        column.doc,
-        provider,
-    )
+            owned += [(column, descriptor.name) for column in own]
+    return [VocabularyRow(**vars(column), provider=provider) for column, provider in owned]
 
 
 def own_columns(description: SurveyDescription, registry: Registry) -> tuple[Column, ...]:
-    """Return the columns outside the vocabulary that the chosen plugins provide."""
-    loader, reference, extinction = _chosen(description, registry)
+    """Return the columns outside the vocabulary that the selected plugins provide."""
+    loader, reference, extinction = _selected(description, registry)
     return (*loader.own_columns, *reference.own_columns, *extinction.own_columns)
 
 
 def available_columns(description: SurveyDescription, registry: Registry) -> frozenset[str]:
-    """Return the names that cuts can use with the chosen plugins.
+    """Return the names that cuts can use with the selected plugins.
 
     A derived column is available when the columns that it is made from are.
     """
-    loader, reference, extinction = _chosen(description, registry)
+    loader, reference, extinction = _selected(description, registry)
     names = {
         *DETECTION_REQUIRED,
         *loader.columns,
@@ -255,7 +223,7 @@ def misfits(description: SurveyDescription, registry: Registry) -> Iterator[tupl
         )
 
 
-def _chosen(
+def _selected(
     description: SurveyDescription, registry: Registry
 ) -> tuple[SurveyLoader, ReferenceCatalogue, ExtinctionCatalogue]:
     return (
@@ -285,7 +253,7 @@ def _wrong_cut(cut: Cut, own: tuple[Column, ...], available: frozenset[str]) -> 
     for name in cut.names:
         if name in BY_NAME and name not in available:
             return (
-                f'"{name}" is provided by none of the chosen plugins'
+                f'"{name}" is provided by none of the selected plugins'
                 f" (available: {', '.join(sorted(available))})"
             )
         if name not in available:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,53 @@ _OPERANDS: dict[str, Operand] = {"bool": "flag", "category": "label"}
 
 
 @dataclass(frozen=True)
-class Cut:
+class _Formula:
+    """Text in the language of cuts, read when it is made."""
+
+    text: str
+
+    #: What messages call it, and its value where Arrow gives null.
+    _what: ClassVar[str]
+    _null: ClassVar[bool | float]
+
+    def __post_init__(self) -> None:
+        self._build({})
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns used, each once, in the order of their first use."""
+        nodes = (node for node in ast.walk(_tree(self.text)) if isinstance(node, ast.Name))
+        ordered = sorted(nodes, key=lambda node: (node.lineno, node.col_offset))
+        return tuple(dict.fromkeys(node.id for node in ordered if node.id != "abs"))
+
+    def evaluate(self, table: ColumnTable) -> npt.NDArray[Any]:
+        """Return the value of each row of a table, shape (n,).
+
+        Raises
+        ------
+        ConfigError
+            If the table lacks a column or holds it in a type that the text cannot use.
+        """
+        columns = {name: _column(table, name) for name in self.names}
+        operands = {name: _operand(name, column.type) for name, column in columns.items()}
+        values = _project(columns, self._build(operands)).fill_null(self._null)
+        return np.asarray(values.to_numpy(), dtype=type(self._null))
+
+    def _expression(self, operands: Mapping[str, Operand]) -> pa.compute.Expression:
+        raise NotImplementedError
+
+    def _build(self, operands: Mapping[str, Operand]) -> pa.compute.Expression:
+        try:
+            return self._expression(operands)
+        except CutSyntaxError as error:
+            problem = str(error)
+        except RecursionError:
+            problem = "is nested too deeply"
+        raise ConfigError(f'{self._what} "{" ".join(self.text.split())}": {problem}')
+
+
+@dataclass(frozen=True)
+class Cut(_Formula):
     """One cut; rows with a null or NaN anywhere in it fail.
 
     Attributes
@@ -45,10 +92,7 @@ class Cut:
         If the text is not in the language of cuts.
     """
 
-    text: str
-
-    def __post_init__(self) -> None:
-        self._build({})
+    _what, _null = "cut", False
 
     @classmethod
     def parse(cls, text: str) -> Cut:
@@ -57,11 +101,6 @@ class Cut:
 
     def __str__(self) -> str:
         return self.text
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """Names of the columns used, each once, in the order of their first use."""
-        return _names(self.text)
 
     def stage(self, own_columns: Iterable[Column] = ()) -> Stage:
         """Return the step of a run after which all columns of the cut exist.
@@ -83,25 +122,13 @@ class Cut:
         self._build({name: _declared(known[name]) for name in self.names})
         return max((known[name].stage for name in self.names), key=STAGES.index)
 
-    def evaluate(self, table: ColumnTable) -> npt.NDArray[np.bool_]:
-        """Return which rows of a table pass, shape (n,).
-
-        Raises
-        ------
-        ConfigError
-            If the table lacks a column or holds it in a type that the cut cannot use.
-        """
-        columns = {name: _column(table, name) for name in self.names}
-        passes = _project(columns, self._build(_operands(columns))).fill_null(False)
-        return np.asarray(passes.to_numpy(), dtype=bool)
-
-    def _build(self, operands: Mapping[str, Operand]) -> pa.compute.Expression:
-        return _built("cut", self.text, build, operands)
+    def _expression(self, operands: Mapping[str, Operand]) -> pa.compute.Expression:
+        return build(_tree(self.text), operands)
 
 
 @dataclass(frozen=True)
-class Expression:
-    """Arithmetic on columns, in the language of cuts.
+class Expression(_Formula):
+    """Arithmetic on columns, in the language of cuts; NaN where it has no value.
 
     Attributes
     ----------
@@ -114,57 +141,16 @@ class Expression:
         If the text is no arithmetic, or names no column.
     """
 
-    text: str
+    _what, _null = "expression", float("nan")
 
-    def __post_init__(self) -> None:
-        self._build({})
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """Names of the columns used, each once, in the order of their first use."""
-        return _names(self.text)
-
-    def evaluate(self, table: ColumnTable) -> npt.NDArray[np.float64]:
-        """Return the value of each row, shape (n,), NaN where it has none.
-
-        Raises
-        ------
-        ConfigError
-            If the table lacks a column or holds it in a type that arithmetic cannot use.
-        """
-        columns = {name: _column(table, name) for name in self.names}
-        values = _project(columns, self._build(_operands(columns))).fill_null(float("nan"))
-        return np.asarray(values.to_numpy(), dtype=np.float64)
-
-    def _build(self, operands: Mapping[str, Operand]) -> pa.compute.Expression:
-        return _built("expression", self.text, build_number, operands)
+    def _expression(self, operands: Mapping[str, Operand]) -> pa.compute.Expression:
+        return build_number(_tree(self.text), operands)
 
 
 def unknown_column(name: str, known: Iterable[str]) -> str:
     """Return the message for a name that is no column."""
     names = sorted(known)
     return f'unknown column "{name}"{did_you_mean(name, names)} (known: {", ".join(names)})'
-
-
-def _names(text: str) -> tuple[str, ...]:
-    nodes = (node for node in ast.walk(_tree(text)) if isinstance(node, ast.Name))
-    ordered = sorted(nodes, key=lambda node: (node.lineno, node.col_offset))
-    return tuple(dict.fromkeys(node.id for node in ordered if node.id != "abs"))
-
-
-def _built(
-    what: str,
-    text: str,
-    builder: Callable[[ast.expr, Mapping[str, Operand]], pa.compute.Expression],
-    operands: Mapping[str, Operand],
-) -> pa.compute.Expression:
-    try:
-        return builder(_tree(text), operands)
-    except CutSyntaxError as error:
-        problem = str(error)
-    except RecursionError:
-        problem = "is nested too deeply"
-    raise ConfigError(f'{what} "{" ".join(text.split())}": {problem}')
 
 
 def _project(
@@ -178,10 +164,6 @@ def _project(
         ]
     )
     return plan.to_table(use_threads=False).column("value")
-
-
-def _operands(columns: Mapping[str, pa.ChunkedArray]) -> dict[str, Operand]:
-    return {name: _operand(name, column.type) for name, column in columns.items()}
 
 
 @lru_cache(maxsize=1024)

@@ -24,7 +24,7 @@ from scrframe.testing.readers import (
     parts_of,
 )
 from scrframe.testing.references import by_star, judge_truth, rows_of, written_stars
-from scrframe.testing.subject import Reading, Repeat, Subject, Traits, demand
+from scrframe.testing.subject import KindTraits, Reading, Repeat, Subject, demand
 
 #: Wavelengths in nm that any curve for stars in the optical covers.
 OPTICAL_NM = np.linspace(450.0, 900.0, 46)
@@ -83,7 +83,7 @@ def _readings(subject: Subject) -> Iterator[Reading]:
     yield Reading("read", "parts", lambda part: read(part, config, ids))
 
 
-TRAITS = Traits(
+TRAITS = KindTraits(
     repeat=_repeat, write=_write, finders=("parts",), readings=_readings, finders_refuse=True
 )
 

@@ -16,7 +16,7 @@ from scrframe.tables import BY_NAME, Detections, FittedLevel, LevelDesign, Match
 from scrframe.tables.columns import DETECTION_REQUIRED
 from scrframe.testing.common import judge_copies, same_bits
 from scrframe.testing.draws import draw_sample
-from scrframe.testing.subject import NotTestedError, Repeat, Subject, Traits, demand
+from scrframe.testing.subject import KindTraits, NotTestedError, Repeat, Subject, demand
 
 LEVEL = "tested"
 #: Offsets that are injected and noise of the magnitudes, in mag.
@@ -287,4 +287,4 @@ def _repeat(subject: Subject) -> Iterator[Repeat]:
     yield Repeat(first, second, "when the level is prepared again on the same sample", advice)
 
 
-TRAITS = Traits(repeat=_repeat, copied=_copied)
+TRAITS = KindTraits(repeat=_repeat, copied=_copied)

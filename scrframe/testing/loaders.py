@@ -25,11 +25,11 @@ from scrframe.testing.readers import (
     root_of,
 )
 from scrframe.testing.subject import (
+    KindTraits,
     NotTestedError,
     Reading,
     Repeat,
     Subject,
-    Traits,
     demand,
     take_example,
 )
@@ -102,7 +102,7 @@ def _readings(subject: Subject) -> Iterator[Reading]:
         yield Reading("check", "parts", lambda part: loader.check(part, config))
 
 
-TRAITS = Traits(repeat=_repeat, write=written, finders=("parts",), readings=_readings)
+TRAITS = KindTraits(repeat=_repeat, write=written, finders=("parts",), readings=_readings)
 
 
 def check_schema(subject: Subject) -> None:

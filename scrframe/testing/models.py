@@ -13,7 +13,7 @@ from scrframe.arrays import FloatArray, read_only
 from scrframe.plugin import ColourPrediction, FittedColourModel
 from scrframe.testing.common import judge_copies, refused, same_bits
 from scrframe.testing.draws import DrawnStars, draw_training
-from scrframe.testing.subject import NotTestedError, Repeat, Subject, Traits, demand
+from scrframe.testing.subject import KindTraits, NotTestedError, Repeat, Subject, demand
 
 TRAINED, JUDGED = 600, 200
 SEED = 5
@@ -280,4 +280,4 @@ def _repeat(subject: Subject) -> Iterator[Repeat]:
     yield Repeat(first, again, "in the second call", "`predict` must not draw or change the model")
 
 
-TRAITS = Traits(repeat=_repeat, copied=_copied)
+TRAITS = KindTraits(repeat=_repeat, copied=_copied)

@@ -20,7 +20,7 @@ from scrframe.testing import (
     readers,
     references,
 )
-from scrframe.testing.subject import CheckFailureError, NotTestedError, Subject, Traits
+from scrframe.testing.subject import CheckFailureError, KindTraits, NotTestedError, Subject
 
 Function = Callable[[Subject], None]
 Status = Literal["passed", "failed", "not tested", "expected"]
@@ -70,7 +70,7 @@ CHECKS: dict[str, tuple[Function, ...]] = {
         "settings written corrected note deterministic input_untouched bad_file pickling",
     ),
 }
-_TRAITS: dict[str, Traits] = {
+_TRAITS: dict[str, KindTraits] = {
     "survey": loaders.TRAITS,
     "reference": references.TRAITS,
     "extinction": extinctions.TRAITS,
@@ -119,7 +119,7 @@ def subject_of(
         Settings to test with, as in YAML; by default those of the example, or the defaults.
     """
     where = module or _module_of(descriptor)
-    return Subject(descriptor, hook_of(kind), where, settings, _TRAITS.get(kind, Traits()))
+    return Subject(descriptor, hook_of(kind), where, settings, _TRAITS.get(kind, KindTraits()))
 
 
 def _module_of(descriptor: Descriptor) -> str:

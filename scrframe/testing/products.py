@@ -19,7 +19,7 @@ from scrframe.tables import Corrections, Detections
 from scrframe.testing.common import short
 from scrframe.testing.draws import draw_corrections, draw_products, draw_sample
 from scrframe.testing.readers import root_of
-from scrframe.testing.subject import NotTestedError, Repeat, Subject, Traits, demand
+from scrframe.testing.subject import KindTraits, NotTestedError, Repeat, Subject, demand
 
 NOTE = "simulated for a check"
 ROWS = 40
@@ -289,4 +289,4 @@ def _repeat(subject: Subject) -> Iterator[Repeat]:
     yield Repeat(first, second, "when the same catalogue is written again", advice)
 
 
-WRITER_TRAITS = Traits(repeat=_repeat, write=_catalogue)
+WRITER_TRAITS = KindTraits(repeat=_repeat, write=_catalogue)

@@ -22,7 +22,7 @@ from scrframe.testing.readers import (
     judge_ranges,
     parts_of,
 )
-from scrframe.testing.subject import NotTestedError, Reading, Repeat, Subject, Traits, demand
+from scrframe.testing.subject import KindTraits, NotTestedError, Reading, Repeat, Subject, demand
 
 T = TypeVar("T", bound=ColumnTable)
 
@@ -105,7 +105,7 @@ def _readings(subject: Subject) -> Iterator[Reading]:
     )
 
 
-TRAITS = Traits(
+TRAITS = KindTraits(
     repeat=_repeat,
     write=_write,
     finders=("source_parts", "feature_parts"),

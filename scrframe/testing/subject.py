@@ -48,7 +48,7 @@ class Reading(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Traits:
+class KindTraits:
     """What the checks that kinds of plugins share need to know of a kind.
 
     Attributes
@@ -91,7 +91,7 @@ class Subject:
     settings : mapping or None
         Settings to test with, as they stand in YAML; None takes those of the descriptor's
         example. What they leave out has its default, or the first of the field's `examples`.
-    traits : Traits
+    traits : KindTraits
         Of its kind.
     """
 
@@ -99,7 +99,7 @@ class Subject:
     hook: str
     module: str
     settings: Mapping[str, Any] | None = None
-    traits: Traits = Traits()
+    traits: KindTraits = KindTraits()
     _made: dict[str, tuple[Any, Exception | None]] = field(default_factory=dict)
 
     @property

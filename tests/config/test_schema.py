@@ -62,5 +62,5 @@ def test_the_vocabulary_and_the_columns_of_plugins(registry):
     assert [row.name for row in rows] == [*(c.name for c in VOCABULARY), "sharpness"]
     assert rows[-1].provider == "tiles"
     assert all(row.doc for row in rows)
-    assert rows[0].as_dict()["stage"] == "detection"
+    assert rows[0].stage == "detection"
     assert len(column_vocabulary()) == len(VOCABULARY)
