@@ -17,11 +17,16 @@ from scrframe.run.offsets.joint import JointOffsetSolver, JointState
 from scrframe.run.plugins import SelectedPlugins
 from scrframe.run.sample.reference_data import CATALOGUE_COLOUR
 from scrframe.run.sample.selection import select_stars
-from scrframe.scr.iteration import IterationSettings, ModelMagnitudes, Round, iterate, settle_known
+from scrframe.scr.iteration import IterationSettings, ModelMagnitudes, Round, iterate, iterate_known
 from scrframe.scr.law_design import Fields
 from scrframe.scr.observations import Observations, OffsetState
-from scrframe.scr.training import ColourPredictor, TrainingPlan, nobody_trains, plan_training
-from scrframe.scr.trend import TrendSettings
+from scrframe.scr.training import (
+    ColourPredictor,
+    TrainingPlan,
+    TrendSettings,
+    no_training,
+    plan_training,
+)
 from scrframe.tables import MatchedStars
 
 
@@ -82,7 +87,7 @@ def fit_model(
     )
     if plugins.reference.provides == "colour":
         model = run_known(sample, control, settings, observer, observations, start)
-        return FittedModel(model, nobody_trains(control), observations, block.settings)
+        return FittedModel(model, no_training(control), observations, block.settings)
     plan = plan_training(control, block.test_fraction, block.folds, block.cross_fit, block.seed)
     trend = trend_settings(plugins)
     found, search = tune(
@@ -217,7 +222,7 @@ def run_known(
             done(1)
             observer.message(describe(this))
 
-        result = settle_known(observations, colour, test, settings, report, offsets)
+        result = iterate_known(observations, colour, test, settings, report, offsets)
     _warn(result, settings, observer)
     return result
 

@@ -26,8 +26,7 @@ from scrframe.plugin import ColourModel, PluginConfig
 from scrframe.run.plugins import SelectedPlugins
 from scrframe.scr.iteration import Iteration, IterationSettings
 from scrframe.scr.observations import Observations, VisitMeans
-from scrframe.scr.training import ColourPredictor, TrainingPlan
-from scrframe.scr.trend import Trend, TrendSettings
+from scrframe.scr.training import ColourPredictor, TrainingPlan, Trend, TrendSettings
 
 
 @dataclass(frozen=True)
@@ -242,8 +241,8 @@ def round_one_labels(
     state = Iteration(
         observations, predictor, settings, VisitMeans.start(observations), lambda _: None
     )
-    state.settle_law(1)
-    state.settle_visits(1)
+    state.iterate_law(1)
+    state.update_offsets(1)
     return state.labels()
 
 

@@ -116,7 +116,7 @@ class Iteration:
         """Return the present model magnitudes by detection."""
         return model_magnitudes(self.colour0_mag, self.law, self._observations)
 
-    def settle_law(self, number: int) -> None:
+    def iterate_law(self, number: int) -> None:
         """Alternate steps i and ii until R settles; the structure is grown in the first."""
         settings = self._settings.law
         for law_round in range(1, settings.max_rounds + 1):
@@ -127,7 +127,7 @@ class Iteration:
             if change < settings.tolerance:
                 break
 
-    def settle_visits(self, number: int) -> float:
+    def update_offsets(self, number: int) -> float:
         """Do step iii once and return the largest change of a visit offset."""
         self.offsets = self.offsets.update_offsets(self.magnitudes(), self.colour0_mag)
         self.offset_mag = self.offsets.offset_mag
@@ -176,7 +176,7 @@ def no_law() -> ReddeningLaw:
     return ReddeningLaw(np.zeros(1), np.zeros((1, 1)), 0.0)
 
 
-def settle_known(
+def iterate_known(
     observations: Observations,
     colour_mag: FloatArray,
     test: IntArray,
@@ -263,8 +263,8 @@ def iterate(
     )
     converged = False
     for number in range(1, settings.max_rounds + 1):
-        state.settle_law(number)
-        change = state.settle_visits(number)
+        state.iterate_law(number)
+        change = state.update_offsets(number)
         if change < settings.tolerance_mag and not state.only_trend(number):
             converged = True
             break

@@ -26,7 +26,7 @@ from scrframe.plugin import (
     load_registry,
 )
 from scrframe.run.hyperparameters import search_folds, search_settings
-from scrframe.scr.trend import TrendSettings
+from scrframe.scr.training import TrendSettings
 
 STARS = 900
 

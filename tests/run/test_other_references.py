@@ -15,7 +15,7 @@ from scrframe.config import SimulationSettings
 from scrframe.errors import ConfigError
 from scrframe.products.files import save_arrow
 from scrframe.run.sample.reference_data import features_to_arrow, load_features, noise_of
-from scrframe.scr.quantities import ColumnScale
+from scrframe.scr.features import ColumnScale
 from scrframe.tables import Quantities
 
 SURVEYS = Path(__file__).parents[2] / "surveys"

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from scrframe.arrays import Features, FloatArray, IntArray
 from scrframe.errors import CalibrationError
-from scrframe.scr.trend import Trend, TrendSettings
+from scrframe.scr.training import Trend, TrendSettings
 from scrframe.statistics.sky import kd_partition, unit_vectors
 from scrframe.tables import MatchedStars
 

@@ -9,8 +9,7 @@ import numpy.typing as npt
 
 from scrframe.arrays import Features, FloatArray, IntArray
 from scrframe.errors import CalibrationError
-from scrframe.scr.training import Fit, Fitted, TrainingPlan
-from scrframe.scr.trend import Trend, TrendSettings
+from scrframe.scr.training import Fit, Fitted, TrainingPlan, Trend, TrendSettings
 from scrframe.statistics.robust import robust_sd
 
 #: Rows drawn at once, so that work space stays small.

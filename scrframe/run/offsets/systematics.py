@@ -19,9 +19,9 @@ from scrframe.offsets.joint.mixed_model import CONSTANT
 from scrframe.offsets.joint.results import JointResults
 from scrframe.run.colour_model import FittedModel
 from scrframe.run.plugins import SelectedPlugins
+from scrframe.scr.features import Standardise, intrinsic_features
 from scrframe.scr.reddening_law import fit_law
-from scrframe.scr.spectra import Standardise, intrinsic_features
-from scrframe.scr.trend import Trend, TrendSettings
+from scrframe.scr.training import Trend, TrendSettings
 from scrframe.statistics.groups import group_medians
 from scrframe.tables import MatchedStars
 from scrframe.tables.settings import ReddeningSettings

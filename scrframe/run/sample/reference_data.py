@@ -28,8 +28,7 @@ from scrframe.products.files import load_arrow, save_arrow
 from scrframe.run.executor import run_tasks
 from scrframe.run.plugins import SelectedPlugins
 from scrframe.run.session import Session
-from scrframe.scr.quantities import ColumnScale
-from scrframe.scr.spectra import intrinsic_features
+from scrframe.scr.features import ColumnScale, intrinsic_features
 from scrframe.tables import (
     Extinctions,
     Footprint,

@@ -19,7 +19,7 @@ from scrframe.analysis.compare.evaluation import (
 )
 from scrframe.analysis.compare.training_set import Folds, TrainingSet, random_folds
 from scrframe.plugin import ColourPrediction, FittedColourModel
-from scrframe.scr.trend import Trend, TrendSettings
+from scrframe.scr.training import Trend, TrendSettings
 
 STARS, CONTROL, FEATURES = 900, 600, 6
 NOISE_MAG = 0.05

@@ -16,9 +16,8 @@ from scrframe.analysis.report_figures import further_figures
 from scrframe.errors import ConfigError, DataError
 from scrframe.observer import Observer
 from scrframe.run.workspace import partial_run
-from scrframe.scr.spectra import intrinsic_features
-from scrframe.scr.training import TrainingPlan
-from scrframe.scr.trend import TrendSettings
+from scrframe.scr.features import intrinsic_features
+from scrframe.scr.training import TrainingPlan, TrendSettings
 from scrframe.tables import ReddeningLaw, Spectra
 
 STARS, WAVELENGTHS, DRAWS = 40, 6, 400

@@ -14,8 +14,7 @@ from scrframe.analysis.montecarlo.realisations import (
     summarise_errors,
 )
 from scrframe.errors import CalibrationError
-from scrframe.scr.training import TrainingPlan
-from scrframe.scr.trend import TrendSettings
+from scrframe.scr.training import TrainingPlan, TrendSettings
 
 NO_TREND = TrendSettings("none")
 

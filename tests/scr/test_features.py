@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scrframe.errors import CalibrationError
-from scrframe.scr.spectra import deredden, intrinsic_features, standardise_rows
+from scrframe.scr.features import deredden, intrinsic_features, standardise_rows
 
 
 def test_deredden_undoes_an_extinction_in_magnitudes():

@@ -7,8 +7,7 @@ from scipy.optimize import minimize_scalar
 
 from scrframe.errors import CalibrationError
 from scrframe.scr.law_design import Fields, LawData, Sums, terms_of
-from scrframe.scr.law_slopes import SlopeModel
-from scrframe.scr.reddening_law import fit_law
+from scrframe.scr.reddening_law import SlopeModel, fit_law
 from scrframe.tables.settings import ReddeningSettings
 
 #: 2 per cent of R = 1.42.

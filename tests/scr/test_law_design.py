@@ -5,8 +5,15 @@ import pytest
 from law_draws import draw, fit_arguments
 
 from scrframe.errors import CalibrationError
-from scrframe.scr.law_design import Fields, LawData, Sums, terms_of
-from scrframe.scr.law_order import candidates, choose_order, held_out_loss
+from scrframe.scr.law_design import (
+    Fields,
+    LawData,
+    Sums,
+    candidates,
+    choose_order,
+    held_out_loss,
+    terms_of,
+)
 from scrframe.scr.reddening_law import fit_law, held_order, largest_change
 from scrframe.tables.settings import ReddeningSettings
 
