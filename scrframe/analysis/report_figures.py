@@ -12,7 +12,7 @@ from astropy.table import Table
 from scrframe.analysis.crosscheck.page import figure_crosscheck
 from scrframe.analysis.montecarlo.products import figure_montecarlo
 from scrframe.errors import DataError
-from scrframe.products.files import CROSSCHECK, CROSSCHECK_VISITS, MONTECARLO
+from scrframe.products.files import CROSSCHECK, CROSSCHECK_VISITS, MONTECARLO, damaged
 from scrframe.report.figure import FigureProduct
 from scrframe.report.page import FIGURES
 
@@ -44,7 +44,7 @@ def _montecarlo(folder: Path) -> FigureProduct:
     try:
         return figure_montecarlo(table)
     except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(folder / FIGURES / "montecarlo.ecsv", error) from None
+        raise damaged(folder / FIGURES / "montecarlo.ecsv", error) from None
 
 
 def _crosscheck(folder: Path) -> FigureProduct:
@@ -53,7 +53,7 @@ def _crosscheck(folder: Path) -> FigureProduct:
     try:
         return figure_crosscheck(table, summary["visit"])
     except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(folder / CROSSCHECK_VISITS, error) from None
+        raise damaged(folder / CROSSCHECK_VISITS, error) from None
 
 
 def _summary(folder: Path, name: str, what: str) -> Mapping[str, Any]:
@@ -61,10 +61,10 @@ def _summary(folder: Path, name: str, what: str) -> Mapping[str, Any]:
     if not path.is_file():
         raise DataError(f"{folder}: is no directory of {what}; it has no {name}")
     try:
-        found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        summary: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise _damaged(path, error) from None
-    return found
+        raise damaged(path, error) from None
+    return summary
 
 
 def _table(path: Path) -> Table:
@@ -73,8 +73,4 @@ def _table(path: Path) -> Table:
     try:
         return Table.read(path, format="ascii.ecsv")
     except (OSError, ValueError) as error:
-        raise _damaged(path, error) from None
-
-
-def _damaged(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path}: is damaged: {(str(error) or type(error).__name__).splitlines()[0]}")
+        raise damaged(path, error) from None

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich import box
 from rich.table import Table
 
 from scrframe.cli.common import Screen, resumable
-from scrframe.cli.rendering import judge, observer_for, rendered
+from scrframe.cli.rendering import judge, mmag, observer_for, rendered, table_of
 
 if TYPE_CHECKING:
     from scrframe.analysis.combined.run import CombinedRun
@@ -58,22 +57,20 @@ def _judge(screen: Screen, run: CombinedRun, strict: bool) -> None:
 
 def combined_table(summary: Mapping[str, Any]) -> Table:
     """Return errors and differences of offsets by survey, alone and together."""
-    table = Table(box=box.SIMPLE_HEAD, title=summary["name"], title_justify="left", pad_edge=False)
-    table.add_column("offsets of exposures, in mmag")
-    for name in ("exposures", "error alone", "together", "less by", "differ by", "expected"):
-        table.add_column(name, justify="right")
-    for name, each in summary["members"].items():
-        alone, both = each["err_alone_mag"], each["err_together_mag"]
-        table.add_row(
+    rows = (
+        (
             name,
-            f"{each['exposures']}",
-            _mmag(alone),
-            _mmag(both),
-            f"{100 * (1 - both / alone):.1f} %",
+            each["exposures"],
+            _mmag(each["err_alone_mag"]),
+            _mmag(each["err_together_mag"]),
+            f"{100 * (1 - each['err_together_mag'] / each['err_alone_mag']):.1f} %",
             _mmag(each["difference_mag"]),
             _mmag(each["difference_expected_mag"]),
         )
-    return table
+        for name, each in summary["members"].items()
+    )
+    numbers = ("exposures", "error alone", "together", "less by", "differ by", "expected")
+    return table_of(summary["name"], ("offsets of exposures, in mmag",), numbers, rows)
 
 
 def combined_lines(summary: Mapping[str, Any], out: Path) -> Iterator[str]:
@@ -92,4 +89,4 @@ def combined_lines(summary: Mapping[str, Any], out: Path) -> Iterator[str]:
 
 
 def _mmag(value: float) -> str:
-    return f"{1000 * value:.2f}"
+    return mmag(value, sign=False, decimals=2)

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
 from rich.table import Table
-from rich.text import Text
 
 from scrframe.cli.common import Changes, DataRoot, Quiet, Screen, SurveyFile, Workers, resumable
-from scrframe.cli.rendering import observer_for, rendered
+from scrframe.cli.rendering import NONE, known, observer_for, rendered, table_of
 
 if TYPE_CHECKING:
     from scrframe.analysis.compare.control_regions import RegionsRun
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     from scrframe.analysis.compare.run import BackendResult, Comparison, ComparisonRun, Costs
     from scrframe.config import SurveyDescription
 
-NONE = "-"
 #: Width of the table in a file or pipe, in characters.
 WIDE = 180
 #: Kind of folds that decides.
@@ -119,12 +116,9 @@ def comparison_table(run: ComparisonRun) -> Table:
     title += f" {comparison.control_stars:,} control stars; magnitudes in mmag"
     if comparison.data_note:
         title += f" - {comparison.data_note}"
-    table = Table(box=box.SIMPLE_HEAD, title=Text(title), title_justify="left", pad_edge=False)
     levels = TRUE_LEVELS if comparison.truth else HELD_OUT_LEVELS
-    table.add_column("colour model")
-    table.add_column(f"against\n{comparison.reference}")
-    table.add_column("sd differs by\n(95 per cent)", justify="right")
-    for head in (
+    numbers = (
+        "sd differs by\n(95 per cent)",
         "sd\nrandom, blocked",
         "MAD\nrandom, blocked",
         "bias with\ncolour, mag, E",
@@ -134,12 +128,10 @@ def comparison_table(run: ComparisonRun) -> Table:
         "stars\na second",
         "memory\nMB",
         "model\nMB",
-    ):
-        table.add_column(head, justify="right")
+    )
     costs = {each.backend: each for each in run.costs}
-    for result in _in_order(comparison):
-        table.add_row(*(Text(cell) for cell in _row(comparison, result, levels, costs)))
-    return table
+    rows = (list(_row(comparison, each, levels, costs)) for each in _in_order(comparison))
+    return table_of(title, ("colour model", f"against\n{comparison.reference}"), numbers, rows)
 
 
 def comparison_lines(run: ComparisonRun, out: object) -> list[str]:
@@ -206,7 +198,7 @@ def _joined(values: Iterator[float | None]) -> str:
 
 
 def _number(value: float | None, decimals: int) -> str:
-    return NONE if value is None or value - value != 0 else f"{value:,.{decimals}f}"
+    return f"{value:,.{decimals}f}" if known(value) else NONE
 
 
 def _ranking(comparison: Comparison) -> Iterator[str]:
@@ -257,16 +249,9 @@ def regions_table(run: RegionsRun) -> Table:
     regions = run.regions
     title = f"control regions by the zero points of {regions.visits} visits, against"
     title += " the truth" if regions.judged_by == "truth" else " the mean of all regions"
-    table = Table(
-        box=box.SIMPLE_HEAD, title=Text(f"{title}; mmag"), title_justify="left", pad_edge=False
-    )
-    table.add_column("region")
-    table.add_column("against the\ndescribed")
-    for head in ("differs by\n(95 per cent)", "stars", "median E\nmag", "scatter", "bias", "total"):
-        table.add_column(head, justify="right")
-    for each in regions.results:
-        table.add_row(*(Text(cell) for cell in _region_row(each)))
-    return table
+    numbers = ("differs by\n(95 per cent)", "stars", "median E\nmag", "scatter", "bias", "total")
+    rows = (_region_row(each) for each in regions.results)
+    return table_of(f"{title}; mmag", ("region", "against the\ndescribed"), numbers, rows)
 
 
 def regions_lines(run: RegionsRun, out: object) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from scrframe.cli.common import Quiet, Screen
-from scrframe.cli.rendering import observer_for
+from scrframe.cli.rendering import mmag, observer_for
 
 #: Visits that are named at the end.
 NAMED = 10
@@ -66,4 +66,4 @@ def crosscheck_lines(summary: Mapping[str, Any], out: object) -> Iterator[str]:
 
 
 def _mmag(value: float) -> str:
-    return f"{1000 * value:.2f}"
+    return mmag(value, sign=False, decimals=2)

@@ -11,8 +11,7 @@ from scrframe.cli.rendering import NONE, known, mmag, table_of
 
 if TYPE_CHECKING:
     from scrframe.analysis.explain.explanation import DetectionCounts, Explanation
-    from scrframe.analysis.explain.leave_one_out import WithoutVisit
-    from scrframe.analysis.explain.neighbours import Neighbour, RelatedVisits
+    from scrframe.analysis.explain.other_visits import Neighbour, RelatedVisits, WithoutVisit
     from scrframe.analysis.explain.visit import CcdOffset, EffectiveStars, VisitExplanation
 
 #: Rows of tables that go on in the JSON.

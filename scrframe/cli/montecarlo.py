@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from scrframe.cli.common import Changes, DataRoot, Quiet, Screen, SurveyFile, Workers, resumable
-from scrframe.cli.rendering import observer_for
+from scrframe.cli.rendering import mmag, observer_for
 
 
 class Errors(StrEnum):
@@ -81,12 +81,9 @@ def montecarlo_lines(summary: Mapping[str, Any], out: object) -> Iterator[str]:
     for name, found in summary["sets"].items():
         star, change = found["model_err"], found["difference"]
         paper = found["paper_sigma_mag"]
-        line = f"{titles[name]}: model error {_mmag(star['median_mag'])} mmag (median of stars),"
-        line += f" {_mmag(star['percentile_90_mag'])} (90th percentile);"
-        line += f" sigma of all changes {_mmag(change['gaussian_sigma_mag'])}"
+        line = f"{titles[name]}: model error {mmag(star['median_mag'], sign=False)} mmag"
+        line += " (median of stars),"
+        line += f" {mmag(star['percentile_90_mag'], sign=False)} (90th percentile);"
+        line += f" sigma of all changes {mmag(change['gaussian_sigma_mag'], sign=False)}"
         yield line + ("" if paper is None else f", the paper's {1000 * paper:.0f}")
     yield f"products in {out}: montecarlo.parquet, montecarlo.json, index.html, figures/"
-
-
-def _mmag(value: float) -> str:
-    return f"{1000 * value:.1f}"

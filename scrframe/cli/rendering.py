@@ -61,13 +61,15 @@ def known(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
-def mmag(value: float | None, error: float | None = None, *, sign: bool = True) -> str:
+def mmag(
+    value: float | None, error: float | None = None, *, sign: bool = True, decimals: int = 1
+) -> str:
     """Return a magnitude in mmag, with its error."""
     if value is None or not known(value):
         return NONE
-    text = f"{1000 * value:+.1f}" if sign else f"{1000 * value:.1f}"
+    text = f"{1000 * value:{'+' if sign else ''}.{decimals}f}"
     text = text[1:] if text in ("-0.0", "+0.0") else text
-    return text if error is None or not known(error) else f"{text} +- {1000 * error:.1f}"
+    return text if error is None or not known(error) else f"{text} +- {1000 * error:.{decimals}f}"
 
 
 def rendered(table: Table, terminal: bool, plain_width: int = PLAIN_WIDTH) -> str:

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from scrframe.analysis.explain.leave_one_out import visit_shifts
 from scrframe.analysis.explain.opened_run import OpenedRun
+from scrframe.analysis.explain.other_visits import visit_shifts
 from scrframe.offsets.joint.fit import fit_joint
 from scrframe.offsets.joint.problem import JointFit
 from scrframe.offsets.joint.results import JointResults

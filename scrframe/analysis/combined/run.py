@@ -14,7 +14,7 @@ import yaml
 from astropy import units as u
 from astropy.table import Table
 
-from scrframe.analysis.combined.solve import Alone, Combined, Prepared, solve_combined
+from scrframe.analysis.combined.solve import JointSurveyFit, Prepared, SingleFit, solve_combined
 from scrframe.config import SurveyDescription
 from scrframe.config.combined import CombinedDescription
 from scrframe.errors import ScrframeError
@@ -172,9 +172,9 @@ class _Whole:
                 session.plugins.survey, hashes, sample, fitted, solve_alone(session, fitted)
             )
 
-    def _together(self, prepared: Sequence[Prepared]) -> Combined:
+    def _together(self, prepared: Sequence[Prepared]) -> JointSurveyFit:
         with self._monitor.step("solve together"):
-            surveys = [Alone.of(each) for each in prepared]
+            surveys = [SingleFit.of(each) for each in prepared]
             found = solve_combined(surveys, self._description.share, self._workers)
         for line in found.lines():
             self._observer.message(line)
@@ -213,13 +213,13 @@ def _named(name: str) -> Iterator[None]:
 
 
 def write_shared(
-    folder: Path, description: CombinedDescription, found: Combined, monitor: StepMonitor
+    folder: Path, description: CombinedDescription, joint: JointSurveyFit, monitor: StepMonitor
 ) -> dict[str, Any]:
     """Write ``shared/`` below the folder of a run; return the content of its summary."""
     shared = folder / SHARED
     shared.mkdir(exist_ok=True)
-    summary = shared_summary(description, found, monitor)
-    write_ecsv(offset_table(found), shared / "offsets.ecsv")
+    summary = shared_summary(description, joint, monitor)
+    write_ecsv(offset_table(joint), shared / "offsets.ecsv")
     said = {
         "name": description.name,
         "members": [
@@ -233,10 +233,10 @@ def write_shared(
 
 
 def shared_summary(
-    description: CombinedDescription, found: Combined, monitor: StepMonitor
+    description: CombinedDescription, joint: JointSurveyFit, monitor: StepMonitor
 ) -> dict[str, Any]:
     """Return what the surveys share and what it is worth, as plain JSON."""
-    names = found.names
+    names = joint.names
     return {
         "scrframe_version": __version__,
         "name": description.name,
@@ -247,9 +247,9 @@ def shared_summary(
                 "common": each.common,
                 "correlation": each.value,
                 "error": each.error,
-                "shared": float(found.follow[i] * found.follow[j]),
+                "shared": float(joint.loading[i] * joint.loading[j]),
             }
-            for (i, j), each in found.correlations.items()
+            for (i, j), each in joint.correlations.items()
         ],
         "terms": [
             {
@@ -257,17 +257,17 @@ def shared_summary(
                 "sd_mag": dict(zip(names, term.sd_mag, strict=True)),
                 "columns": term.columns,
                 "common": term.common,
-                "correlation_alone": term.alike,
+                "correlation_alone": term.correlation,
                 "log_likelihood_ratio": term.odds,
                 "shared": term.shared,
                 "said": term.describe(),
             }
-            for term in found.terms
+            for term in joint.terms
         ],
         "members": {
             each.survey.name: _figures(each, alone, together)
             for each, alone, together in zip(
-                found.surveys, found.alone, found.together, strict=True
+                joint.surveys, joint.alone, joint.together, strict=True
             )
         },
         "steps": monitor.steps,
@@ -277,7 +277,7 @@ def shared_summary(
     }
 
 
-def _figures(each: Alone, alone: ExposureOffsets, together: ExposureOffsets) -> dict[str, Any]:
+def _figures(each: SingleFit, alone: ExposureOffsets, together: ExposureOffsets) -> dict[str, Any]:
     """Return errors alone and together, and by how much offsets differ.
 
     What both solves have of the truth, the solve of one survey alone has in full: the
@@ -299,10 +299,10 @@ def _figures(each: Alone, alone: ExposureOffsets, together: ExposureOffsets) -> 
     }
 
 
-def offset_table(found: Combined) -> Table:
+def offset_table(joint: JointSurveyFit) -> Table:
     """Return a row for each exposure of each survey: its offset alone and together."""
     parts = []
-    for each, alone, both in zip(found.surveys, found.alone, found.together, strict=True):
+    for each, alone, both in zip(joint.surveys, joint.alone, joint.together, strict=True):
         exposures = each.fit.design.exposures
         parts.append(
             {

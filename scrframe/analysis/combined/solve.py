@@ -58,7 +58,7 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Alone:
+class SingleFit:
     """A survey with its own joint fit.
 
     Attributes
@@ -82,7 +82,7 @@ class Alone:
     field: tuple[str, ...]
 
     @classmethod
-    def of(cls, prepared: Prepared) -> Alone:
+    def of(cls, prepared: Prepared) -> SingleFit:
         """Gather what the solve needs of a run."""
         joint, sample = prepared.joint, prepared.sample.matched
         fit, state = joint.fit, joint.state
@@ -119,7 +119,7 @@ class SharedColumns:
         Its standard deviation by survey.
     columns, common : int
         In any of the surveys, and in all of them.
-    alike : float
+    correlation : float
         Correlation of what the first two surveys find alone in the columns that both have;
         NaN of fewer than four.
     odds : float
@@ -130,7 +130,7 @@ class SharedColumns:
     sd_mag: tuple[float, ...]
     columns: int
     common: int
-    alike: float
+    correlation: float
     odds: float
 
     @property
@@ -146,28 +146,28 @@ class SharedColumns:
 
 
 @dataclass(frozen=True)
-class Combined:
+class JointSurveyFit:
     """The solve of all.
 
     Attributes
     ----------
-    surveys : tuple of Alone
+    surveys : tuple of SingleFit
     fits : tuple of JointFit
         Each survey's part of the solve; its own fit where nothing is shared.
     alone, together : tuple of ExposureOffsets
     correlations : mapping of (int, int) to Correlation
         By pairs of surveys; empty if stars are not to be shared.
-    follow : ndarray, shape (b,)
-        What each survey's deviations follow the common factor by; 0 where not shared.
+    loading : ndarray, shape (b,)
+        Loading of each survey's deviations on their common factor; 0 where not shared.
     terms : tuple of SharedColumns
     """
 
-    surveys: tuple[Alone, ...]
+    surveys: tuple[SingleFit, ...]
     fits: tuple[JointFit, ...]
     alone: tuple[ExposureOffsets, ...]
     together: tuple[ExposureOffsets, ...]
     correlations: Mapping[tuple[int, int], Correlation]
-    follow: FloatArray
+    loading: FloatArray
     terms: tuple[SharedColumns, ...]
 
     @property
@@ -183,7 +183,7 @@ class Combined:
                 yield f"{pair}: {each.common} in common, too few to share anything"
                 continue
             said = f"{each.value:+.3f} +- {each.error:.3f}"
-            used = self.follow[i] * self.follow[j] != 0
+            used = self.loading[i] * self.loading[j] != 0
             how = "" if used else ": not significant, not shared"
             yield f"{pair}: {each.common} in common, deviations correlated by {said}{how}"
         for term in self.terms:
@@ -193,7 +193,9 @@ class Combined:
             yield f"  errors of exposures of {name}: {before:.2f} mmag alone, {after:.2f} together"
 
 
-def solve_combined(surveys: Sequence[Alone], share: ShareSettings, threads: int) -> Combined:
+def solve_combined(
+    surveys: Sequence[SingleFit], share: ShareSettings, threads: int
+) -> JointSurveyFit:
     """Solve all surveys together.
 
     Raises
@@ -203,39 +205,39 @@ def solve_combined(surveys: Sequence[Alone], share: ShareSettings, threads: int)
     """
     sources = [each.source for each in surveys]
     found = _correlations(surveys) if share.stars else {}
-    follow = one_factor(found, len(surveys))
+    loading = one_factor(found, len(surveys))
     members = [
         Member(each.survey.name, each.fit, source)
         for each, source in zip(surveys, sources, strict=True)
     ]
     terms = [SharedTerm(name, tuple(each.labels[name] for each in surveys)) for name in share.terms]
-    fits, odds = _with_terms(members, follow, terms, threads)
-    return Combined(
+    fits, odds = _with_terms(members, loading, terms, threads)
+    return JointSurveyFit(
         tuple(surveys),
         tuple(fits),
         tuple(JointResults(each.fit).exposures for each in surveys),
         tuple(JointResults(fit).exposures for fit in fits),
         found,
-        follow,
+        loading,
         tuple(_columns(surveys, each, ratio) for each, ratio in zip(terms, odds, strict=True)),
     )
 
 
 def _with_terms(
-    members: Sequence[Member], follow: FloatArray, terms: Sequence[SharedTerm], threads: int
+    members: Sequence[Member], loading: FloatArray, terms: Sequence[SharedTerm], threads: int
 ) -> tuple[Sequence[JointFit], list[float]]:
     """Share terms one after the other, where the data do not speak against it.
 
     Returns the fits, and by term the logarithm of the ratio of the likelihoods with and
     without sharing it.
     """
-    if not terms and not np.any(follow):
+    if not terms and not np.any(loading):
         return [member.fit for member in members], []
-    fits = solve_surveys(members, follow, (), threads)
+    fits = solve_surveys(members, loading, (), threads)
     shared: list[SharedTerm] = []
     odds = []
     for term in terms:
-        others = solve_surveys(members, follow, [*shared, term], threads)
+        others = solve_surveys(members, loading, [*shared, term], threads)
         ratio = others[0].whole.log_likelihood - fits[0].whole.log_likelihood
         odds.append(ratio)
         if ratio > LEAST_ODDS:
@@ -244,7 +246,7 @@ def _with_terms(
     return fits, odds
 
 
-def _correlations(surveys: Sequence[Alone]) -> dict[tuple[int, int], Correlation]:
+def _correlations(surveys: Sequence[SingleFit]) -> dict[tuple[int, int], Correlation]:
     sources = [each.source for each in surveys]
     residuals = [StarResiduals.of(each.fit, each.groups()) for each in surveys]
     found = {}
@@ -256,7 +258,9 @@ def _correlations(surveys: Sequence[Alone]) -> dict[tuple[int, int], Correlation
     return found
 
 
-def _require_same_places(first: Alone, second: Alone, rows: tuple[IntArray, IntArray]) -> None:
+def _require_same_places(
+    first: SingleFit, second: SingleFit, rows: tuple[IntArray, IntArray]
+) -> None:
     """Refuse identifiers that mean different stars in two surveys."""
     i, j = rows
     if not len(i):
@@ -273,24 +277,24 @@ def _require_same_places(first: Alone, second: Alone, rows: tuple[IntArray, IntA
         )
 
 
-def _columns(surveys: Sequence[Alone], shared: SharedTerm, odds: float) -> SharedColumns:
+def _columns(surveys: Sequence[SingleFit], shared: SharedTerm, odds: float) -> SharedColumns:
     sets = [set(labels) for labels in shared.labels]
     values = []
     for each, labels in zip(surveys, shared.labels, strict=True):
         term = each.fit.design.term(shared.name)
         values.append(dict(zip(labels, each.fit.estimate.parameters[term.columns], strict=True)))
     both = sorted(sets[0] & sets[1])
-    alike = float("nan")
+    correlation = float("nan")
     if len(both) >= 4:
         pairs = np.array([[values[0][label], values[1][label]] for label in both])
         if np.all(pairs.std(axis=0) > 0):
-            alike = float(np.corrcoef(pairs.T)[0, 1])
+            correlation = float(np.corrcoef(pairs.T)[0, 1])
     return SharedColumns(
         shared.name,
         tuple(each.fit.prior_sd_mag[shared.name] for each in surveys),
         len(set.union(*sets)),
         len(set.intersection(*sets)),
-        alike,
+        correlation,
         odds,
     )
 

@@ -75,7 +75,7 @@ class ExposureRows:
 
 
 @dataclass(frozen=True)
-class Found:
+class RunDifferences:
     """All that a cross-check finds.
 
     Attributes
@@ -93,7 +93,7 @@ class Found:
     levels: Mapping[str, Agreement]
 
 
-def compare_runs(a: RunData, b: RunData, min_stars: int) -> Found:
+def compare_runs(a: RunData, b: RunData, min_stars: int) -> RunDifferences:
     """Compare two runs by visit, exposure and level.
 
     Raises
@@ -119,7 +119,7 @@ def compare_runs(a: RunData, b: RunData, min_stars: int) -> Found:
     )
     visits = _visits(a, b, rows, codes, min_stars)
     exposures = _exposures(a, b, rows, codes, min_stars)
-    return Found(visits, exposures, dict(_other_levels(a, b)))
+    return RunDifferences(visits, exposures, dict(_other_levels(a, b)))
 
 
 def _first(data: RunData) -> str:

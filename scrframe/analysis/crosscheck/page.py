@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from astropy.table import Table
 from matplotlib.axes import Axes
 
 from scrframe.report.figure import FigureProduct
-from scrframe.report.page import Cell, Page, PageTable, Section, number, write_page
+from scrframe.report.page import Cell, Page, PageTable, Section, number
 from scrframe.report.style import COLOURS, FAINT, INK, RULE, house_style, new_figure, note
 
 MMAG = 1000.0
@@ -200,8 +199,3 @@ def _visit_rows(listed: Any) -> PageTable:
         for each in listed
     ]
     return PageTable.from_rows("Largest differences first, in mmag.", rows)
-
-
-def write_crosscheck_page(folder: Path, summary: Mapping[str, Any], table: Table) -> None:
-    """Write index.html and the figure beside it."""
-    write_page(crosscheck_page(summary, table), folder)

@@ -13,14 +13,20 @@ from astropy import units as u
 from astropy.table import Table
 
 from scrframe.analysis.crosscheck.agreement import Agreement
-from scrframe.analysis.crosscheck.differences import ExposureRows, Found, VisitRows, compare_runs
-from scrframe.analysis.crosscheck.page import write_crosscheck_page
+from scrframe.analysis.crosscheck.differences import (
+    ExposureRows,
+    RunDifferences,
+    VisitRows,
+    compare_runs,
+)
+from scrframe.analysis.crosscheck.page import crosscheck_page
 from scrframe.errors import ConfigError
 from scrframe.observer import Observer
 from scrframe.plugin import Registry, load_registry
 from scrframe.products.files import CROSSCHECK, CROSSCHECK_VISITS, RUN_MARK, write_ecsv, write_json
 from scrframe.products.finished_run import RunProducts, open_run
 from scrframe.products.run_data import RunData
+from scrframe.report.page import write_page
 from scrframe.run.workspace import file_hash, open_workspace, versions
 
 EXPOSURES = "crosscheck_exposures.ecsv"
@@ -106,7 +112,7 @@ def crosscheck(
 
 
 def _summary(
-    runs: list[RunProducts], data: tuple[RunData, ...], found: Found, min_stars: int
+    runs: list[RunProducts], data: tuple[RunData, ...], found: RunDifferences, min_stars: int
 ) -> dict[str, Any]:
     visits = found.visits
     known = [set(each.visit_table.visit) for each in data]
@@ -174,13 +180,13 @@ def _listed(visits: VisitRows, chosen: npt.NDArray[np.bool_]) -> Iterator[dict[s
         }
 
 
-def write_products(folder: Path, summary: Mapping[str, Any], found: Found) -> None:
+def write_products(folder: Path, summary: Mapping[str, Any], found: RunDifferences) -> None:
     """Write crosscheck.json, crosscheck.ecsv, crosscheck_exposures.ecsv and the page."""
     visits = visit_table(found.visits, summary)
     write_ecsv(visits, folder / CROSSCHECK_VISITS)
     if found.exposures is not None:
         write_ecsv(exposure_table(found.exposures, summary), folder / EXPOSURES)
-    write_crosscheck_page(folder, summary, visits)
+    write_page(crosscheck_page(summary, visits), folder)
     write_json(folder / CROSSCHECK, summary)
 
 

@@ -33,57 +33,38 @@ MEDIAN_TO_MEAN = 1.253
 
 @dataclass(frozen=True, kw_only=True)
 class CcdLevel:
-    """A level's columns of the CCD.
+    """A level's columns of the CCD."""
 
-    Attributes
-    ----------
-    level, what : str
-        Its name, and what it is in words.
-    columns, with_offset : int
-        Columns, and those of them that have an offset.
-    mean_mag, rms_mag, err_mag : float
-        Mean and standard deviation of the offsets, and the median of their errors.
-    sd_mag : float or None
-        Standard deviation of the level's prior, where one was estimated.
-    """
-
+    #: Its name, and what it is in words.
     level: str
     what: str
+    #: Columns, and those of them that have an offset.
     columns: int
     with_offset: int
+    #: Mean and standard deviation of the offsets, and the median of their errors.
     mean_mag: float
     rms_mag: float
     err_mag: float
+    #: Standard deviation of the level's prior, where one was estimated.
     sd_mag: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class CcdInVisit:
-    """The CCD in one visit.
-
-    Attributes
-    ----------
-    visit : str
-    mjd : float
-    used : int
-        Detections that the offsets were solved from.
-    ccd_mag, ccd_err_mag : float
-        Its offset less that of the visit.
-    parts_mag : mapping of str to float
-        What each term of CCDs adds to it, by level, in mode joint.
-    rest_mag : float
-        What they leave.
-    from_level : str or None
-        The level that its correction comes from, in mode joint.
-    """
+    """The CCD in one visit."""
 
     visit: str
     mjd: float
+    #: Detections that the offsets were solved from.
     used: int
+    #: Its offset less that of the visit.
     ccd_mag: float
     ccd_err_mag: float
+    #: What each term of CCDs adds to it, by level, in mode joint.
     parts_mag: Mapping[str, float]
+    #: What they leave.
     rest_mag: float
+    #: The level that its correction comes from, in mode joint.
     from_level: str | None
 
 
@@ -99,41 +80,25 @@ class DeviatingVisit:
 
 @dataclass(frozen=True, kw_only=True)
 class TimeSummary:
-    """The CCD's offsets in time; of fewer than three visits no more than their number.
-
-    Attributes
-    ----------
-    visits : int
-    median_mag, mad_sigma_mag : float
-    typical_err_mag : float
-        Median of the errors.
-    slope_mag_per_year, slope_err_mag_per_year : float
-        Of a straight line, with the error from the scatter about it.
-    worst : tuple of DeviatingVisit
-        Farthest from the median first.
-    """
+    """The CCD's offsets in time; of fewer than three visits no more than their number."""
 
     visits: int
     median_mag: float | None = field(default=None, metadata=OPTIONAL)
     mad_sigma_mag: float | None = field(default=None, metadata=OPTIONAL)
+    #: Median of the errors.
     typical_err_mag: float | None = field(default=None, metadata=OPTIONAL)
+    #: Of a straight line, with the error from the scatter about it.
     slope_mag_per_year: float | None = field(default=None, metadata=OPTIONAL)
     slope_err_mag_per_year: float | None = field(default=None, metadata=OPTIONAL)
+    #: Farthest from the median first.
     worst: tuple[DeviatingVisit, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class MapColumn:
-    """A bin or node of a map.
+    """A bin or node of a map."""
 
-    Attributes
-    ----------
-    position_pix : mapping of str to float
-        Its labels in pixels, such as ``x_low_pix``; among the others in the JSON.
-    offset_mag, err_mag : float
-    detections : int
-    """
-
+    #: Its labels in pixels, such as ``x_low_pix``; among the others in the JSON.
     position_pix: Mapping[str, float] = field(metadata=MERGED)
     offset_mag: float
     err_mag: float
@@ -142,19 +107,11 @@ class MapColumn:
 
 @dataclass(frozen=True, kw_only=True)
 class CcdMap:
-    """A map over the CCD.
-
-    Attributes
-    ----------
-    level : str
-    columns : int
-    rms_mag, low_mag, high_mag, err_mag : float
-        Root mean square and extremes of its offsets, and the median of their errors.
-    largest : tuple of MapColumn
-    """
+    """A map over the CCD."""
 
     level: str
     columns: int
+    #: Root mean square and extremes of its offsets, and the median of their errors.
     rms_mag: float
     low_mag: float
     high_mag: float
@@ -164,53 +121,34 @@ class CcdMap:
 
 @dataclass(frozen=True)
 class Strip:
-    """A strip of columns or rows whose median residual is off.
+    """A strip of columns or rows whose median residual is off."""
 
-    Attributes
-    ----------
-    along : {"columns", "rows"}
-    low_pix, high_pix : float
-    detections : int
-    residual_mag, err_mag : float
-        Median residual less that of the CCD; the error is that of a median, with the scatter
-        of the whole CCD.
-    """
-
+    #: one of "columns", "rows"
     along: str
     low_pix: float
     high_pix: float
     detections: int
+    #: Median residual less that of the CCD; the error is that of a median, with the scatter of the
+    #: whole CCD.
     residual_mag: float
     err_mag: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class CcdExplanation(Explanation):
-    """Why a CCD has its offsets.
-
-    Attributes
-    ----------
-    ccd : int
-    detections : DetectionCounts
-    residual_mag, residual_err_mag : float
-        Mean residual of the used.
-    levels : tuple of CcdLevel
-    visits : tuple of CcdInVisit
-        In order of time.
-    summary : TimeSummary
-    maps : tuple of CcdMap
-    strips : tuple of Strip
-        Most significant first.
-    """
+    """Why a CCD has its offsets."""
 
     ccd: int
     detections: DetectionCounts
+    #: Mean residual of the used.
     residual_mag: float
     residual_err_mag: float
     levels: tuple[CcdLevel, ...]
+    #: In order of time.
     visits: tuple[CcdInVisit, ...]
     summary: TimeSummary
     maps: tuple[CcdMap, ...]
+    #: Most significant first.
     strips: tuple[Strip, ...]
 
 

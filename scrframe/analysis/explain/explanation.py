@@ -24,22 +24,16 @@ class Explanation:
     """Why an offset is what it is: the head of each kind of explanation.
 
     Fields that end in ``_mag`` are in mag; NaN is what is not defined.
-
-    Attributes
-    ----------
-    kind : {"visit", "exposure", "ccd", "star"}
-    survey, band : str
-        Names of the survey and of its band.
-    data_note : str
-        What every product says of its data; empty for real data.
-    mode : {"joint", "sequential"}
-        How the offsets were solved.
     """
 
+    #: one of "visit", "exposure", "ccd", "star"
     kind: Kind
+    #: Names of the survey and of its band.
     survey: str
     band: str
+    #: What every product says of its data; empty for real data.
     data_note: str
+    #: How the offsets were solved.
     mode: str
 
     def to_json(self) -> dict[str, Any]:
@@ -68,29 +62,19 @@ def _content(value: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class DetectionCounts:
-    """What became of detections of the Calibration Sample.
+    """What became of detections of the Calibration Sample."""
 
-    Attributes
-    ----------
-    in_sample, stars : int
-        Detections, and stars that they are of.
-    used, stars_used : int
-        Those that the offsets were solved from.
-    low_weight : int
-        Of the used, those taken for outliers: with less than half their weight.
-    left_out : mapping of str to int
-        Number of the others by reason; the first reason counts.
-    flags : mapping of str to int
-        Detections with each flag.
-    control : int
-        Detections of stars of the Control Sample.
-    """
-
+    #: Detections, and stars that they are of.
     in_sample: int
     stars: int | None = field(default=None, metadata=OPTIONAL)
+    #: Those that the offsets were solved from.
     used: int
     stars_used: int
+    #: Of the used, those taken for outliers: with less than half their weight.
     low_weight: int | None = field(default=None, metadata=OPTIONAL)
+    #: Number of the others by reason; the first reason counts.
     left_out: Mapping[str, int] | None = field(default=None, metadata=OPTIONAL)
+    #: Detections with each flag.
     flags: Mapping[str, int]
+    #: Detections of stars of the Control Sample.
     control: int | None = field(default=None, metadata=OPTIONAL)

@@ -83,106 +83,69 @@ class StarMean:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelMagnitude:
-    """How the model magnitude comes about: reference magnitude + colour0 + R E.
-
-    Attributes
-    ----------
-    reference_band : str
-    reference_mag : float
-        The star's magnitude in it.
-    colour0_mag : float
-        Intrinsic colour that the model predicts.
-    ratio : float
-        Extinction coefficient R of the colour; ``R`` in the JSON.
-    extinction_mag : float
-        E.
-    reddening_mag : float
-        R E.
-    predicted_mag : float
-        The model magnitude, on the system of the run.
-    """
+    """How the model magnitude comes about: reference magnitude + colour0 + R E."""
 
     reference_band: str
+    #: The star's magnitude in it.
     reference_mag: float
+    #: Intrinsic colour that the model predicts.
     colour0_mag: float
+    #: Extinction coefficient R of the colour; ``R`` in the JSON.
     ratio: float = field(metadata={KEY: "R"})
+    #: E.
     extinction_mag: float
+    #: R E.
     reddening_mag: float
+    #: The model magnitude, on the system of the run.
     predicted_mag: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class StarDetection:
-    """One detection of a star; None is what the run has no column for.
-
-    Attributes
-    ----------
-    visit : str
-    ccd : int
-    mjd, x_pix, y_pix : float
-    observed_mag, catalogued_err_mag : float
-        As catalogued.
-    total_mag, total_err_mag : float
-        The whole correction, and its error.
-    calibrated_mag, calibrated_err_mag, calibrated_sys_mag : float
-        With statistical and systematic error.
-    weight : float
-        Robust weight in the joint solution, from 0 to 1.
-    in_solve : bool
-        Whether the offsets were solved from it.
-    offsets_mag : mapping of str to float
-        Parts of the correction by level.
-    residual_mag : float
-        Model less calibrated magnitude.
-    from_mean_mag : float
-        Calibrated magnitude less the star's mean; NaN where there is no mean.
-    flags : tuple of str
-        Names of those that are set.
-    """
+    """One detection of a star; None is what the run has no column for."""
 
     visit: str
     ccd: int | None = field(default=None, metadata=OPTIONAL)
     mjd: float | None = field(default=None, metadata=OPTIONAL)
     x_pix: float | None = field(default=None, metadata=OPTIONAL)
     y_pix: float | None = field(default=None, metadata=OPTIONAL)
+    #: As catalogued.
     observed_mag: float | None = field(default=None, metadata=OPTIONAL)
     catalogued_err_mag: float | None = field(default=None, metadata=OPTIONAL)
+    #: The whole correction, and its error.
     total_mag: float | None = field(default=None, metadata=OPTIONAL)
     total_err_mag: float | None = field(default=None, metadata=OPTIONAL)
+    #: With statistical and systematic error.
     calibrated_mag: float | None = field(default=None, metadata=OPTIONAL)
     calibrated_err_mag: float | None = field(default=None, metadata=OPTIONAL)
     calibrated_sys_mag: float | None = field(default=None, metadata=OPTIONAL)
+    #: Robust weight in the joint solution, from 0 to 1.
     weight: float | None = field(default=None, metadata=OPTIONAL)
+    #: Whether the offsets were solved from it.
     in_solve: bool | None = field(default=None, metadata=OPTIONAL)
+    #: Parts of the correction by level.
     offsets_mag: Mapping[str, float]
+    #: Model less calibrated magnitude.
     residual_mag: float
+    #: Calibrated magnitude less the star's mean; NaN where there is no mean.
     from_mean_mag: float
+    #: Names of those that are set.
     flags: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class StarExplanation(Explanation):
-    """What makes up a star's magnitudes.
+    """What makes up a star's magnitudes."""
 
-    Attributes
-    ----------
-    star : int
-        Identifier in the reference catalogue.
-    trained : bool
-        Whether the run trained a colour model, which stars can be unlike.
-    mean : StarMean
-    flags : mapping of str to str
-        Flags of any of its detections, and what they say in words.
-    model : ModelMagnitude
-    detections : tuple of StarDetection
-        In order of time.
-    """
-
+    #: Identifier in the reference catalogue.
     star: int
+    #: Whether the run trained a colour model, which stars can be unlike.
     trained: bool
     mean: StarMean
+    #: Flags of any of its detections, and what they say in words.
     flags: Mapping[str, str]
     model: ModelMagnitude
+    #: In order of time.
     detections: tuple[StarDetection, ...]
 
 

@@ -10,13 +10,6 @@ from math import nan
 import numpy as np
 
 from scrframe.analysis.explain.explanation import KEY, OPTIONAL, DetectionCounts, Explanation
-from scrframe.analysis.explain.leave_one_out import WithoutVisit, without
-from scrframe.analysis.explain.neighbours import (
-    Neighbour,
-    RelatedVisits,
-    neighbours_of,
-    related_visits,
-)
 from scrframe.analysis.explain.opened_run import (
     OpenedRun,
     exposure_offsets,
@@ -24,6 +17,14 @@ from scrframe.analysis.explain.opened_run import (
     flag_counts,
     level_word,
     mean_and_error,
+)
+from scrframe.analysis.explain.other_visits import (
+    Neighbour,
+    RelatedVisits,
+    WithoutVisit,
+    neighbours_of,
+    related_visits,
+    without,
 )
 from scrframe.arrays import IntArray
 from scrframe.tables import FLAG_BITS
@@ -35,175 +36,114 @@ OUTSIDE = FLAG_BITS["outside_spectrum"] | FLAG_BITS["outside_shape"] | FLAG_BITS
 
 @dataclass(frozen=True, kw_only=True)
 class VisitOffset:
-    """The correction in all, its errors, and the level that it came from.
+    """The correction in all, its errors, and the level that it came from."""
 
-    Attributes
-    ----------
-    zero_point_mag : float
-        The survey's constant u_ZP.
-    visit_mag, visit_err_mag : float
-        Offset of the visit.
-    total_mag : float
-        Mean correction of the detections, or of the visit's exposures.
-    sys_mag : float or None
-        By how much systematic effects can shift it.
-    err_mag : float or None
-        Error of the offset of visit and CCD together, of a CCD that is named.
-    from_level : mapping of str to int or None
-        CCDs by the level that their correction comes from.
-    """
-
+    #: The survey's constant u_ZP.
     zero_point_mag: float
+    #: Offset of the visit.
     visit_mag: float
     visit_err_mag: float
+    #: Mean correction of the detections, or of the visit's exposures.
     total_mag: float
+    #: By how much systematic effects can shift it.
     sys_mag: float | None = field(default=None, metadata=OPTIONAL)
+    #: Error of the offset of visit and CCD together, of a CCD that is named.
     err_mag: float | None = field(default=None, metadata=OPTIONAL)
+    #: CCDs by the level that their correction comes from.
     from_level: Mapping[str, int] | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LevelMean:
-    """What a level adds to the detections.
+    """What a level adds to the detections."""
 
-    Attributes
-    ----------
-    level, what : str
-        Its name, and what it is in words.
-    columns : int
-        Those that the detections have.
-    mean_mag, rms_mag, err_mag : float
-        Mean over the detections, their standard deviation, and the error of the mean if all
-        columns err alike, so that it is not too small.
-    sd_mag : float or None
-        Standard deviation of its prior, where one was estimated.
-    corrects : bool
-        Whether it is part of the correction.
-    """
-
+    #: Its name, and what it is in words.
     level: str
     what: str
+    #: Those that the detections have.
     columns: int
+    #: Mean over the detections, their standard deviation, and the error of the mean if all columns
+    #: err alike, so that it is not too small.
     mean_mag: float
     rms_mag: float
     err_mag: float
+    #: Standard deviation of its prior, where one was estimated.
     sd_mag: float | None
+    #: Whether it is part of the correction.
     corrects: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class CcdOffset:
-    """A CCD in the visit.
+    """A CCD in the visit."""
 
-    Attributes
-    ----------
-    ccd, used : int
-        Its number, and detections that the offsets were solved from.
-    ccd_mag, ccd_err_mag : float
-        Its offset less that of the visit.
-    parts_mag : mapping of str to float
-        What each term of CCDs adds to it, by level, in mode joint.
-    jitter_mag : float or None
-        What is left for this visit alone; None where there are no parts.
-    residual_mag, residual_err_mag : float
-        Mean residual of the used.
-    """
-
+    #: Its number, and detections that the offsets were solved from.
     ccd: int
     used: int
+    #: Its offset less that of the visit.
     ccd_mag: float
     ccd_err_mag: float
+    #: What each term of CCDs adds to it, by level, in mode joint.
     parts_mag: Mapping[str, float]
+    #: What is left for this visit alone; None where there are no parts.
     jitter_mag: float | None
+    #: Mean residual of the used.
     residual_mag: float
     residual_err_mag: float
 
 
 @dataclass(frozen=True)
 class EffectiveStars:
-    """What the detections are worth.
+    """What the detections are worth."""
 
-    Attributes
-    ----------
-    effective_stars : float
-        Stars of equal weight that are worth as much (Kish 1965).
-    mean_weight : float
-        Mean robust weight of the used.
-    star_scatter_mag : float
-        Scatter of stars about the model, for weights.
-    statistical_err_mag : float
-        Error that they give by themselves, in mode joint.
-    """
-
+    #: Stars of equal weight that are worth as much (Kish 1965).
     effective_stars: float
+    #: Mean robust weight of the used.
     mean_weight: float
+    #: Scatter of stars about the model, for weights.
     star_scatter_mag: float
+    #: Error that they give by themselves, in mode joint.
     statistical_err_mag: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shrinkage:
-    """The plain mean difference of the stars against the fitted offset.
+    """The plain mean difference of the stars against the fitted offset."""
 
-    Attributes
-    ----------
-    plain_mean_mag, plain_err_mag : float
-        Less the mean of the survey, as offsets are.
-    fitted_mag, difference_mag : float
-        The offset, and by how much it is larger.
-    prior_sd_mag : float or None
-        Standard deviation of visits' offsets, where one was estimated.
-    """
-
+    #: Less the mean of the survey, as offsets are.
     plain_mean_mag: float
     plain_err_mag: float
+    #: The offset, and by how much it is larger.
     fitted_mag: float
     difference_mag: float
+    #: Standard deviation of visits' offsets, where one was estimated.
     prior_sd_mag: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class VisitExplanation(Explanation):
-    """Why a visit, or a CCD in it, has its offset.
-
-    Attributes
-    ----------
-    visit : str
-    ccd : int or None
-        None of the whole visit.
-    field : str
-        Empty where the survey names none.
-    mjd, airmass : float
-    season : int
-        -1 where there is no date.
-    detections : DetectionCounts
-    offset : VisitOffset
-    levels : tuple of LevelMean
-    ccds : tuple of CcdOffset
-        Of the whole visit.
-    weights : EffectiveStars
-    shrinkage : Shrinkage
-    neighbours : tuple of Neighbour
-    related : mapping of str to RelatedVisits
-        Other visits of the same ``field``, ``season`` and ``survey``; ``kin`` in the JSON.
-    without : WithoutVisit or None
-        Of the whole visit.
-    """
+    """Why a visit, or a CCD in it, has its offset."""
 
     visit: str
+    #: None of the whole visit.
     ccd: int | None
+    #: Empty where the survey names none.
     field: str
     mjd: float
+    #: -1 where there is no date.
     season: int
     airmass: float
     detections: DetectionCounts
     offset: VisitOffset
     levels: tuple[LevelMean, ...]
+    #: Of the whole visit.
     ccds: tuple[CcdOffset, ...]
     weights: EffectiveStars
     shrinkage: Shrinkage
     neighbours: tuple[Neighbour, ...]
+    #: Other visits of the same ``field``, ``season`` and ``survey``; ``kin`` in the JSON.
     related: Mapping[str, RelatedVisits] = dataclasses.field(metadata={KEY: "kin"})
+    #: Of the whole visit.
     without: WithoutVisit | None = dataclasses.field(default=None, metadata=OPTIONAL)
 
 

@@ -42,7 +42,7 @@ EDGES = np.linspace(-0.3, 0.3, 121)
 
 
 @dataclass(frozen=True)
-class SetFound:
+class ErrorSetResult:
     """What one set of errors does.
 
     Attributes
@@ -73,7 +73,7 @@ class SetFound:
     @classmethod
     def of(
         cls, difference_mag: FloatArray, paper_mag: float | None, errors: Mapping[str, float] | str
-    ) -> SetFound:
+    ) -> ErrorSetResult:
         """Judge differences of shape (k, s)."""
         every = difference_mag.ravel()
         error = star_errors(difference_mag)
@@ -108,7 +108,7 @@ def write_products(
     folder: Path,
     summary: Mapping[str, Any],
     table: pa.Table,
-    found: Mapping[str, SetFound],
+    results: Mapping[str, ErrorSetResult],
     survey: SurveyDescription,
 ) -> None:
     """Write montecarlo.parquet, montecarlo.json, the description and the page."""
@@ -116,16 +116,16 @@ def write_products(
     stamp = {"scrframe_version": __version__, "survey": survey.name, "data_note": note}
     write_parquet(folder / TABLE, table, stamp)
     write_text(folder / "description.yaml", survey.as_yaml())
-    write_montecarlo_page(folder, summary, histogram(found, note))
+    write_page(montecarlo_page(summary, histogram(results, note)), folder)
     write_json(folder / MONTECARLO, summary)
 
 
 def star_table(
-    source_id: npt.NDArray[np.int64], model_mag: FloatArray, found: Mapping[str, SetFound]
+    source_id: npt.NDArray[np.int64], model_mag: FloatArray, results: Mapping[str, ErrorSetResult]
 ) -> pa.Table:
     """Return a row for each star: its model magnitude, and its error with each set."""
     columns: dict[str, Any] = {"source_id": source_id, "mag_model": model_mag}
-    columns |= {f"model_err_{name}": each.error_mag for name, each in found.items()}
+    columns |= {f"model_err_{name}": each.error_mag for name, each in results.items()}
     table = pa.table(columns)
     fields = [
         field if field.name == "source_id" else field.with_metadata({"unit": "mag"})
@@ -134,12 +134,12 @@ def star_table(
     return table.cast(pa.schema(fields))
 
 
-def histogram(found: Mapping[str, SetFound], note: str) -> Table:
+def histogram(results: Mapping[str, ErrorSetResult], note: str) -> Table:
     """Return the histogram of the differences, a row for each bin of each set."""
     middle = (EDGES[:-1] + EDGES[1:]) / 2
     parts = [
         Table({"errors": [name] * len(middle), "difference": middle * u.mag, "count": each.counts})
-        for name, each in found.items()
+        for name, each in results.items()
     ]
     table = vstack(parts)
     table["errors"].description = "set of errors"
@@ -152,7 +152,7 @@ def histogram(found: Mapping[str, SetFound], note: str) -> Table:
             "paper_mag": each.paper_mag,
             "beyond": each.beyond,
         }
-        for name, each in found.items()
+        for name, each in results.items()
     }
     table.meta = {"bin_mag": float(EDGES[1] - EDGES[0]), "fits": fits, "data_note": note}
     return table
@@ -195,14 +195,14 @@ def figure_montecarlo(table: Table) -> FigureProduct:
         panels[0].set_ylim(bottom=0)
         figure.supxlabel("change of the model magnitude (mmag)", fontsize=7.5)
         panels[0].set_ylabel("share of the differences in a bin")
-    said = "; ".join(_said(name, fit) for name, fit in fits.items())
+    widths = "; ".join(_describe(name, fit) for name, fit in fits.items())
     return FigureProduct(
         "montecarlo",
         "Error of model magnitudes",
         "Model magnitudes of realisations with drawn errors less those without, of all stars and"
         f" realisations, in bins of {MMAG * width:.0f} mmag. Curves are fitted Gaussians, with"
         " their standard deviations in mmag and the paper's (its Fig. 14).",
-        f"Histograms of the changes of model magnitudes by set of errors: {said}.",
+        f"Histograms of the changes of model magnitudes by set of errors: {widths}.",
         figure,
         table,
     )
@@ -219,7 +219,7 @@ def _gaussian(axes: Any, fit: Mapping[str, Any], width: float, middle: Any) -> N
     axes.plot(MMAG * grid, curve, color=INK, lw=0.8)
 
 
-def _said(name: str, fit: Mapping[str, Any]) -> str:
+def _describe(name: str, fit: Mapping[str, Any]) -> str:
     paper = "" if fit["paper_mag"] is None else f" (paper {MMAG * fit['paper_mag']:.0f})"
     return f"{TITLES.get(name, name)}, sigma {MMAG * fit['sigma_mag']:.1f} mmag{paper}"
 
@@ -283,8 +283,3 @@ def _set_table(sets: Mapping[str, Any]) -> PageTable:
             }
         )
     return PageTable.from_rows("Errors of model magnitudes in mmag, by set of errors.", rows)
-
-
-def write_montecarlo_page(folder: Path, summary: Mapping[str, Any], table: Table) -> None:
-    """Write index.html and the figure beside it."""
-    write_page(montecarlo_page(summary, table), folder)

@@ -134,7 +134,7 @@ class TrainedColours:
         trend: TrendSettings,
     ) -> None:
         self._plan = plan
-        self._whole = _Part(features[plan.train], label_mag[plan.train], fit, trend)
+        self._errors_of_all = _Part(features[plan.train], label_mag[plan.train], fit, trend)
         self._folds: dict[int, _Part] = {}
         if plan.cross_fit:
             for fold in np.unique(plan.fold):
@@ -149,7 +149,7 @@ class TrainedColours:
         CalibrationError
             If a colour is not finite.
         """
-        colour = self._whole.predict(features)
+        colour = self._errors_of_all.predict(features)
         for fold, part in self._folds.items():
             rows = self._plan.train[self._plan.fold == fold]
             colour[rows] = part.predict(features[rows])

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from scrframe.analysis.fitted_sample import fit_sample, require_training, resolve_with_warnings
-from scrframe.analysis.montecarlo.products import SetFound, star_table, write_products
+from scrframe.analysis.montecarlo.products import ErrorSetResult, star_table, write_products
 from scrframe.analysis.montecarlo.realisations import (
     InputErrors,
     TrainedColours,
@@ -153,82 +153,89 @@ class _MonteCarlo:
     def __init__(self, session: Session, plan: _Plan) -> None:
         self._session, self._plan = session, plan
         self._notes: list[str] = []
-        self._told_by: StarFeatures
+        self._star_features: StarFeatures
 
     def run(self) -> dict[str, Any]:
         session, plan, monitor = self._session, self._plan, self._session.monitor
         built, fitted = fit_sample(session, keep_spectra=True)
-        sample, told = built.matched, built.star_features
-        assert told is not None
-        self._told_by = told
-        self._note_unknown(told)
+        sample, star_features = built.matched, built.star_features
+        assert star_features is not None
+        self._star_features = star_features
+        self._warn_of_unknown_errors(star_features)
         with monitor.step("model without errors"):
-            predicted = Predicted(session, sample, fitted, told, retrain=plan.retrain)
-        found: dict[str, SetFound] = {}
+            magnitudes = ModelMagnitudes(
+                session, sample, fitted, star_features, retrain=plan.retrain
+            )
+        results: dict[str, ErrorSetResult] = {}
         total = len(plan.sets) * plan.realisations
         with session.observer.step("Realisations", total) as done:
             for name in plan.sets:
                 with monitor.step(f"realisations, {name} errors"):
-                    errors = self._errors(name, sample, fitted, told)
-                    differences = self._differences(name, errors, predicted, done)
-                    found[name] = SetFound.of(differences, PAPER_MAG[name], self._told(name))
+                    errors = self._errors(name, sample, fitted, star_features)
+                    differences = self._differences(name, errors, magnitudes, done)
+                    plain = self._plain_errors(name)
+                    results[name] = ErrorSetResult.of(differences, PAPER_MAG[name], plain)
         with monitor.step("write products"):
             own = _own_magnitudes(sample, fitted)
-            summary = self._summary(sample, fitted, predicted, own, found)
-            table = star_table(sample.stars["source_id"], own, found)
-            write_products(session.workspace.run, summary, table, found, session.plugins.survey)
+            summary = self._summary(sample, fitted, magnitudes, own, results)
+            table = star_table(sample.stars["source_id"], own, results)
+            write_products(session.workspace.run, summary, table, results, session.plugins.survey)
         return summary
 
     def _differences(
-        self, name: str, errors: InputErrors, predicted: Predicted, done: Callable[[int], None]
+        self,
+        name: str,
+        errors: InputErrors,
+        magnitudes: ModelMagnitudes,
+        done: Callable[[int], None],
     ) -> FloatArray:
         """Return changes of the model magnitudes, shape (k, s); those that are done are kept."""
-        rows = []
-        for number in range(self._plan.realisations):
-            content = [name, self._told(name), self._plan.seed, number, self._plan.retrain]
-            path = self._session.workspace.target(
-                "realisations", json.dumps(content, sort_keys=True)
-            )
+        rows, plan, workspace = [], self._plan, self._session.workspace
+        for number in range(plan.realisations):
+            content = [name, self._plain_errors(name), plan.seed, number, plan.retrain]
+            path = workspace.target("realisations", json.dumps(content, sort_keys=True))
             if not path.exists():
-                change = predicted.change(errors, self._plan.seed, number)
+                change = magnitudes.change(errors, plan.seed, number)
                 save_arrow(path, pa.table({"change_mag": change}))
             rows.append(load_arrow(path)[0].column("change_mag").to_numpy())
             done(1)
         return np.stack(rows)
 
     def _errors(
-        self, name: str, sample: MatchedStars, fitted: FittedModel, told: StarFeatures
+        self, name: str, sample: MatchedStars, fitted: FittedModel, star_features: StarFeatures
     ) -> InputErrors:
         """Return the errors of a set, by star."""
         seen, count = fitted.observations, len(sample.stars)
-        teaching = seen.training_mask
-        weight, star = seen.mag_err[teaching] ** -2.0, seen.star[teaching]
+        training = seen.training_mask
+        weight, star = seen.mag_err[training] ** -2.0, seen.star[training]
         if name == "own":
-            label = label_errors(seen.mag_err[teaching], weight, star, count)
+            label = label_errors(seen.mag_err[training], weight, star, count)
             return InputErrors(
                 label,
-                self._whole("reference_mag_err", sample),
-                self._whole("extinction_err", sample),
-                noise_of(told),
+                self._errors_of_all("reference_mag_err", sample),
+                self._errors_of_all("extinction_err", sample),
+                noise_of(star_features),
             )
         values: MedianErrors | HighErrors = getattr(self._session.plugins.survey.montecarlo, name)
-        each = np.full(int(teaching.sum()), values.mag)
+        each = np.full(int(training.sum()), values.mag)
         return InputErrors(
             label_errors(each, weight, star, count),
             np.full(count, values.reference_mag),
             np.full(count, values.extinction),
-            np.full(count, 1 / values.snr) if isinstance(told, Spectra) else _usual(told, name),
+            np.full(count, 1 / values.snr)
+            if isinstance(star_features, Spectra)
+            else _same_for_all(star_features, name),
         )
 
-    def _note_unknown(self, told: StarFeatures) -> None:
+    def _warn_of_unknown_errors(self, star_features: StarFeatures) -> None:
         """Say which quantities are taken as they are, for want of errors."""
-        unknown = without_errors(told)
+        unknown = without_errors(star_features)
         if unknown:
             note = f"the catalogue gives no errors of {', '.join(unknown)}: none are drawn"
             self._notes.append(note)
             self._session.observer.warning(note)
 
-    def _whole(self, name: str, sample: MatchedStars) -> FloatArray:
+    def _errors_of_all(self, name: str, sample: MatchedStars) -> FloatArray:
         """Return a column of errors; stars without one get the median of the others."""
         values = np.array(sample.stars[name], dtype=np.float64)
         missing = ~(np.isfinite(values) & (values >= 0))
@@ -240,7 +247,7 @@ class _MonteCarlo:
             self._session.observer.warning(note)
         return values
 
-    def _told(self, name: str) -> dict[str, float] | str:
+    def _plain_errors(self, name: str) -> dict[str, float] | str:
         """Return a set's errors as plain JSON."""
         if name == "own":
             return "each star's own, as catalogued"
@@ -249,19 +256,19 @@ class _MonteCarlo:
             "mag": values.mag,
             "reference_mag": values.reference_mag,
             "extinction": values.extinction,
-            **({"snr": values.snr} if isinstance(self._told_by, Spectra) else {}),
+            **({"snr": values.snr} if isinstance(self._star_features, Spectra) else {}),
         }
 
     def _summary(
         self,
         sample: MatchedStars,
         fitted: FittedModel,
-        predicted: Predicted,
+        magnitudes: ModelMagnitudes,
         own_mag: FloatArray,
-        found: Mapping[str, SetFound],
+        results: Mapping[str, ErrorSetResult],
     ) -> dict[str, Any]:
         survey, plan = self._session.plugins.survey, self._plan
-        change = predicted.baseline_mag - own_mag
+        change = magnitudes.baseline_mag - own_mag
         return {
             "survey": survey.name,
             "band": survey.band,
@@ -270,13 +277,13 @@ class _MonteCarlo:
             "seed": plan.seed,
             "retrained": plan.retrain,
             "perturbed": "spectra"
-            if isinstance(self._told_by, Spectra)
-            else ", ".join(self._told_by.names),
+            if isinstance(self._star_features, Spectra)
+            else ", ".join(self._star_features.names),
             "stars": len(sample.stars),
             "training_stars": len(fitted.plan.train),
             "retraining_alone_mag": float(np.sqrt(np.mean(change**2))),
             "notes": self._notes,
-            "sets": {name: each.to_json() for name, each in found.items()},
+            "sets": {name: each.to_json() for name, each in results.items()},
             "provenance": {
                 "versions": versions(),
                 "description_sha256": survey.digest(),
@@ -285,7 +292,7 @@ class _MonteCarlo:
         }
 
 
-class Predicted:
+class ModelMagnitudes:
     """Model magnitudes without errors, and how realisations change them.
 
     Attributes
@@ -299,14 +306,14 @@ class Predicted:
         session: Session,
         sample: MatchedStars,
         fitted: FittedModel,
-        told: StarFeatures,
+        star_features: StarFeatures,
         *,
         retrain: bool,
     ) -> None:
         survey = session.plugins.survey
         assert fitted.settings is not None
-        self._fitted, self._rows, self._retrain = fitted, told.rows, retrain
-        self._features = feature_maker(session.plugins, told)
+        self._fitted, self._rows, self._retrain = fitted, star_features.rows, retrain
+        self._features = feature_maker(session.plugins, star_features)
         self._trainer = Trainer(
             session.plugins.backend, fitted.settings, survey.colour_model.seed, session.workers
         )
@@ -344,10 +351,10 @@ class Predicted:
         return self._fitted.model.law.ratio(colour0_mag, extinction) * extinction
 
 
-def _usual(told: Quantities, name: str) -> FloatArray:
+def _same_for_all(features: Quantities, name: str) -> FloatArray:
     """Return the same errors for all stars, shape (s, m): medians or 90th percentiles."""
     share = 50 if name == "median" else 90
-    return np.broadcast_to(np.percentile(noise_of(told), share, axis=0), told.values.shape)
+    return np.broadcast_to(np.percentile(noise_of(features), share, axis=0), features.values.shape)
 
 
 def _own_magnitudes(sample: MatchedStars, fitted: FittedModel) -> FloatArray:

@@ -159,7 +159,7 @@ def test_nothing_is_left_of_one_that_stops(tiny_run, tmp_path, monkeypatch):
     def stop(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("scrframe.analysis.crosscheck.run.write_crosscheck_page", stop)
+    monkeypatch.setattr("scrframe.analysis.crosscheck.run.write_page", stop)
     with pytest.raises(KeyboardInterrupt):
         crosscheck(tiny_run.path, tiny_run.path, out=tmp_path / "cc")
     assert list(tmp_path.iterdir()) == []

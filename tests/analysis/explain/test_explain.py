@@ -17,9 +17,9 @@ from scipy import sparse
 import scrframe
 from scrframe.analysis.explain.ccd import MapColumn, strips
 from scrframe.analysis.explain.explanation import KEY, OPTIONAL, Explanation
-from scrframe.analysis.explain.leave_one_out import _split_weights
 from scrframe.analysis.explain.local_solution import Around, Movable, at_rest, moved_without
 from scrframe.analysis.explain.opened_run import mean_and_error
+from scrframe.analysis.explain.other_visits import _split_weights
 from scrframe.analysis.explain.run import explain
 from scrframe.errors import ConfigError, DataError
 from scrframe.tables import FLAG_BITS

@@ -1,22 +1,127 @@
-"""What would change without a visit: its own offset, as others predict it, and its neighbours'."""
+"""Other visits: neighbours, those of the same field, and what would change without the visit."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import nan
 
 import numpy as np
 
 from scrframe.analysis.explain.explanation import OPTIONAL
 from scrframe.analysis.explain.local_solution import Around, at_rest, movable, moved_without
-from scrframe.analysis.explain.opened_run import OpenedRun
+from scrframe.analysis.explain.opened_run import OpenedRun, mean_and_error
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.offsets.unobserved import KnownVisits, predict_unobserved_visits
+from scrframe.statistics.groups import find_sorted
 from scrframe.tables import Detections
 
 #: No more neighbours than this are solved anew: those that share most stars.
 MOST_NEIGHBOURS = 40
 #: Stars whose best detection has more weight than this have their full weight.
 ORDINARY = 0.9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbour:
+    """A visit that shares stars with the explained one."""
+
+    visit: str
+    field: str
+    #: Detections in it of stars that both have.
+    shared: int
+    #: Calibrated magnitudes of the explained visit less its own, weighted by photometric
+    #: variances, with the error from their scatter.
+    difference_mag: float
+    err_mag: float
+    #: Error to expect from noise and the errors of both visits' offsets, with what these have in
+    #: common.
+    expected_err_mag: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelatedVisits:
+    """The other visits of a field, a season or the survey."""
+
+    visits: int
+    #: Mean and standard deviation of their offsets; NaN of too few.
+    mean_mag: float
+    sd_mag: float
+    #: Their keys, of a field.
+    names: tuple[str, ...] | None = field(default=None, metadata=OPTIONAL)
+
+
+def neighbours_of(run: OpenedRun, rows: IntArray, visit: int) -> tuple[Neighbour, ...]:
+    """Return the visits that share stars with detections of a visit, most stars first."""
+    data = run.data
+    cal = data.star("mag_cal")
+    fine = np.isfinite(cal)
+    mine = rows[fine[rows]]
+    ids = data.star("source_id")
+    # A star may have two detections in a visit where CCDs overlap; the first counts.
+    source, first = np.unique(ids[mine], return_index=True)
+    mine = mine[first]
+    if not len(source):
+        return ()
+    place = find_sorted(source, ids)
+    other = np.flatnonzero((place >= 0) & (data.visit_code != visit) & fine)
+    this = mine[place[other]]
+    difference = np.asarray(cal[this] - cal[other], dtype=np.float64)
+    noise = run.photometric_variance[this] + run.photometric_variance[other]
+    weight = np.maximum(np.minimum(_trust(run, this), _trust(run, other)), 1e-6) / noise
+    code = data.visit_code[other]
+    found = []
+    for number in np.unique(code):
+        of = code == number
+        mean, err = mean_and_error(difference[of], weight[of])
+        found.append(
+            Neighbour(
+                visit=data.visits[number],
+                field=str(data.visit_table.field[number]),
+                shared=int(of.sum()),
+                difference_mag=mean,
+                err_mag=err,
+                expected_err_mag=_expected(run, visit, int(number), weight[of]),
+            )
+        )
+    return tuple(sorted(found, key=lambda each: (-each.shared, each.visit)))
+
+
+def _trust(run: OpenedRun, rows: IntArray) -> FloatArray:
+    """Return the robust weight, 1 where the detection took no part, shape (n,)."""
+    used = run.data.in_solve[rows]
+    return np.where(used, run.data.weight[rows], 1.0)
+
+
+def _expected(run: OpenedRun, one: int, two: int, weight: FloatArray) -> float:
+    """Return the error that a mean difference should have: noise, and both visits' offsets."""
+    error = run.data.visit_table.err_mag
+    noise = 1.0 / weight.sum() if weight.sum() > 0 else np.inf
+    shared = run.visit_covariance(one, two)
+    return float(np.sqrt(max(noise + error[one] ** 2 + error[two] ** 2 - 2 * shared, 0.0)))
+
+
+def related_visits(run: OpenedRun, visit: int) -> dict[str, RelatedVisits]:
+    """Return the other visits of the same field, season and survey, and their mean offsets."""
+    table = run.data.visit_table
+    own = np.arange(len(table)) == visit
+    groups = {}
+    if table.field[visit]:
+        groups["field"] = (table.field == table.field[visit]) & ~own
+    if table.season[visit] >= 0:
+        groups["season"] = (table.season == table.season[visit]) & ~own
+    groups["survey"] = ~own
+    found = {}
+    for name, mask in groups.items():
+        offsets = table.offset_mag[mask]
+        offsets = offsets[np.isfinite(offsets)]
+        names = tuple(run.data.visits[at] for at in np.flatnonzero(mask))
+        found[name] = RelatedVisits(
+            visits=int(mask.sum()),
+            mean_mag=float(offsets.mean()) if len(offsets) else nan,
+            sd_mag=float(offsets.std(ddof=1)) if len(offsets) > 1 else nan,
+            names=names if name == "field" else None,
+        )
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,64 +135,41 @@ class MovedVisit:
 
 @dataclass(frozen=True, kw_only=True)
 class MovedLevel:
-    """A level of which some columns would move.
-
-    Attributes
-    ----------
-    level : str
-    columns : int
-        Number of them.
-    rms_mag, largest_mag : float
-        Root mean square and largest of their moves.
-    """
+    """A level of which some columns would move."""
 
     level: str
+    #: Number of them.
     columns: int
+    #: Root mean square and largest of their moves.
     rms_mag: float
     largest_mag: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictedOffset:
-    """The offset that a visit without stars would have.
-
-    Attributes
-    ----------
-    offset_mag, err_mag : float
-    level : {"field", "season", "survey"}
-        Whose visits predict it.
-    """
+    """The offset that a visit without stars would have."""
 
     offset_mag: float
     err_mag: float
+    #: Whose visits predict it.
     level: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class WithoutVisit:
-    """What would change without the visit's stars.
+    """What would change without the visit's stars."""
 
-    Attributes
-    ----------
-    how : {"local solution anew", "means"}
-        How it was found: in mode joint, in mode sequential.
-    levels : tuple of str or None
-        In mode joint the levels whose columns were free to move.
-    visits : int or None
-        In mode joint the number of visits solved anew.
-    moved : tuple of MovedVisit
-        Of these, those that move most first.
-    maps : tuple of MovedLevel or None
-        In mode sequential the maps, whose columns average detections of several visits.
-    fallback : PredictedOffset or None
-        In mode joint the visit's own offset, if another visit has one.
-    """
-
+    #: How it was found: in mode joint, in mode sequential.
     how: str
+    #: In mode joint the levels whose columns were free to move.
     levels: tuple[str, ...] | None = field(default=None, metadata=OPTIONAL)
+    #: In mode joint the number of visits solved anew.
     visits: int | None = field(default=None, metadata=OPTIONAL)
+    #: Of these, those that move most first.
     moved: tuple[MovedVisit, ...]
+    #: In mode sequential the maps, whose columns average detections of several visits.
     maps: tuple[MovedLevel, ...] | None = field(default=None, metadata=OPTIONAL)
+    #: In mode joint the visit's own offset, if another visit has one.
     fallback: PredictedOffset | None
 
 
@@ -113,11 +195,11 @@ def _without_joint(run: OpenedRun, visit: int) -> WithoutVisit:
         spread = run.visit_sd_mag
         if spread is None:
             spread = float(np.nanstd(offset))
-        kin = predict_unobserved_visits(known_visits(run), offset, table.err_mag, spread)
+        prediction = predict_unobserved_visits(known_visits(run), offset, table.err_mag, spread)
         fallback = PredictedOffset(
-            offset_mag=float(kin.offset_mag[visit]),
-            err_mag=float(kin.err_mag[visit]),
-            level=str(kin.level[visit]),
+            offset_mag=float(prediction.offset_mag[visit]),
+            err_mag=float(prediction.err_mag[visit]),
+            level=str(prediction.level[visit]),
         )
     return WithoutVisit(
         how="local solution anew",
