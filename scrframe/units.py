@@ -6,6 +6,7 @@ unit that converts to it is taken, a bare number is refused where a unit is due.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -26,6 +27,8 @@ _QUANTITY = re.compile(
     r"\s*([-+]?(?:\.[0-9]+|[0-9]+\.?[0-9]*)(?:[eE][-+]?[0-9]+)?)\s*((?:[^\s0-9].*)?)", re.DOTALL
 )
 
+#: Error of a magnitude per relative error of its flux, 2.5 / ln 10.
+MAG_PER_RELATIVE_FLUX = 2.5 / math.log(10)
 #: How files spell units, beside the ways that astropy knows.
 _SPELLINGS = {
     "degrees": "deg",

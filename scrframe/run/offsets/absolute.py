@@ -32,6 +32,7 @@ from scrframe.spectra.passband import (
 )
 from scrframe.tables import FLAG_BITS, Spectra, chord, unit_vectors
 from scrframe.tables.solution import AbsoluteTie
+from scrframe.units import MAG_PER_RELATIVE_FLUX
 
 
 def path_below(root: Path, file: str) -> Path:
@@ -83,8 +84,6 @@ def _vega(settings: VegaSettings, root: Path) -> tuple[FloatArray, FloatArray]:
 #: Stars in one cell of this size share the errors of their corrections, for want of a better
 #: measure: a field is about so large.
 CELL_DEG = 1.0
-#: Magnitude error of a relative flux error of 1.
-MAG_PER_RELATIVE = 2.5 / np.log(10.0)
 
 
 @dataclass(frozen=True)
@@ -324,7 +323,7 @@ def _synthetic(
             vega,
         )
     snr = spectra.snr[of_spectrum]
-    err = MAG_PER_RELATIVE / np.where(snr > 0, snr, np.nan)
+    err = MAG_PER_RELATIVE_FLUX / np.where(snr > 0, snr, np.nan)
     colour = _column(stars, "colour0")[row]
     offered = f"{len(spectra)} spectra"
     return Compared(row, mag + vega_mag, err, colour, "colour0", band.file, offered)

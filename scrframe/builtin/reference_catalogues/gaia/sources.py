@@ -14,12 +14,10 @@ from scrframe.errors import DataError
 from scrframe.io.block import Block
 from scrframe.plugin import ChosenCorrection, Part
 from scrframe.tables import Footprint, ReferenceStars
-from scrframe.units import parse_unit
+from scrframe.units import MAG_PER_RELATIVE_FLUX, parse_unit
 
 Columns = dict[str, npt.NDArray[np.generic]]
 
-#: Error in mag per relative error of a flux, 2.5 / ln 10.
-MAG_PER_RELATIVE = 2.5 / np.log(10)
 #: Names in the vocabulary of columns that are taken as they are.
 COPIED = {
     "phot_g_mean_mag": "g_mag",
@@ -91,7 +89,7 @@ def _stars(
 def _magnitude_error(flux_over_error: FloatArray) -> FloatArray:
     """Return the error of G_BP in mag; NaN where the ratio is missing or not positive."""
     ratio = np.where(flux_over_error > 0, flux_over_error, np.nan)
-    return np.asarray(MAG_PER_RELATIVE / ratio)
+    return np.asarray(MAG_PER_RELATIVE_FLUX / ratio)
 
 
 def _check_units(part: Part) -> None:

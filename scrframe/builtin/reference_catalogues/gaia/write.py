@@ -14,9 +14,10 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from scrframe.builtin.reference_catalogues.gaia.sources import COPIED, MAG_PER_RELATIVE
+from scrframe.builtin.reference_catalogues.gaia.sources import COPIED
 from scrframe.spectra import BASES, PACKED
 from scrframe.tables import SimulatedStars
+from scrframe.units import MAG_PER_RELATIVE_FLUX
 
 #: Rows of a row group and of a CSV file of spectra.
 GROUP_ROWS = 4000
@@ -82,7 +83,7 @@ def _source_table(stars: SimulatedStars) -> pa.Table:
             "pmra": table["pmra"],
             "pmdec": table["pmdec"],
             "phot_g_mean_mag": table["g_mag"],
-            "phot_bp_mean_flux_over_error": (MAG_PER_RELATIVE / error).astype(np.float32),
+            "phot_bp_mean_flux_over_error": (MAG_PER_RELATIVE_FLUX / error).astype(np.float32),
             "phot_bp_mean_mag": table["bp_mag"],
             "phot_rp_mean_mag": table["rp_mag"],
             own_names["phot_bp_rp_excess_factor"]: table["phot_bp_rp_excess_factor"],

@@ -16,12 +16,12 @@ from scrframe.builtin.reference_catalogues.gaia import sources as gaia_sources
 from scrframe.builtin.reference_catalogues.gaia.features import StarFluxes, Target, read_fluxes
 from scrframe.builtin.reference_catalogues.gaia.grid import SAMPLES_NM
 from scrframe.builtin.reference_catalogues.gaia.products import GaiaXpConfig
-from scrframe.builtin.reference_catalogues.gaia.sources import MAG_PER_RELATIVE
 from scrframe.errors import CalibrationError, DataError
 from scrframe.plugin import ChosenCorrection, Part, PluginConfig, file_part
 from scrframe.spectra import XpOperator, load_operator
 from scrframe.spectra.passband import photon_weights, read_passband, read_spectrum
 from scrframe.tables import Footprint, Quantities, ReferenceStars
+from scrframe.units import MAG_PER_RELATIVE_FLUX
 
 WavelengthUnit = Literal["nm", "angstrom", "um"]
 
@@ -247,7 +247,7 @@ def read_features(
         source_id=np.array(stars["source_id"][star]),
         names=("colour",),
         values=(mag - stars["reference_mag"][star])[:, None],
-        errors=(MAG_PER_RELATIVE * error / safe)[:, None],
+        errors=(MAG_PER_RELATIVE_FLUX * error / safe)[:, None],
         snr=flux / np.where(error > 0, error, np.nan),
         flags=np.concatenate([np.empty(0, np.uint8), *(each.flags for each in found)]),
     )

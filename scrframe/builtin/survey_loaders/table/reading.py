@@ -76,8 +76,7 @@ def unit_of(block: Block, source: Source) -> str | None:
     Raises
     ------
     DataError
-        If both do, and differ; or what the file declares is no unit of astropy's, and the
-        description does not say what it is.
+        If both do, and differ. What the file declares counts as nothing if it is no unit.
     """
     declared = block.units.get(source.column or "")
     if source.unit is not None:

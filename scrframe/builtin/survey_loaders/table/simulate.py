@@ -24,7 +24,6 @@ from scrframe.builtin.survey_loaders.table.settings import MAPPED, NEEDED, Join,
 from scrframe.builtin.survey_loaders.table.source import DATES, Simulated, Source
 from scrframe.builtin.survey_loaders.table.units import (
     JD_ZERO,
-    MAG_PER_RELATIVE_FLUX,
     ab_zero_point,
     is_mag,
     mag_factor,
@@ -44,7 +43,7 @@ from scrframe.io.block import Block
 from scrframe.tables import SimulatedVisit
 from scrframe.tables.columns import BY_NAME
 from scrframe.tables.cuts import Cut, Expression
-from scrframe.units import unit_factor
+from scrframe.units import MAG_PER_RELATIVE_FLUX, unit_factor
 
 #: Where visits wait until all are written.
 _WAITING = ".simulated"

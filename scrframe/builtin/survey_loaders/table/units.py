@@ -10,12 +10,10 @@ from astropy import units as u
 from scrframe.arrays import FloatArray
 from scrframe.builtin.survey_loaders.table.source import DATES, Source
 from scrframe.tables.columns import BY_NAME
-from scrframe.units import parse_unit, unit_factor
+from scrframe.units import MAG_PER_RELATIVE_FLUX, parse_unit, unit_factor
 
 #: Julian date of MJD 0.
 JD_ZERO = 2400000.5
-#: By how much the error of a magnitude exceeds the relative error of its flux.
-MAG_PER_RELATIVE_FLUX = 2.5 / np.log(10)
 
 
 @cache

@@ -11,7 +11,6 @@ import pytest
 from astropy.io import fits
 from astropy.table import MaskedColumn, Table
 
-from scrframe.builtin.reference_catalogues.gaia.write import MAG_PER_RELATIVE
 from scrframe.spectra import load_operator
 from scrframe.tables import SPECTRUM_ERRORS_DIAGONAL, ReferenceStars, Spectra
 
@@ -33,7 +32,7 @@ def source_rows(stars):
         "pmdec": table["pmdec"].to_pylist(),
         "phot_g_mean_mag": table["g_mag"].to_pylist(),
         "phot_bp_mean_flux_over_error": (
-            MAG_PER_RELATIVE / table["reference_mag_err"].to_numpy()
+            2.5 / np.log(10) / table["reference_mag_err"].to_numpy()
         ).tolist(),
         "phot_bp_mean_mag": table["bp_mag"].to_pylist(),
         "phot_rp_mean_mag": table["rp_mag"].to_pylist(),
