@@ -196,7 +196,8 @@ def _write_parquet(path: Path, groups: Iterator[pa.Table], name: str) -> None:
 
 def _write_csv(path: Path, groups: Iterator[pa.Table], name: str) -> None:
     options = pacsv.WriteOptions(include_header=False)
-    with gzip.open(path.with_name(f"{path.name}.csv.gz"), "wb", compresslevel=1) as stream:
+    # No time stamp: the same stars give the same bytes.
+    with gzip.GzipFile(path.with_name(f"{path.name}.csv.gz"), "wb", 1, mtime=0) as stream:
         for number, table in enumerate(groups):
             if number == 0:
                 stream.write(_ecsv_header(table.schema, name).encode())
