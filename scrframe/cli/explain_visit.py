@@ -156,7 +156,7 @@ def _neighbours(neighbours: Sequence[Neighbour]) -> Iterator[str | Table]:
 
 
 def _related(related: Mapping[str, RelatedVisits]) -> Iterator[str]:
-    yield "Kin, without it:"
+    yield "Other visits of the same field, season and survey:"
     for name, others in related.items():
         line = f"  {name}: {others.visits} visit(s)"
         if known(others.mean_mag):

@@ -27,7 +27,7 @@ def test_a_visit_is_explained_in_words(scrframe_command, tiny_run, first):
         "Offset of the visit",
         "zero point of the visit",
         "Neighbours",
-        "Kin, without it",
+        "Other visits of the same field",
         "Without its stars",
         "its own offset would be",
         "mmag",

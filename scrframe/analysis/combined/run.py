@@ -14,7 +14,7 @@ import yaml
 from astropy import units as u
 from astropy.table import Table
 
-from scrframe.analysis.combined.solve import JointSurveyFit, Prepared, SingleFit, solve_combined
+from scrframe.analysis.combined.solve import CombinedSolution, Prepared, SingleFit, solve_combined
 from scrframe.config import SurveyDescription
 from scrframe.config.combined import CombinedDescription
 from scrframe.errors import ScrframeError
@@ -172,7 +172,7 @@ class _Whole:
                 session.plugins.survey, hashes, sample, fitted, solve_alone(session, fitted)
             )
 
-    def _together(self, prepared: Sequence[Prepared]) -> JointSurveyFit:
+    def _together(self, prepared: Sequence[Prepared]) -> CombinedSolution:
         with self._monitor.step("solve together"):
             surveys = [SingleFit.of(each) for each in prepared]
             found = solve_combined(surveys, self._description.share, self._workers)
@@ -213,7 +213,7 @@ def _named(name: str) -> Iterator[None]:
 
 
 def write_shared(
-    folder: Path, description: CombinedDescription, joint: JointSurveyFit, monitor: StepMonitor
+    folder: Path, description: CombinedDescription, joint: CombinedSolution, monitor: StepMonitor
 ) -> dict[str, Any]:
     """Write ``shared/`` below the folder of a run; return the content of its summary."""
     shared = folder / SHARED
@@ -233,7 +233,7 @@ def write_shared(
 
 
 def shared_summary(
-    description: CombinedDescription, joint: JointSurveyFit, monitor: StepMonitor
+    description: CombinedDescription, joint: CombinedSolution, monitor: StepMonitor
 ) -> dict[str, Any]:
     """Return what the surveys share and what it is worth, as plain JSON."""
     names = joint.names
@@ -299,7 +299,7 @@ def _figures(each: SingleFit, alone: ExposureOffsets, together: ExposureOffsets)
     }
 
 
-def offset_table(joint: JointSurveyFit) -> Table:
+def offset_table(joint: CombinedSolution) -> Table:
     """Return a row for each exposure of each survey: its offset alone and together."""
     parts = []
     for each, alone, both in zip(joint.surveys, joint.alone, joint.together, strict=True):

@@ -146,7 +146,7 @@ class SharedColumns:
 
 
 @dataclass(frozen=True)
-class JointSurveyFit:
+class CombinedSolution:
     """The solve of all.
 
     Attributes
@@ -195,7 +195,7 @@ class JointSurveyFit:
 
 def solve_combined(
     surveys: Sequence[SingleFit], share: ShareSettings, threads: int
-) -> JointSurveyFit:
+) -> CombinedSolution:
     """Solve all surveys together.
 
     Raises
@@ -212,7 +212,7 @@ def solve_combined(
     ]
     terms = [SharedTerm(name, tuple(each.labels[name] for each in surveys)) for name in share.terms]
     fits, odds = _with_terms(members, loading, terms, threads)
-    return JointSurveyFit(
+    return CombinedSolution(
         tuple(surveys),
         tuple(fits),
         tuple(JointResults(each.fit).exposures for each in surveys),

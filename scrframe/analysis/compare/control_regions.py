@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from scrframe.analysis.compare.offsets import OffsetFinder, TrueOffsets, offset_finder, true_offsets
-from scrframe.analysis.compare.region_candidates import Candidate, find_candidates
+from scrframe.analysis.compare.region_candidates import CandidateRegion, find_candidates
 from scrframe.analysis.compare.region_ranking import JudgingDetections, TriedRegion, rank_regions
 from scrframe.analysis.compare.regions import REGIONS, RegionComparison, write_regions
 from scrframe.analysis.fitted_sample import fit_sample, require_training, resolve_with_warnings
@@ -238,7 +238,7 @@ class _RegionTrial:
     workers: int
 
     def tried(
-        self, candidate: Candidate, rows: IntArray, judging: JudgingDetections
+        self, candidate: CandidateRegion, rows: IntArray, judging: JudgingDetections
     ) -> TriedRegion:
         """Train on a region; what goes wrong is its fault alone."""
         try:

@@ -85,7 +85,7 @@ def _keyed(table: pa.Table) -> pa.Table:
 
 
 @dataclass(frozen=True)
-class Pairs:
+class DetectionPairs:
     """Successive detections of the same held-out stars.
 
     Attributes
@@ -104,7 +104,7 @@ class Pairs:
     group: IntArray
 
 
-def find_pairs(sample: MatchedStars, held_out: BoolArray) -> Pairs:
+def find_pairs(sample: MatchedStars, held_out: BoolArray) -> DetectionPairs:
     """Return pairs of detections of held-out stars in different visits.
 
     Parameters
@@ -125,7 +125,7 @@ def find_pairs(sample: MatchedStars, held_out: BoolArray) -> Pairs:
         across = np.asarray(field[first] != field[second])
     both = visit[first] * (int(visit.max(initial=0)) + 1) + visit[second]
     group = np.unique(both, return_inverse=True)[1].astype(np.int64)
-    return Pairs(first, second, across, group)
+    return DetectionPairs(first, second, across, group)
 
 
 class OffsetFinder(ABC):
@@ -327,7 +327,7 @@ def _field_of_visits(finder: OffsetFinder) -> IntArray:
 
 
 def errors_by_pairs(
-    corrections_mag: FloatArray, mag: FloatArray, pairs: Pairs
+    corrections_mag: FloatArray, mag: FloatArray, pairs: DetectionPairs
 ) -> dict[str, LevelErrors]:
     """Return differences of corrected magnitudes of held-out stars, over the root of 2.
 

@@ -28,7 +28,7 @@ STARS_PER_CELL = 2000
 
 
 @dataclass(frozen=True)
-class Candidate:
+class CandidateRegion:
     """A region by its stars.
 
     Attributes
@@ -44,7 +44,9 @@ class Candidate:
     independent: bool = True
 
 
-def find_candidates(sample: MatchedStars, fitted: FittedModel, used: BoolArray) -> list[Candidate]:
+def find_candidates(
+    sample: MatchedStars, fitted: FittedModel, used: BoolArray
+) -> list[CandidateRegion]:
     """Return the regions to try; the described one is the first.
 
     Parameters
@@ -102,7 +104,7 @@ class _Sky:
 
     def candidate(
         self, name: str, kind: Kind, inside: BoolArray, circle: SkyCircle | None = None
-    ) -> Candidate:
+    ) -> CandidateRegion:
         median, p90 = np.quantile(self.extinction[inside], [0.5, 0.9])
         low, high = np.quantile(self.colour_mag[inside], [0.01, 0.99])
         region = Region(
@@ -115,12 +117,12 @@ class _Sky:
             float(low),
             float(high),
         )
-        return Candidate(region, inside)
+        return CandidateRegion(region, inside)
 
 
-def _marked(candidates: list[Candidate]) -> list[Candidate]:
+def _marked(candidates: list[CandidateRegion]) -> list[CandidateRegion]:
     """Say of each candidate whether it shares few stars with the independent ones before."""
-    found: list[Candidate] = []
+    found: list[CandidateRegion] = []
     taken = np.zeros_like(candidates[0].inside)
     for each in candidates:
         fresh = bool((each.inside & taken).sum() <= SHARED * each.inside.sum())

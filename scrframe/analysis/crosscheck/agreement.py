@@ -23,7 +23,7 @@ ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
-class Residuals:
+class RunResiduals:
     """Detections behind the offsets of one run, n rows.
 
     Attributes
@@ -43,10 +43,10 @@ class Residuals:
     value_mag: FloatArray
     weight: FloatArray
 
-    def taking_part(self) -> Residuals:
+    def taking_part(self) -> RunResiduals:
         """Return the detections that count."""
         kept = (self.group >= 0) & np.isfinite(self.value_mag) & (self.weight > 0)
-        return Residuals(
+        return RunResiduals(
             self.group[kept], self.source_id[kept], self.value_mag[kept], self.weight[kept]
         )
 
@@ -69,7 +69,7 @@ class PairedErrors:
     shared: IntArray
 
 
-def paired_errors(groups: int, a: Residuals, b: Residuals) -> PairedErrors:
+def paired_errors(groups: int, a: RunResiduals, b: RunResiduals) -> PairedErrors:
     """Return the errors of the differences (run B less run A) of the offsets of each group.
 
     An offset is a weighted mean of its detections, and a difference of two a sum over stars;
@@ -99,7 +99,7 @@ def paired_errors(groups: int, a: Residuals, b: Residuals) -> PairedErrors:
     )
 
 
-def _contributions(groups: int, run: Residuals) -> FloatArray:
+def _contributions(groups: int, run: RunResiduals) -> FloatArray:
     """Return what each detection adds to its group's mean, shape (n,)."""
     total = np.bincount(run.group, run.weight, minlength=groups)
     summed = np.bincount(run.group, run.weight * run.value_mag, minlength=groups)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scrframe.analysis.crosscheck.agreement import (
     Agreement,
     PairedErrors,
-    Residuals,
+    RunResiduals,
     agree,
     paired_errors,
     ratio,
@@ -133,8 +133,8 @@ def _numbers(rows: IntArray, count: int, code: npt.NDArray[Any]) -> IntArray:
     return np.asarray(number[code])
 
 
-def _residuals(data: RunData, group: IntArray) -> Residuals:
-    return Residuals(group, data.star("source_id"), data.residual, data.weight)
+def _residuals(data: RunData, group: IntArray) -> RunResiduals:
+    return RunResiduals(group, data.star("source_id"), data.residual, data.weight)
 
 
 def _visits(

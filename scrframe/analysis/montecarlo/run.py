@@ -163,7 +163,7 @@ class _MonteCarlo:
         self._star_features = star_features
         self._warn_of_unknown_errors(star_features)
         with monitor.step("model without errors"):
-            magnitudes = ModelMagnitudes(
+            magnitudes = PerturbedMagnitudes(
                 session, sample, fitted, star_features, retrain=plan.retrain
             )
         results: dict[str, ErrorSetResult] = {}
@@ -186,7 +186,7 @@ class _MonteCarlo:
         self,
         name: str,
         errors: InputErrors,
-        magnitudes: ModelMagnitudes,
+        magnitudes: PerturbedMagnitudes,
         done: Callable[[int], None],
     ) -> FloatArray:
         """Return changes of the model magnitudes, shape (k, s); those that are done are kept."""
@@ -263,7 +263,7 @@ class _MonteCarlo:
         self,
         sample: MatchedStars,
         fitted: FittedModel,
-        magnitudes: ModelMagnitudes,
+        magnitudes: PerturbedMagnitudes,
         own_mag: FloatArray,
         results: Mapping[str, ErrorSetResult],
     ) -> dict[str, Any]:
@@ -292,7 +292,7 @@ class _MonteCarlo:
         }
 
 
-class ModelMagnitudes:
+class PerturbedMagnitudes:
     """Model magnitudes without errors, and how realisations change them.
 
     Attributes

@@ -1,4 +1,4 @@
-"""Candidate control regions of a small simulated survey, trained on and judged."""
+"""CandidateRegion control regions of a small simulated survey, trained on and judged."""
 
 from __future__ import annotations
 

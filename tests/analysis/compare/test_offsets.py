@@ -13,7 +13,7 @@ import pytest
 
 import scrframe
 from scrframe.analysis.compare.offsets import (
-    Pairs,
+    DetectionPairs,
     TrueOffsets,
     differences,
     errors_by_pairs,
@@ -197,7 +197,7 @@ class TestPairs:
         np.testing.assert_array_equal(found.across, field[found.first] != field[found.second])
 
     def test_differences_are_of_corrected_magnitudes(self):
-        pairs = Pairs(
+        pairs = DetectionPairs(
             np.array([0, 1, 2]),
             np.array([1, 2, 3]),
             np.array([False, True, False]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scrframe.analysis.crosscheck.agreement import Residuals, agree, paired_errors, ratio
+from scrframe.analysis.crosscheck.agreement import RunResiduals, agree, paired_errors, ratio
 
 GROUPS, STARS = 200, 120
 
@@ -24,7 +24,7 @@ def draws(seed, shared_sd=0.06, own_sd=0.02, share=1.0):
     fresh = np.where(other == star, common, random.normal(0, shared_sd, len(group)))
     values = [each + random.normal(0, own_sd, len(group)) for each in (common, fresh)]
     runs = [
-        Residuals(group, identity, value, np.ones(len(group)))
+        RunResiduals(group, identity, value, np.ones(len(group)))
         for identity, value in zip((star, other), values, strict=True)
     ]
     means = [np.bincount(group, value) / STARS for value in values]
@@ -45,7 +45,9 @@ def test_errors_are_those_of_the_differences_whatever_is_shared(share):
 
 def test_repeats_of_a_star_count_once():
     (a, b), _ = draws(5)
-    twice = [Residuals(*(np.repeat(column, 2) for column in vars(run).values())) for run in (a, b)]
+    twice = [
+        RunResiduals(*(np.repeat(column, 2) for column in vars(run).values())) for run in (a, b)
+    ]
     assert np.allclose(
         paired_errors(GROUPS, *twice).err_mag, paired_errors(GROUPS, a, b).err_mag, rtol=1e-12
     )
@@ -54,8 +56,8 @@ def test_repeats_of_a_star_count_once():
 def test_weights_and_detections_without_part():
     value = np.array([0.1, -0.2, 0.4, 9.0, np.nan])
     weight = np.array([1.0, 2.0, 1.0, 0.0, 1.0])
-    a = Residuals(np.zeros(5, dtype=np.int64), np.arange(5), value, weight)
-    none = Residuals(np.full(1, -1), np.zeros(1, dtype=np.int64), np.zeros(1), np.ones(1))
+    a = RunResiduals(np.zeros(5, dtype=np.int64), np.arange(5), value, weight)
+    none = RunResiduals(np.full(1, -1), np.zeros(1, dtype=np.int64), np.zeros(1), np.ones(1))
     found = paired_errors(1, a, none)
     mean = (0.1 - 0.4 + 0.4) / 4
     parts = np.array([0.1 - mean, 2 * (-0.2 - mean), 0.4 - mean]) / 4
@@ -64,7 +66,7 @@ def test_weights_and_detections_without_part():
 
 
 def test_one_star_has_no_error():
-    one = Residuals(
+    one = RunResiduals(
         np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64), np.ones(1), np.ones(1)
     )
     assert np.isnan(paired_errors(2, one, one).err_mag).all()

@@ -38,7 +38,7 @@ def moved(data, visit, shift_mag, noise_mag, seed=0):
     offset[visit] += shift_mag
     of_exposure = exposures.offset_mag + shift_mag * (exposures.visit == visits.visit[visit])
     star = np.unique(data.star("source_id"), return_inverse=True)[1]
-    # Residuals are what is left after the offsets: these took up the shift.
+    # RunResiduals are what is left after the offsets: these took up the shift.
     noise = random.normal(0, noise_mag, star.max() + 1)[star]
     columns = Changed(data.stars, delta=data.star("delta") + noise)
     return replace(

@@ -11,7 +11,7 @@ import pytest
 
 import scrframe
 from scrframe.analysis.montecarlo.realisations import InputErrors
-from scrframe.analysis.montecarlo.run import ModelMagnitudes, monte_carlo
+from scrframe.analysis.montecarlo.run import PerturbedMagnitudes, monte_carlo
 from scrframe.analysis.report_figures import further_figures
 from scrframe.errors import ConfigError, DataError
 from scrframe.observer import Observer
@@ -41,7 +41,7 @@ def fit_plane(features, colour, weights, config, seed, threads):
 
 @pytest.fixture
 def linear(monkeypatch):
-    """Return what makes a `ModelMagnitudes` of a linear model without trend or cross-fitting."""
+    """Return what makes `PerturbedMagnitudes` of a linear model without trend or cross-fitting."""
     monkeypatch.setattr(
         "scrframe.analysis.montecarlo.run.trend_settings",
         lambda chosen: TrendSettings("none"),
@@ -80,7 +80,9 @@ def linear(monkeypatch):
     spectra = Spectra(np.arange(STARS), grid, flux, snr, np.zeros(STARS, dtype=np.uint8))
 
     def make(retrain):
-        return ModelMagnitudes(stage, sample, fitted, spectra, retrain=retrain), SimpleNamespace(
+        return PerturbedMagnitudes(
+            stage, sample, fitted, spectra, retrain=retrain
+        ), SimpleNamespace(
             flux=flux, k=k_mag, e=extinction, label=label, features=features.astype(float)
         )
 
@@ -205,13 +207,13 @@ def test_an_interrupted_one_goes_on_and_ends_with_the_same_bits(tiny_survey, tmp
         run(tiny_survey, out, observer=Stopping())
     assert not out.exists()
     assert len(list(partial_run(out).glob("work/realisations/*.arrow"))) == 1
-    drawn, change = [], ModelMagnitudes.change
+    drawn, change = [], PerturbedMagnitudes.change
 
     def counted(self, errors, seed, number):
         drawn.append(number)
         return change(self, errors, seed, number)
 
-    monkeypatch.setattr(ModelMagnitudes, "change", counted)
+    monkeypatch.setattr(PerturbedMagnitudes, "change", counted)
     again = run(tiny_survey, out)
     assert drawn == [1]
     assert not partial_run(out).exists()
@@ -224,7 +226,7 @@ def test_a_failure_leaves_nothing(tiny_survey, tmp_path, monkeypatch):
     def fail(self, errors, seed, number):
         raise DataError("cannot be drawn")
 
-    monkeypatch.setattr(ModelMagnitudes, "change", fail)
+    monkeypatch.setattr(PerturbedMagnitudes, "change", fail)
     with pytest.raises(DataError, match=r"cannot be drawn \(in the step: realisations, median"):
         run(tiny_survey, tmp_path / "mc")
     assert list(tmp_path.iterdir()) == []
