@@ -9,18 +9,15 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from scrframe.builtin.offset_levels.plugin import (
+from scrframe.builtin.offset_levels.partitions import (
     BinConfig,
     GroupConfig,
-    RandomWalkConfig,
-    SkyCellConfig,
-    SlopeConfig,
     prepare_bin,
     prepare_group,
-    prepare_random_walk,
-    prepare_sky_cell,
-    prepare_slope,
 )
+from scrframe.builtin.offset_levels.sky import SkyCellConfig, prepare_sky_cell
+from scrframe.builtin.offset_levels.slope import SlopeConfig, prepare_slope
+from scrframe.builtin.offset_levels.time import RandomWalkConfig, prepare_random_walk
 from scrframe.offsets.joint.fit import fit_joint
 from scrframe.offsets.joint.problem import JointFit, JointProblem, JointSolverSettings
 from scrframe.offsets.joint.results import JointResults

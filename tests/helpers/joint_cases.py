@@ -7,20 +7,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy import linalg
 
-from scrframe.builtin.offset_levels.plugin import (
-    BilinearConfig,
+from scrframe.builtin.offset_levels.bilinear import BilinearConfig, prepare_bilinear
+from scrframe.builtin.offset_levels.partitions import (
     BinConfig,
     GroupConfig,
-    PolynomialConfig,
-    RandomWalkConfig,
-    SlopeConfig,
-    prepare_bilinear,
     prepare_bin,
     prepare_group,
-    prepare_polynomial,
-    prepare_random_walk,
-    prepare_slope,
 )
+from scrframe.builtin.offset_levels.polynomial import PolynomialConfig, prepare_polynomial
+from scrframe.builtin.offset_levels.slope import SlopeConfig, prepare_slope
+from scrframe.builtin.offset_levels.time import RandomWalkConfig, prepare_random_walk
 from scrframe.offsets.joint.mixed_model import MixedModel, Weights, build_design
 from scrframe.offsets.joint.problem import JointProblem, JointSolverSettings
 from scrframe.tables import Detections, MatchedStars

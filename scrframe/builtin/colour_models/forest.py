@@ -16,8 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scrframe.arrays import Features, FloatArray
-from scrframe.builtin.colour_models.training import check_features, check_finite
-from scrframe.errors import CalibrationError
+from scrframe.builtin.colour_models.training import check_colours, check_features
 from scrframe.plugin import ColourPrediction, FittedColourModel
 
 Unsigned = npt.NDArray[np.unsignedinteger[Any]]
@@ -132,7 +131,6 @@ class FittedForest(FittedColourModel):
             If the number of features differs from the training's or a value is not finite.
         """
         check_features(self.name, features, self.width)
-        check_finite(features)
         means = self.leaf_means(self.colour_mag)
         # About the mean, so that squares lose no digits.
         middle = float(self.colour_mag.mean()) if self.errors else 0.0
@@ -157,7 +155,6 @@ class FittedForest(FittedColourModel):
         than 65,536 leaves: 600 MB for 3 million rows and 100 trees.
         """
         check_features(self.name, features, self.width)
-        check_finite(features)
         kind = np.result_type(*(tree.leaves.dtype for tree in self.trees))
         leaves = np.empty((len(self.trees), len(features)), kind)
 
@@ -257,16 +254,7 @@ class ForestSmoother:
         return np.where(count > 0, total / np.maximum(count, 1), bare)
 
     def _checked(self, colour_mag: FloatArray) -> FloatArray:
-        colour = np.asarray(colour_mag, dtype=np.float64)
-        expected = self.forest.colour_mag.shape
-        if colour.shape != expected:
-            raise CalibrationError(
-                f"the {self.forest.name} was trained on colours of shape {expected},"
-                f" not {colour.shape}"
-            )
-        if not np.isfinite(colour).all():
-            raise CalibrationError("the training colours hold values that are not finite")
-        return colour
+        return check_colours(self.forest.name, colour_mag, len(self.forest.colour_mag))
 
 
 def on_grid(features: Features, grid: Grid | None) -> Features:

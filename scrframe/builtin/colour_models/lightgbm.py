@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from scrframe.arrays import Features, FloatArray
-from scrframe.builtin.colour_models.training import check_features, check_finite, check_training
+from scrframe.builtin.colour_models.training import check_features, check_training
 from scrframe.errors import PluginError
 from scrframe.plugin import (
     ColourModel,
@@ -75,7 +75,6 @@ class FittedLightGbm(FittedColourModel):
             If the number of features differs from the training's or a value is not finite.
         """
         check_features("LightGBM model", features, self.width)
-        check_finite(features)
         if not len(features):
             return ColourPrediction(np.empty(0))
         colour = self.booster.predict(features, num_threads=self.threads)

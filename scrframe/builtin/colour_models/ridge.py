@@ -19,8 +19,7 @@ from pydantic import Field
 from threadpoolctl import threadpool_limits
 
 from scrframe.arrays import Features, FloatArray
-from scrframe.builtin.colour_models.training import check_features, check_finite, check_training
-from scrframe.errors import CalibrationError
+from scrframe.builtin.colour_models.training import check_colours, check_features, check_training
 from scrframe.plugin import ColourModel, ColourPrediction, FittedColourModel, PluginConfig, hookimpl
 from scrframe.version import __version__
 
@@ -157,8 +156,8 @@ class FittedLinear(FittedColourModel):
         CalibrationError
             If the number of features differs from the training's or a value is not finite.
         """
-        self._check(features)
-        smoother = LinearSmoother.of(self, features)
+        check_features(self.name, features, self.training.features.shape[1])
+        smoother = LinearSmoother(self, features)
         colour = smoother.predict(self.training.colour_mag)
         if not self.errors:
             return ColourPrediction(colour)
@@ -179,8 +178,8 @@ class FittedLinear(FittedColourModel):
         CalibrationError
             If the number of features differs from the training's or a value is not finite.
         """
-        self._check(features)
-        return LinearSmoother.of(self, features)
+        check_features(self.name, features, self.training.features.shape[1])
+        return LinearSmoother(self, features)
 
     def at(self, features: Features, reduce: Callable[[FloatArray], FloatArray]) -> FloatArray:
         """Return a number for each row, shape (n,), from its functions, (n, r)."""
@@ -193,10 +192,6 @@ class FittedLinear(FittedColourModel):
         with one_blas_thread(), ThreadPoolExecutor(self.threads) as pool:
             list(pool.map(fill, range(0, len(features), BLOCK)))
         return out
-
-    def _check(self, features: Features) -> None:
-        check_features(self.name, features, self.training.features.shape[1])
-        check_finite(features)
 
 
 @dataclass(frozen=True)
@@ -213,11 +208,6 @@ class LinearSmoother:
 
     model: FittedLinear
     features: Features
-
-    @classmethod
-    def of(cls, model: FittedLinear, features: Features) -> LinearSmoother:
-        """Return the predictions of features that have been checked."""
-        return cls(model, features)
 
     def predict(self, colour_mag: FloatArray) -> FloatArray:
         """Return the predictions, shape (n,), for training colours of shape (t,).
@@ -266,16 +256,7 @@ class LinearSmoother:
             return model.root @ (model.root.T @ moment), constant
 
     def _checked(self, colour_mag: FloatArray) -> FloatArray:
-        colour = np.asarray(colour_mag, dtype=np.float64)
-        expected = self.model.training.colour_mag.shape
-        if colour.shape != expected:
-            raise CalibrationError(
-                f"the {self.model.name} was trained on colours of shape {expected},"
-                f" not {colour.shape}"
-            )
-        if not np.isfinite(colour).all():
-            raise CalibrationError("the training colours hold values that are not finite")
-        return colour
+        return check_colours(self.model.name, colour_mag, len(self.model.training.colour_mag))
 
 
 @dataclass(frozen=True)

@@ -58,8 +58,26 @@ def check_training(
     return colour, weight
 
 
+def check_colours(model: str, colour_mag: FloatArray, stars: int) -> FloatArray:
+    """Return new colours of the training stars as float64, shape (stars,).
+
+    Raises
+    ------
+    CalibrationError
+        If they are not one finite number for each star.
+    """
+    colour = np.asarray(colour_mag, dtype=np.float64)
+    if colour.shape != (stars,):
+        raise CalibrationError(
+            f"the {model} was trained on colours of shape {(stars,)}, not {colour.shape}"
+        )
+    if not np.isfinite(colour).all():
+        raise CalibrationError("the training colours hold values that are not finite")
+    return colour
+
+
 def check_features(model: str, features: Features, width: int) -> None:
-    """Refuse features, shape (n, m), whose number differs from the training's.
+    """Refuse features, shape (n, m), that are not finite, or not as many as the training's.
 
     Raises
     ------
@@ -70,6 +88,7 @@ def check_features(model: str, features: Features, width: int) -> None:
             f"the {model} was trained on {width} features, but is asked to predict from an"
             f" array of shape {features.shape}"
         )
+    check_finite(features)
 
 
 def check_finite(features: Features) -> None:

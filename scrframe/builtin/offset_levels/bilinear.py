@@ -14,7 +14,7 @@ from scipy import sparse
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.builtin.offset_levels.keys import KeyedLevel, Keys
 from scrframe.builtin.offset_levels.partitions import Pixels, extent_of
-from scrframe.plugin import PluginConfig
+from scrframe.plugin import OffsetLevel, PluginConfig
 from scrframe.tables import Detections, MatchedStars
 
 #: What is added to the sum of squared differences of neighbours to make a prior proper.
@@ -144,3 +144,14 @@ def restore_bilinear(
 def needs_bilinear(config: BilinearConfig) -> tuple[str, ...]:
     """Return the columns that a bilinear map reads."""
     return (*config.by, "x", "y")
+
+
+BILINEAR = OffsetLevel(
+    "bilinear",
+    "a map of each detector, bilinear between nodes",
+    "1",
+    BilinearConfig,
+    prepare=prepare_bilinear,
+    restore=restore_bilinear,
+    needs=needs_bilinear,
+)

@@ -13,7 +13,7 @@ from pydantic import Field
 from scrframe.arrays import IntArray
 from scrframe.builtin.offset_levels.keys import Keys, vary_within_exposure
 from scrframe.errors import DataError
-from scrframe.plugin import PluginConfig
+from scrframe.plugin import OffsetLevel, PluginConfig
 from scrframe.tables import Detections, FittedLevel, LevelDesign, MatchedStars, Role
 from scrframe.units import InUnit
 
@@ -169,3 +169,23 @@ def _span(detections: Detections, axis: str) -> float:
     if not np.isfinite(values).any():
         raise DataError(f"no detection has a finite {axis} on its detector")
     return max(float(np.nanmax(values)) - 0.5, 1.0)
+
+
+GROUP = OffsetLevel(
+    "group",
+    "one offset for each combination of keys",
+    "1",
+    GroupConfig,
+    prepare=prepare_group,
+    restore=restore_group,
+    needs=needs_group,
+)
+BIN = OffsetLevel(
+    "bin",
+    "one offset for each square bin of a detector",
+    "1",
+    BinConfig,
+    prepare=prepare_bin,
+    restore=restore_bin,
+    needs=needs_bin,
+)

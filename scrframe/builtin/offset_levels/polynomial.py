@@ -15,7 +15,7 @@ from scrframe.arrays import FloatArray, IntArray
 from scrframe.builtin.offset_levels.keys import KeyedLevel, Keys
 from scrframe.builtin.offset_levels.partitions import Pixels, extent_of
 from scrframe.errors import DataError
-from scrframe.plugin import PluginConfig
+from scrframe.plugin import OffsetLevel, PluginConfig
 from scrframe.statistics.sky import position_of, tangent_vectors
 from scrframe.tables import Detections, MatchedStars, unit_vectors
 
@@ -202,3 +202,14 @@ def focal_plane(detections: Detections, centres: Centres) -> tuple[FloatArray, F
     east, north, along = (np.einsum("ij,ij->i", position, axis[codes]) for axis in axes)
     along = np.where(along > 0, along, np.nan)
     return np.rad2deg(east / along), np.rad2deg(north / along)
+
+
+POLYNOMIAL = OffsetLevel(
+    "polynomial",
+    "a polynomial over a detector or the focal plane",
+    "1",
+    PolynomialConfig,
+    prepare=prepare_polynomial,
+    restore=restore_polynomial,
+    needs=needs_polynomial,
+)

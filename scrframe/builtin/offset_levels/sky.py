@@ -17,7 +17,7 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.plugin import PluginConfig
+from scrframe.plugin import OffsetLevel, PluginConfig
 from scrframe.statistics.groups import find_sorted
 from scrframe.statistics.sky import EqualAreaGrid
 from scrframe.tables import (
@@ -157,3 +157,14 @@ def _predecessors(points: FloatArray) -> IntArray:
     order = np.argsort(~earlier, axis=1, kind="stable")[:, : min(PREDECESSORS, looked)]
     rows = np.arange(number)[:, None]
     return np.where(earlier[rows, order], found[rows, order], -1)
+
+
+SKY_CELL = OffsetLevel(
+    "sky_cell",
+    "one nuisance term for each cell of the sky",
+    "1",
+    SkyCellConfig,
+    prepare=prepare_sky_cell,
+    restore=restore_sky_cell,
+    needs=needs_sky_cell,
+)

@@ -14,7 +14,7 @@ from scipy import sparse
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.builtin.offset_levels.keys import KeyedLevel, Keys
 from scrframe.errors import ConfigError
-from scrframe.plugin import PluginConfig
+from scrframe.plugin import OffsetLevel, PluginConfig
 from scrframe.tables import Detections, MatchedStars, Role
 from scrframe.tables.cuts import Expression
 
@@ -133,3 +133,14 @@ def needs_slope(config: SlopeConfig) -> tuple[str, ...]:
     """Return the columns that slopes read."""
     used = [column for text in config.of for column in Expression(text).names]
     return tuple(dict.fromkeys([*config.by, *used]))
+
+
+SLOPE = OffsetLevel(
+    "slope",
+    "nuisance terms in proportion to columns",
+    "1",
+    SlopeConfig,
+    prepare=prepare_slope,
+    restore=restore_slope,
+    needs=needs_slope,
+)

@@ -16,7 +16,7 @@ from scipy import linalg, sparse
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.builtin.offset_levels.keys import KeyedLevel, Keys, vary_within_exposure
 from scrframe.errors import CalibrationError
-from scrframe.plugin import PluginConfig
+from scrframe.plugin import OffsetLevel, PluginConfig
 from scrframe.tables import Detections, MatchedStars
 from scrframe.units import InUnit
 
@@ -220,3 +220,23 @@ def restore_spline(
 def needs_time(config: RandomWalkConfig | SplineConfig) -> tuple[str, ...]:
     """Return the columns that a random walk or a spline reads."""
     return (*config.by, "mjd")
+
+
+RANDOM_WALK = OffsetLevel(
+    "random_walk",
+    "a damped random walk in time",
+    "1",
+    RandomWalkConfig,
+    prepare=prepare_random_walk,
+    restore=restore_random_walk,
+    needs=needs_time,
+)
+SPLINE = OffsetLevel(
+    "spline",
+    "a cubic spline in time",
+    "1",
+    SplineConfig,
+    prepare=prepare_spline,
+    restore=restore_spline,
+    needs=needs_time,
+)

@@ -6,13 +6,8 @@ from astropy.wcs import WCS
 from pydantic import ValidationError
 from scipy.special import eval_legendre
 
-from scrframe.builtin.offset_levels.bilinear import RIDGE
-from scrframe.builtin.offset_levels.plugin import (
-    BilinearConfig,
-    PolynomialConfig,
-    prepare_bilinear,
-    prepare_polynomial,
-)
+from scrframe.builtin.offset_levels.bilinear import RIDGE, BilinearConfig, prepare_bilinear
+from scrframe.builtin.offset_levels.polynomial import PolynomialConfig, prepare_polynomial
 from scrframe.errors import DataError
 
 EXTENT = ("2048 pix", "4100 pix")

@@ -4,12 +4,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from scrframe.builtin.offset_levels.plugin import (
-    SkyCellConfig,
-    SlopeConfig,
-    prepare_sky_cell,
-    prepare_slope,
-)
+from scrframe.builtin.offset_levels.sky import SkyCellConfig, prepare_sky_cell
+from scrframe.builtin.offset_levels.slope import SlopeConfig, prepare_slope
 from scrframe.errors import ConfigError
 
 

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from scrframe.builtin.offset_levels.plugin import (
+from scrframe.builtin.offset_levels.partitions import (
     BinConfig,
     GroupConfig,
     bin_count,

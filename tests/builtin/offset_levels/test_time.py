@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from scipy.interpolate import BSpline
 
-from scrframe.builtin.offset_levels.plugin import (
+from scrframe.builtin.offset_levels.time import (
+    RIDGE,
     RandomWalkConfig,
     SplineConfig,
     prepare_random_walk,
     prepare_spline,
 )
-from scrframe.builtin.offset_levels.time import RIDGE
 from scrframe.errors import CalibrationError
 
 
