@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scrframe.simulate.healpix import nested_pixel, source_identifiers
+from scrframe.simulate.catalogues import nested_pixel, source_identifiers
 
 
 @pytest.mark.parametrize(
