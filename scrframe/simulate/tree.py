@@ -102,10 +102,10 @@ def simulate_tree(
     if settings.band is not None:
         _write_passband(out / PASSBAND.format(band=band), settings.band)
     sizes = [len(found.star) for found in survey.visits]
-    places = find_places(loader, loader_settings, out, files, sizes)
+    visit_rows = find_visits(loader, loader_settings, out, files, sizes)
     truth = pa.concat_tables(
-        survey.truth(number, file.name, place.key, place.row)
-        for number, (file, place) in enumerate(zip(files, places, strict=True))
+        survey.truth(number, file.name, visit.key, visit.row)
+        for number, (file, visit) in enumerate(zip(files, visit_rows, strict=True))
     ).unify_dictionaries()
     pq.write_table(truth, out / TRUTH, compression="zstd")
     return _summary(survey, truth.num_rows)
@@ -130,7 +130,7 @@ def _summary(survey: SimulatedSurvey, star_detections: int) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Place:
+class VisitRows:
     """Where a visit is found again.
 
     Attributes
@@ -145,9 +145,9 @@ class Place:
     row: npt.NDArray[np.int64]
 
 
-def find_places(
+def find_visits(
     loader: SurveyLoader, settings: Any, root: Path, files: Sequence[Path], sizes: Sequence[int]
-) -> list[Place]:
+) -> list[VisitRows]:
     """Return where the loader finds each visit.
 
     Parameters
@@ -170,19 +170,19 @@ def find_places(
     totals: dict[Path, int] = {}
     for file, size in zip(files, sizes, strict=True):
         totals[file.resolve()] = totals.get(file.resolve(), 0) + size
-    places = []
+    visits = []
     for file, size in zip(files, sizes, strict=True):
         path = file.resolve()
         start = starts.get(path, 0)
         starts[path] = start + size
         content = found.get(path)
-        place = None if content is None else _place(content, start, size, totals[path])
-        if place is None:
+        visit = None if content is None else _visit_rows(content, start, size, totals[path])
+        if visit is None:
             raise PluginError(
                 f"survey loader {loader.name!r} does not find the visit that it wrote to {file}"
             )
-        places.append(place)
-    return places
+        visits.append(visit)
+    return visits
 
 
 @dataclass(frozen=True)
@@ -195,13 +195,13 @@ class _Content:
     row: Array
 
 
-def _place(content: _Content, start: int, size: int, total: int) -> Place | None:
-    """Return the visit that was written from a place on, None if it is not there by itself."""
+def _visit_rows(content: _Content, start: int, size: int, total: int) -> VisitRows | None:
+    """Return the visit written from row `start` on, None if it is not there by itself."""
     if len(content.row) == total:
         here = np.arange(start, start + size)
         row = content.row[here]
     elif np.ptp(content.extension) == 0:
-        # Some rows are filtered out: those that are read tell their places.
+        # Some rows are filtered out: those that are read name their own.
         here = np.flatnonzero((content.row >= start) & (content.row < start + size))
         row = np.arange(start, start + size)
     else:
@@ -209,7 +209,7 @@ def _place(content: _Content, start: int, size: int, total: int) -> Place | None
     codes = np.unique(content.visit[here])
     if len(codes) != 1:
         return None
-    return Place(str(content.labels[codes[0]]), row.astype(np.int64))
+    return VisitRows(str(content.labels[codes[0]]), row.astype(np.int64))
 
 
 def _read(loader: SurveyLoader, settings: Any, root: Path) -> dict[Path, _Content]:

@@ -112,7 +112,7 @@ def test_wrong_simulation(refused, tiny_survey, option):
     assert option[0] in line
 
 
-def test_a_value_that_a_simulation_lacks_is_told_with_its_place(refused, tmp_path):
+def test_a_missing_simulated_value_names_file_line_and_column(refused, tmp_path):
     shipped = Path(__file__).parents[2] / "surveys" / "nsc_dr2_u.yaml"
     lines = shipped.read_text(encoding="utf-8").splitlines()
     lines = [line for line in lines if not line.strip().startswith("simulated: {instrument")]
@@ -123,7 +123,7 @@ def test_a_value_that_a_simulation_lacks_is_told_with_its_place(refused, tmp_pat
     few = ("--fields", "1", "--density", "50")
     line = refused("simulate", mine, "--out", tmp_path / "tree", *few)
     assert line.startswith(f"error: {mine}:{number}:{column}: loader.table.rows.1: ")
-    assert 'nothing tells what "instrument" holds' in line
+    assert 'column "instrument", which the cut' in line and "has no simulated value" in line
     assert not (tmp_path / "tree").exists()
 
 

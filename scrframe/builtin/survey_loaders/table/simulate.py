@@ -1,8 +1,8 @@
 """Simulated visits in the layout that a description tells: its mapping the other way round.
 
 What a simulated table holds follows from what a simulation knows (places, magnitudes, dates)
-or is what the description says under `simulated`. Nothing is guessed: what is missing is
-refused, with the key of the description that needs it.
+or is what the description says under `simulated`. A value that neither gives is an error that
+names the key of the description that needs it.
 """
 
 from __future__ import annotations
@@ -120,16 +120,23 @@ def refused(why: str, *key: str | int) -> PluginError:
     return PluginError(f"cannot be simulated: {why}", key)
 
 
+def _missing(column: str, user: str) -> str:
+    return (
+        f'column "{column}", which {user} needs, has no simulated value; add it under'
+        f" simulated: {{{column}: ...}}"
+    )
+
+
 @dataclass
 class SimulatedTable:
-    """Columns of a table as they come into being.
+    """Columns of a simulated table while they are filled.
 
     Attributes
     ----------
     star : ndarray of bool, shape (n,)
         Which detections are stars.
-    told : mapping of str to Simulated
-        What the description tells of columns.
+    given : mapping of str to Simulated
+        Values that the description gives to columns.
     columns : dict of str to ndarray, shape (n,)
         By their names in the table, or in tables to join.
     headers : dict of str to array or value
@@ -137,7 +144,7 @@ class SimulatedTable:
     """
 
     star: BoolArray
-    told: Mapping[str, Simulated]
+    given: Mapping[str, Simulated]
     columns: dict[str, Array] = field(default_factory=dict)
     headers: dict[str, Any] = field(default_factory=dict)
 
@@ -149,7 +156,7 @@ class SimulatedTable:
         )
 
     def chosen(self, simulated: Simulated) -> Array:
-        """Return what the description tells of stars and of others, shape (n,)."""
+        """Return the values of stars and of other detections, shape (n,)."""
         values = simulated.star, simulated.other
         if any(isinstance(value, str) for value in values):
             return np.where(self.star, *map(str, values))
@@ -157,8 +164,8 @@ class SimulatedTable:
 
     def knows(self, name: str) -> bool:
         """Return whether a column has values, if only by the description."""
-        if name not in self.columns and name in self.told:
-            self.columns[name] = self.chosen(self.told[name])
+        if name not in self.columns and name in self.given:
+            self.columns[name] = self.chosen(self.given[name])
         return name in self.columns
 
     def put(self, name: str, values: Any) -> None:
@@ -207,7 +214,7 @@ def invert(visit: SimulatedVisit, config: TableConfig) -> SimulatedTable:
     _refuse_cuts_that_nothing_passes(made, config)
     for name in config.simulated:
         if name not in made.columns:
-            raise refused(f'nothing reads a column "{name}"', "simulated", name)
+            raise refused(f'no key of the description uses column "{name}"', "simulated", name)
     return made
 
 
@@ -261,10 +268,9 @@ def _wanted(
     if source.simulated is not None:
         return made.chosen(source.simulated)
     if name not in facts:
-        if source.codes and source.column not in made.told:
-            raise refused(
-                "nothing tells which code it has; say simulated: with one", "columns", name
-            )
+        if source.codes and source.column not in made.given:
+            why = "it has codes, but no simulated value; add simulated: with one of them"
+            raise refused(why, "columns", name)
         blanks: dict[str, Any] = {"flag": False, "label": "", "integer": 0}
         return np.full(made.star.shape, blanks.get(source.dtype or "number", 0.0))
     values = np.asarray(facts[name])
@@ -339,9 +345,7 @@ def _solve(made: SimulatedTable, name: str, text: str, wanted: FloatArray) -> No
         return
     column, *others = unknown
     if others:
-        raise refused(
-            f'nothing tells what "{others[0]}" holds in "{text}"; say it under simulated:', *key
-        )
+        raise refused(_missing(others[0], f'"{text}"'), *key)
     known = {
         each: made.columns[each].astype(np.float64) for each in expression.names if each != column
     }
@@ -374,12 +378,7 @@ def _refuse_unknown_cuts(made: SimulatedTable, config: TableConfig) -> None:
     for number, text in enumerate(config.rows):
         for name in Cut.parse(text).names:
             if not made.knows(name):
-                raise refused(
-                    f'nothing tells what "{name}" holds, of which the cut "{text}" asks'
-                    f" something; say it under simulated: {{{name}: ...}}",
-                    "rows",
-                    number,
-                )
+                raise refused(_missing(name, f'the cut "{text}"'), "rows", number)
 
 
 def _refuse_cuts_that_nothing_passes(made: SimulatedTable, config: TableConfig) -> None:
@@ -387,8 +386,5 @@ def _refuse_cuts_that_nothing_passes(made: SimulatedTable, config: TableConfig) 
     block = Block("a simulated table", np.arange(len(made.star)), made.table, missing)
     for number, text in enumerate(config.rows):
         if len(block) and not passes(block, text).any():
-            raise refused(
-                f'no detection passes the cut "{text}"; see simulated: of its columns',
-                "rows",
-                number,
-            )
+            why = f'no simulated detection passes the cut "{text}"; see the values under simulated'
+            raise refused(why, "rows", number)

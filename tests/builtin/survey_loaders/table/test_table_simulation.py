@@ -165,7 +165,7 @@ def test_stars_and_others_in_columns_of_its_own(tmp_path):
 
 REFUSED = {
     "is not linear in b": ({"columns": {"y": {"expression": "b ** 2"}}}, "columns.y.expression"),
-    'tells what "c" holds in "b . c"': (
+    'column "c", which "b . c" needs, has no simulated value': (
         {"columns": {"y": {"expression": "b + c"}}},
         "columns.y.expression",
     ),
@@ -173,20 +173,23 @@ REFUSED = {
         {"columns": {"x": "a", "y": "a"}},
         "columns.y",
     ),
-    'nothing tells what "b" holds, of which the cut "a > b" asks': (
+    'column "b", which the cut "a > b" needs, has no simulated value': (
         {"rows": ["mag < 99", "a > b"], "simulated": {"a": 1}},
         "rows.1",
     ),
-    'no detection passes the cut "a > b"': (
+    'no simulated detection passes the cut "a > b"': (
         {"rows": ["a > b"], "simulated": {"a": 1, "b": 1}},
         "rows.0",
     ),
-    'nothing reads a column "free"': ({"simulated": {"free": "x"}}, "simulated.free"),
+    'no key .* uses column "free"': (
+        {"simulated": {"free": "x"}},
+        "simulated.free",
+    ),
     "no code of ccd stands for 1": (
         {"columns": {"ccd": {"column": "c", "codes": {"S": 9}}}},
         "columns.ccd.codes",
     ),
-    "nothing tells which code it has": (
+    "it has codes, but no simulated value": (
         {"columns": {"kind": {"column": "k", "codes": {"S": 1, "G": 0}}}},
         "columns.kind",
     ),
@@ -202,7 +205,7 @@ def test_mappings_that_cannot_be_turned_round(message, tmp_path):
     assert ".".join(map(str, caught.value.key)) == place
 
 
-def test_what_the_description_tells_comes_first(tmp_path):
+def test_values_of_the_description_come_first(tmp_path):
     config = TableConfig.model_validate(
         {
             "files": "*.csv",
