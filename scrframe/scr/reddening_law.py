@@ -33,6 +33,8 @@ from scrframe.tables.settings import ReddeningSettings
 
 #: Points at which the likelihood is looked at before it is refined.
 GRID = 60
+#: Gains in twice the log likelihood below this share of it are rounding.
+ROUNDING = 1e-12
 
 
 def constant_law(ratio: float, order: int | Literal["auto"]) -> ReddeningLaw:
@@ -290,7 +292,9 @@ class SlopeModel:
         refined = minimize_scalar(
             self.deviance, bounds=bounds, method="bounded", options={"xatol": 1e-6 * bounds[1]}
         )
-        return float(refined.x) if refined.fun < deviance[0] else 0.0
+        # A gain that is rounding is none: near 0 the likelihood is flat.
+        gained = deviance[0] - refined.fun > ROUNDING * abs(deviance[0])
+        return float(refined.x) if gained else 0.0
 
     def solve(self) -> SlopeFit:
         """Estimate the variances, then coefficients and slopes.

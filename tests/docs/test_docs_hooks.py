@@ -87,7 +87,7 @@ class TestHooks:
     def test_steps_that_are_told(self):
         told = set()
         for path in (DOCS.parent / "scrframe" / "run").rglob("*.py"):
-            told |= set(re.findall(r'\._tell\("(\w+)"', path.read_text(encoding="utf-8")))
+            told |= set(re.findall(r'_notify\(\w+, "(\w+)"', path.read_text(encoding="utf-8")))
         assert {row["step"] for row in table(self.text["scrframe_step_done"])} == told
 
 
