@@ -89,7 +89,7 @@ def parse_quantity(value: Any, unit: str) -> float:
         raise ValueError(f"has no unit; expected {unit}, {example}")
     match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(f"is {_shown(value)}, which is no quantity; expected {unit}, {example}")
+        raise ValueError(f"is {_shown(value)}, which is not a quantity; expected {unit}, {example}")
     number, name = match.groups()
     if not name:
         raise ValueError(f"has no unit; expected {unit}, {example}")

@@ -24,6 +24,17 @@ from scrframe.tables.cuts import Cut
 
 #: Type of an error whose message is final.
 WORDED = "scrframe"
+#: What types of pydantic's errors ask for, in words.
+_EXPECTED = {
+    **dict.fromkeys(("model_type", "model_attributes_type", "dataclass_type"), "a mapping of keys"),
+    **dict.fromkeys(("dict_type", "mapping_type"), "a mapping of keys"),
+    **dict.fromkeys(("list_type", "tuple_type"), "a list"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    **dict.fromkeys(("int_type", "int_from_float", "int_parsing"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    "finite_number": "a finite number",
+    "string_type": "text",
+}
 _PREDICATES = ("has ", "is ", "lacks ", "must ", "needs ", "names ")
 
 
@@ -44,7 +55,7 @@ def _read_cut(value: Any) -> Cut:
     if isinstance(value, Cut):
         return value
     if not isinstance(value, str):
-        raise ValueError('is no cut; expected text such as "mag < 21.5"')
+        raise ValueError('is not a cut; expected text such as "mag < 21.5"')
     try:
         return Cut.parse(value)
     except ConfigError as error:
@@ -148,10 +159,8 @@ def _message(detail: Any, model: type[BaseModel], also_known: Sequence[str]) -> 
 
 
 def _expected(detail: Any) -> str:
-    if detail["type"] in ("model_type", "model_attributes_type", "dataclass_type", "dict_type"):
-        return "a mapping of keys"
-    if detail["type"] in ("list_type", "tuple_type"):
-        return "a list"
+    if detail["type"] in _EXPECTED:
+        return _EXPECTED[detail["type"]]
     if detail["type"] == "too_short":
         return f"a list of at least {detail['ctx']['min_length']}"
     said = str(detail["msg"])

@@ -235,7 +235,7 @@ def _wrong_terms(
         if without:
             where = document.origin(("share", "terms", number))
             wrong.append(
-                f"{where}: share.terms names {name!r}, which is no level of {', '.join(without)}"
+                f"{where}: share.terms names {name!r}, which is not a level of {', '.join(without)}"
                 " in mode joint"
             )
     return wrong

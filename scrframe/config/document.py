@@ -128,10 +128,10 @@ def _parse(
         mark = error.problem_mark or error.context_mark
         where = source if mark is None else place(mark)
         said = " ".join(filter(None, (error.context, error.problem)))
-        raise ConfigError(f"{where}: is no valid YAML: {said}") from None
+        raise ConfigError(f"{where}: is not valid YAML: {said}") from None
     except yaml.YAMLError as error:
         said = " ".join(str(error).split())
-        raise ConfigError(f"{source}: is no valid YAML: {said}") from None
+        raise ConfigError(f"{source}: is not valid YAML: {said}") from None
     return reader.document
 
 
@@ -190,7 +190,9 @@ class _Reader:
             return match.group(0)[1:]
         parts = _VARIABLE_BODY.fullmatch(body)
         if parts is None:
-            raise ValueError(f'"{match.group(0)}" is no variable; write ${{NAME}} or ${{NAME:-x}}')
+            raise ValueError(
+                f'"{match.group(0)}" is not a variable; write ${{NAME}} or ${{NAME:-x}}'
+            )
         name, default = parts.groups()
         # As in a shell, an empty variable counts as unset where there is a default.
         value = self.environ.get(name)

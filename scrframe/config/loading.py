@@ -67,7 +67,7 @@ def load_survey(
     if document.data is None:
         raise ConfigError(f"{path}: is empty; a survey description is a mapping of keys")
     if not isinstance(document.data, dict):
-        raise ConfigError(f"{document.origin(())}: is no mapping of keys")
+        raise ConfigError(f"{document.origin(())}: is not a mapping of keys")
     if MEMBERS in document.data:
         raise ConfigError(
             f"{document.origin((MEMBERS,), of_key=True)}: describes several surveys, which only"
@@ -175,7 +175,7 @@ def _set(
     document: Document, steps: list[str], value: Any, option: str, model: type[BaseModel]
 ) -> None:
     if not isinstance(document.data, dict):
-        raise ConfigError(f"{document.source}: is no mapping of keys")
+        raise ConfigError(f"{document.source}: is not a mapping of keys")
     holder: Any = document.data
     path: KeyPath = ()
     for depth, text in enumerate(steps):
@@ -262,7 +262,7 @@ def resolve_data_root(description: SurveyDescription, cli_value: str | None = No
         return DataRoot(True, None)
     path = Path(value).expanduser().absolute()
     if not value or not path.is_dir():
-        what = "is no directory" if value and path.exists() else "does not exist"
+        what = "is not a directory" if value and path.exists() else "does not exist"
         hint = " (the built-in sample is called by the one word sample)" if not value else ""
         raise DataError(
             f'data root "{value}" {what}; give one by --data, data.root or SCRFRAME_DATA{hint}'

@@ -33,8 +33,8 @@ Values = Annotated[tuple[Any, ...], Field(min_length=1)]
 class SearchSettings(Settings):
     """A search for the backend's settings, by successive halving.
 
-    Candidates are trained on few stars and judged by stars left out; the best go on with
-    more stars, until all train. The settings of the description compete too.
+    Candidates are trained on few stars and tested on stars left out; the best go on with
+    more stars, until all are used. The settings of the description compete too.
     """
 
     over: Mapping[str, Mapping[str, Values]] = Field(
@@ -164,7 +164,7 @@ class CurveBlock(PluginBlock):
 
 
 class ColourModelBlock(PluginBlock):
-    """What learns intrinsic colours, and how it is trained and judged."""
+    """The model of intrinsic colours, and how it is trained and tested."""
 
     descriptor: ClassVar[type[Descriptor]] = ColourModel
 
@@ -172,10 +172,10 @@ class ColourModelBlock(PluginBlock):
         default=0.25,
         gt=0,
         lt=1,
-        description="Share of the control stars held back to judge the model.",
+        description="Share of the control stars held out to test the model.",
     )
     cross_fit: Switch = Field(
-        default=True, description="Predict control stars by models that have not seen them."
+        default=True, description="Predict control stars by models trained without them."
     )
     folds: Whole = Field(default=5, ge=2, description="Number of folds of the cross-fit, by star.")
     seed: Whole = Field(
@@ -184,9 +184,9 @@ class ColourModelBlock(PluginBlock):
     regrow_rounds: Whole = Field(
         default=2,
         ge=1,
-        description="Rounds of visit offsets up to which a model is grown anew (with a trend the"
-        " first round has the trend alone); after them a model that is linear in its labels"
-        " keeps its structure.",
+        description="Rounds of visit offsets up to which a model is trained from scratch (with a"
+        " trend the first round has the trend alone); after them a model that is linear in its"
+        " labels keeps its structure.",
     )
     trend: Literal["linear", "quadratic", "none"] = Field(
         "none",
@@ -217,7 +217,7 @@ class LevelBlock(FlatBlock):
     )
     parent: str | None = Field(
         default=None,
-        description="Level that this one refines, one that stands before; noted in the tables of"
+        description="Level that this one refines, one listed before it; recorded in the tables of"
         " offsets, it changes no result.",
     )
     mode: Literal["joint", "sequential"] | None = Field(

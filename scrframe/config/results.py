@@ -25,7 +25,8 @@ class StandardColumns(Settings):
 
     magnitude: str = Field(min_length=1, description="Column of the magnitude in the band.")
     error: str | None = Field(
-        default=None, description="Column of its error; by default the scatter alone tells."
+        default=None,
+        description="Column of its error; by default the error of the tie is from the scatter.",
     )
     source_id: str | None = Field(
         default=None, description="Column of the reference catalogue's identifier."
@@ -104,7 +105,9 @@ class PassbandSettings(Settings):
 class AbsoluteSettings(Settings):
     """The tie of the zero point to a true system, by standards or by synthetic photometry."""
 
-    kind: Literal["standards", "passband"] = Field(description="What calibrated stars meet.")
+    kind: Literal["standards", "passband"] = Field(
+        description="What calibrated stars are compared with."
+    )
     system: Literal["AB", "Vega"] = Field(
         description="System of the magnitudes, a label that all products carry."
     )
@@ -135,7 +138,7 @@ class AbsoluteSettings(Settings):
     @model_validator(mode="after")
     def _complete(self) -> AbsoluteSettings:
         if getattr(self, self.kind) is None:
-            raise ValueError(f'needs the block "{self.kind}", for that is its kind')
+            raise ValueError(f'needs the block "{self.kind}", for this kind')
         band = self.passband
         if self.kind == "passband" and self.system == "Vega" and band and band.vega is None:
             raise ValueError(
@@ -143,7 +146,7 @@ class AbsoluteSettings(Settings):
                 " alpha_lyr_stis, which is not shipped"
             )
         if self.bright is not None and self.faint is not None and self.bright >= self.faint:
-            raise ValueError("has its limit bright not above its limit faint in brightness")
+            raise ValueError("has a limit bright that is not brighter than its limit faint")
         return self
 
 
@@ -153,7 +156,7 @@ class CheckSettings(Settings):
     significance: Real = Field(
         default=3.3,
         gt=0,
-        description="Standard deviations beyond which a number is no chance.",
+        description="Standard deviations above which a number is significant.",
     )
     residual_trend: Magnitude = Field(
         default=as_written("15 mmag"),
@@ -174,7 +177,7 @@ class CheckSettings(Settings):
     visit_trend: Magnitude = Field(
         default=as_written("20 mmag"),
         gt=0,
-        description="Range of a trend of visit offsets in what they must not depend on.",
+        description="Range of a trend of visit offsets with what they must not depend on.",
     )
     repeats_pull: Real = Field(
         default=0.25,
@@ -199,7 +202,7 @@ class CheckSettings(Settings):
     ccd_places: Real = Field(
         default=0.5,
         gt=0,
-        description="Distance of a CCD from its usual place in the camera, over the distance to"
+        description="Distance of a CCD from its usual position in the camera, over the distance to"
         " the next CCD.",
     )
 

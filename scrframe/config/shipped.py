@@ -77,7 +77,7 @@ def copy_survey(name: str, folder: Path, registry: Registry) -> Path:
     source = by_name[wanted].path
     target = folder / source.name
     if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder}: is no folder; choose another one by --to")
+        raise ConfigError(f"{folder}: is not a folder; choose another one by --to")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as file:

@@ -110,7 +110,7 @@ class SimulationSettings(Settings):
     )
     ccd_sd: Real = Field(default=0.022, ge=0, description="Offsets of a CCD in a visit, in mag.")
     ccd_static: Real = Field(
-        default=0.4, ge=0, le=1, description="Share of their variance that stands."
+        default=0.4, ge=0, le=1, description="Share of their variance that is constant."
     )
     ccd_drift: Real = Field(default=0.2, ge=0, le=1, description="Share that drifts with time.")
     ccd_jitter: Real = Field(
@@ -156,7 +156,7 @@ class SimulationSettings(Settings):
     photometric_floor: Real = Field(
         default=0.008,
         ge=0,
-        description="Error of every magnitude, in mag, that the catalogues do not know of.",
+        description="Error of every magnitude, in mag, that the catalogued errors do not include.",
     )
     photometric_limit: Real = Field(
         default=21.5, description="Magnitude at which the catalogued error is about 0.1 mag."

@@ -70,11 +70,11 @@ class ExtinctionSettings(Settings):
     curve: CurveBlock
     second_values: ExtinctionBlock | None = Field(
         default=None,
-        description="Another extinction catalogue: what it would shift goes into mag_cal_sys of"
-        " mode joint.",
+        description="Another extinction catalogue: the shift that it would cause enters"
+        " mag_cal_sys of mode joint.",
     )
     second_curve: CurveBlock | None = Field(
-        default=None, description="Another extinction curve, to the same end."
+        default=None, description="Another extinction curve, for the same purpose."
     )
 
 
@@ -106,14 +106,15 @@ class PhotometrySettings(Settings):
 
 
 class SystematicSettings(Settings):
-    """What mag_cal_sys counts; each is what a second opinion would shift."""
+    """What mag_cal_sys includes: the shift that each alternative model would cause."""
 
     law: Switch = Field(default=True, description="Another order of the reddening law.")
     law_regions: Switch = Field(
-        default=True, description="A law that has not seen one eighth of the sky, each in turn."
+        default=True, description="The law fitted without one eighth of the sky, each in turn."
     )
     reference_region: Switch = Field(
-        default=True, description="Training without one quarter of the control stars' sky."
+        default=True,
+        description="Training without one quarter of the control stars' sky, each in turn.",
     )
     colour_model: Switch = Field(default=True, description="The trend alone as colour model.")
     extinction: Switch = Field(
@@ -140,7 +141,7 @@ class JointSettings(Settings):
         default=0.03,
         ge=0,
         lt=0.5,
-        description="Share of the stars that neither train nor solve, and judge the result.",
+        description="Share of the stars held out of training and solving, to test the result.",
     )
     scatter: tuple[ScatterProperty, ...] = Field(
         default=as_written(("magnitude", "extinction", "colour")),
@@ -155,7 +156,7 @@ class JointSettings(Settings):
     settled: Real = Field(
         default=0.01,
         gt=0,
-        description="Largest relative change of a standard deviation that counts as none.",
+        description="Relative change of a standard deviation below which it has converged.",
     )
     seed: Whole = Field(default=1, ge=0, description="Seed of the reserved stars and of draws.")
     photometry: PhotometrySettings = Field(default_factory=PhotometrySettings)
@@ -183,7 +184,7 @@ class OffsetSettings(Settings):
     )
     tolerance: Annotated[float, InUnit("mag")] = Field(
         default=as_written("0.5 mmag"),
-        description="Largest change of the visit offsets when they have settled.",
+        description="Largest change of the visit offsets when they have converged.",
     )
     levels: tuple[LevelBlock, ...] = Field(
         default=as_written(DEFAULT_LEVELS),
@@ -207,7 +208,7 @@ class OffsetSettings(Settings):
                 raise ValueError(f'has a level called "{level.name}", a reserved word')
             if level.parent is not None and level.parent not in before:
                 raise ValueError(
-                    f'has level "{level.name}" with parent "{level.parent}", which is no level'
+                    f'has level "{level.name}" with parent "{level.parent}", which is not a level'
                     f" before it ({', '.join(before) or 'none'})"
                 )
             before.append(level.name)

@@ -125,7 +125,7 @@ VOCABULARY: tuple[Column, ...] = (
     # --- what the spectra supply, and the colours modelled from them ----------------------
     _spectrum("xp_snr", "", "float64", "Median S/N of the spectrum over its grid.", ()),
     _spectrum(
-        "snr", "", "float64", "S/N of what stands in for a spectrum, as its catalogue gives it.", ()
+        "snr", "", "float64", "S/N of what replaces a spectrum, as its catalogue gives it.", ()
     ),
     _spectrum("colour0", "mag", "float64", "Intrinsic colour C0, as modelled.", ()),
     _spectrum(

@@ -142,7 +142,7 @@ class _Builder:
                 return self.column(node, "number").cast(pa.float64(), safe=False)
             case ast.BinOp() | ast.UnaryOp() | ast.Call():
                 return self.arithmetic(node)
-        raise CutSyntaxError(f"{_shown(node)} is no number")
+        raise CutSyntaxError(f"{_shown(node)} is not a number")
 
     def arithmetic(self, node: ast.expr) -> pc.Expression:
         match node:
@@ -174,7 +174,7 @@ class _Builder:
                 return pc.scalar(value)
             case ast.Name():
                 return self.column(node, "label").cast(pa.string())
-        raise CutSyntaxError(f"{_shown(node)} is no label, and labels are compared with text")
+        raise CutSyntaxError(f"{_shown(node)} is not a label; labels are compared with text")
 
     def integer(self, node: ast.expr) -> pc.Expression:
         value = _integer(node)

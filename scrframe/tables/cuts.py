@@ -177,9 +177,9 @@ def _tree(text: str) -> ast.expr:
             warnings.simplefilter("ignore")
             return ast.parse(text, mode="eval").body
     except SyntaxError as error:
-        raise CutSyntaxError(f"is no expression ({error.msg})") from None
+        raise CutSyntaxError(f"is not an expression ({error.msg})") from None
     except (ValueError, RecursionError, MemoryError):
-        raise CutSyntaxError("is no expression") from None
+        raise CutSyntaxError("is not an expression") from None
 
 
 def _declared(column: Column) -> Operand:

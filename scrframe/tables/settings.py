@@ -69,7 +69,10 @@ class ReddeningSettings:
     max_rounds: Annotated[Whole, Field(ge=1, description="Largest number of rounds.")] = 5
     tolerance: Annotated[
         Real,
-        Field(gt=0, description="Largest change of R, over the range of C0, of a settled law."),
+        Field(
+            gt=0,
+            description="Largest change of R, over the range of C0, at convergence.",
+        ),
     ] = 0.005
     visit_constants: Annotated[
         Switch, Field(description="One free constant a visit; false: one for all, as in the paper.")
@@ -95,14 +98,14 @@ class ReddeningSettings:
 class RobustSettings:
     """Outliers, blends and variables lose their weight."""
 
-    enabled: Annotated[Switch, Field(description="Whether they do.")] = True
+    enabled: Annotated[Switch, Field(description="Whether outliers are down-weighted.")] = True
     span: Annotated[
         float,
         InUnit("mag"),
         Field(
             gt=0,
-            description="Range, to either side, over which outliers are thought to lie evenly;"
-            " those beyond have no weight either.",
+            description="Half-width of the uniform distribution assumed for outliers; what lies"
+            " beyond has no weight either.",
             json_schema_extra={"default": _SPAN},
         ),
     ] = field(default_factory=lambda: parse_quantity(_SPAN, "mag"))
@@ -111,8 +114,8 @@ class RobustSettings:
         Field(
             gt=0,
             lt=1,
-            description="Mean weight of the detections below which a run stops: something else"
-            " is wrong then.",
+            description="Mean weight of the detections below which a run stops: so many outliers"
+            " have another cause.",
         ),
     ] = 0.7
 

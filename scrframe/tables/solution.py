@@ -204,7 +204,7 @@ class ExposureTable:
     Raises
     ------
     DataError
-        If the columns differ in length, a level is not known, or an exposure stands twice.
+        If the columns differ in length, a level is not known, or an exposure occurs twice.
     """
 
     visit: npt.NDArray[np.str_]
@@ -229,7 +229,7 @@ class ExposureTable:
         if len(twice):
             row = self._index[2][twice[0]]
             raise DataError(
-                f"exposure table: visit {str(self.visit[row])!r}, ccd {self.ccd[row]} stands twice"
+                f"exposure table: visit {str(self.visit[row])!r}, ccd {self.ccd[row]} occurs twice"
             )
 
     def __len__(self) -> int:

@@ -104,7 +104,7 @@ class ColumnTable:
         """Return a category column as codes, shape (n,), and its labels."""
         chunk = self._column(name)
         if not pa.types.is_dictionary(chunk.type):
-            raise TypeError(f"column {name!r} is no category")
+            raise TypeError(f"column {name!r} is not a category")
         if chunk.null_count:
             chunk = pc.fill_null(chunk.cast(pa.string()), "").dictionary_encode()
         codes = chunk.indices.to_numpy(zero_copy_only=False)

@@ -86,7 +86,7 @@ def check_few_stars(subject: Subject) -> None:
             demand(
                 False,
                 f"a table {what} stops `compute` with {type(error).__name__} ({error}):"
-                " return NaN where nothing can be told",
+                " return NaN where there is no answer",
             )
         demand(not list(_strange(numbers, "")), f"`compute` of a table {what} returns no numbers")
 

@@ -68,7 +68,7 @@ def test_wrong_names_and_folders_are_refused(refused, tmp_path):
     assert "there are: " in refused("surveys", "copy", "zzz")
     file = tmp_path / "file"
     file.touch()
-    assert f"{file}: is no folder" in refused("surveys", "copy", "vphas_u", "--to", file)
+    assert f"{file}: is not a folder" in refused("surveys", "copy", "vphas_u", "--to", file)
     assert "cannot be written" in refused("surveys", "copy", "vphas_u", "--to", file / "below")
 
 

@@ -48,9 +48,9 @@ def test_what_is_right_is_written_as_it_is_read(given):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (changed(STANDARDS, kind="passband"), 'needs the block "passband", for that is its kind'),
+        (changed(STANDARDS, kind="passband"), 'needs the block "passband", for this kind'),
         (changed(PASSBAND, system="Vega"), "needs passband.vega for the system Vega"),
-        (changed(PASSBAND, bright="18 mag", faint="14 mag"), "limit bright not above"),
+        (changed(PASSBAND, bright="18 mag", faint="14 mag"), "limit bright that is not brighter"),
         (changed(PASSBAND, err="1 arcsec"), 'has unit "arcsec"; expected mag'),
         (changed(PASSBAND, err="0 mag"), "greater than 0"),
         (changed(PASSBAND, system="ST"), "'AB' or 'Vega'"),

@@ -101,7 +101,7 @@ def test_what_is_one_of_several_is_known_by_its_members(tmp_path):
         ("  - one.yaml\n", "  - none.yaml\n", "3:5", "none.yaml: cannot be read"),
         ("      name: other\n", "", "4:5", "survey 'vphas_u' is there already"),
         ("name: other", "name: shared", "4:5", 'a survey called "shared"'),
-        ("[field_slope]", "[field_slop]", "10:11", "'field_slop', which is no level"),
+        ("[field_slope]", "[field_slop]", "10:11", "'field_slop', which is not a level"),
         ("share:", "shares:", "9:1", 'did you mean "share"'),
         ("    set:", "    sets:", "5:5", "sets is an unknown key"),
         ("512 pix", "512 mag", "7:7", 'unit "mag"'),

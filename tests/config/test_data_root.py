@@ -35,7 +35,7 @@ def test_the_command_line_comes_first(load, minimal, tmp_path):
     ("value", "says"),
     [
         ("absent", 'data root "absent" does not exist'),
-        ("s.yaml", 'data root "s.yaml" is no directory'),
+        ("s.yaml", 'data root "s.yaml" is not a directory'),
         ("", 'data root "" does not exist'),
     ],
 )

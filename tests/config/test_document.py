@@ -73,18 +73,18 @@ def test_positions_are_those_of_an_editor():
         ("%YAML 1.1\n---\na: 3", "f.yaml:1:1: YAML directives are not allowed"),
         ("a: 1:30", 'f.yaml:1:4: "1:30" is a base-60 number'),
         ("a: 1:30:12.5", "f.yaml:1:4: "),
-        ("a: [1, 2", "f.yaml:1:9: is no valid YAML"),
-        ("a: 1\n\tb: 2", "f.yaml:2:1: is no valid YAML"),
-        ("a: b: c", "f.yaml:1:5: is no valid YAML"),
-        ("a: 1\n---\nb: 2", "is no valid YAML"),
+        ("a: [1, 2", "f.yaml:1:9: is not valid YAML"),
+        ("a: 1\n\tb: 2", "f.yaml:2:1: is not valid YAML"),
+        ("a: b: c", "f.yaml:1:5: is not valid YAML"),
+        ("a: 1\n---\nb: 2", "is not valid YAML"),
         ("[1]: 2", "f.yaml:1:1: a key must be a name"),
         ("? {a: 1}\n: 2", "f.yaml:1:3: a key must be a name"),
-        ("a: '\x00'", "f.yaml: is no valid YAML"),
-        ("a: \x1b[0m", "f.yaml: is no valid YAML"),
+        ("a: '\x00'", "f.yaml: is not valid YAML"),
+        ("a: \x1b[0m", "f.yaml: is not valid YAML"),
         ("a: " + "9" * 5000, "f.yaml:1:4: "),
         ("a: " + "[" * 5000, "nested too deeply"),
         ("a:\n" + "".join(" " * k + "- \n" for k in range(1, 99)), "nested too deeply"),
-        ("a: ${1x}", 'f.yaml:1:4: "${1x}" is no variable'),
+        ("a: ${1x}", 'f.yaml:1:4: "${1x}" is not a variable'),
         ("a: ${X}", "f.yaml:1:4: the environment variable X is not set"),
     ],
 )
@@ -118,5 +118,5 @@ def test_text_that_must_be_quoted():
 def test_values_of_options():
     assert parse_value("[a, {b: 1}]", "--set k=v", {}) == ["a", {"b": 1}]
     assert parse_value("", "--set k=", {}) is None
-    with pytest.raises(ConfigError, match=r"^--set k=\[: is no valid YAML"):
+    with pytest.raises(ConfigError, match=r"^--set k=\[: is not valid YAML"):
         parse_value("[", "--set k=[", {})

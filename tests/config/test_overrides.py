@@ -79,7 +79,7 @@ def test_an_override_mends_the_file(load, minimal):
         ("selection.calibration.9=mag > 3", 'has no item "9" (items: 0 to 1)'),
         ("selection.calibration.1=magg > 3", 'unknown column "magg"; did you mean "mag"?'),
         ("band.name=3", 'band holds no keys, so there is no "name" in it'),
-        ("offsets.min_stars=[", "is no valid YAML"),
+        ("offsets.min_stars=[", "is not valid YAML"),
         ("offsets.min_stars=!!int 3", "YAML tags are not allowed"),
         ("offsets.min_stars=", "offsets.min_stars is empty; expected"),
         ("data.root=${NOWHERE}", "the environment variable NOWHERE is not set"),

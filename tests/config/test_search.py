@@ -54,7 +54,11 @@ def test_the_command_line_can_change_it(search):
     ("text", "place", "said"),
     [
         ("{over: {forest: {trees: [50, 0]}}}", "0]", ".over.forest.trees.1 is 0; expected greater"),
-        ("{over: {forest: {trees: [a]}}}", "a]", '.over.forest.trees.0 is "a"; expected a valid'),
+        (
+            "{over: {forest: {trees: [a]}}}",
+            "a]",
+            '.over.forest.trees.0 is "a"; expected a whole number',
+        ),
         ("{over: {boost: {loss: [l1, L2]}}}", "L2", '.over.boost.loss.1 is "L2"; expected'),
         ("{over: {forest: {tree: [5]}}}", "tree:", ".over.forest.tree is an unknown key; did you"),
         ("{over: {forst: {trees: [5]}}}", "forst", ".over.forst is an unknown key: no colour"),

@@ -201,7 +201,7 @@ def test_detections_find_the_row_of_their_exposure():
 
 
 def test_a_table_that_contradicts_itself_is_refused():
-    with pytest.raises(DataError, match=r"visit 'a', ccd 2 stands twice"):
+    with pytest.raises(DataError, match=r"visit 'a', ccd 2 occurs twice"):
         table_of(["a", "b", "a"], [2, 2, 2])
     with pytest.raises(DataError, match="unknown level 'galaxy'"):
         table_of(["a"], [2], ["galaxy"])
