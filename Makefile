@@ -35,10 +35,11 @@ test: setup  ## Run every test (ARGS="-k name")
 closure: setup  ## Run the tests on injected truth, pooled over SEEDS surveys
 	SCRFRAME_CLOSURE_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/closure tests/docs $(ARGS)
 
-lint: setup  ## Check style and types
+lint: setup  ## Check style, types and repeated code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/pylint scrframe plugins/*/src
 
 docs: setup-docs  ## Build the documentation into docs/_build
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build $(ARGS)
