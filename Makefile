@@ -29,11 +29,12 @@ setup: $(VENV)/.setup-done  ## Make .venv with scrframe, its plugins and the too
 calibrate: setup  ## Calibrate the VPHAS+ u band (ARGS="--data DIR --out DIR"; else a sample)
 	$(BIN)/scrframe calibrate surveys/vphas_u.yaml $(ARGS)
 
-test: setup  ## Run every test (ARGS="-k name")
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
+test: setup  ## Run the tests, but for slow ones (ARGS="-k name")
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow" $(ARGS)
 
-closure: setup  ## Run the tests on injected truth, pooled over SEEDS surveys
+closure: setup  ## Run the tests on injected truth, pooled over SEEDS surveys, and slow ones
 	SCRFRAME_CLOSURE_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/closure tests/docs $(ARGS)
+	$(BIN)/python -m pytest tests plugins -m slow $(ARGS)
 
 lint: setup  ## Check style, types and repeated code
 	$(BIN)/ruff check .

@@ -134,6 +134,7 @@ def test_interrupted_run_goes_on(scrframe_command, tiny_survey):
     assert json.loads(Path("run/summary.json").read_text())["counts"]["catalogues"] == 4
 
 
+@pytest.mark.slow
 def test_workers_that_only_start_are_interrupted_without_a_word(tiny_survey):
     command = ["calibrate", str(tiny_survey.description), "--data", str(tiny_survey.data)]
     answer = interrupt_at("Hashing", [*command, "--out", "run", "--workers", "2"])

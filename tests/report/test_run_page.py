@@ -125,6 +125,7 @@ def test_verdicts_and_anomalies_are_written_beside_the_page(made):
     assert len(Table.read(folder / "anomalies.ecsv")) == len(made.anomalies)
 
 
+@pytest.mark.slow
 def test_the_same_run_makes_the_same_bytes_wherever_it_lies(made, tmp_path):
     again = write_report(copy_of(made.path.parents[1], tmp_path / "elsewhere"))
     files = [path for path in made.path.parent.rglob("*") if path.is_file()]

@@ -34,7 +34,9 @@ def calibrate(tiny, out, *, workers=1, changes=(), **more):
     return scrframe.calibrate(survey, data=tiny.data, out=out, workers=workers, **more)
 
 
-@pytest.mark.parametrize("backend", ["random_forest", "lightgbm"])
+@pytest.mark.parametrize(
+    "backend", ["random_forest", pytest.param("lightgbm", marks=pytest.mark.slow)]
+)
 def test_stars_are_the_same_bits_with_one_and_two_workers(
     tiny_survey, tmp_path, backend, monkeypatch
 ):

@@ -100,7 +100,7 @@ print(run.summary["offsets"]["mode"])
 """
 
 
-@pytest.mark.parametrize("given", ["file", "standard input"])
+@pytest.mark.parametrize("given", ["file", pytest.param("standard input", marks=pytest.mark.slow)])
 def test_a_plain_script_calibrates_with_several_workers(tiny_survey, tmp_path, given):
     text = SCRIPT.format(
         description=str(tiny_survey.description),

@@ -241,6 +241,7 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.slow
 def test_a_run_with_a_search_is_one_with_what_it_chose(tiny_survey, tmp_path):
     forest = "colour_model.kind=random_forest"
     wanted = (

@@ -214,6 +214,7 @@ def test_no_detection_at_all():
     assert np.isnan(found.mag).all() and found.count.tolist() == [0, 0]
 
 
+@pytest.mark.slow
 def test_three_million_detections_take_less_than_three_seconds():
     rng = np.random.default_rng(11)
     size, stars = 3_000_000, 1_500_000

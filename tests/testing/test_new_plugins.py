@@ -21,6 +21,7 @@ def test_a_template_for_every_kind():
     assert set(TEMPLATES) == set(KINDS)
 
 
+@pytest.mark.slow
 def test_tests_of_every_kind_pass_at_once(new_plugins):
     """As after an installation: one run of pytest over the tests of all kinds."""
     sources = sorted(str(path) for path in new_plugins.glob("*/src"))
@@ -113,6 +114,7 @@ def test_a_folder_that_cannot_be_made(tmp_path):
         new_plugin("star_lists", "survey", tmp_path / "file")
 
 
+@pytest.mark.slow
 @pytest.mark.closure
 def test_installed_by_pip_it_is_found_and_passes(tmp_path):
     """In a fresh environment that sees the packages of this one."""

@@ -83,6 +83,7 @@ def test_further_backends_change_no_figure_of_another(alone, together):
         assert found[each["name"]] == each
 
 
+@pytest.mark.slow
 def test_a_rerun_is_the_same_to_the_bit(alone, tiny_survey, tmp_path):
     again = compare(tiny_survey, tmp_path / "out", GOOD, workers=2)
     for name in REPEATED:

@@ -201,6 +201,7 @@ class _Interrupting:
         raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_an_interrupted_one_goes_on_and_ends_with_the_same_bits(tiny_survey, tmp_path, monkeypatch):
     out = tmp_path / "mc"
     with pytest.raises(KeyboardInterrupt):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+import pytest
 from run_drawn import made_up_run
 
 from scrframe.report.figures.colour import figure_predicted_colour
@@ -13,6 +14,7 @@ from scrframe.report.figures.sky import figure_control_field, figure_sky_samples
 from scrframe.report.figures.visits import figure_visit_sky, figure_visit_time
 
 
+@pytest.mark.slow
 def test_three_million_detections_take_seconds():
     data = made_up_run(3_000_000, visits=1200)
     binned = (figure_sky_samples, figure_control_field, figure_visit_sky, figure_visit_time)

@@ -128,6 +128,7 @@ def test_the_page_is_light(folder):
     assert (folder / "index.html").stat().st_size < 4e6
 
 
+@pytest.mark.slow
 def test_the_same_comparison_makes_the_same_bytes(folder, comparison, tables, tmp_path):
     # Fewer backends: it is the same code, and the test is quicker.
     few = {name: tables[name] for name in list(tables)[:2]}
