@@ -22,6 +22,7 @@ from scipy.optimize import least_squares
 
 from scrframe.simulate.library import ExtendedCurve, fit_colour_function
 from scrframe.spectra.xp_operator import load_operator
+from scrframe.statistics.robust import robust_sd
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -126,7 +127,7 @@ def _intrinsic(
     for _ in range(3):
         function = fit_colour_function(flux[good][:, paper], colour[good])
         residual = colour - function(flux[:, paper])
-        good &= np.abs(residual) < 4 * 1.4826 * np.median(np.abs(residual[good]))
+        good &= np.abs(residual) < 4 * robust_sd(residual[good], about=0.0)
     good &= _typical(flux, good)
     print(f"{good.sum()} of {len(good)} stars; colour function: rms {residual[good].std():.4f}")
     return {

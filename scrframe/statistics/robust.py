@@ -6,14 +6,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
-#: Standard deviation of a normal distribution over its median absolute deviation.
-MAD_TO_SD = 1.4826
+#: Median of the absolute value of a normal deviate: the upper quartile.
+NORMAL_MEDIAN = float(special.ndtri(0.75))
+#: Standard deviation of a normal distribution over its median absolute deviation, 1.4826.
+MAD_TO_SD = 1 / NORMAL_MEDIAN
 #: Efficiency of the median absolute deviation: its error is that of a standard deviation of
 #: this share of the values.
 MAD_EFFICIENCY = 0.37
 #: The median of chi squared with one degree of freedom.
-MEDIAN_CHI2 = 0.45494
+MEDIAN_CHI2 = NORMAL_MEDIAN**2
 
 
 def robust_sd(values: npt.NDArray[Any], *, about: float | None = None) -> float:

@@ -8,10 +8,10 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft, ndimage, special, stats
+from scipy import fft, ndimage, stats
 
 from scrframe.arrays import FloatArray
-from scrframe.statistics.robust import MAD_EFFICIENCY, robust_sd
+from scrframe.statistics.robust import MAD_EFFICIENCY, MEDIAN_CHI2, robust_sd
 from scrframe.statistics.significance import after_trials, needed, normal_from_t
 
 #: Values on either side of a jump; fewer are values that deviate, and no jump.
@@ -157,7 +157,7 @@ def _usual_spectrum(modes: FloatArray) -> FloatArray:
     The cosines are the principal components of a random walk, with variances as 1 / k^2; those of
     a smoother drift fall as 1 / k^4. The more likely one is taken.
     """
-    power = np.median(modes**2, axis=1) / special.chdtri(1, 0.5)
+    power = np.median(modes**2, axis=1) / MEDIAN_CHI2
     order = np.arange(1, len(power) + 1)
     shape = np.concatenate([1 + DRIFT_RATIOS[:, None] / order**one for one in DRIFT_POWERS])
     noise = (power / shape).mean(axis=1)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scrframe.arrays import FloatArray, IntArray
+from scrframe.statistics.robust import robust_sd
 
 #: No detection is taken to be better than this, so that its weight stays finite; in mag.
 SMALLEST_SD_MAG = 1e-5
@@ -172,7 +173,7 @@ def centre_and_spread(values: FloatArray) -> tuple[float, float]:
     if not len(finite):
         return 0.0, 0.0
     centre = float(np.median(finite))
-    return centre, float(1.482602218505602 * np.median(np.abs(finite - centre)))
+    return centre, robust_sd(finite)
 
 
 def _standardised(values: FloatArray, centre: float, spread: float) -> FloatArray:
@@ -201,7 +202,7 @@ def initial_scale(residual: FloatArray, star: IntArray, stars: int) -> tuple[flo
     """
     mean, differences, _ = _within(residual, star, stars)
     between = centre_and_spread(mean)[1]
-    return between, _spread_about_zero(differences) if len(differences) else float("nan")
+    return between, robust_sd(differences, about=0.0)
 
 
 def _within(
@@ -225,7 +226,7 @@ def _scale_and_floor(differences: FloatArray, error_mag: FloatArray) -> tuple[fl
     differences, error_mag = differences[::stride], error_mag[::stride]
     bins = np.array_split(np.argsort(error_mag, kind="stable"), BINS)
     squares = np.array([np.median(error_mag[rows]) for rows in bins]) ** 2
-    found = np.array([_spread_about_zero(differences[rows]) for rows in bins]) ** 2
+    found = np.array([robust_sd(differences[rows], about=0.0) for rows in bins]) ** 2
     # Relative errors are the same in all bins; a bin of equal values has none.
     weight = 1.0 / np.maximum(found, 1e-10)
     design = np.column_stack([squares, np.ones(BINS)]) * weight[:, None]
@@ -233,7 +234,3 @@ def _scale_and_floor(differences: FloatArray, error_mag: FloatArray) -> tuple[fl
     if floor <= 0.0 or slope <= 0.0:
         slope, floor = float(np.median(found / squares)), 0.0
     return float(np.clip(np.sqrt(slope), *SCALES)), float(np.sqrt(floor))
-
-
-def _spread_about_zero(differences: FloatArray) -> float:
-    return float(1.482602218505602 * np.median(np.abs(differences)))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from run_drawn import made_up_run
+from scipy import stats
 
 from scrframe.report.figures.residuals import binned, figure_residuals
 
@@ -29,7 +30,7 @@ def test_medians_and_errors_are_numpy_s():
     for row in range(5):
         mine = (value >= edges[row]) & (value < edges[row + 1]) & np.isfinite(residual)
         median = np.median(residual[mine])
-        spread = 1.4826 * np.median(np.abs(residual[mine] - median))
+        spread = stats.median_abs_deviation(residual[mine], scale="normal")
         error = np.sqrt(np.pi / 2) * spread / np.sqrt(share[mine].sum())
         assert found.detections[row] == mine.sum()
         np.testing.assert_allclose(
