@@ -16,7 +16,7 @@ from astropy.table import Column, Table
 
 from scrframe.arrays import FloatArray
 from scrframe.checks.anomalies.search import AnomalyInput, search_detections, search_stars
-from scrframe.checks.anomalies.variables import StarRepeats
+from scrframe.checks.anomalies.stars import StarRepeats
 from scrframe.checks.verdict import Anomaly
 from scrframe.errors import DataError
 from scrframe.products.files import write_ecsv
@@ -45,7 +45,7 @@ def find_anomalies(products: RunProducts) -> tuple[Anomaly, ...]:
     """Search a finished run for what stands out.
 
     Bad columns, rows and regions of the detectors, jumps and drifts in time, visits and exposures
-    far from their kin, exchanged detectors, stars that vary.
+    far from others of their group, exchanged detectors, stars that vary.
 
     Parameters
     ----------

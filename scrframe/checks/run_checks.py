@@ -7,9 +7,8 @@ import numpy.typing as npt
 from scipy.cluster import hierarchy
 
 from scrframe.arrays import FloatArray
-from scrframe.checks.judge import Limit
-from scrframe.checks.null_tests.suite import Limits, StarSample, VisitSample, null_tests
-from scrframe.checks.verdict import Check
+from scrframe.checks.null_tests.suite import NullTestLimits, StarSample, VisitSample, null_tests
+from scrframe.checks.verdict import Check, Limit
 from scrframe.config.results import CheckSettings
 from scrframe.products.finished_run import RunProducts
 from scrframe.products.run_data import RunData
@@ -50,10 +49,10 @@ def run_checks(products: RunProducts, limits: CheckSettings | None = None) -> tu
     return null_tests(stars, visits, as_limits(limits or products.survey.checks))
 
 
-def as_limits(settings: CheckSettings) -> Limits:
+def as_limits(settings: CheckSettings) -> NullTestLimits:
     """Return the limits of a description as the tests take them."""
     sigma = settings.significance
-    return Limits(
+    return NullTestLimits(
         trend=Limit(settings.residual_trend, sigma),
         ccd=Limit(settings.residual_ccd, sigma),
         kinds=Limit(settings.reserved, sigma),
@@ -116,7 +115,7 @@ def visit_sample(data: RunData, covariance: FloatArray, stars: StarSample) -> Vi
     with np.errstate(invalid="ignore"):
         for name, values in means.items():
             quantities[name] = np.bincount(stars.visit, values, len(table)) / count
-        if data.has("feh"):  # not told of every star
+        if data.has("feh"):  # not known of every star
             known = np.isfinite(data.star("feh"))
             visit, feh = stars.visit[known], data.star("feh")[known]
             number = np.bincount(visit, minlength=len(table))

@@ -39,7 +39,7 @@ def after_trials(z: npt.ArrayLike, trials: float) -> FloatArray:
     return np.asarray(np.maximum(-special.ndtri_exp(np.minimum(log_any, -1e-12) - np.log(2)), 0.0))
 
 
-def needed(false_alarm: float = FALSE_ALARM) -> float:
+def significance_limit(false_alarm: float = FALSE_ALARM) -> float:
     """Return the significance after trials that an anomaly needs."""
     return float(stats.norm.isf(false_alarm / 2))
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from scrframe.checks.anomalies.search import AnomalyInput, search_detections, search_stars
-from scrframe.checks.anomalies.variables import StarRepeats
+from scrframe.checks.anomalies.stars import StarRepeats
 
 CCDS, NX, NY = 32, 2048, 4100
 STAR_MAG, PHOTOMETRIC_MAG = 0.060, 0.015

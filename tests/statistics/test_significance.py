@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from scrframe.statistics.significance import after_trials, needed, normal_from_t, normal_scores
+from scrframe.statistics.significance import (
+    after_trials,
+    normal_from_t,
+    normal_scores,
+    significance_limit,
+)
 
 
 def test_looks_make_large_values_less_surprising():
@@ -18,7 +23,7 @@ def test_looks_make_large_values_less_surprising():
 
 
 def test_a_clean_search_alarms_as_rarely_as_said():
-    assert 2 * stats.norm.sf(needed(0.02)) == pytest.approx(0.02)
+    assert 2 * stats.norm.sf(significance_limit(0.02)) == pytest.approx(0.02)
 
 
 def test_students_t_is_less_surprising_than_a_normal_distribution():

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from scipy import special, stats
 
 from scrframe.arrays import FloatArray
-from scrframe.checks.anomalies.singles import SingleResiduals
+from scrframe.checks.anomalies.stars import SingleResiduals
 from scrframe.statistics.robust import robust_sd
-from scrframe.statistics.significance import after_trials, needed, normal_scores
+from scrframe.statistics.significance import after_trials, normal_scores, significance_limit
 
 IntArray = npt.NDArray[Any]
 Measure = Literal["offset", "scatter", "stars"]
@@ -38,7 +38,7 @@ TRIMMED = 0.1
 
 
 @dataclass(frozen=True)
-class BadPlace:
+class DetectorDefect:
     """A strip or region that differs from its flanks.
 
     Attributes
@@ -85,7 +85,7 @@ class _Windows:
     cell: tuple[float, float]
 
 
-def bad_places(
+def detector_defects(
     ccd: IntArray,
     x: FloatArray,
     y: FloatArray,
@@ -93,7 +93,7 @@ def bad_places(
     extent: tuple[float, float],
     limit: float | None = None,
     star: IntArray | None = None,
-) -> list[BadPlace]:
+) -> list[DetectorDefect]:
     """Search strips and squares of all detectors.
 
     A window is compared with its flanks, so that what varies smoothly over the detector does not
@@ -112,7 +112,7 @@ def bad_places(
     extent : tuple of float
         Pixels of a detector along x and y.
     limit : float, optional
-        Significance after trials that a place needs; by default `needed()`.
+        Significance after trials that a place needs; by default `significance_limit()`.
     star : ndarray of int, shape (n,), optional
         Number of the star, from 0. A bad place spoils what its stars' other detections are
         compared with, which may lie together elsewhere: a place that is odd only by stars of
@@ -120,12 +120,12 @@ def bad_places(
 
     Returns
     -------
-    list of BadPlace
+    list of DetectorDefect
         The most significant first; none overlaps another on its detector.
     """
     if len(ccd) < LEAST:
         return []
-    limit = needed() if limit is None else limit
+    limit = significance_limit() if limit is None else limit
     number = int(ccd.max()) + 1
     score = normal_scores(singles.value / singles.sigma)
     spread = normal_scores(np.abs(score))
@@ -135,9 +135,9 @@ def bad_places(
     candidates.sort(key=lambda entry: -entry[0])
     order = np.argsort(ccd, kind="stable")
     bounds = np.searchsorted(ccd[order], np.arange(number + 1))
-    told = np.zeros(0 if star is None else int(star.max()) + 1, dtype=np.bool_)
-    places: list[BadPlace] = []
-    mirrors: list[BadPlace] = []
+    accounted = np.zeros(0 if star is None else int(star.max()) + 1, dtype=np.bool_)
+    places: list[DetectorDefect] = []
+    mirrors: list[DetectorDefect] = []
     for significance, place, measure, expected, shape, x_range, y_range in candidates:
         if any(_overlap(one, place, x_range, y_range) for one in (*places, *mirrors)):
             continue
@@ -145,7 +145,7 @@ def bad_places(
         inside = _within(x[rows], y[rows], x_range, y_range)
         beside = _within(x[rows], y[rows], *_grown(shape, x_range, y_range)) & ~inside
         offset, scatter = _sizes(singles.value[rows], inside, beside)
-        one = BadPlace(
+        one = DetectorDefect(
             shape,
             place,
             x_range,
@@ -158,7 +158,7 @@ def bad_places(
             significance,
         )
         if star is not None and measure != "stars":
-            own = inside & ~told[star[rows]]
+            own = inside & ~accounted[star[rows]]
             if own.sum() < inside.sum() and not _differs(score[rows], spread[rows], own, beside):
                 mirrors.append(one)
                 continue
@@ -166,7 +166,7 @@ def bad_places(
             continue
         places.append(one)
         if star is not None:
-            told[star[rows[inside]]] = True
+            accounted[star[rows[inside]]] = True
     return places
 
 
@@ -290,7 +290,9 @@ def _significant(
             )
 
 
-def _overlap(known: BadPlace, place: int, x: tuple[float, float], y: tuple[float, float]) -> bool:
+def _overlap(
+    known: DetectorDefect, place: int, x: tuple[float, float], y: tuple[float, float]
+) -> bool:
     """Return whether a window touches a known place, which would be the same thing twice."""
     return (
         known.ccd == place

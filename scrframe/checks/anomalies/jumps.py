@@ -1,4 +1,4 @@
-"""Change points and drifts in time: of a detector among its kin, or of one series of visits."""
+"""Change points and drifts in time: of one detector among many, or of one series of visits."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from scipy import fft, ndimage, stats
 
 from scrframe.arrays import FloatArray
 from scrframe.statistics.robust import MAD_EFFICIENCY, MEDIAN_CHI2, robust_sd
-from scrframe.statistics.significance import after_trials, needed, normal_from_t
+from scrframe.statistics.significance import after_trials, normal_from_t, significance_limit
 
 #: Values on either side of a jump; fewer are values that deviate, and no jump.
 LEAST_SIDE = 3
 #: Series below so many values say nothing about jumps.
 LEAST_VALUES = 12
-#: Detectors from which on their kin tell how much detectors drift.
-LEAST_KIN = 8
+#: Detectors from which on the others tell how much detectors drift.
+LEAST_GROUP = 8
 #: Values count up to so many standard deviations about their running median.
 CLIP, RUNNING = 3.0, 7
 #: Share of the values that the standard deviation of clipped ones is worth.
@@ -28,7 +28,7 @@ CLIPPED_EFFICIENCY = 0.8
 MOST_CHANGES = 5
 #: Ratios of drift to noise that are tried, at the lowest frequency.
 DRIFT_RATIOS = np.r_[0.0, np.logspace(-1, 6, 71)]
-#: Modes that tell how much the kin drift.
+#: Modes that tell how much all of them drift.
 DRIFT_MODES = 3
 #: How fast the variance of a drift falls with frequency: a random walk, and a smoother one.
 DRIFT_POWERS = (2, 4)
@@ -67,7 +67,7 @@ def find_changes(series: FloatArray, time: FloatArray, limit: float | None = Non
 
     Of many series (the detectors of a camera) the rest tells how much is usual: their spectrum is
     noise and a random drift, whose sizes are medians over the series, so that one odd detector
-    does not hide itself. A single series is its own kin: its noise is what is left without the
+    does not hide itself. A single series stands by itself: its noise is what is left without the
     change, and the correlation of neighbours counts.
 
     The tail of the largest of all steps is bounded by the number of times the statistic crosses
@@ -80,20 +80,20 @@ def find_changes(series: FloatArray, time: FloatArray, limit: float | None = Non
     time : ndarray, shape (m,)
         In days, ascending.
     limit : float, optional
-        Significance after trials that a change needs; by default `needed()`.
+        Significance after trials that a change needs; by default `significance_limit()`.
 
     Returns
     -------
     list of Change
         By series and significance.
     """
-    limit = needed() if limit is None else limit
+    limit = significance_limit() if limit is None else limit
     if len(time) < LEAST_VALUES:
         return []
     values, counted = limited(series)
     found: list[Change] = []
-    kin = series.shape[1] >= LEAST_KIN
-    looks = _looks(time, _usual_spectrum(_modes(values)) if kin else None, series.shape[1])
+    others = series.shape[1] >= LEAST_GROUP
+    looks = _looks(time, _usual_spectrum(_modes(values)) if others else None, series.shape[1])
     for one in np.flatnonzero(counted >= LEAST_VALUES):
         found += _changes_of(values[:, one], int(one), looks, limit)
     return found
@@ -174,7 +174,7 @@ class _Looks:
     shapes: FloatArray  # (m - 1, t), of unit length
     norm: FloatArray  # (t,), length of each before
     noise: FloatArray  # (m - 1,), standard deviation of each mode
-    kin: bool
+    others: bool
     dof: FloatArray  # (t,), of the noise that each is judged by
     turn: float  # sum of the angles between neighbouring steps
     series: int
@@ -201,7 +201,7 @@ def _looks(time: FloatArray, usual: FloatArray | None, series: int) -> _Looks:
     if usual is None:
         dof = np.full(len(norm), CLIPPED_EFFICIENCY * len(noise))
     else:
-        # the noise is known from all modes, the drift of the kin from a few: the more of a look
+        # the noise is known from all modes, the drift of the others from a few: the more of a look
         # rests on modes where the drift rules, the less certain is its error
         drifting = (shapes**2 * (1 - usual[-1] / usual)[:, None]).sum(axis=0)
         modes = 1 / np.maximum(drifting**2 / DRIFT_MODES, 1 / len(noise))
@@ -217,7 +217,7 @@ def _changes_of(values: FloatArray, one: int, looks: _Looks, limit: float) -> li
         best = int(np.argmax(np.abs(z)))
         size, error = float(z[best] / looks.norm[best]), float(1 / looks.norm[best])
         rest = left - size * looks.templates[:, best]
-        unit = 1.0 if looks.kin else _noise(rest)
+        unit = 1.0 if looks.others else _noise(rest)
         local = abs(float(normal_from_t(z[best] / unit, float(looks.dof[best]))))
         significance = float(after_trials(local, looks.trials(local)))
         if not significance >= limit:

@@ -1,4 +1,4 @@
-"""Visits and exposures far from their kin."""
+"""Visits and exposures far from those they are compared with."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from scipy import ndimage
 from scrframe.arrays import FloatArray
 from scrframe.checks.anomalies.jumps import limited
 from scrframe.statistics.robust import MAD_EFFICIENCY, robust_sd
-from scrframe.statistics.significance import after_trials, needed, normal_from_t
+from scrframe.statistics.significance import after_trials, normal_from_t, significance_limit
 
-#: Groups of kin below so many visits say nothing about one of them.
-LEAST_KIN = 8
+#: Groups of visits below so many visits say nothing about one of them.
+LEAST_GROUP = 8
 #: Exposures in time, itself among them, whose mean an exposure is compared with.
 WINDOW = 11
 #: Rounds in which the spread about the errors is found.
@@ -23,8 +23,8 @@ SPREAD_ROUNDS = 30
 
 
 @dataclass(frozen=True)
-class Deviant:
-    """A visit or an exposure far from its kin.
+class DeviatingOffset:
+    """A visit or an exposure far from those it is compared with.
 
     Attributes
     ----------
@@ -32,18 +32,18 @@ class Deviant:
         Position of the visit.
     ccd : int
         Position of the detector; -1 if the whole visit deviates.
-    kin : {"season", "survey", "field", "neighbours"}
+    group : {"season", "survey", "field", "neighbours"}
         With what it was compared: visits of the season, all visits, the others of its field, or
         the same detector in the visits before and after.
     size_mag : float
-        By how much its offset exceeds that of its kin, in mag.
+        By how much its offset exceeds theirs, in mag.
     significance : float
         In standard deviations, after the number of visits or exposures tried.
     """
 
     visit: int
     ccd: int
-    kin: str
+    group: str
     size_mag: float
     significance: float
 
@@ -54,7 +54,7 @@ def deviating_visits(
     season: npt.NDArray[Any],
     field: npt.NDArray[Any],
     limit: float | None = None,
-) -> list[Deviant]:
+) -> list[DeviatingOffset]:
     """Compare visits with those of their season, and with others of their field.
 
     Parameters
@@ -64,19 +64,19 @@ def deviating_visits(
     season, field : ndarray, shape (v,)
         Labels; an empty field name is none.
     limit : float, optional
-        Significance after trials that a visit needs; by default `needed()`.
+        Significance after trials that a visit needs; by default `significance_limit()`.
 
     Returns
     -------
-    list of Deviant
+    list of DeviatingOffset
         The most significant first, each visit once.
     """
-    limit = needed() if limit is None else limit
+    limit = significance_limit() if limit is None else limit
     found = []
     middle = np.full(len(offset), _median(offset))
     for label in np.unique(season):
         here = season == label
-        if np.isfinite(offset[here]).sum() >= LEAST_KIN:
+        if np.isfinite(offset[here]).sum() >= LEAST_GROUP:
             middle[here] = _median(offset[here])
     away = offset - middle
     found += _far(away, err, "season", limit)
@@ -86,7 +86,7 @@ def deviating_visits(
         fellows = np.flatnonzero((field == field[one.visit]) & np.isfinite(away))
         if one.visit == fellows[np.argmax(np.abs(away[fellows]))]:
             found.append(one)
-    best: dict[int, Deviant] = {}
+    best: dict[int, DeviatingOffset] = {}
     for one in sorted(found, key=lambda entry: -entry.significance):
         best.setdefault(one.visit, one)
     return list(best.values())
@@ -94,7 +94,7 @@ def deviating_visits(
 
 def deviating_exposures(
     offset: FloatArray, err: FloatArray, limit: float | None = None
-) -> list[Deviant]:
+) -> list[DeviatingOffset]:
     """Compare each detector in each visit with itself in the visits before and after.
 
     Parameters
@@ -103,16 +103,18 @@ def deviating_exposures(
         What each detector differs by from its visit, in order of time, and its error, in mag;
         NaN where there is nothing.
     limit : float, optional
-        Significance after trials that an exposure needs; by default `needed()`.
+        Significance after trials that an exposure needs; by default `significance_limit()`.
     """
-    limit = needed() if limit is None else limit
-    if offset.shape[0] < LEAST_KIN:
+    limit = significance_limit() if limit is None else limit
+    if offset.shape[0] < LEAST_GROUP:
         return []
     away = offset - _of_neighbours(offset)
     found = _far(away.ravel(), err.ravel(), "neighbours", limit)
     ccds = offset.shape[1]
     return [
-        Deviant(one.visit // ccds, one.visit % ccds, one.kin, one.size_mag, one.significance)
+        DeviatingOffset(
+            one.visit // ccds, one.visit % ccds, one.group, one.size_mag, one.significance
+        )
         for one in found
     ]
 
@@ -139,16 +141,18 @@ def fitted_spread(away: FloatArray, err: FloatArray) -> float:
     return (low + high) / 2
 
 
-def _far(away: FloatArray, err: FloatArray, kin: str, limit: float) -> list[Deviant]:
+def _far(away: FloatArray, err: FloatArray, group: str, limit: float) -> list[DeviatingOffset]:
     known = np.flatnonzero(np.isfinite(away) & np.isfinite(err) & (err > 0))
-    if len(known) < LEAST_KIN:
+    if len(known) < LEAST_GROUP:
         return []
     spread = fitted_spread(away[known], err[known])
     sigma = np.sqrt(err[known] ** 2 + np.sign(spread) * spread**2)
     local = np.abs(normal_from_t(away[known] / sigma, MAD_EFFICIENCY * len(known)))
     significance = after_trials(local, len(known))
     return [
-        Deviant(int(known[one]), -1, kin, float(away[known[one]]), float(significance[one]))
+        DeviatingOffset(
+            int(known[one]), -1, group, float(away[known[one]]), float(significance[one])
+        )
         for one in np.argsort(-significance, kind="stable")
         if significance[one] >= limit
     ]

@@ -10,24 +10,27 @@ import numpy as np
 import numpy.typing as npt
 
 from scrframe.arrays import FloatArray
-from scrframe.checks.anomalies.columns import bad_places
-from scrframe.checks.anomalies.jumps import find_changes, typical, without
-from scrframe.checks.anomalies.outliers import Deviant, deviating_exposures, deviating_visits
-from scrframe.checks.anomalies.singles import SingleResiduals, single_residuals
-from scrframe.checks.anomalies.swaps import Patterns, Swap, swapped_detectors
-from scrframe.checks.anomalies.texts import (
-    bad_place,
-    change,
-    deviant,
-    several_swaps,
-    variable,
-    visit_change,
+from scrframe.checks.anomalies.columns import DetectorDefect, detector_defects
+from scrframe.checks.anomalies.jumps import Change, find_changes, typical, without
+from scrframe.checks.anomalies.outliers import (
+    DeviatingOffset,
+    deviating_exposures,
+    deviating_visits,
 )
-from scrframe.checks.anomalies.variables import StarRepeats, variable_stars
+from scrframe.checks.anomalies.stars import (
+    SingleResiduals,
+    StarRepeats,
+    single_residuals,
+    variable_stars,
+)
+from scrframe.checks.anomalies.swaps import Patterns, Swap, swapped_detectors
 from scrframe.checks.verdict import Anomaly
 
+#: Days of a year, for drifts.
+YEAR = 365.25
+#: Smaller differences of a place are not put into words: mag, and a share of its stars.
+WORTH_MAG, WORTH_SHARE = 0.001, 0.1
 IntArray = npt.NDArray[Any]
-
 #: Detections of an exposure from which on it is compared with others.
 LEAST_EXPOSURE = 5
 #: Variable stars that are named one by one, the most significant.
@@ -93,8 +96,8 @@ def search_detections(data: AnomalyInput) -> tuple[Anomaly, ...]:
     singles = single_residuals(data.residual, data.err, data.star)
     unmapped = SingleResiduals(singles.value + data.offset_map, singles.sigma)
     found = [
-        bad_place(one, data.ccds)
-        for one in bad_places(data.ccd, data.x, data.y, unmapped, data.extent, star=data.star)
+        defect_in_words(one, data.ccds)
+        for one in detector_defects(data.ccd, data.x, data.y, unmapped, data.extent, star=data.star)
     ]
     visit, visit_err = _visit_offsets(data, singles)
     order = np.argsort(data.mjd, kind="stable")
@@ -120,7 +123,7 @@ def search_stars(
     """
     stars = variable_stars(repeats)
     return tuple(
-        variable(
+        variable_in_words(
             rank,
             len(stars.star),
             int(source_id[row]),
@@ -134,6 +137,162 @@ def search_stars(
             start=1,
         )
     )
+
+
+def defect_in_words(place: DetectorDefect, ccds: IntArray) -> Anomaly:
+    """Return a bad column, row or region as an anomaly; CCDs by their numbers `ccds`."""
+    ccd = int(ccds[place.ccd])
+    low, high = round(place.x[0] + 0.5), round(place.x[1] - 0.5)
+    bottom, top = round(place.y[0] + 0.5), round(place.y[1] - 0.5)
+    name = {"column": "columns", "row": "rows", "region": "the region at columns"}[place.shape]
+    first = f"{bottom}-{top}" if place.shape == "row" else f"{low}-{high}"
+    second = f"columns {low}-{high}" if place.shape == "row" else f"rows {bottom}-{top}"
+    says = _differences(place)
+    size = {"offset": place.offset_mag, "scatter": place.scatter_mag, "stars": np.nan}
+    return Anomaly(
+        kind=f"bad_{place.shape}",
+        where={
+            "ccd": ccd,
+            "x1_pix": low,
+            "x2_pix": high,
+            "y1_pix": bottom,
+            "y2_pix": top,
+            "measure": place.measure,
+            "detections": place.count,
+        },
+        size_mag=float(size[place.measure]),
+        significance=place.significance,
+        text=f"CCD {ccd}, {name} {first} ({second}): {says}, {_sigma(place.significance)}.",
+    )
+
+
+def _differences(place: DetectorDefect) -> str:
+    says = []
+    missing = 1 - place.count / place.expected if place.expected > 0 else 0.0
+    if place.measure == "stars" or missing > WORTH_SHARE:
+        says.append(f"{place.count} detections where {place.expected:.0f} are expected")
+    if abs(place.offset_mag) > WORTH_MAG and place.measure != "stars":
+        # the residual is model less observed: positive where the magnitudes are too bright
+        side = "bright" if place.offset_mag > 0 else "faint"
+        says.append(f"magnitudes {_mmag(place.offset_mag)} too {side}")
+    if place.scatter_mag > WORTH_MAG:
+        says.append(f"{_mmag(place.scatter_mag)} more scatter")
+    return ", ".join(says) or "residuals unlike the rest of the detector"
+
+
+def change_in_words(entry: Change, dates: FloatArray, ccd: int) -> Anomaly:
+    """Return a jump or drift of a detector as an anomaly; `dates` are those of the series."""
+    return _change_in_words(entry, dates, f"the offset of CCD {ccd}", {"ccd": ccd}, "")
+
+
+def visit_change_in_words(entry: Change, dates: FloatArray) -> Anomaly:
+    """Return a jump or drift of the visits' zero point as an anomaly."""
+    return _change_in_words(entry, dates, "the zero point of the visits", {}, "zero_point_")
+
+
+def _change_in_words(
+    entry: Change, dates: FloatArray, what: str, where: dict[str, Any], prefix: str
+) -> Anomaly:
+    first, last = float(dates[entry.before]), float(dates[entry.after])
+    size = f"{entry.size_mag * 1000:+.1f} +- {entry.error_mag * 1000:.1f} mmag"
+    if entry.kind == "jump":
+        says = f"jumps by {size} between MJD {first:.2f} and {last:.2f}"
+    else:
+        rate = entry.size_mag / max(last - first, 1e-9) * YEAR * 1000
+        says = f"drifts by {size} from MJD {first:.0f} to {last:.0f} ({rate:+.2f} mmag a year)"
+    return Anomaly(
+        kind=f"{prefix}{entry.kind}",
+        where={**where, "mjd1": first, "mjd2": last},
+        size_mag=entry.size_mag,
+        significance=entry.significance,
+        text=f"{what[0].upper()}{what[1:]} {says}, {_sigma(entry.significance)}.",
+    )
+
+
+def deviation_in_words(
+    entry: DeviatingOffset, visits: Sequence[str], mjd: FloatArray, ccds: IntArray
+) -> Anomaly:
+    """Return a visit or exposure far from those it is compared with as an anomaly."""
+    group = {
+        "season": "the visits of its season",
+        "survey": "all visits",
+        "field": "the other visits of its field",
+        "neighbours": "the visits before and after",
+    }[entry.group]
+    where: dict[str, Any] = {"visit": visits[entry.visit], "mjd": float(mjd[entry.visit])}
+    what = f"visit {visits[entry.visit]}"
+    if entry.ccd >= 0:
+        where["ccd"] = int(ccds[entry.ccd])
+        what = f"CCD {where['ccd']} in {what}"
+    where["kin"] = entry.group
+    return Anomaly(
+        kind="deviating_visit" if entry.ccd < 0 else "deviating_ccd",
+        where=where,
+        size_mag=entry.size_mag,
+        significance=entry.significance,
+        text=f"The offset of {what} is {entry.size_mag * 1000:+.1f} mmag from that of {group}, "
+        f"{_sigma(entry.significance)}.",
+    )
+
+
+def swaps_in_words(
+    swaps: Sequence[Swap], visits: Sequence[str], mjd: FloatArray, ccds: IntArray
+) -> Anomaly:
+    """Return one pair of detectors that looks exchanged in some visits as an anomaly."""
+    best = max(swaps, key=lambda one: one.significance)
+    first, second = int(ccds[best.first]), int(ccds[best.second])
+    dates = [float(mjd[one.visit]) for one in swaps]
+    place = f"visit {visits[best.visit]}"
+    if len(swaps) > 1:
+        place = f"{len(swaps)} visits from MJD {min(dates):.2f} to {max(dates):.2f}, as {place}"
+    return Anomaly(
+        kind="swapped_ccds",
+        where={
+            "ccd": first,
+            "other_ccd": second,
+            "visit": visits[best.visit],
+            "visits": len(swaps),
+            "mjd1": min(dates),
+            "mjd2": max(dates),
+        },
+        size_mag=best.size_mag,
+        significance=best.significance,
+        text=f"CCDs {first} and {second} look exchanged in {place}: each fits the other's "
+        f"pattern, which differs by {_mmag(best.size_mag)}, {_sigma(best.significance)}.",
+    )
+
+
+def variable_in_words(
+    rank: int,
+    stars: int,
+    source_id: int,
+    sky: tuple[float, float],
+    detections: int,
+    amplitude: float,
+    significance: float,
+) -> Anomaly:
+    """Return a star that varies as an anomaly, the `rank`-th of so many `stars`."""
+    return Anomaly(
+        kind="variable_star",
+        where={
+            "source_id": source_id,
+            "ra_deg": sky[0],
+            "dec_deg": sky[1],
+            "detections": detections,
+        },
+        size_mag=amplitude,
+        significance=significance,
+        text=f"Star {source_id} varies by {_mmag(amplitude)} (rms) over {detections} detections, "
+        f"{_sigma(significance)}; number {rank} of {stars} such stars.",
+    )
+
+
+def _mmag(value: float) -> str:
+    return f"{abs(value) * 1000:.1f} mmag"
+
+
+def _sigma(value: float) -> str:
+    return f"{min(value, 99.0):.1f} sigma"
 
 
 def _visit_offsets(data: AnomalyInput, singles: SingleResiduals) -> tuple[FloatArray, FloatArray]:
@@ -179,11 +338,13 @@ def _of_detectors(
         left[one.visit, [one.first, one.second]] = np.nan
     dates, left = data.mjd[order], left[order]
     changes = find_changes(left, dates)
-    found += [change(entry, dates, int(data.ccds[entry.series])) for entry in changes]
+    found += [change_in_words(entry, dates, int(data.ccds[entry.series])) for entry in changes]
     # an exposure beside a jump is none that deviates
     for far in deviating_exposures(without(left, dates, changes), err[order]):
-        moved = Deviant(int(order[far.visit]), far.ccd, far.kin, far.size_mag, far.significance)
-        found.append(deviant(moved, data.visits, data.mjd, data.ccds))
+        moved = DeviatingOffset(
+            int(order[far.visit]), far.ccd, far.group, far.size_mag, far.significance
+        )
+        found.append(deviation_in_words(moved, data.visits, data.mjd, data.ccds))
     return found
 
 
@@ -191,14 +352,14 @@ def _by_pair(swaps: list[Swap], data: AnomalyInput) -> list[Anomaly]:
     pairs: dict[tuple[int, int], list[Swap]] = {}
     for one in swaps:
         pairs.setdefault((one.first, one.second), []).append(one)
-    return [several_swaps(group, data.visits, data.mjd, data.ccds) for group in pairs.values()]
+    return [swaps_in_words(group, data.visits, data.mjd, data.ccds) for group in pairs.values()]
 
 
 def _of_visits(
     data: AnomalyInput, offset: FloatArray, err: FloatArray, order: IntArray
 ) -> list[Anomaly]:
     found = [
-        deviant(one, data.visits, data.mjd, data.ccds)
+        deviation_in_words(one, data.visits, data.mjd, data.ccds)
         for one in deviating_visits(offset, err, data.season, data.field)
     ]
     dates, known = data.mjd[order], np.isfinite(offset[order])
@@ -209,4 +370,6 @@ def _of_visits(
     night = np.cumsum(np.r_[0, np.diff(dates) > NIGHT_GAP])
     count = np.bincount(night)
     nights, means = np.bincount(night, dates) / count, np.bincount(night, values) / count
-    return found + [visit_change(one, nights) for one in find_changes(means[:, None], nights)]
+    return found + [
+        visit_change_in_words(one, nights) for one in find_changes(means[:, None], nights)
+    ]

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from scrframe.arrays import FloatArray
-from scrframe.checks.anomalies.singles import SingleResiduals
+from scrframe.checks.anomalies.stars import SingleResiduals
 from scrframe.statistics.robust import robust_sd
-from scrframe.statistics.significance import after_trials, needed
+from scrframe.statistics.significance import after_trials, significance_limit
 
 IntArray = npt.NDArray[Any]
 
@@ -98,14 +98,14 @@ def swapped_detectors(
     extent : tuple of float
         Pixels of a detector along x and y.
     limit : float, optional
-        Significance after trials that a pair needs; by default `needed()`.
+        Significance after trials that a pair needs; by default `significance_limit()`.
 
     Returns
     -------
     list of Swap
         The most significant first; a detector stands once in a visit.
     """
-    limit = needed() if limit is None else limit
+    limit = significance_limit() if limit is None else limit
     visits, ccds = patterns.offset.shape
     if ccds < 2 or not len(visit):
         return []

@@ -9,9 +9,8 @@ import numpy.typing as npt
 from scipy import stats
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.checks.judge import Limit, Named, judge, untestable
-from scrframe.checks.statistics import bounded
-from scrframe.checks.verdict import Check
+from scrframe.checks.fits import bounded
+from scrframe.checks.verdict import Check, Limit, NullTest, judge, untestable
 from scrframe.statistics.groups import codes
 from scrframe.statistics.robust import robust_sd
 
@@ -22,7 +21,7 @@ LEAST_SHARED, LEAST_GROUPS = 20, 3
 
 
 @dataclass(frozen=True)
-class Pairs:
+class DetectionPairs:
     """Two detections of a star, in different visits.
 
     Attributes
@@ -34,12 +33,12 @@ class Pairs:
     first: IntArray
     second: IntArray
 
-    def take(self, rows: npt.NDArray[np.bool_]) -> Pairs:
+    def take(self, rows: npt.NDArray[np.bool_]) -> DetectionPairs:
         """Return some of the pairs."""
-        return Pairs(self.first[rows], self.second[rows])
+        return DetectionPairs(self.first[rows], self.second[rows])
 
 
-def successive(source: npt.NDArray[np.int64], chosen: npt.NDArray[np.bool_]) -> Pairs:
+def successive(source: npt.NDArray[np.int64], chosen: npt.NDArray[np.bool_]) -> DetectionPairs:
     """Return the successive detections of each star among the chosen rows.
 
     Parameters
@@ -51,11 +50,16 @@ def successive(source: npt.NDArray[np.int64], chosen: npt.NDArray[np.bool_]) -> 
     rows = np.flatnonzero(chosen)
     rows = rows[np.argsort(source[rows], kind="stable")]
     same = source[rows][1:] == source[rows][:-1]
-    return Pairs(rows[:-1][same], rows[1:][same])
+    return DetectionPairs(rows[:-1][same], rows[1:][same])
 
 
 def repeat_pull(
-    test: Named, mag: FloatArray, error: FloatArray, group: IntArray, pairs: Pairs, limit: Limit
+    test: NullTest,
+    mag: FloatArray,
+    error: FloatArray,
+    group: IntArray,
+    pairs: DetectionPairs,
+    limit: Limit,
 ) -> Check:
     """Test whether repeats differ by as much as the stated errors say.
 
@@ -64,14 +68,14 @@ def repeat_pull(
 
     Parameters
     ----------
-    test : Named
+    test : NullTest
     mag : ndarray, shape (n,)
         Calibrated magnitudes.
     error : ndarray, shape (n,)
         Errors that are independent between detections, such as those of photometry.
     group : ndarray of int64, shape (m,)
-        Pairs with offsets in common, such as those of two exposures.
-    pairs : Pairs, of m pairs
+        DetectionPairs with offsets in common, such as those of two exposures.
+    pairs : DetectionPairs, of m pairs
     limit : Limit
         Without unit.
     """
@@ -120,7 +124,12 @@ class Calibrated:
 
 
 def differences(
-    test: Named, stars: Calibrated, group: IntArray, pairs: Pairs, limit: Limit, what: str
+    test: NullTest,
+    stars: Calibrated,
+    group: IntArray,
+    pairs: DetectionPairs,
+    limit: Limit,
+    what: str,
 ) -> Check:
     """Test whether stars have the same magnitude in two groups of detections, such as fields.
 
@@ -129,11 +138,11 @@ def differences(
 
     Parameters
     ----------
-    test : Named
+    test : NullTest
     stars : Calibrated, of n detections
     group : ndarray of int64, shape (n,)
         Field or visit.
-    pairs : Pairs
+    pairs : DetectionPairs
         Those of one group are left out.
     limit : Limit
         In mag.
@@ -181,7 +190,9 @@ def differences(
     )
 
 
-def _variance(stars: Calibrated, rows: Pairs, two: IntArray, count: IntArray) -> FloatArray:
+def _variance(
+    stars: Calibrated, rows: DetectionPairs, two: IntArray, count: IntArray
+) -> FloatArray:
     """Return the variance of the mean differences, shape (g,).
 
     Photometry averages over stars, exposures over the exposures, visits hardly at all.

@@ -9,19 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from scrframe.arrays import BoolArray, FloatArray, IntArray
-from scrframe.checks.judge import Limit, Named, untestable
+from scrframe.checks.fits import bounded
+from scrframe.checks.null_tests.detectors import ccd_places, ccd_steps
 from scrframe.checks.null_tests.pairs import Calibrated, differences, repeat_pull, successive
-from scrframe.checks.null_tests.places import ccd_places
-from scrframe.checks.null_tests.steps import ccd_steps
 from scrframe.checks.null_tests.trends import (
-    Residuals,
+    DetectionResiduals,
     mean_difference,
     residual_by_ccd,
     residual_trend,
+    visit_trend,
 )
-from scrframe.checks.null_tests.visits import visit_trend
-from scrframe.checks.statistics import bounded
-from scrframe.checks.verdict import Check
+from scrframe.checks.verdict import Check, Limit, NullTest, untestable
 from scrframe.statistics.groups import codes, less_group_mean
 
 #: Detections of an exposure from which on its offset is looked at.
@@ -118,7 +116,7 @@ class VisitSample:
 
 
 @dataclass(frozen=True)
-class Limits:
+class NullTestLimits:
     """The limits of all tests.
 
     Attributes
@@ -148,14 +146,14 @@ class Limits:
     place: Limit
 
 
-def null_tests(stars: StarSample, visits: VisitSample, limits: Limits) -> tuple[Check, ...]:
+def null_tests(stars: StarSample, visits: VisitSample, limits: NullTestLimits) -> tuple[Check, ...]:
     """Run all null tests.
 
     Parameters
     ----------
     stars : StarSample
     visits : VisitSample
-    limits : Limits
+    limits : NullTestLimits
 
     Returns
     -------
@@ -167,7 +165,7 @@ def null_tests(stars: StarSample, visits: VisitSample, limits: Limits) -> tuple[
         *_repeats(stars, visits, limits),
         _steps(stars, visits, limits),
         ccd_places(
-            Named("ccd_places", "Each CCD lies at its usual place", "CCD"),
+            NullTest("ccd_places", "Each CCD lies at its usual place", "CCD"),
             stars.position,
             stars.visit,
             stars.ccd,
@@ -176,31 +174,31 @@ def null_tests(stars: StarSample, visits: VisitSample, limits: Limits) -> tuple[
     )
 
 
-def _residuals(stars: StarSample, limits: Limits) -> list[Check]:
+def _residuals(stars: StarSample, limits: NullTestLimits) -> list[Check]:
     who = "reserved stars" if stars.reserved else "stars outside the control region"
-    every = Residuals(stars.residual_mag, stars.visit, stars.region)
+    every = DetectionResiduals(stars.residual_mag, stars.visit, stars.region)
     honest = every.take(stars.judges)
     checks = []
     for key, words, unit in STAR_QUANTITIES:
-        test = Named(f"residual_{key}", f"Residual of {who} against {words}")
+        test = NullTest(f"residual_{key}", f"Residual of {who} against {words}")
         if key in stars.quantities:
             x = stars.quantities[key][stars.judges]
             checks.append(residual_trend(test, x, honest, limits.trend, unit))
         else:
             checks.append(untestable(test, limits.trend, "the run has no such column"))
-    test = Named("residual_ccd", f"Residual of {who} by CCD")
+    test = NullTest("residual_ccd", f"Residual of {who} by CCD")
     checks.append(residual_by_ccd(test, stars.ccd[stars.judges], honest, limits.ccd))
-    test = Named("residual_reserved", "Residual of reserved against used stars")
+    test = NullTest("residual_reserved", "Residual of reserved against used stars")
     if not stars.reserved:
         return [*checks, untestable(test, limits.kinds, "no stars were reserved")]
     both = stars.judges | stars.solved
     return [*checks, mean_difference(test, stars.judges[both], every.take(both), limits.kinds)]
 
 
-def _visits(visits: VisitSample, limits: Limits) -> list[Check]:
+def _visits(visits: VisitSample, limits: NullTestLimits) -> list[Check]:
     checks = []
     for key, words, unit in VISIT_QUANTITIES:
-        test = Named(f"visit_{key}", f"Visit offset against {words}")
+        test = NullTest(f"visit_{key}", f"Visit offset against {words}")
         if key not in visits.quantities:
             checks.append(untestable(test, limits.visit, "the run has no such column"))
             continue
@@ -213,8 +211,8 @@ def _visits(visits: VisitSample, limits: Limits) -> list[Check]:
     return checks
 
 
-def _steps(stars: StarSample, visits: VisitSample, limits: Limits) -> Check:
-    test = Named("ccd_steps", "Step in time of a CCD's offset")
+def _steps(stars: StarSample, visits: VisitSample, limits: NullTestLimits) -> Check:
+    test = NullTest("ccd_steps", "Step in time of a CCD's offset")
     if stars.ccd_offset_mag is None:
         return untestable(test, limits.step, "the run has no offsets by CCD and visit")
     # With the mean residual that the solution left, shrunken offsets are whole again.
@@ -233,10 +231,10 @@ def _steps(stars: StarSample, visits: VisitSample, limits: Limits) -> Check:
     return replace(check, detail={**check.detail, **named})
 
 
-def _repeats(stars: StarSample, visits: VisitSample, limits: Limits) -> list[Check]:
-    pull = Named("repeats_pull", "Repeats over their errors", "")
-    within = Named("repeats_visits", "Reserved stars in two visits of a field")
-    across = Named("overlaps", "Stars in two fields")
+def _repeats(stars: StarSample, visits: VisitSample, limits: NullTestLimits) -> list[Check]:
+    pull = NullTest("repeats_pull", "Repeats over their errors", "")
+    within = NullTest("repeats_visits", "Reserved stars in two visits of a field")
+    across = NullTest("overlaps", "Stars in two fields")
     if stars.photometric_err is None or stars.exposure_err is None:
         named = ((pull, limits.pull), (within, limits.repeats), (across, limits.overlap))
         reason = "the run states no errors of calibrated magnitudes"

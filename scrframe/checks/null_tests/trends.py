@@ -1,8 +1,9 @@
-"""Null tests of the residuals of stars: flat in what they must not depend on.
+"""Null tests of residuals and of visit offsets: flat in what they must not depend on.
 
 A residual is `mag_model - mag_cal`. What is constant over a visit is in the visit's offset, so
 all is taken less the mean of the visit. Regions, which are fields that lie together, are the
-units whose scatter gives the errors: what the model has wrong is alike within degrees.
+units whose scatter gives the errors: what the model has wrong is alike within degrees. What
+the visits absorb no residual shows: their offsets are tested themselves.
 """
 
 from __future__ import annotations
@@ -12,12 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from numpy.polynomial import legendre
-from scipy import stats
+from scipy import sparse, stats
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.checks.judge import Limit, Named, judge, untestable
-from scrframe.checks.statistics import GRID, bounded, cluster_fit, ranks
-from scrframe.checks.verdict import Check
+from scrframe.checks.fits import GRID, bounded, cluster_fit, line, ranks
+from scrframe.checks.verdict import Check, Limit, NullTest, judge, untestable
 from scrframe.statistics.groups import codes, less_group_mean
 
 #: Least number of regions for a trend of degree 1, 2 and 3, and of detections.
@@ -25,11 +25,16 @@ REGIONS_BY_DEGREE = (5, 8, 15)
 LEAST_DETECTIONS = 100
 #: Least number of CCDs for a comparison.
 LEAST_CCDS = 2
+#: Least number of groups of visits.
+LEAST_GROUPS = 8
+#: Above this many groups only the diagonal of their covariance is used: the spread between
+#: them rules there, and the whole matrix would cost seconds.
+WHOLE_COVARIANCE = 500
 
 
 @dataclass(frozen=True)
-class Residuals:
-    """Residuals of some detections.
+class DetectionResiduals:
+    """DetectionResiduals of some detections.
 
     Attributes
     ----------
@@ -43,13 +48,13 @@ class Residuals:
     visit: IntArray
     region: IntArray
 
-    def take(self, rows: npt.NDArray[np.bool_]) -> Residuals:
+    def take(self, rows: npt.NDArray[np.bool_]) -> DetectionResiduals:
         """Return some of the detections."""
-        return Residuals(self.residual_mag[rows], self.visit[rows], self.region[rows])
+        return DetectionResiduals(self.residual_mag[rows], self.visit[rows], self.region[rows])
 
 
 def residual_trend(
-    test: Named, x: FloatArray, stars: Residuals, limit: Limit, x_unit: str = ""
+    test: NullTest, x: FloatArray, stars: DetectionResiduals, limit: Limit, x_unit: str = ""
 ) -> Check:
     """Test whether residuals depend on a quantity within visits.
 
@@ -58,10 +63,10 @@ def residual_trend(
 
     Parameters
     ----------
-    test : Named
+    test : NullTest
     x : ndarray, shape (n,)
         The quantity; detections without it are left out.
-    stars : Residuals
+    stars : DetectionResiduals
     limit : Limit
         In mag.
     x_unit : str
@@ -101,7 +106,9 @@ def residual_trend(
     return judge(test, float(np.abs(curve).max()), limit, fit.probability(), float(seen), detail)
 
 
-def residual_by_ccd(test: Named, ccd: IntArray, stars: Residuals, limit: Limit) -> Check:
+def residual_by_ccd(
+    test: NullTest, ccd: IntArray, stars: DetectionResiduals, limit: Limit
+) -> Check:
     """Test whether mean residuals differ between CCDs, beyond what regions scatter.
 
     The number is the standard deviation of the CCDs' means beyond noise, from an analysis of
@@ -109,9 +116,9 @@ def residual_by_ccd(test: Named, ccd: IntArray, stars: Residuals, limit: Limit) 
 
     Parameters
     ----------
-    test : Named
+    test : NullTest
     ccd : ndarray of int, shape (n,)
-    stars : Residuals
+    stars : DetectionResiduals
     limit : Limit
         In mag.
     """
@@ -154,16 +161,16 @@ def residual_by_ccd(test: Named, ccd: IntArray, stars: Residuals, limit: Limit) 
 
 
 def mean_difference(
-    test: Named, chosen: npt.NDArray[np.bool_], stars: Residuals, limit: Limit
+    test: NullTest, chosen: npt.NDArray[np.bool_], stars: DetectionResiduals, limit: Limit
 ) -> Check:
     """Test whether two kinds of stars have the same mean residual within visits.
 
     Parameters
     ----------
-    test : Named
+    test : NullTest
     chosen : ndarray of bool, shape (n,)
         The first kind; the others are the second.
-    stars : Residuals
+    stars : DetectionResiduals
     limit : Limit
         In mag.
     """
@@ -194,3 +201,72 @@ def mean_difference(
     }
     value = abs(float(fit.coefficients[0]))
     return judge(test, value, limit, fit.probability(), seen, detail)
+
+
+def visit_trend(
+    test: NullTest,
+    x: FloatArray,
+    offset_mag: FloatArray,
+    covariance: FloatArray,
+    group: IntArray,
+    limit: Limit,
+    x_unit: str = "",
+    others: tuple[FloatArray, ...] = (),
+) -> Check:
+    """Test whether the offsets of visits depend on a quantity.
+
+    A line in the quantity's rank goes through the means of groups of visits, with their
+    covariance and the spread that visits have anyhow; the number is the range of the line
+    over the middle 90 per cent of the ranks.
+
+    Parameters
+    ----------
+    test : NullTest
+    x : ndarray, shape (v,)
+        The quantity by visit; visits without it are left out.
+    offset_mag : ndarray, shape (v,)
+        Fitted offsets; NaN where there is none.
+    covariance : ndarray, shape (v, v)
+        Of the offsets, in mag squared.
+    group : ndarray of int64, shape (v,)
+        Visits that are no independent witnesses, such as those of one field, share a number.
+    limit : Limit
+        In mag.
+    x_unit : str
+        Unit of the quantity.
+    others : tuple of ndarray, shape (v,)
+        What may go with the quantity and change offsets by right, such as the date: lines in
+        them are fitted along. Those that are not known of all visits are left out.
+    """
+    good = np.isfinite(x) & np.isfinite(offset_mag) & np.isfinite(np.diag(covariance))
+    if good.sum() < LEAST_GROUPS:
+        return untestable(test, limit, f"{good.sum()} visits, {LEAST_GROUPS} are needed")
+    number = codes(group[good])
+    share = 1 / np.bincount(number)[number]
+    means = sparse.csr_array((share, (number, np.arange(len(number)))))
+    quantity, offset = np.asarray(means @ x[good]), np.asarray(means @ offset_mag[good])
+    if len(offset) < LEAST_GROUPS or len(np.unique(quantity)) < 2:
+        what = f"{len(offset)} independent groups of visits, {LEAST_GROUPS} are needed"
+        same = "it is the same for all visits"
+        return untestable(test, limit, what if len(offset) < LEAST_GROUPS else same)
+    if len(offset) > WHOLE_COVARIANCE:
+        spread = np.asarray(means**2 @ np.diag(covariance)[good])
+    else:
+        spread = np.asarray(means @ np.asarray(means @ covariance[np.ix_(good, good)].T).T)
+    beside = [
+        ranks(np.asarray(means @ other[good])) for other in others if np.isfinite(other[good]).all()
+    ]
+    beside = [other for other in beside if np.ptp(other) > 0]
+    fit = line(ranks(quantity), offset, spread, np.array(beside).T if beside else None)
+    span = float(GRID[-1] - GRID[0])
+    seen = float(stats.t.isf(limit.probability / 2, fit.freedom)) * fit.error * span
+    detail = {
+        "x_unit": x_unit,
+        "x": quantity,
+        "offset_mag": offset,
+        "groups": len(offset),
+        "range_mag": fit.slope * span,
+        "error_mag": fit.error * span,
+        "spread_mag": fit.spread,
+    }
+    return judge(test, abs(fit.slope) * span, limit, fit.probability(), seen, detail)

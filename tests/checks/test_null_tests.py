@@ -6,20 +6,19 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from scrframe.checks.judge import Limit, Named
+from scrframe.checks.fits import bounded, cluster_fit, line
+from scrframe.checks.null_tests.detectors import ccd_places, ccd_steps
 from scrframe.checks.null_tests.pairs import Calibrated, differences, repeat_pull, successive
-from scrframe.checks.null_tests.places import ccd_places
-from scrframe.checks.null_tests.steps import ccd_steps
 from scrframe.checks.null_tests.trends import (
-    Residuals,
+    DetectionResiduals,
     mean_difference,
     residual_by_ccd,
     residual_trend,
+    visit_trend,
 )
-from scrframe.checks.null_tests.visits import visit_trend
-from scrframe.checks.statistics import bounded, cluster_fit, line
+from scrframe.checks.verdict import Limit, NullTest
 
-TEST = Named("test", "Test")
+TEST = NullTest("test", "Test")
 LIMIT = Limit(0.010, 3.3)
 FIELDS, CCDS = 16, 8
 DRAWS = 200
@@ -34,7 +33,7 @@ def stars(rng, fields=FIELDS, each=60, field_slope=0.02, skew=True):
     residual = rng.normal(0, 0.06, len(field)) + field_slope * rng.normal(size=fields)[field] * x
     residual[rng.random(len(field)) < 0.02] += rng.normal(0, 1)
     visit = 2 * field + rng.integers(0, 2, len(field))
-    return x, Residuals(residual, visit, field)
+    return x, DetectionResiduals(residual, visit, field)
 
 
 def chances(draw):
@@ -63,7 +62,7 @@ def test_trend_is_measured():
     rng = np.random.default_rng(1)
     x, rows = stars(rng, each=400, field_slope=0.0)
     u = stats.rankdata(x) / len(x) * 2 - 1
-    rows = Residuals(rows.residual_mag + 0.02 * u, rows.visit, rows.region)
+    rows = DetectionResiduals(rows.residual_mag + 0.02 * u, rows.visit, rows.region)
     check = residual_trend(TEST, x, rows, LIMIT)
     assert check.verdict == "failed"
     error = np.max(check.detail["curve_err_mag"])
@@ -76,8 +75,8 @@ def test_trend_of_a_constant_by_visit_is_invisible():
     x, rows = stars(rng)
     shift = rng.normal(0, 0.06, rows.visit.max() + 1)
     residual = bounded(rows.residual_mag)
-    moved = Residuals(residual + shift[rows.visit], rows.visit, rows.region)
-    still = Residuals(residual, rows.visit, rows.region)
+    moved = DetectionResiduals(residual + shift[rows.visit], rows.visit, rows.region)
+    still = DetectionResiduals(residual, rows.visit, rows.region)
     # Bounding changes little more than nothing: the shifts are as large as the scatter.
     one, two = (residual_trend(TEST, x, each, LIMIT) for each in (moved, still))
     assert one.value == pytest.approx(two.value, abs=np.max(two.detail["curve_err_mag"]))
@@ -87,7 +86,7 @@ def test_trend_that_is_significant_but_small_passes():
     rng = np.random.default_rng(3)
     x, rows = stars(rng, each=4000, field_slope=0.0)
     u = stats.rankdata(x) / len(x) * 2 - 1
-    rows = Residuals(rows.residual_mag + 0.004 * u, rows.visit, rows.region)
+    rows = DetectionResiduals(rows.residual_mag + 0.004 * u, rows.visit, rows.region)
     check = residual_trend(TEST, x, rows, LIMIT)
     assert check.detail["probability"] < 1e-4
     assert check.verdict == "passed"
@@ -123,7 +122,7 @@ def test_ccd_that_stands_out_is_named():
     _, rows = stars(rng, each=300)
     ccd = rng.integers(1, CCDS + 1, len(rows.visit))
     shifted = rows.residual_mag + 0.04 * (ccd == 3)
-    check = residual_by_ccd(TEST, ccd, Residuals(shifted, rows.visit, rows.region), LIMIT)
+    check = residual_by_ccd(TEST, ccd, DetectionResiduals(shifted, rows.visit, rows.region), LIMIT)
     assert check.verdict == "failed"
     assert check.detail["worst_ccd"] == 3
     spread = 0.04 * np.std(np.arange(1, CCDS + 1) == 3, ddof=1)
@@ -141,7 +140,7 @@ def test_difference_of_kinds():
     rng = np.random.default_rng(7)
     _, rows = stars(rng, each=400)
     chosen = rng.random(len(rows.visit)) < 0.2
-    moved = Residuals(rows.residual_mag + 0.02 * chosen, rows.visit, rows.region)
+    moved = DetectionResiduals(rows.residual_mag + 0.02 * chosen, rows.visit, rows.region)
     check = mean_difference(TEST, chosen, moved, LIMIT)
     assert check.verdict == "failed"
     error = check.detail["error_mag"]

@@ -1,4 +1,4 @@
-"""Null test of the labels: each CCD of each visit lies where that CCD always lies."""
+"""Null tests of the CCDs: each lies where it always lies, and none steps in time by itself."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from scipy import stats
 from scipy.spatial import cKDTree
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.checks.judge import Limit, Named, judge, untestable
-from scrframe.checks.verdict import Check
+from scrframe.checks.verdict import Check, Limit, NullTest, judge, untestable
 from scrframe.statistics.robust import MEDIAN_CHI2
 
 #: Stars that an exposure needs for its centre, CCDs that a visit, visits that the survey needs.
 LEAST_STARS, LEAST_CCDS, LEAST_VISITS = 5, 3, 3
 #: Rounds of moving visits and CCDs to each other's medians.
 ROUNDS = 4
-#: The median of chi squared with one degree of freedom.
+#: Least number of CCDs, which are compared with each other, and of visits on either side of a step.
+LEAST_STEP_CCDS, LEAST_SIDE = 8, 6
+#: Steps at neighbouring dates are alike: all dates count as so many looks for each CCD.
+LOOKS = 10
 
 
 def ccd_places(
-    test: Named,
+    test: NullTest,
     position: tuple[FloatArray, FloatArray],
     visit: IntArray,
     ccd: IntArray,
@@ -35,7 +37,7 @@ def ccd_places(
 
     Parameters
     ----------
-    test : Named
+    test : NullTest
     position : two ndarrays, shape (n,)
         Right ascension and declination in deg.
     visit, ccd : ndarray of int64, shape (n,)
@@ -84,6 +86,60 @@ def ccd_places(
     return judge(test, value, limit, float(chance[worst]), float(needed * noise), detail)
 
 
+def ccd_steps(test: NullTest, offset_mag: FloatArray, mjd: FloatArray, limit: Limit) -> Check:
+    """Test whether the offset of a CCD steps at some date, more than those of other CCDs do.
+
+    For each date, the mean of a CCD's offsets afterwards less that before is compared with
+    the scatter of the same difference among the other CCDs, which holds noise and whatever
+    drift is usual. The number is the step that stands out most.
+
+    Parameters
+    ----------
+    test : NullTest
+    offset_mag : ndarray, shape (v, c)
+        Offset of each CCD in each visit; NaN where there is none.
+    mjd : ndarray, shape (v,)
+    limit : Limit
+        In mag.
+    """
+    order = np.argsort(mjd, kind="stable")
+    order = order[np.isfinite(mjd[order]) & np.isfinite(offset_mag[order]).any(axis=1)]
+    rows, dates = offset_mag[order], mjd[order]
+    number, ccds = rows.shape
+    if ccds < LEAST_STEP_CCDS or number < 2 * LEAST_SIDE:
+        return untestable(
+            test,
+            limit,
+            f"{ccds} CCDs in {number} visits, {LEAST_STEP_CCDS} in {2 * LEAST_SIDE} are needed",
+        )
+    step = _steps(rows)
+    others = _spread_of_others(step)
+    if not np.isfinite(others).any():
+        return untestable(test, limit, "no date has enough visits of enough CCDs on both sides")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        z = np.nan_to_num(np.abs(step) / others)
+    place, worst = np.unravel_index(int(np.argmax(z)), z.shape)
+    trials, freedom = LOOKS * ccds, ccds - 2
+    needed = float(stats.t.isf(limit.probability / 2 / trials, freedom))
+    before = int(place) + LEAST_SIDE - 1
+    detail = {
+        "worst_ccd_place": int(worst),
+        "step_mag": float(step[place, worst]),
+        "error_mag": float(others[place, worst]),
+        "visits": number,
+        "mjd_before": float(dates[before]),
+        "mjd_after": float(dates[before + 1]),
+    }
+    return judge(
+        test,
+        abs(float(step[place, worst])),
+        limit,
+        min(1.0, float(2 * trials * stats.t.sf(z[place, worst], freedom))),
+        needed * float(np.nanmedian(others)),
+        detail,
+    )
+
+
 def _tangent(ra_deg: FloatArray, dec_deg: FloatArray, visit: IntArray) -> tuple[FloatArray, ...]:
     """Return places in deg, east and north of the first star of the visit, shape (n,) each."""
     first = np.zeros(int(visit.max()) + 1, dtype=np.int64)
@@ -110,3 +166,26 @@ def _median(values: FloatArray, axis: int) -> FloatArray:
         warnings.simplefilter("ignore", RuntimeWarning)  # of slices without any value
         middle = np.nanmedian(np.where(np.isfinite(values), values, np.nan), axis=axis)
     return np.asarray(np.nan_to_num(middle))
+
+
+def _steps(rows: FloatArray) -> FloatArray:
+    """Return the mean after less that before each date, shape (k, c); NaN with too few."""
+    known = np.isfinite(rows)
+    count, total = np.cumsum(known, axis=0), np.cumsum(np.where(known, rows, 0.0), axis=0)
+    cut = slice(LEAST_SIDE - 1, len(rows) - LEAST_SIDE)
+    first, last = count[cut], count[-1] - count[cut]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        step = (total[-1] - total[cut]) / last - total[cut] / first
+    return np.where(np.minimum(first, last) >= LEAST_SIDE, step, np.nan)
+
+
+def _spread_of_others(step: FloatArray) -> FloatArray:
+    """Return the sd of each date's steps (k, c) without each CCD, as a prediction's error."""
+    known = np.isfinite(step)
+    number = known.sum(axis=1, keepdims=True) - known
+    filled = np.where(known, step, 0.0)
+    total = filled.sum(axis=1, keepdims=True) - filled
+    squares = (filled**2).sum(axis=1, keepdims=True) - filled**2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        variance = (squares - total**2 / number) / (number - 1) * (1 + 1 / number)
+        return np.where(known & (number >= LEAST_STEP_CCDS - 1), np.sqrt(variance), np.nan)
