@@ -82,7 +82,7 @@ def parse_quantity(value: Any, unit: str) -> float:
     Raises
     ------
     ValueError
-        If the text is no quantity, has no unit, or has one that does not convert.
+        If the text is not a quantity, has no unit, or has one that does not convert.
     """
     example = f"for example '1 {unit}'"
     if isinstance(value, (int, float)) and not isinstance(value, bool):

@@ -59,7 +59,7 @@ def _crosscheck(folder: Path) -> FigureProduct:
 def _summary(folder: Path, name: str, what: str) -> Mapping[str, Any]:
     path = folder / name
     if not path.is_file():
-        raise DataError(f"{folder}: is no directory of {what}; it has no {name}")
+        raise DataError(f"{folder}: is not a directory of {what}; it has no {name}")
     try:
         summary: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -214,5 +214,5 @@ def _settings(changes: Sequence[str] | None) -> dict[str, Any] | None:
         try:
             settings[key] = yaml.safe_load(text)
         except yaml.YAMLError:
-            raise ConfigError(f"--set {change}: the value is no YAML") from None
+            raise ConfigError(f"--set {change}: the value is not YAML") from None
     return settings

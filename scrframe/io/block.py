@@ -118,7 +118,7 @@ class Block:
         Raises
         ------
         DataError
-            If it holds what is no number.
+            If it holds what is not a number.
         """
         values = self._plain_numbers(name)
         for absent in self.missing:
@@ -149,7 +149,7 @@ class Block:
         Raises
         ------
         DataError
-            If it holds what is no whole number, or one beyond 64 bits with a sign.
+            If it holds what is not a whole number, or one beyond 64 bits with a sign.
         """
         column = self.column(name)
         if is_text(column.type):
@@ -213,7 +213,9 @@ class Block:
             bad = ~empty & ((values != np.round(values)) | (np.abs(values) > _EXACT))
             if bad.any():
                 worst = values[np.flatnonzero(bad)[0]]
-                self.refuse(bad, f"column {name} is {worst:g}, which is no key: not a whole number")
+                self.refuse(
+                    bad, f"column {name} is {worst:g}, which is not a key: not a whole number"
+                )
             column = pa.array(np.where(empty, 0, values).astype(np.int64), mask=empty)
         if _is_list(column.type):
             raise self._wrong_kind(name, column.type, "text or whole numbers")
@@ -286,7 +288,7 @@ class Block:
         values = _cast(items.flatten(), pa.float64())
         if values is None:
             bad = np.array([_cast(row.values, pa.float64()) is None for row in items])
-            what = "is no array of numbers such as [1.0, 2.0], with commas"
+            what = "is not an array of numbers such as [1.0, 2.0], with commas"
             self.refuse(bad, f"column {name} {what}")
         return pa.ListArray.from_arrays(items.offsets, values, mask=items.is_null())
 

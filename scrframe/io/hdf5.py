@@ -78,7 +78,7 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         with path.open("rb") as handle:
             if handle.read(len(_MAGIC)) != _MAGIC:
-                raise DataError(f"{path}: is no HDF5 file")
+                raise DataError(f"{path}: is not an HDF5 file")
         with h5py.File(path, "r") as file:
             yield file
     except (OSError, RuntimeError, AttributeError, KeyError) as error:

@@ -69,4 +69,4 @@ def _opened(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, memory_map=True)
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path}: is no readable Parquet file: {one_line(error)}") from None
+        raise DataError(f"{path}: is not a readable Parquet file: {one_line(error)}") from None

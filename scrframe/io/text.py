@@ -68,7 +68,7 @@ class TextTable(TableFile):
     Raises
     ------
     DataError
-        If it is no text, or its header is damaged.
+        If it is not text, or its header is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -198,6 +198,6 @@ def readable(path: Path) -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError:
-        raise DataError(f"{path}: is no text") from None
+        raise DataError(f"{path}: is not text") from None
     except (OSError, EOFError, zlib.error, csv.Error, pa.ArrowException) as error:
         raise DataError(f"{path}: cannot be read as text: {one_line(error)}") from None

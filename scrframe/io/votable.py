@@ -55,5 +55,5 @@ def parse_votable(path: Path) -> Any:
     except DataError:
         raise
     except Exception as error:  # the parser raises whatever its XML and numpy raise
-        raise DataError(f"{path}: is no readable VOTable: {one_line(error)}") from None
+        raise DataError(f"{path}: is not a readable VOTable: {one_line(error)}") from None
     return found

@@ -70,7 +70,7 @@ class FigureProduct:
     Raises
     ------
     ValueError
-        If the name is no plain file name, or a text is missing.
+        If the name is not a plain file name, or a text is missing.
     """
 
     name: str
@@ -83,7 +83,7 @@ class FigureProduct:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", self.name):
-            raise ValueError(f"figure name {self.name!r} is no plain file name")
+            raise ValueError(f"figure name {self.name!r} is not a plain file name")
         if not (self.title and self.caption and self.alt):
             raise ValueError(f"figure {self.name} lacks its title, caption or text alternative")
         # The layout is found once, not again for every format.

@@ -78,7 +78,7 @@ def write_report(
     Raises
     ------
     DataError
-        If it is no finished run, or a product is missing or damaged. An earlier report stays.
+        If it is not a finished run, or a product is missing or damaged. An earlier report stays.
     ConfigError
         If the run's folder cannot be written.
     """

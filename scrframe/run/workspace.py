@@ -67,7 +67,7 @@ class Workspace:
         out = out.absolute()
         if out.exists() and not _replaceable(out, mark):
             raise ConfigError(
-                f"{out}: exists and is no earlier run; choose another --out or remove it"
+                f"{out}: exists and is not an earlier run; choose another --out or remove it"
             )
         space = cls(out, partial_run(out), missing_folders(out.parent))
         space._refuse_company()

@@ -42,7 +42,7 @@ class LevelDesign:
     def partition(self) -> npt.NDArray[np.int64] | None:
         """Return each detection's only column, shape (n,), -1 for none.
 
-        Returns None where the level is no partition (some row has several columns, or a
+        Returns None where the level is not a partition (some row has several columns, or a
         weight other than 1).
         """
         counts = np.diff(self.weights.indptr)

@@ -28,7 +28,7 @@ T = TypeVar("T", bound=ColumnTable)
 
 #: Radius of the footprint that is asked for, in degrees.
 RADIUS_DEG = 0.1
-#: A catalogue that is no catalogue of spectra may hold some of the simulated stars only.
+#: A catalogue that is not a catalogue of spectra may hold some of the simulated stars only.
 LEAST_READ = 0.25
 #: Values in the units of the vocabulary, and what to do about others.
 RANGES = {

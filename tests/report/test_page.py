@@ -161,7 +161,7 @@ def test_anchors_are_not_shared():
 
 @pytest.mark.parametrize("name", ["", "../up", "Upper", "a b"])
 def test_a_figures_name_is_a_plain_file_name(name):
-    with pytest.raises(ValueError, match="no plain file name"):
+    with pytest.raises(ValueError, match="not a plain file name"):
         product(name)
 
 

@@ -39,7 +39,7 @@ def test_a_discarded_run_leaves_nothing_not_even_folders_made_for_it(tmp_path):
 
 def test_what_is_no_run_is_not_replaced(tmp_path):
     (tmp_path / "thesis.tex").write_text("")
-    with pytest.raises(ConfigError, match="no earlier run"):
+    with pytest.raises(ConfigError, match="not an earlier run"):
         Workspace.open(tmp_path, "key")
 
 

@@ -54,11 +54,11 @@ HEADER_FAULTS: dict[str, tuple[Change, str]] = {
     ),
     "no extensions": (
         lambda hdus: hdus.__delitem__(slice(1, None)),
-        "is no CASU catalogue: it has no extensions",
+        "is not a CASU catalogue: it has no extensions",
     ),
     "image extension": (
         lambda hdus: hdus.__setitem__(3, fits.ImageHDU(np.zeros((2, 2)))),
-        "extension 3 is no CASU catalogue: expected a binary table, found 'IMAGE'",
+        "extension 3 is not a CASU catalogue: expected a binary table, found 'IMAGE'",
     ),
     "duplicate CCD": (
         lambda hdus: hdus[4].header.set("CAMNUM", 2),
@@ -184,7 +184,7 @@ def test_truncation(root: Path, catalogue: Path, read_all: Read) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(b"", "is empty"), (b"garbage" * 999, "is no FITS file")]
+    ("content", "message"), [(b"", "is empty"), (b"garbage" * 999, "is not a FITS file")]
 )
 def test_what_is_no_fits_file(
     root: Path, catalogue: Path, read_all: Read, content: bytes, message: str
@@ -206,8 +206,8 @@ def test_nothing_found(tmp_path: Path) -> None:
         ({"aperture": 8}, "only apertures 1 to 7 have a correction"),
         ({"aperture": 0}, "only apertures 1 to 7"),
         ({"aperture": "3"}, "valid integer"),
-        ({"catalogues": "/data/*.fits"}, "no pattern of files below the data root"),
-        ({"catalogues": "../*.fits"}, "no pattern of files below the data root"),
+        ({"catalogues": "/data/*.fits"}, "not a pattern of files below the data root"),
+        ({"catalogues": "../*.fits"}, "not a pattern of files below the data root"),
         ({"min_error": 0.001}, "has no unit"),
         ({"min_error": "-1 mag"}, "expected 0 or more"),
         ({"ccds": 0}, "greater than or equal to 1"),

@@ -66,7 +66,7 @@ def true_offsets(root: Path, detections: Detections) -> TrueOffsets | None:
         truth = _keyed(pq.read_table(path, columns=[*KEYS, *columns]))
     except (OSError, KeyError, ValueError) as error:  # pyarrow's errors are among these
         first = str(error).splitlines()[0]
-        raise DataError(f"{path}: is no truth of a simulated survey ({first})") from None
+        raise DataError(f"{path}: is not the truth of a simulated survey ({first})") from None
     number = pa.array(np.arange(len(detections)))
     rows = _keyed(detections.arrow.select(list(KEYS))).append_column("number", number)
     joined = rows.join(truth, keys=list(KEYS), join_type="left outer").sort_by("number")

@@ -96,7 +96,7 @@ def values_of(name: str, of: tuple[str, ...], detections: Detections) -> FloatAr
     Raises
     ------
     ConfigError
-        If an expression names a column that is not there, or that is no number.
+        If an expression names a column that is not there, or that is not a number.
     """
     try:
         return np.stack([Expression(text).evaluate(detections) for text in of], axis=1)
@@ -110,7 +110,7 @@ def prepare_slope(name: str, matched: MatchedStars, config: SlopeConfig) -> Slop
     Raises
     ------
     ConfigError
-        If an expression names a column that is not there, or that is no number.
+        If an expression names a column that is not there, or that is not a number.
     """
     values = values_of(name, config.of, matched.detections)
     centres = (0.0,) * len(config.of)

@@ -100,7 +100,7 @@ def _parquet(part: Part, target: Path, added: Added) -> Path:
             _parquet_rows(pq, file, groups, target, added)
     except (OSError, pa.ArrowException) as error:
         said = " ".join(str(error).split())[:200]
-        raise DataError(f"{part.path}: is no readable Parquet file: {said}") from None
+        raise DataError(f"{part.path}: is not a readable Parquet file: {said}") from None
     return target
 
 

@@ -85,10 +85,10 @@ def table_fields(hdu: Hdu) -> Mapping[str, Field]:
     Raises
     ------
     DataError
-        If the HDU is no binary table, or its header contradicts itself.
+        If the HDU is not a binary table, or its header contradicts itself.
     """
     if not hdu.is_table:
-        raise DataError(f"{hdu.label} is no binary table")
+        raise DataError(f"{hdu.label} is not a binary table")
     try:
         # The tables of one survey share these cards, so that one parse serves all.
         fields, width = _fields(hdu.column_cards)
@@ -107,7 +107,7 @@ def _fields(joined: bytes) -> tuple[Mapping[str, Field], int]:
     cards = cards_of(joined)
     count = parse_card(cards["TFIELDS"]) if "TFIELDS" in cards else None
     if isinstance(count, bool) or not isinstance(count, int):
-        raise ValueError("keyword TFIELDS is missing or is no whole number")
+        raise ValueError("keyword TFIELDS is missing or is not a whole number")
     fields: dict[str, Field] = {}
     offset = 0
     for number in range(1, count + 1):
@@ -131,7 +131,7 @@ def _field(number: int, values: Mapping[str, Any], offset: int) -> Field:
     form = str(values.get("TFORM", "")).strip()
     match = re.match(r"(\d*)([LXBIJKAEDCMPQ])([A-Z]?)", form)
     if match is None:
-        raise ValueError(f"TFORM{number} is {form!r}, which is no column format")
+        raise ValueError(f"TFORM{number} is {form!r}, which is not a column format")
     repeat, code = int(match[1] or 1), match[2]
     null = values.get("TNULL")
     return Field(

@@ -101,7 +101,7 @@ class Hdu:
         Raises
         ------
         DataError
-            If the keyword is missing or is no integer.
+            If the keyword is missing or is not an integer.
         """
         return _whole(self.label, self.cards, keyword)
 
@@ -111,7 +111,7 @@ class Hdu:
         Raises
         ------
         DataError
-            If the keyword is missing or is no number.
+            If the keyword is missing or is not a number.
         """
         value = self.value(keyword)
         if isinstance(value, (bool, str)):
@@ -185,7 +185,9 @@ def _hdus(path: Path, buffer: Buffer) -> Iterator[Hdu]:
         if not first.startswith(expected[: len(first)]):
             if index and not bytes(buffer[offset:]).strip(b"\0 "):
                 return  # filler after the last HDU
-            where = "is no FITS file" if index == 0 else f"holds no FITS data after HDU {index - 1}"
+            where = (
+                "is not a FITS file" if index == 0 else f"holds no FITS data after HDU {index - 1}"
+            )
             raise DataError(f"{path} {where} (found {first!r} where a header should start)")
         raw = _header(_label(path, index), buffer, offset)
         start = offset + len(raw)

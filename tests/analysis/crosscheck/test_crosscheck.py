@@ -145,9 +145,9 @@ def test_products(tiny_run, tmp_path):
 
 def test_a_report_shows_no_other_results_than_whole_ones(tiny_run, tmp_path):
     assert further_figures(None, None) == {}
-    with pytest.raises(DataError, match=r"no directory of a cross-check; it has no crosscheck"):
+    with pytest.raises(DataError, match=r"not a directory of a cross-check; it has no crosscheck"):
         further_figures(None, tiny_run.path)
-    with pytest.raises(DataError, match=r"no directory of a Monte Carlo; it has no montecarlo"):
+    with pytest.raises(DataError, match=r"not a directory of a Monte Carlo; it has no montecarlo"):
         further_figures(tmp_path, None)
     found = crosscheck(tiny_run.path, tiny_run.path, out=tmp_path / "cc")
     (found.path / "crosscheck.json").write_text("{}", encoding="utf-8")

@@ -94,7 +94,7 @@ def test_no_files(tmp_path):
 
 
 def garbage(path):
-    path.write_bytes(b"this is no HDF5 file" * 100)
+    path.write_bytes(b"this is not an HDF5 file" * 100)
 
 
 def empty(path):
@@ -126,8 +126,8 @@ def fewer_flags(path):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (garbage, "is no HDF5 file"),
-        (empty, "is no HDF5 file"),
+        (garbage, "is not an HDF5 file"),
+        (empty, "is not an HDF5 file"),
         (truncated, "cannot be read as HDF5"),
         (without_errors, r"lacks the dataset\(s\) stellar_params_err"),
         (four_parameters, r"stellar_params_est has shape \(45, 4\); expected \(n, 5\)"),

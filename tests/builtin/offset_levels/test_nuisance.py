@@ -63,8 +63,8 @@ class TestSlope:
         ("of", "message"),
         [
             ([], "at least 1"),
-            (["extinction >"], "no expression"),
-            (["extinction > 1"], "no number"),
+            (["extinction >"], "not an expression"),
+            (["extinction > 1"], "not a number"),
             (["2 * 3"], "names no column"),
             (["exp(colour0)"], "arithmetic is"),
             ([""], "is empty"),

@@ -178,7 +178,7 @@ def test_brackets_in_the_name(tmp_path: Path) -> None:
     [
         ({1: ["E", "RA"]}, "extension 1: column.s. RA missing"),
         ({3: ["E"]}, "has no extension 3, only 2"),
-        ({0: ["E"]}, "is no binary table"),
+        ({0: ["E"]}, "is not a binary table"),
     ],
 )
 def test_what_is_missing(tmp_path: Path, wanted: dict[int, list[str]], message: str) -> None:
@@ -197,7 +197,7 @@ def test_variable_length_columns_are_refused(tmp_path: Path) -> None:
     ("old", "new", "message"),
     [
         (b"TFORM2  = '1D      '", b"TFORM2  = '1E      '", "NAXIS1 says"),
-        (b"TFORM2  = '1D      '", b"TFORM2  = '1?      '", "no column format"),
+        (b"TFORM2  = '1D      '", b"TFORM2  = '1?      '", "not a column format"),
         (b"TTYPE2  = 'D ", b"TTYPE2  = 'E ", "column E stands twice"),
         (b"TFIELDS =", b"TFIELDX =", "TFIELDS is missing"),
     ],

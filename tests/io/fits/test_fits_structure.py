@@ -110,10 +110,10 @@ def test_truncation_anywhere_is_seen_and_measured(path: Path) -> None:
     ("content", "message"),
     [
         (b"", "is empty"),
-        (b"not a FITS file at all", "is no FITS file"),
-        (bytes(range(256)) * 40, "is no FITS file"),
+        (b"not a FITS file at all", "is not a FITS file"),
+        (bytes(range(256)) * 40, "is not a FITS file"),
         (gzip.compress(b"", mtime=0), "is empty once decompressed"),
-        (gzip.compress(b"no FITS", mtime=0), "is no FITS file"),
+        (gzip.compress(b"no FITS", mtime=0), "is not a FITS file"),
     ],
     ids=["empty", "text", "bytes", "empty-gzip", "text-gzip"],
 )

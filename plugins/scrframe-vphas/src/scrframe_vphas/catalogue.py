@@ -160,15 +160,15 @@ def open_catalogue(path: Path, config: VphasCasuConfig) -> Catalogue:
     Raises
     ------
     DataError
-        If the file is damaged or is no CASU catalogue.
+        If the file is damaged or is not a CASU catalogue.
     """
     file = open_fits(path)
     if len(file.hdus) < 2:
-        raise DataError(f"{path} is no CASU catalogue: it has no extensions")
+        raise DataError(f"{path} is not a CASU catalogue: it has no extensions")
     for hdu in file.hdus[1:]:
         if not hdu.is_table:
             raise DataError(
-                f"{hdu.label} is no CASU catalogue: expected a binary table,"
+                f"{hdu.label} is not a CASU catalogue: expected a binary table,"
                 f" found {str(hdu.value('XTENSION')).strip()!r}"
             )
     return Catalogue(file, config)

@@ -70,7 +70,7 @@ class VphasCasuConfig(PluginConfig):
     def _below_the_root(cls, value: str) -> str:
         pattern = PurePosixPath(value)
         if not value.strip() or pattern.is_absolute() or ".." in pattern.parts:
-            raise ValueError(f"{value!r} is no pattern of files below the data root")
+            raise ValueError(f"{value!r} is not a pattern of files below the data root")
         return value
 
     @field_validator("min_error")

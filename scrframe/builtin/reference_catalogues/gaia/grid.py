@@ -24,7 +24,7 @@ def check_grid(start_nm: float, stop_nm: float, step_nm: float) -> None:
         if value % SAMPLE_STEP_NM:
             raise ValueError(f"{name} is not on the samples 336, 338, ... 1020 nm")
     if (stop_nm - start_nm) % step_nm:
-        raise ValueError(f"has a stop that is no multiple of {step_nm:g} nm from its start")
+        raise ValueError(f"has a stop that is not a multiple of {step_nm:g} nm from its start")
     margin = _half_width(step_nm) * SAMPLE_STEP_NM
     first, last = SAMPLES_NM[0] + margin, SAMPLES_NM[-1] - margin
     if start_nm < first or stop_nm > last:

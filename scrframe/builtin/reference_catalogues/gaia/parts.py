@@ -36,7 +36,7 @@ def source_parts(config: GaiaXpConfig, root: Path) -> list[Part]:
     Raises
     ------
     DataError
-        If there is none, or a file is no Gaia product.
+        If there is none, or a file is not a Gaia product.
     """
     tables = _classified(config.sources, "sources", [SOURCE], config, root)
     return [part for _, table in tables for part in _cut(table, SOURCE, config, root)]

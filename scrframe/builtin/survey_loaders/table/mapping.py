@@ -146,7 +146,7 @@ def _whole(block: Block, name: str, source: Source, kind: Kind) -> npt.NDArray[n
         numbers = numbers_of(block, name, source)
         block.refuse(
             ~np.isfinite(numbers) | (numbers != np.round(numbers)),
-            f"{name} ({origin_of(source)}) is no whole number",
+            f"{name} ({origin_of(source)}) is not a whole number",
         )
         values = numbers.astype(np.int64)
     limit = _LIMITS[kind]
@@ -160,7 +160,7 @@ def _int(value: Any) -> int:
     try:
         return int(value)
     except ValueError:
-        raise DataError(f"codes: {value!r} is no whole number") from None
+        raise DataError(f"codes: {value!r} is not a whole number") from None
 
 
 def _scaled(block: Block, name: str, source: Source) -> FloatArray:

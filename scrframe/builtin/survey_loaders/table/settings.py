@@ -41,7 +41,7 @@ NEEDED = ("visit", "ccd", "ra", "dec", "mjd", "x", "y", "mag", "mag_err")
 def _pattern(value: str) -> str:
     path = PurePosixPath(value)
     if not value.strip() or path.is_absolute() or ".." in path.parts:
-        raise ValueError(f'is "{value}", no pattern of files below the data root')
+        raise ValueError(f'is "{value}", not a pattern of files below the data root')
     return value
 
 

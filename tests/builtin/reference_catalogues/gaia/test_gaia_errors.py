@@ -128,7 +128,7 @@ def hdf5(path):
         (garbage, "is no Parquet, FITS, VOTable, HDF5, CSV or ECSV file"),
         (some_text, "lacks the column"),
         (empty, "the file is empty"),
-        (cut, "is no readable Parquet file"),
+        (cut, "is not a readable Parquet file"),
         (hdf5, "cannot be read as HDF5"),
     ],
 )
@@ -263,7 +263,7 @@ def test_other_release_has_no_operator(tree, read_sources, read_features):
     ("grid", "message"),
     [
         ({"start": "391 nm"}, "start is not on the samples"),
-        ({"stop": "995 nm"}, "stop that is no multiple of 10 nm"),
+        ({"stop": "995 nm"}, "stop that is not a multiple of 10 nm"),
         ({"start": "332 nm"}, "must lie within 340 and 1016 nm"),
         ({"start": "992 nm", "stop": "392 nm"}, "not above its start"),
     ],

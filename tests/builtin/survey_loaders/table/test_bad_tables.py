@@ -24,7 +24,7 @@ CELLS = {
     "no date": (("mjd", 0, np.nan), r"row 0: mjd \(column mjd\) has no value"),
     "half ccd": (("det", 3, 1.5, float), r"row 3: column det is 1\.5, expected a whole number"),
     "huge ccd": (("det", 3, 70000), r"row 3: ccd \(column det\) is too large"),
-    "half visit": (("exp", 2, 1.5, float), r"row 2: column exp is 1\.5, which is no key"),
+    "half visit": (("exp", 2, 1.5, float), r"row 2: column exp is 1\.5, which is not a key"),
 }
 
 
@@ -135,8 +135,8 @@ SETTINGS = {
     "near miss": ({"columns": {"mag-err": "b"}}, "mag_err"),
     "template": ({"columns": {"visit": {"template": "x"}}}, "columns in braces"),
     "expression": ({"columns": {"x": {"expression": "x +"}}}, "is not an expression"),
-    "root": ({"files": "/data/*"}, "no pattern of files below"),
-    "above": ({"files": "../*"}, "no pattern of files below"),
+    "root": ({"files": "/data/*"}, "not a pattern of files below"),
+    "above": ({"files": "../*"}, "not a pattern of files below"),
     "bits": ({"flags": [{"column": "a", "bits": [64]}]}, "bits are 0 to 62"),
     "both": ({"flags": [{"column": "a", "bits": [1], "mask": 2}]}, "not both"),
     "cut": ({"rows": ["a ="]}, "is not an expression"),
