@@ -168,7 +168,7 @@ def validate(
         for reason in found.skipped.values():
             screen.complain(f"warning: left out: {reason}")
         counts = ", ".join(f"{count} {kind}" for kind, count in found.counts.items())
-        made = "the built-in sample survey, made at its first use"
+        made = "the built-in sample survey, simulated at its first use"
         screen.say(f"{name}: valid; data root {found.data_root}: {counts or made}")
 
 
@@ -226,7 +226,7 @@ def schema(
 @app.command()
 def simulate(
     survey: SurveyFile,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Directory to be made.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Directory to create.")],
     fields: Annotated[
         int | None,
         typer.Option(metavar="N", help="Number of fields, of two pointings each."),
@@ -284,7 +284,7 @@ def apply(
         Path | None, typer.Option(metavar="DIR", help="Default: RUN_DIR/applied.")
     ] = None,
     unknown_visit: Annotated[
-        UnknownVisit, typer.Option(help="A visit that the run did not see: an error, or flagged.")
+        UnknownVisit, typer.Option(help="Visit that is not in the run: stop, or write it flagged.")
     ] = UnknownVisit.stop,
     workers: FewWorkers = 1,
     quiet: Quiet = False,
@@ -306,4 +306,4 @@ def apply(
     screen.say(f"{good:,} of {total:,} detections corrected")
     for part in corrected:
         for visit in part.unknown_visits:
-            screen.say(f"not corrected, the run did not see it: visit {visit} in {part.key}")
+            screen.say(f"not corrected, not in the run: visit {visit} in {part.key}")

@@ -62,7 +62,7 @@ Changes = Annotated[
         "--set", metavar="KEY.PATH=VALUE", help="Change a key of the description; repeatable."
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but problems.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only warnings and errors.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit code 3 if a null test fails.")]
 
 
@@ -75,7 +75,7 @@ def resumable(out: Path) -> Iterator[None]:
         from scrframe.run.workspace import partial_run
 
         kept = partial_run(out.absolute()).exists()
-        how = "; the same command goes on from where it stopped" if kept else ""
+        how = "; run the same command again to resume" if kept else ""
         raise InterruptedRunError(how) from None
 
 

@@ -41,7 +41,7 @@ def compare(
         int, typer.Option(min=2, metavar="N", help="Number of folds of the control stars.")
     ] = 5,
     seeds: Annotated[
-        int, typer.Option(min=1, metavar="N", help="How often stars are dealt to folds.")
+        int, typer.Option(min=1, metavar="N", help="Random divisions of the stars into folds.")
     ] = 2,
     regions: Annotated[
         bool,

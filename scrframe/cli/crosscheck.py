@@ -17,14 +17,16 @@ NAMED = 10
 
 def crosscheck(
     run_a: Annotated[Path, typer.Argument(metavar="RUN_A", help="Directory of a finished run.")],
-    run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="Of another on the same visits.")],
+    run_b: Annotated[
+        Path, typer.Argument(metavar="RUN_B", help="That of another, on the same visits.")
+    ],
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Directory of results; default: runs/<A>_against_<B>."),
     ] = None,
     min_stars: Annotated[
         int,
-        typer.Option(min=2, metavar="N", help="Stars of either run that a visit needs."),
+        typer.Option(min=2, metavar="N", help="Stars that a visit needs in each run."),
     ] = 20,
     quiet: Quiet = False,
 ) -> None:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from scrframe.plugin import Registry
     from scrframe.testing import Outcome
 
-plugins_app = typer.Typer(help="What is installed.", rich_markup_mode=None)
-surveys_app = typer.Typer(help="Survey descriptions that ship.", rich_markup_mode=None)
+plugins_app = typer.Typer(help="List, write and check plugins.", rich_markup_mode=None)
+surveys_app = typer.Typer(help="List or copy the descriptions that ship.", rich_markup_mode=None)
 
 #: Exit code where a check fails; the plugin is at fault, no file of the user's.
 FAILED = 1
@@ -28,13 +28,13 @@ WIDTH = 100
 
 @plugins_app.callback(invoke_without_command=True)
 def plugins(context: typer.Context) -> None:
-    """Show what is installed."""
+    """List, write and check plugins."""
     help_without_command(context)
 
 
 @surveys_app.callback(invoke_without_command=True)
 def surveys(context: typer.Context) -> None:
-    """Show or copy the survey descriptions that ship."""
+    """List or copy the survey descriptions that ship."""
     help_without_command(context)
 
 
@@ -54,7 +54,7 @@ class Kind(StrEnum):
 @plugins_app.command()
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name in survey descriptions.")],
-    kind: Annotated[Kind, typer.Option("--kind", help="What the plugin shall be.")],
+    kind: Annotated[Kind, typer.Option("--kind", help="Kind of plugin.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where scrframe-NAME is made.")] = Path(),
 ) -> None:
     """Write a new plugin: a distribution that can be installed, and whose tests pass."""
@@ -75,7 +75,7 @@ def new(
 def check(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of an installed plugin.")],
     kind: Annotated[
-        Kind | None, typer.Option("--kind", help="Its kind, where several have the name.")
+        Kind | None, typer.Option("--kind", help="Its kind, if several kinds have this name.")
     ] = None,
     changes: Annotated[
         list[str] | None,
@@ -118,9 +118,9 @@ def list_surveys() -> None:
 
 @surveys_app.command()
 def copy(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="As `surveys list` shows it.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name as shown by `surveys list`.")],
     to: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder, made if need be; default: surveys.")
+        Path, typer.Option(metavar="DIR", help="Folder, created if needed; default: surveys.")
     ] = Path("surveys"),
 ) -> None:
     """Copy a description that ships, to use or to change it."""
@@ -214,5 +214,5 @@ def _settings(changes: Sequence[str] | None) -> dict[str, Any] | None:
         try:
             settings[key] = yaml.safe_load(text)
         except yaml.YAMLError:
-            raise ConfigError(f"--set {change}: the value is not YAML") from None
+            raise ConfigError(f"--set {change}: the value is not valid YAML") from None
     return settings

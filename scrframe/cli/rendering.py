@@ -89,7 +89,7 @@ def closing_lines(summary: Mapping[str, Any], out: Path) -> list[str]:
     ]
     skipped = summary["skipped_catalogues"]
     if skipped:
-        lines.append(f"{len(skipped)} damaged left out: {', '.join(skipped)}")
+        lines.append(f"{len(skipped)} damaged catalogue(s) left out: {', '.join(skipped)}")
     if "absolute" in summary:
         lines.append(_absolute(summary["absolute"]))
     lines.append(

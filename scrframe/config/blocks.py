@@ -211,9 +211,9 @@ def _renamed(
             where = document.origin((*path, old), of_key=True)
             text = f"{where}: {dotted(document, (*path, old))} is called {new} now"
             if new in node and not options:
-                raise ConfigError(f"{text}, and both are there; take out {old}")
+                raise ConfigError(f"{text}, and both are given; remove {old}")
             document.rename(path, old, new)
-            yield f"{text}; the old name still works, but will go"
+            yield f"{text}; the old name still works, but will be removed"
     inner = [(key, each) for key, kind in key_types(model).items() for each in models_in(kind)]
     if issubclass(model, PluginBlock):
         model.enter(node, context)

@@ -86,7 +86,7 @@ def copy_survey(name: str, folder: Path, registry: Registry) -> Path:
             if not (folder / other.name).exists():
                 (folder / other.name).write_bytes(other.read_bytes())
     except FileExistsError:
-        raise ConfigError(f"{target}: exists already; choose another folder by --to") from None
+        raise ConfigError(f"{target}: already exists; choose another folder by --to") from None
     except OSError as error:
         raise ConfigError(f"{target}: cannot be written: {error.strerror or error}") from None
     return target

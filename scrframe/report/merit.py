@@ -95,7 +95,7 @@ def verdict(checks: Sequence[Check]) -> str:
             f" failed ({names})."
         )
     if not count["passed"]:
-        return "No null test could be made, so nothing here vouches for this run."
+        return "No null test could be made: nothing here tests this run."
     said = f"No null test failed: {count['passed']} passed"
     if count["not testable"]:
         said += f", and {count['not testable']} cannot be made with these data"

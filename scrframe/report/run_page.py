@@ -93,7 +93,7 @@ def _unsettled(summary: Mapping[str, Any]) -> tuple[str, ...]:
         "the joint solution": summary["offsets"].get("joint", {}).get("converged", True),
     }
     loose = [name for name, settled in states.items() if not settled]
-    return (f"Not settled when the rounds ended: {' and '.join(loose)}.",) if loose else ()
+    return (f"Not converged when the rounds ended: {' and '.join(loose)}.",) if loose else ()
 
 
 def _spread(story: RunStory) -> tuple[str, ...]:
@@ -169,7 +169,7 @@ def _checks(story: RunStory) -> Section:
     count = Counter(one.verdict for one in story.checks)
     text = (
         "Each test looks for something that must not be there if the calibration is right, and can"
-        " fail. A test that these data do not allow says why, and vouches for nothing."
+        " fail. A test that these data do not allow says why, and is no evidence either way."
         f" Failed: {count['failed']}; passed: {count['passed']}; not testable:"
         f" {count['not testable']}. The limits are in the description; the numbers behind each"
         f" test in {CHECKS}."
@@ -181,8 +181,8 @@ def _anomalies(story: RunStory) -> Section:
     if not story.anomalies:
         return Section("Anomalies", ("None was found.",))
     text = (
-        "What stands out from its kin, the most significant first. An anomaly is a hint to look at"
-        f" the data; it is not a failed test. All of them are in {ANOMALIES}."
+        "What differs from comparable data, the most significant first. An anomaly is a hint to"
+        f" look at the data; it is not a failed test. All of them are in {ANOMALIES}."
     )
     return Section("Anomalies", (text,), tables.anomaly_tables(story.anomalies))
 

@@ -136,7 +136,7 @@ def model_table(model: Mapping[str, Any]) -> tuple[PageTable, ...]:
         {"property": "r2 on the test stars", "value": number(test["r2"], 4)},
         {"property": "dispersion on the test stars (mmag)", "value": _mmag(test["dispersion_mag"])},
         {"property": "rounds of visit offsets", "value": _count(_rounds(model))},
-        {"property": "settled", "value": _yes(model["converged"])},
+        {"property": "converged", "value": _yes(model["converged"])},
     ]
     return table_of("Colour model", rows)
 
@@ -277,7 +277,7 @@ def provenance_tables(summary: Mapping[str, Any]) -> tuple[PageTable, ...]:
         ("band", summary["band"]),
         ("magnitude system", summary.get("magnitude_system", "survey's own")),
         ("data root", summary["data_root"]),
-        ("what is to be said of the data", summary["data_note"] or "\N{EN DASH}"),
+        ("note on the data", summary["data_note"] or "\N{EN DASH}"),
         ("mode of solving", summary["offsets"]["mode"]),
         ("input files", f"{len(summary['input_sha256']):,}, their SHA-256 in summary.json"),
         ("SHA-256 of the description", summary["description_sha256"]),

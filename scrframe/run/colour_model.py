@@ -230,7 +230,7 @@ def run_known(
 def _warn(result: ModelMagnitudes, settings: IterationSettings, observer: Observer) -> None:
     if not result.converged:
         observer.warning(
-            f"the visit offsets did not settle within {settings.max_rounds} rounds"
+            f"the visit offsets did not converge within {settings.max_rounds} rounds"
             f" (last change {result.rounds[-1].visit_change_mag:.5f} mag)"
         )
 

@@ -65,7 +65,7 @@ def data_note(root: Path) -> str:
 
 
 def ensure_sample(plugins: SelectedPlugins, observer: Observer) -> Path:
-    """Return the built-in sample survey, made at its first use and kept in the cache."""
+    """Return the built-in sample survey, simulated at its first use and kept in the cache."""
     from scrframe.simulate import sample_tree  # noqa: PLC0415 - not needed for real data
 
     settings = plugins.survey.simulation

@@ -249,7 +249,7 @@ def _close(column: Any, truth: Any) -> bool:
 
 
 def check_note(subject: Subject) -> None:
-    """Check that what is to be said of the data is said in the file."""
+    """Check that note on the data is said in the file."""
     done = _written(subject)
     content = b"".join(
         gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()

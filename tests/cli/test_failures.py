@@ -125,7 +125,7 @@ def test_interrupted_run_goes_on(scrframe_command, tiny_survey):
         "--workers",
     ]
     answer = interrupt_at("Colour model", [*command, "2"])
-    assert answer == (130, "interrupted; the same command goes on from where it stopped\n")
+    assert answer == (130, "interrupted; run the same command again to resume\n")
     assert [path.name for path in Path.cwd().iterdir()] == [".run.partial"]
     assert len(list(Path(".run.partial/work/detections").iterdir())) == 4
     answer = scrframe_command(*command, "1")
@@ -138,7 +138,7 @@ def test_interrupted_run_goes_on(scrframe_command, tiny_survey):
 def test_workers_that_only_start_are_interrupted_without_a_word(tiny_survey):
     command = ["calibrate", str(tiny_survey.description), "--data", str(tiny_survey.data)]
     answer = interrupt_at("Hashing", [*command, "--out", "run", "--workers", "2"])
-    assert answer == (130, "interrupted; the same command goes on from where it stopped\n")
+    assert answer == (130, "interrupted; run the same command again to resume\n")
 
 
 def interrupt_at(word: str, command: list[str]) -> tuple[int, str]:

@@ -56,7 +56,7 @@ def test_check_that_fails_ends_with_code_1(scrframe_command):
         (["zgr23"], "say which with --kind"),
         (["ridge", "--kind", "survey"], 'no survey loader is called "ridge"'),
         (["ridge", "--set", "penalties"], "expected KEY=VALUE"),
-        (["ridge", "--set", "penalties=[1"], "no YAML"),
+        (["ridge", "--set", "penalties=[1"], "not valid YAML"),
     ],
 )
 def test_check_refuses_what_it_cannot_find(refused, arguments, words):

@@ -59,7 +59,7 @@ def test_a_changed_copy_is_not_replaced(scrframe_command, refused):
     scrframe_command("surveys", "copy", "vphas_u")
     changed = Path("surveys/vphas_u.yaml")
     changed.write_text("name: mine\n")
-    assert "surveys/vphas_u.yaml: exists already" in refused("surveys", "copy", "vphas_u")
+    assert "surveys/vphas_u.yaml: already exists" in refused("surveys", "copy", "vphas_u")
     assert changed.read_text() == "name: mine\n"
 
 

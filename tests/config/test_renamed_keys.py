@@ -72,7 +72,8 @@ def test_an_old_name_means_the_same_and_says_where_it_stands(load, minimal, new,
     survey, messages = warned(load, text)
     assert survey == load(minimal)
     assert messages == [
-        f"{line_of(text, old)}: {dotted} is called {new} now; the old name still works, but will go"
+        f"{line_of(text, old)}: {dotted} is called {new} now; the old name still works, but will be"
+        " removed"
     ]
 
 
@@ -103,8 +104,8 @@ def test_both_names_at_once_are_refused(load, minimal):
     with pytest.raises(ConfigError) as caught:
         load(text)
     assert str(caught.value) == (
-        f"{line_of(text, 'fewest')}: offsets.fewest is called min_stars now, and both are there;"
-        " take out fewest"
+        f"{line_of(text, 'fewest')}: offsets.fewest is called min_stars now, and both are given;"
+        " remove fewest"
     )
 
 
@@ -113,7 +114,7 @@ def test_an_option_with_the_old_name_comes_after_the_text(load, minimal):
     assert survey.offsets.min_stars == 30
     assert messages == [
         "--set offsets.fewest=30: offsets.fewest is called min_stars now; the old name still"
-        " works, but will go"
+        " works, but will be removed"
     ]
 
 

@@ -197,7 +197,7 @@ def test_what_did_not_settle_is_said_at_once(tiny_run):
     loose = {**tiny_run.summary, "colour_model": {**tiny_run.summary["colour_model"]}}
     loose["colour_model"]["converged"] = False
     page = run_page(RunStory(loose, Drawn({}, [])))
-    assert any("Not settled" in one and "the colour model" in one for one in page.answer)
+    assert any("Not converged" in one and "the colour model" in one for one in page.answer)
 
 
 def test_a_figure_that_a_run_cannot_show_is_listed_with_the_reason(tiny_run, made):

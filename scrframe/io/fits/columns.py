@@ -118,7 +118,7 @@ def _fields(joined: bytes) -> tuple[Mapping[str, Field], int]:
         }
         field = _field(number, values, offset)
         if field.name in fields:
-            raise ValueError(f"column {field.name} stands twice")
+            raise ValueError(f"column {field.name} appears twice")
         fields[field.name] = field
         offset += field.width
     return MappingProxyType(fields), offset

@@ -69,7 +69,7 @@ def no_data_findings(block: TermBlock, labels: Labels) -> list[Degeneracy]:
         return []
     name = block.term.name
     message = f"no detection has columns {_columns(block, empty, labels)} of term {name!r}"
-    gauge = "they keep what the prior says: zero, or what neighbouring columns say, with its error"
+    gauge = "they keep the value of the prior, zero or that of neighbouring columns, with its error"
     if is_flat(block):
         gauge = "none: no prior holds them, and the system is singular"
     return [Degeneracy("no data", (name,), message, gauge, is_flat(block))]

@@ -144,7 +144,7 @@ def visit_connectivity(
         findings.append(Degeneracy("no data", (), message, gauge))
     said = "share no star with any other visit"
     gauge = (
-        "the group hangs on the others by the colour model and the common constant alone: an"
+        "only the colour model and the common constant tie the group to the others: an"
         " offset between them has the errors of the model, which common stars do not take out"
     )
     findings += _groups("disconnected", names, group, ~empty, said, gauge)

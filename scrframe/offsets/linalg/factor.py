@@ -315,6 +315,6 @@ def _check_pivots(pivots: FloatArray, diagonal: FloatArray) -> None:
 
 def _not_definite() -> CalibrationError:
     return CalibrationError(
-        "the offsets cannot be told apart: the joint system is not positive definite; "
+        "the offsets cannot be separated: the joint system is not positive definite; "
         "drop or merge the terms named in the degeneracy report, or give a flat one a prior"
     )

@@ -231,7 +231,7 @@ def identify(
         free[:2] = False
         reasons.append(
             f"{kept}{sample.repeats:.0f} clean stars have two or more detections, of which"
-            f" {settings.min_repeats} are needed to tell noise from the stars' own scatter"
+            f" {settings.min_repeats} are needed to separate noise from the stars' own scatter"
         )
         return free, tuple(reasons)
     known = _photometric_information(information, free)
@@ -239,7 +239,7 @@ def identify(
         free[1] = False
         reasons.append(
             f"photometric floor held at {model.floor_mag * 1e3:.3g} mmag: catalogued errors"
-            " hardly differ, so that floor and scale cannot be told apart"
+            " hardly differ, so that floor and scale cannot be separated"
         )
     error = _relative_error(known, free[:2], float(sample.error_mag[1]), model)
     if not error < settings.max_relative_error:

@@ -17,7 +17,7 @@ def __getattr__(name: str) -> Any:
     if name not in _DROPPED:
         raise AttributeError(f"module {__name__} has no attribute {name}")
     warnings.warn(
-        f"{__name__}.{name} is out of use: scrframe reads FITS by its own reader only",
+        f"{__name__}.{name} is no longer used: scrframe reads FITS by its own reader only",
         FutureWarning,
         stacklevel=2,
     )

@@ -47,7 +47,7 @@ class RunFigure(NamedTuple):
 #: In the order of their numbers.
 FIGURES: tuple[RunFigure, ...] = (
     RunFigure(
-        1, figure_sky_samples, "Samples", "Samples on the sky", "stars with a place on the sky"
+        1, figure_sky_samples, "Samples", "Samples on the sky", "stars with positions on the sky"
     ),
     RunFigure(
         2,
@@ -87,11 +87,9 @@ FIGURES: tuple[RunFigure, ...] = (
         figure_pixel_seasons,
         "Maps",
         "Maps of CCDs by season",
-        "places on detectors, and dates of visits",
+        "positions on detectors, and dates of visits",
     ),
-    RunFigure(
-        10, figure_pixel_plane, "Maps", "Maps of all CCDs", "a level of offsets by place on the CCD"
-    ),
+    RunFigure(10, figure_pixel_plane, "Maps", "Maps of all CCDs", "a level by position on the CCD"),
     RunFigure(
         11,
         figure_single_stars,

@@ -165,8 +165,8 @@ def figure_ccd_time(data: RunData) -> FigureProduct | None:
         " the mean over all, dotted lines are one standard deviation away. Over all CCDs of all"
         f" visits the mean is {MMAG * every.mean():+.1f} and the standard deviation"
         f" {MMAG * every.std():.1f} mmag (paper: +9.6 and 22).",
-        f"An image of offsets by CCD and time, and courses of single CCDs. Standard deviation in"
-        f" time in mmag: {told}; over all CCDs and visits {MMAG * every.std():.1f}.",
+        f"An image of offsets by CCD and time, and time series of single CCDs. Standard deviation"
+        f" in time in mmag: {told}; over all CCDs and visits {MMAG * every.std():.1f}.",
         figure,
         _course_table(found, offsets.ccd),
     )

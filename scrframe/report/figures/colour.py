@@ -101,7 +101,7 @@ def figure_predicted_colour(data: RunData) -> FigureProduct | None:
         "predicted_colour",
         "Predicted against observed colour",
         f"{said}"
-        " Below: medians of predicted less observed in bins of like numbers, bars of 1.4826 times"
+        " Below: medians of predicted less observed in bins of equal numbers, bars of 1.4826 times"
         f" the median absolute deviation. MAD is the same for all.{own}",
         f"Observed against predicted intrinsic colour of {len(observed)} {who}: r2 {r2:.4f},"
         f" standard deviation of the difference {sd:.1f} mmag, robust {mad:.1f} mmag. The medians"

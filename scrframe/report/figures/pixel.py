@@ -76,12 +76,12 @@ def figure_pixel_seasons(data: RunData) -> FigureProduct | None:
         "pixel_seasons",
         "Pixel maps of CCDs by season",
         f"Mean difference of model and magnitude, corrected for visit and CCD but not for the"
-        f" pixel map, of the {len(shown)} CCDs that are least even, by observing season (October to"
-        f" September, named by its first year) and of all seasons together. Bins are"
+        f" pixel map, of the {len(shown)} CCDs that are least uniform, by observing season (October"
+        f" to September, named by its first year) and of all seasons together. Bins are"
         f" {found.bin_pix:.0f} pixels wide{coarse}; single differences count"
         f" to {BOUND:.0f} robust standard deviations at most; bins with fewer than {LEAST_STARS}"
         f" detections are grey. Over the bins of all CCDs chi2 of the seasons about their mean"
-        f" is {steady} per degree of freedom: near 1, maps stand still.",
+        f" is {steady} per degree of freedom: near 1, maps are stable.",
         f"Maps of CCD {' and '.join(map(str, shown))} in pixels, a column for each season. Chi2"
         f" per degree of freedom between seasons over all CCDs: {steady}.",
         figure,
@@ -169,7 +169,7 @@ def figure_pixel_plane(data: RunData) -> FigureProduct | None:
         f" {MMAG * value.mean():+.1f} and the standard deviation {MMAG * value.std():.1f} mmag"
         " (paper: +0.3 and 9).",
         f"A map of the focal plane in pixel bins. Mean {MMAG * value.mean():+.1f}, standard"
-        f" deviation {MMAG * value.std():.1f} mmag over {len(value):,} bins; least even are CCDs"
+        f" deviation {MMAG * value.std():.1f} mmag over {len(value):,} bins; least uniform are CCDs"
         f" {by_ccd}.",
         figure,
         map_table(one, np.ones(len(one.ccd), dtype=bool), {}),

@@ -109,7 +109,7 @@ class JointOffsetSolver:
     stars : StarSelection
         Who may take part.
     observer : Observer
-        Is notified of each round of weights and variances, and of what cannot be told apart.
+        Is notified of each round of weights and variances, and of what cannot be separated.
     settings : JointSolverSettings
     visit : ndarray of int, shape (n,)
         Code of the visit of each detection, of v in all.
@@ -217,7 +217,7 @@ class JointOffsetSolver:
                 observer.message(f"  standard deviation of {each.name!r}: {each.note}")
         if not fit.converged:
             observer.warning(
-                "the standard deviations of the joint solution did not settle within"
+                "the standard deviations of the joint solution did not converge within"
                 f" {len(fit.rounds)} rounds; raise offsets.joint.max_rounds"
             )
         return solved

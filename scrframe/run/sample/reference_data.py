@@ -175,7 +175,7 @@ def all_sources(session: Session, footprint: Footprint) -> ReferenceStars:
     if not len(first):
         raise DataError(
             f"reference.{catalogue.name}: no reference star lies where the catalogues are;"
-            f" looked into {len(parts)} part(s), the first being {parts[0].path}"
+            f" searched {len(parts)} part(s), the first being {parts[0].path}"
         )
     return stars.take(first)
 

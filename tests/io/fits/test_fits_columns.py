@@ -198,7 +198,7 @@ def test_variable_length_columns_are_refused(tmp_path: Path) -> None:
     [
         (b"TFORM2  = '1D      '", b"TFORM2  = '1E      '", "NAXIS1 says"),
         (b"TFORM2  = '1D      '", b"TFORM2  = '1?      '", "not a column format"),
-        (b"TTYPE2  = 'D ", b"TTYPE2  = 'E ", "column E stands twice"),
+        (b"TTYPE2  = 'D ", b"TTYPE2  = 'E ", "column E appears twice"),
         (b"TFIELDS =", b"TFIELDX =", "TFIELDS is missing"),
     ],
 )

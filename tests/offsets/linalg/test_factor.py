@@ -240,7 +240,7 @@ def test_a_singular_or_indefinite_matrix_is_refused_in_plain_words(border):
     no_prior = normal_matrix(model, Weights(np.ones(len(model.star)), np.ones(model.stars)))
     nothing = sparse.csc_array((model.width, model.width))
     for bad in (matrix - 1.1 * least * unit, matrix - 1e6 * unit, no_prior, nothing):
-        with pytest.raises(CalibrationError, match="cannot be told apart"):
+        with pytest.raises(CalibrationError, match="cannot be separated"):
             Factor(sparse.csc_array(bad), mask)
 
 

@@ -235,7 +235,7 @@ def test_the_scale_may_be_0_where_the_catalogue_is_wrong():
     assert update.model.floor_mag == pytest.approx(0.02, abs=5 * update.errors[1])
 
 
-# --- what cannot be told apart -------------------------------------------------------------
+# --- what cannot be separated -------------------------------------------------------------
 
 
 def test_without_repeats_scale_and_floor_are_held():
@@ -246,7 +246,7 @@ def test_without_repeats_scale_and_floor_are_held():
     assert (update.model.scale, update.model.floor_mag) == (1.0, 0.0)
     assert update.held == (
         "photometric scale and floor held at 1 and 0 mmag: 0 clean stars have two or more"
-        " detections, of which 100 are needed to tell noise from the stars' own scatter",
+        " detections, of which 100 are needed to separate noise from the stars' own scatter",
     )
     assert np.all(np.isnan(update.errors[:2]))
     assert np.all(update.covariance[:2] == 0)

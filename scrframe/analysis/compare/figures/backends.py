@@ -246,7 +246,7 @@ def _trend_figure(comparison: Comparison, variable: str) -> FigureProduct:
     return FigureProduct(
         f"residual_{variable.lower()}",
         f"Residual against {label}",
-        f"Mean residual (predicted less observed colour) in bins of like numbers of stars against"
+        f"Mean residual (predicted less observed colour) in bins of equal numbers of stars against"
         f" {label}; errors follow from the scatter between cells of the sky. Grey: the other"
         " backends. In the panels, the rms of the means less what their errors give, and the"
         f" largest deviation in units of its error.{out}",
@@ -347,7 +347,7 @@ def reliability_figure(
     return FigureProduct(
         "reliability",
         "Do larger errors mean larger residuals",
-        "Half width that holds 68.3 per cent of the residuals, in bins of like numbers of stars,"
+        "Half width that holds 68.3 per cent of the residuals, in bins of equal numbers of stars,"
         " against the median error that these stars are given. On the line errors are right star"
         " by star, not only on average.",
         "Scatter of residuals against the error given, both in mmag on logarithmic axes, for"

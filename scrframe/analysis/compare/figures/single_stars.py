@@ -140,7 +140,7 @@ def scatter_figure(
     return FigureProduct(
         "scatter",
         "Where the scatter is",
-        "1.4826 times the median absolute deviation of the residual in bins of like numbers of"
+        "1.4826 times the median absolute deviation of the residual in bins of equal numbers of"
         " control stars, against the colour predicted by the reference backend, magnitude in the"
         " reference band and extinction. What rises for faint stars is noise; what rises at the"
         " ends in colour is want of training stars.",

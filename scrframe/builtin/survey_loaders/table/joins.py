@@ -148,7 +148,7 @@ def _refuse_twins(
     said = " ".join(str(keys[int(twice[0])].as_py()).split(_BETWEEN))
     raise DataError(
         f"{label}, row {start + twice[0] - starts[part]}: the key {', '.join(names)} = {said}"
-        f" stands twice ({len(twice)} rows in all); a join needs it once"
+        f" appears twice ({len(twice)} rows in all); a join needs it once"
     )
 
 

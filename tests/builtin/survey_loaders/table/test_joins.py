@@ -84,7 +84,7 @@ def test_further_catalogues_find_the_tables_to_join(tmp_path, columns, configure
     [
         (
             {"id": [13, 12, 13], "airmass": [1, 2, 3]},
-            r"e\.csv, row 2: the key id = 13 stands twice",
+            r"e\.csv, row 2: the key id = 13 appears twice",
         ),
         ({"id": [13, 12], "airmass": [1, 2]}, r"row 5: exp = 9007199254740993 has no partner in"),
         ({"id": [1], "air_mass": [1]}, r'has no column "airmass" for the join.*"air_mass"'),
