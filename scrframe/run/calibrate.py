@@ -293,7 +293,7 @@ def _write_report(session: Session) -> Report | None:
         except Exception as error:
             why = " ".join(f"{type(error).__name__}: {error}".split())
             observer.warning(
-                f"the run is whole, without a report ({why}); scrframe report {out} tries anew"
+                f"the run is complete but has no report ({why}); try scrframe report {out}"
             )
             return None
     return replace(made, path=out / made.path.relative_to(session.workspace.run))

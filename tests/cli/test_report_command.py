@@ -138,7 +138,7 @@ def test_a_report_that_fails_does_not_lose_the_calibration(
     assert answer.code == 0
     (line,) = answer.err.splitlines()
     assert line.startswith(
-        "warning: the run is whole, without a report (ValueError: no ink at all)"
+        "warning: the run is complete but has no report (ValueError: no ink at all)"
     )
     assert Path("mine/stars.parquet").is_file() and Path("mine/catalogues").is_dir()
     assert not Path("mine/report").exists()
