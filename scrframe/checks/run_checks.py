@@ -8,7 +8,7 @@ from scipy.cluster import hierarchy
 
 from scrframe.arrays import FloatArray
 from scrframe.checks.null_tests.suite import NullTestLimits, StarSample, VisitSample, null_tests
-from scrframe.checks.verdict import Check, Limit
+from scrframe.checks.verdict import Limit, NullTestResult
 from scrframe.config.results import CheckSettings
 from scrframe.products.finished_run import RunProducts
 from scrframe.products.run_data import RunData
@@ -23,7 +23,9 @@ REGION_DEG = 3.0
 OUTSIDE = sum(FLAG_BITS[name] for name in ("outside_spectrum", "outside_shape", "outside_snr"))
 
 
-def run_checks(products: RunProducts, limits: CheckSettings | None = None) -> tuple[Check, ...]:
+def run_checks(
+    products: RunProducts, limits: CheckSettings | None = None
+) -> tuple[NullTestResult, ...]:
     """Run all null tests of a run.
 
     Parameters
@@ -34,7 +36,7 @@ def run_checks(products: RunProducts, limits: CheckSettings | None = None) -> tu
 
     Returns
     -------
-    tuple of Check
+    tuple of NullTestResult
         In the order in which they are reported.
 
     Raises

@@ -21,7 +21,7 @@ NAN = float("nan")
 
 
 @dataclass(frozen=True)
-class Check:
+class NullTestResult:
     """The result of a null test.
 
     Attributes
@@ -139,7 +139,7 @@ def judge(
     probability: float,
     seen: float,
     detail: Mapping[str, Any] = {},
-) -> Check:
+) -> NullTestResult:
     """Return the verdict on a number.
 
     It fails if it is above its limit and significant. It passes if it is not and a number at
@@ -171,7 +171,7 @@ def judge(
         )
     else:
         verdict, reason = "passed", f"{shown}; {show(seen, test.unit)} would have been seen"
-    return Check(
+    return NullTestResult(
         test.name,
         test.title,
         value,
@@ -183,9 +183,11 @@ def judge(
     )
 
 
-def untestable(test: NullTest, limit: Limit, reason: str, detail: Mapping[str, Any] = {}) -> Check:
+def untestable(
+    test: NullTest, limit: Limit, reason: str, detail: Mapping[str, Any] = {}
+) -> NullTestResult:
     """Return the result of a test that these data cannot answer, with the reason."""
-    return Check(
+    return NullTestResult(
         test.name, test.title, NAN, limit.size, test.unit, "not testable", reason, dict(detail)
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from scrframe.checks.verdict import VERDICTS, Anomaly, Check
+from scrframe.checks.verdict import VERDICTS, Anomaly, NullTestResult
 from scrframe.report import paper
 
 #: Stands for a figure that there is not.
@@ -84,7 +84,7 @@ def _number(value: float | None, decimals: int) -> str:
     return text.removeprefix("-") if float(text) == 0 else text
 
 
-def verdict(checks: Sequence[Check]) -> str:
+def verdict(checks: Sequence[NullTestResult]) -> str:
     """Return in one sentence whether a run may be believed."""
     count = Counter(one.verdict for one in checks)
     failed = [one.title for one in checks if one.verdict == "failed"]
@@ -102,7 +102,7 @@ def verdict(checks: Sequence[Check]) -> str:
     return f"{said}."
 
 
-def found(checks: Sequence[Check], anomalies: Sequence[Anomaly]) -> tuple[str, ...]:
+def found(checks: Sequence[NullTestResult], anomalies: Sequence[Anomaly]) -> tuple[str, ...]:
     """Return what stands out, in one sentence; none where nobody looked."""
     if not anomalies:
         return ("Nothing in the data stands out as an anomaly.",) if checks else ()
@@ -112,7 +112,7 @@ def found(checks: Sequence[Check], anomalies: Sequence[Anomaly]) -> tuple[str, .
     return (f"{many:,} {'anomaly' if many == 1 else 'anomalies'} found: {said}.",)
 
 
-def by_verdict(checks: Sequence[Check]) -> list[Check]:
+def by_verdict(checks: Sequence[NullTestResult]) -> list[NullTestResult]:
     """Return null tests, those that failed first."""
     return sorted(checks, key=lambda one: VERDICTS.index(one.verdict))
 

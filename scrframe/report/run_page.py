@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scrframe.checks.verdict import Anomaly, Check
+from scrframe.checks.verdict import Anomaly, NullTestResult
 from scrframe.report import merit, paper
 from scrframe.report import run_tables as tables
 from scrframe.report.figures.catalogue import FURTHER, Drawn
@@ -26,7 +26,7 @@ class RunStory:
     summary : mapping
         The content of ``summary.json``.
     drawn : Drawn
-    checks : sequence of Check
+    checks : sequence of NullTestResult
     anomalies : sequence of Anomaly
     findings : sequence of mapping
         What the design cannot tell, of ``solution/design_report.json``.
@@ -34,7 +34,7 @@ class RunStory:
 
     summary: Mapping[str, Any]
     drawn: Drawn
-    checks: Sequence[Check] = ()
+    checks: Sequence[NullTestResult] = ()
     anomalies: Sequence[Anomaly] = ()
     findings: Sequence[Mapping[str, Any]] = ()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scrframe.checks.verdict import Anomaly, Check
+from scrframe.checks.verdict import Anomaly, NullTestResult
 from scrframe.report import paper
 from scrframe.report.merit import NONE, by_verdict, merit_rows, quantity, words
 from scrframe.report.page import Cell, Kind, PageTable, number
@@ -52,7 +52,7 @@ def _figure(text: str) -> Cell:
     return Cell(shown, "number")
 
 
-def check_table(checks: Sequence[Check], caption: str) -> tuple[PageTable, ...]:
+def check_table(checks: Sequence[NullTestResult], caption: str) -> tuple[PageTable, ...]:
     """Return null tests with number, limit, verdict and reason; failed ones first."""
     rows: list[Row] = [
         {

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from scrframe.checks.run_anomalies import find_anomalies, write_anomalies
 from scrframe.checks.run_checks import run_checks
-from scrframe.checks.verdict import Anomaly, Check
+from scrframe.checks.verdict import Anomaly, NullTestResult
 from scrframe.observer import Observer
 from scrframe.plugin import Registry
 from scrframe.products.files import writable, write_json
@@ -35,17 +35,17 @@ class Report:
     ----------
     path : Path
         Its page, index.html.
-    checks : tuple of Check
+    checks : tuple of NullTestResult
         Null tests and their verdicts.
     anomalies : tuple of Anomaly
     """
 
     path: Path
-    checks: tuple[Check, ...]
+    checks: tuple[NullTestResult, ...]
     anomalies: tuple[Anomaly, ...]
 
     @property
-    def failed(self) -> tuple[Check, ...]:
+    def failed(self) -> tuple[NullTestResult, ...]:
         """The null tests that failed."""
         return tuple(one for one in self.checks if one.verdict == "failed")
 

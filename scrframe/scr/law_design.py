@@ -234,7 +234,7 @@ def choose_order(
         columns = np.array([richest.index(term) for term in terms_of(order, power)])
         loss = held_out_loss(sums.of_terms(columns), fold)
         if loss is not None:
-            judged.append(Candidate(order, power, loss))
+            judged.append(LawCandidate(order, power, loss))
     if not judged:
         raise CalibrationError(
             "the reddening law is not determined in any order: the extinctions of the"
@@ -244,7 +244,7 @@ def choose_order(
 
 
 @dataclass(frozen=True)
-class Candidate:
+class LawCandidate:
     """Orders in C0 and E, with the squared residuals of each held-out group, shape (g,)."""
 
     order: int
@@ -311,7 +311,7 @@ def held_out_loss(sums: Sums, fold: npt.NDArray[np.intp]) -> FloatArray | None:
     return loss
 
 
-def scores(judged: list[Candidate], count: FloatArray) -> tuple[OrderScore, ...]:
+def scores(judged: list[LawCandidate], count: FloatArray) -> tuple[OrderScore, ...]:
     """Compare the candidates with the best and choose, by the rule of one standard error."""
     total, groups = count.sum(), len(count)
     best = min(judged, key=lambda candidate: candidate.loss.sum())

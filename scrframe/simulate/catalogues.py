@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.config.simulation import SimulationSettings
-from scrframe.simulate.coefficients import NoiseModel, extinction_errors, extinction_noise
+from scrframe.simulate.coefficients import SpectrumNoise, extinction_errors, extinction_noise
 from scrframe.simulate.detections import Traits, distance_pc
 from scrframe.simulate.stars import Spectroscope, Stars
 from scrframe.tables import SimulatedStars
@@ -28,7 +28,7 @@ def catalogued_stars(
     settings: SimulationSettings,
     stars: Stars,
     traits: Traits,
-    model: NoiseModel,
+    model: SpectrumNoise,
     spectroscope: Spectroscope,
     rng: np.random.Generator,
 ) -> SimulatedStars:

@@ -109,7 +109,7 @@ def stacked(operator: XpOperator) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class NoiseModel:
+class SpectrumNoise:
     """Errors of XP coefficients and how they correlate.
 
     Attributes
@@ -160,7 +160,7 @@ class XpNoise:
     correlation_of: IntArray
 
 
-def load_noise_model() -> NoiseModel:
+def load_noise_model() -> SpectrumNoise:
     """Return the shipped model: correlations of two real sources, and their mean."""
     source = resources.files("scrframe.simulate") / "data" / "xp_noise.npz"
     with source.open("rb") as handle, np.load(handle) as stored:
@@ -170,7 +170,7 @@ def load_noise_model() -> NoiseModel:
     roots = np.stack(
         [[np.linalg.cholesky(_matrix(row[part])) for part in _BANDS] for row in packed]
     )
-    return NoiseModel(errors, packed, roots)
+    return SpectrumNoise(errors, packed, roots)
 
 
 def _matrix(packed: FloatArray) -> FloatArray:
@@ -190,7 +190,7 @@ def _growth(magnitude: FloatArray) -> FloatArray:
 
 
 def extinction_noise(
-    model: NoiseModel,
+    model: SpectrumNoise,
     noise: XpNoise,
     coefficients: FloatArray,
     paper: XpOperator,

@@ -130,7 +130,7 @@ def _summary(survey: SimulatedSurvey, star_detections: int) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class VisitRows:
+class WrittenVisit:
     """Where a visit is found again.
 
     Attributes
@@ -147,7 +147,7 @@ class VisitRows:
 
 def find_visits(
     loader: SurveyLoader, settings: Any, root: Path, files: Sequence[Path], sizes: Sequence[int]
-) -> list[VisitRows]:
+) -> list[WrittenVisit]:
     """Return where the loader finds each visit.
 
     Parameters
@@ -195,7 +195,7 @@ class _Content:
     row: Array
 
 
-def _visit_rows(content: _Content, start: int, size: int, total: int) -> VisitRows | None:
+def _visit_rows(content: _Content, start: int, size: int, total: int) -> WrittenVisit | None:
     """Return the visit written from row `start` on, None if it is not there by itself."""
     if len(content.row) == total:
         here = np.arange(start, start + size)
@@ -209,7 +209,7 @@ def _visit_rows(content: _Content, start: int, size: int, total: int) -> VisitRo
     codes = np.unique(content.visit[here])
     if len(codes) != 1:
         return None
-    return VisitRows(str(content.labels[codes[0]]), row.astype(np.int64))
+    return WrittenVisit(str(content.labels[codes[0]]), row.astype(np.int64))
 
 
 def _read(loader: SurveyLoader, settings: Any, root: Path) -> dict[Path, _Content]:

@@ -201,6 +201,15 @@ def test_folders_and_files_stay_small():
     assert (long, full) == ([], [])
 
 
+def test_no_two_classes_share_a_name():
+    homes: dict[str, list[str]] = {}
+    for path in [*sources(), *plugin_sources()]:
+        for node in tree_of(path).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(place(path, node.lineno))
+    assert {name: found for name, found in homes.items() if len(found) > 1} == {}
+
+
 def test_nothing_but_the_package_itself_imports_the_command_line():
     wrong = [
         place(path, line)

@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 
-from scrframe.checks.verdict import Anomaly, Check
+from scrframe.checks.verdict import Anomaly, NullTestResult
 
 
 def test_check_as_json_holds_plain_data():
     detail = {"error": np.float32(0.5), "curve": np.array([1.0, np.nan]), "n": np.int64(3)}
-    check = Check("a", "A", float("nan"), 0.01, "mag", "not testable", "no column", detail)
+    check = NullTestResult("a", "A", float("nan"), 0.01, "mag", "not testable", "no column", detail)
     read = json.loads(json.dumps(check.to_json(), allow_nan=False))
     assert read["value"] is None and read["limit"] == 0.01
     assert read["verdict"] == "not testable" and read["reason"] == "no column"

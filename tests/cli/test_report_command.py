@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from scrframe.checks.verdict import Check
+from scrframe.checks.verdict import NullTestResult
 from scrframe.report import write as reporting
 
 
-def check(verdict: str) -> Check:
-    return Check("gravity", "Things fall", 0.03, 0.02, "mag", verdict, "they were seen to")
+def check(verdict: str) -> NullTestResult:
+    return NullTestResult("gravity", "Things fall", 0.03, 0.02, "mag", verdict, "they were seen to")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from astropy.io import fits
 import scrframe
 from scrframe.checks.run_anomalies import find_anomalies
 from scrframe.checks.run_checks import run_checks
-from scrframe.checks.verdict import Anomaly, Check
+from scrframe.checks.verdict import Anomaly, NullTestResult
 from scrframe.products.finished_run import open_run
 from scrframe.scr import iteration
 
@@ -59,7 +59,7 @@ class Where:
 class Judged:
     """What the report of a run finds."""
 
-    checks: dict[str, Check]
+    checks: dict[str, NullTestResult]
     anomalies: tuple[Anomaly, ...]
 
     def failed(self, *names: str) -> bool:

@@ -15,7 +15,7 @@ from astropy.table import Table
 from matplotlib.image import imread
 from reading import Reader, content
 
-from scrframe.checks.verdict import Anomaly, Check
+from scrframe.checks.verdict import Anomaly, NullTestResult
 from scrframe.errors import DataError
 from scrframe.products.finished_run import open_run
 from scrframe.report.figures.catalogue import FIGURES, Drawn, RunFigure, draw_all, other_figures
@@ -24,7 +24,7 @@ from scrframe.report.merit import found, merit_rows, verdict
 from scrframe.report.page import render
 from scrframe.report.run_page import RunStory, run_page
 from scrframe.report.write import Report, write_report
-from scrframe.statistics.histograms import gaussian
+from scrframe.statistics.robust import gaussian
 
 
 def copy_of(run: Path, target: Path) -> Path:
@@ -43,8 +43,8 @@ def read(made) -> Reader:
     return Reader(made.path.read_text(encoding="utf-8"))
 
 
-def check(verdict: str, name: str = "one", value: float = 0.031) -> Check:
-    return Check(name, f"Test {name}", value, 0.02, "mag", verdict, f"because of {name}")
+def check(verdict: str, name: str = "one", value: float = 0.031) -> NullTestResult:
+    return NullTestResult(name, f"Test {name}", value, 0.02, "mag", verdict, f"because of {name}")
 
 
 def story(run, checks=(), anomalies=()) -> RunStory:

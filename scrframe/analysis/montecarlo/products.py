@@ -20,7 +20,7 @@ from scrframe.products.files import MONTECARLO, write_json, write_parquet, write
 from scrframe.report.figure import FigureProduct
 from scrframe.report.page import Cell, Page, PageTable, Section, number, write_page
 from scrframe.report.style import COLOURS, INK, house_style, name_panel, note, panel_grid
-from scrframe.statistics.histograms import fit_gaussian
+from scrframe.statistics.robust import fit_gaussian
 from scrframe.version import __version__
 
 MMAG = 1000.0

@@ -11,8 +11,7 @@ from pydantic import Field
 
 from scrframe.arrays import FloatArray
 from scrframe.plugin import Diagnostic, PluginConfig, hookimpl
-from scrframe.statistics.histograms import fit_gaussian
-from scrframe.statistics.robust import robust_sd
+from scrframe.statistics.robust import fit_gaussian, robust_sd
 from scrframe.units import InUnit
 
 Magnitude = Annotated[float, InUnit("mag")]

@@ -59,7 +59,9 @@ class PolynomialLevel(KeyedLevel):
 
     within_exposure = True
 
-    def __init__(self, name: str, keys: Keys, order: int, frame: Detector | FocalPlane) -> None:
+    def __init__(
+        self, name: str, keys: Keys, order: int, frame: DetectorFrame | FocalPlaneFrame
+    ) -> None:
         super().__init__(name, keys)
         self._frame = frame
         degree = np.arange(order + 1)
@@ -89,7 +91,7 @@ def _legendre(u: FloatArray, order: int) -> FloatArray:
     return np.asarray(legendre.legvander(u, order) * np.sqrt(2 * np.arange(order + 1) + 1))
 
 
-class Detector:
+class DetectorFrame:
     """Coordinates on a detector, -1..1 from edge to edge."""
 
     def __init__(self, extent_pix: tuple[float, float]) -> None:
@@ -108,7 +110,7 @@ class Detector:
         return {"extent_pix": list(self._extent)}
 
 
-class FocalPlane:
+class FocalPlaneFrame:
     """Standard coordinates about the centre of each visit, divided by the largest."""
 
     def __init__(self, centres: Centres, scale_deg: float) -> None:
@@ -136,16 +138,16 @@ def prepare_polynomial(
         If the sample has no positions that span the frame.
     """
     detections = matched.detections
-    frame: Detector | FocalPlane
+    frame: DetectorFrame | FocalPlaneFrame
     if config.over == "ccd":
-        frame = Detector(extent_of(detections, config.extent))
+        frame = DetectorFrame(extent_of(detections, config.extent))
     else:
         centres = visit_centres(detections)
         offsets = np.abs(np.stack(focal_plane(detections, centres)))
         scale = float(np.max(offsets, initial=0, where=np.isfinite(offsets)))
         if scale < SMALLEST_PLANE_DEG:
             raise DataError(f"offsets.levels.{name}: no visit has detections at two positions")
-        frame = FocalPlane(centres, scale)
+        frame = FocalPlaneFrame(centres, scale)
     return PolynomialLevel(name, Keys.of(detections, config.by), config.order, frame)
 
 
@@ -153,13 +155,13 @@ def restore_polynomial(
     name: str, labels: pa.Table, state: Mapping[str, Any], config: PolynomialConfig
 ) -> PolynomialLevel:
     """Rebuild a polynomial from its stored labels and state."""
-    frame: Detector | FocalPlane
+    frame: DetectorFrame | FocalPlaneFrame
     if config.over == "ccd":
         x_size, y_size = state["extent_pix"]
-        frame = Detector((x_size, y_size))
+        frame = DetectorFrame((x_size, y_size))
     else:
         centres = {visit: (ra, dec) for visit, (ra, dec) in state["centres_deg"].items()}
-        frame = FocalPlane(centres, state["scale_deg"])
+        frame = FocalPlaneFrame(centres, state["scale_deg"])
     return PolynomialLevel(name, Keys.from_labels(labels, config.by), config.order, frame)
 
 

@@ -9,7 +9,7 @@ from scipy import stats
 from scipy.spatial import cKDTree
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.checks.verdict import Check, Limit, NullTest, judge, untestable
+from scrframe.checks.verdict import Limit, NullTest, NullTestResult, judge, untestable
 from scrframe.statistics.robust import MEDIAN_CHI2
 
 #: Stars that an exposure needs for its centre, CCDs that a visit, visits that the survey needs.
@@ -28,7 +28,7 @@ def ccd_places(
     visit: IntArray,
     ccd: IntArray,
     limit: Limit,
-) -> Check:
+) -> NullTestResult:
     """Test whether a CCD lies at its usual place in the camera, in each visit.
 
     The number is the largest distance of an exposure's centre from the CCD's usual place, in
@@ -86,7 +86,9 @@ def ccd_places(
     return judge(test, value, limit, float(chance[worst]), float(needed * noise), detail)
 
 
-def ccd_steps(test: NullTest, offset_mag: FloatArray, mjd: FloatArray, limit: Limit) -> Check:
+def ccd_steps(
+    test: NullTest, offset_mag: FloatArray, mjd: FloatArray, limit: Limit
+) -> NullTestResult:
     """Test whether the offset of a CCD steps at some date, more than those of other CCDs do.
 
     For each date, the mean of a CCD's offsets afterwards less that before is compared with

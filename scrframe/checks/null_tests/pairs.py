@@ -10,7 +10,7 @@ from scipy import stats
 
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.checks.fits import bounded
-from scrframe.checks.verdict import Check, Limit, NullTest, judge, untestable
+from scrframe.checks.verdict import Limit, NullTest, NullTestResult, judge, untestable
 from scrframe.statistics.groups import codes
 from scrframe.statistics.robust import robust_sd
 
@@ -21,7 +21,7 @@ LEAST_SHARED, LEAST_GROUPS = 20, 3
 
 
 @dataclass(frozen=True)
-class DetectionPairs:
+class Repeats:
     """Two detections of a star, in different visits.
 
     Attributes
@@ -33,12 +33,12 @@ class DetectionPairs:
     first: IntArray
     second: IntArray
 
-    def take(self, rows: npt.NDArray[np.bool_]) -> DetectionPairs:
+    def take(self, rows: npt.NDArray[np.bool_]) -> Repeats:
         """Return some of the pairs."""
-        return DetectionPairs(self.first[rows], self.second[rows])
+        return Repeats(self.first[rows], self.second[rows])
 
 
-def successive(source: npt.NDArray[np.int64], chosen: npt.NDArray[np.bool_]) -> DetectionPairs:
+def successive(source: npt.NDArray[np.int64], chosen: npt.NDArray[np.bool_]) -> Repeats:
     """Return the successive detections of each star among the chosen rows.
 
     Parameters
@@ -50,7 +50,7 @@ def successive(source: npt.NDArray[np.int64], chosen: npt.NDArray[np.bool_]) -> 
     rows = np.flatnonzero(chosen)
     rows = rows[np.argsort(source[rows], kind="stable")]
     same = source[rows][1:] == source[rows][:-1]
-    return DetectionPairs(rows[:-1][same], rows[1:][same])
+    return Repeats(rows[:-1][same], rows[1:][same])
 
 
 def repeat_pull(
@@ -58,9 +58,9 @@ def repeat_pull(
     mag: FloatArray,
     error: FloatArray,
     group: IntArray,
-    pairs: DetectionPairs,
+    pairs: Repeats,
     limit: Limit,
-) -> Check:
+) -> NullTestResult:
     """Test whether repeats differ by as much as the stated errors say.
 
     The number is by how much the robust standard deviation of difference over error, with
@@ -74,8 +74,8 @@ def repeat_pull(
     error : ndarray, shape (n,)
         Errors that are independent between detections, such as those of photometry.
     group : ndarray of int64, shape (m,)
-        DetectionPairs with offsets in common, such as those of two exposures.
-    pairs : DetectionPairs, of m pairs
+        Repeats with offsets in common, such as those of two exposures.
+    pairs : Repeats, of m pairs
     limit : Limit
         Without unit.
     """
@@ -127,10 +127,10 @@ def differences(
     test: NullTest,
     stars: Calibrated,
     group: IntArray,
-    pairs: DetectionPairs,
+    pairs: Repeats,
     limit: Limit,
     what: str,
-) -> Check:
+) -> NullTestResult:
     """Test whether stars have the same magnitude in two groups of detections, such as fields.
 
     The number is the root mean square, over pairs of groups, of the mean differences beyond
@@ -142,7 +142,7 @@ def differences(
     stars : Calibrated, of n detections
     group : ndarray of int64, shape (n,)
         Field or visit.
-    pairs : DetectionPairs
+    pairs : Repeats
         Those of one group are left out.
     limit : Limit
         In mag.
@@ -190,9 +190,7 @@ def differences(
     )
 
 
-def _variance(
-    stars: Calibrated, rows: DetectionPairs, two: IntArray, count: IntArray
-) -> FloatArray:
+def _variance(stars: Calibrated, rows: Repeats, two: IntArray, count: IntArray) -> FloatArray:
     """Return the variance of the mean differences, shape (g,).
 
     Photometry averages over stars, exposures over the exposures, visits hardly at all.

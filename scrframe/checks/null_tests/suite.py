@@ -19,7 +19,7 @@ from scrframe.checks.null_tests.trends import (
     residual_trend,
     visit_trend,
 )
-from scrframe.checks.verdict import Check, Limit, NullTest, untestable
+from scrframe.checks.verdict import Limit, NullTest, NullTestResult, untestable
 from scrframe.statistics.groups import codes, less_group_mean
 
 #: Detections of an exposure from which on its offset is looked at.
@@ -146,7 +146,9 @@ class NullTestLimits:
     place: Limit
 
 
-def null_tests(stars: StarSample, visits: VisitSample, limits: NullTestLimits) -> tuple[Check, ...]:
+def null_tests(
+    stars: StarSample, visits: VisitSample, limits: NullTestLimits
+) -> tuple[NullTestResult, ...]:
     """Run all null tests.
 
     Parameters
@@ -157,7 +159,7 @@ def null_tests(stars: StarSample, visits: VisitSample, limits: NullTestLimits) -
 
     Returns
     -------
-    tuple of Check
+    tuple of NullTestResult
     """
     return (
         *_residuals(stars, limits),
@@ -174,7 +176,7 @@ def null_tests(stars: StarSample, visits: VisitSample, limits: NullTestLimits) -
     )
 
 
-def _residuals(stars: StarSample, limits: NullTestLimits) -> list[Check]:
+def _residuals(stars: StarSample, limits: NullTestLimits) -> list[NullTestResult]:
     who = "reserved stars" if stars.reserved else "stars outside the control region"
     every = DetectionResiduals(stars.residual_mag, stars.visit, stars.region)
     honest = every.take(stars.judges)
@@ -195,7 +197,7 @@ def _residuals(stars: StarSample, limits: NullTestLimits) -> list[Check]:
     return [*checks, mean_difference(test, stars.judges[both], every.take(both), limits.kinds)]
 
 
-def _visits(visits: VisitSample, limits: NullTestLimits) -> list[Check]:
+def _visits(visits: VisitSample, limits: NullTestLimits) -> list[NullTestResult]:
     checks = []
     for key, words, unit in VISIT_QUANTITIES:
         test = NullTest(f"visit_{key}", f"Visit offset against {words}")
@@ -211,7 +213,7 @@ def _visits(visits: VisitSample, limits: NullTestLimits) -> list[Check]:
     return checks
 
 
-def _steps(stars: StarSample, visits: VisitSample, limits: NullTestLimits) -> Check:
+def _steps(stars: StarSample, visits: VisitSample, limits: NullTestLimits) -> NullTestResult:
     test = NullTest("ccd_steps", "Step in time of a CCD's offset")
     if stars.ccd_offset_mag is None:
         return untestable(test, limits.step, "the run has no offsets by CCD and visit")
@@ -231,7 +233,9 @@ def _steps(stars: StarSample, visits: VisitSample, limits: NullTestLimits) -> Ch
     return replace(check, detail={**check.detail, **named})
 
 
-def _repeats(stars: StarSample, visits: VisitSample, limits: NullTestLimits) -> list[Check]:
+def _repeats(
+    stars: StarSample, visits: VisitSample, limits: NullTestLimits
+) -> list[NullTestResult]:
     pull = NullTest("repeats_pull", "Repeats over their errors", "")
     within = NullTest("repeats_visits", "Reserved stars in two visits of a field")
     across = NullTest("overlaps", "Stars in two fields")

@@ -17,7 +17,7 @@ from scipy import sparse, stats
 
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.checks.fits import GRID, bounded, cluster_fit, line, ranks
-from scrframe.checks.verdict import Check, Limit, NullTest, judge, untestable
+from scrframe.checks.verdict import Limit, NullTest, NullTestResult, judge, untestable
 from scrframe.statistics.groups import codes, less_group_mean
 
 #: Least number of regions for a trend of degree 1, 2 and 3, and of detections.
@@ -55,7 +55,7 @@ class DetectionResiduals:
 
 def residual_trend(
     test: NullTest, x: FloatArray, stars: DetectionResiduals, limit: Limit, x_unit: str = ""
-) -> Check:
+) -> NullTestResult:
     """Test whether residuals depend on a quantity within visits.
 
     A polynomial in the quantity's rank is fitted; the number is the largest departure of that
@@ -108,7 +108,7 @@ def residual_trend(
 
 def residual_by_ccd(
     test: NullTest, ccd: IntArray, stars: DetectionResiduals, limit: Limit
-) -> Check:
+) -> NullTestResult:
     """Test whether mean residuals differ between CCDs, beyond what regions scatter.
 
     The number is the standard deviation of the CCDs' means beyond noise, from an analysis of
@@ -162,7 +162,7 @@ def residual_by_ccd(
 
 def mean_difference(
     test: NullTest, chosen: npt.NDArray[np.bool_], stars: DetectionResiduals, limit: Limit
-) -> Check:
+) -> NullTestResult:
     """Test whether two kinds of stars have the same mean residual within visits.
 
     Parameters
@@ -212,7 +212,7 @@ def visit_trend(
     limit: Limit,
     x_unit: str = "",
     others: tuple[FloatArray, ...] = (),
-) -> Check:
+) -> NullTestResult:
     """Test whether the offsets of visits depend on a quantity.
 
     A line in the quantity's rank goes through the means of groups of visits, with their

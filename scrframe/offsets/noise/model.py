@@ -183,28 +183,6 @@ def _standardised(values: FloatArray, centre: float, spread: float) -> FloatArra
     return np.nan_to_num(scaled, nan=0.0)
 
 
-def initial_scale(residual: FloatArray, star: IntArray, stars: int) -> tuple[float, float]:
-    """Return robust standard deviations of star means and of detections within stars, in mag.
-
-    Parameters
-    ----------
-    residual : ndarray, shape (n,)
-        In mag.
-    star : ndarray of int64, shape (n,)
-    stars : int
-        Number of stars, s.
-
-    Returns
-    -------
-    between, within : float
-        1.4826 times the median absolute deviation of star means, and of detections from
-        their star's mean, the latter for one detection; NaN without repeats.
-    """
-    mean, differences, _ = _within(residual, star, stars)
-    between = centre_and_spread(mean)[1]
-    return between, robust_sd(differences, about=0.0)
-
-
 def _within(
     residual: FloatArray, star: IntArray, stars: int
 ) -> tuple[FloatArray, FloatArray, IntArray]:

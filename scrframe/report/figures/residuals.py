@@ -28,8 +28,14 @@ from scrframe.report.style import (
     new_figure,
     note,
 )
-from scrframe.statistics.histograms import BIN_MAG, REACH_MAG, GaussianFit, fit_gaussian, gaussian
-from scrframe.statistics.robust import robust_sd
+from scrframe.statistics.robust import (
+    BIN_MAG,
+    REACH_MAG,
+    GaussianFit,
+    fit_gaussian,
+    gaussian,
+    robust_sd,
+)
 
 #: Bins with medians, and the fewest stars in one.
 BINS, LEAST_STARS = 16, 30
