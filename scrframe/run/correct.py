@@ -22,9 +22,8 @@ from scrframe.offsets.apply import apply_solution, unknown_visits
 from scrframe.plugin import Part, PluginConfig, Registry, SurveyLoader, file_part, load_registry
 from scrframe.products.files import writable, write_json
 from scrframe.products.solution import read_solution
-from scrframe.run.executor import open_executor, run_tasks
 from scrframe.run.plugins import Application, SelectedWriter, check_writers, read_application
-from scrframe.run.workspace import missing_folders, remove_empty
+from scrframe.run.workspace import missing_folders, open_executor, remove_empty, run_tasks
 from scrframe.tables import BY_NAME, Corrections, Detections, Solution
 from scrframe.tables.derived import derive
 

@@ -187,11 +187,7 @@ def _defect(
 
 
 def _not_stars(
-    number: int,
-    camera: Camera,
-    centre: tuple[float, float],
-    limit: float,
-    rng: np.random.Generator,
+    number: int, camera: Camera, centre: tuple[float, float], limit: float, rng: np.random.Generator
 ) -> VisitDetections:
     """Return galaxies and spurious detections at random pixels."""
     place = rng.integers(0, len(camera.ccd), number)

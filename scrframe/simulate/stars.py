@@ -313,8 +313,7 @@ class SmoothField:
     def draw(cls, scale_deg: float, rng: np.random.Generator) -> SmoothField:
         """Draw a function that varies over `scale_deg`."""
         return cls(
-            rng.normal(0, 1 / np.deg2rad(scale_deg), (3, WAVES)),
-            rng.uniform(0, 2 * np.pi, WAVES),
+            rng.normal(0, 1 / np.deg2rad(scale_deg), (3, WAVES)), rng.uniform(0, 2 * np.pi, WAVES)
         )
 
     def __call__(self, ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray:

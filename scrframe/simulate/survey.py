@@ -232,11 +232,7 @@ def _passband_colour(
 ) -> PassbandColour:
     band_nm, transmission = np.array(band.passband).T
     return PassbandColour(
-        wavelength_nm,
-        band_nm,
-        transmission,
-        library.passbands["Gbp"],
-        library.zero_points["Gbp"],
+        wavelength_nm, band_nm, transmission, library.passbands["Gbp"], library.zero_points["Gbp"]
     )
 
 
@@ -339,8 +335,7 @@ def offset_terms(visits: list[VisitDetections], offsets: InjectedOffsets) -> lis
     return [
         OffsetTerms(*columns)
         for columns in zip(
-            *(np.split(part, edges) for part in (whole.visit, whole.ccd, whole.pixel)),
-            strict=True,
+            *(np.split(part, edges) for part in (whole.visit, whole.ccd, whole.pixel)), strict=True
         )
     ]
 

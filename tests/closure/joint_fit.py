@@ -9,12 +9,8 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from scrframe.builtin.offset_levels.partitions import (
-    BinConfig,
-    GroupConfig,
-    prepare_bin,
-    prepare_group,
-)
+from scrframe.builtin.offset_levels.keys import GroupConfig, prepare_group
+from scrframe.builtin.offset_levels.maps import BinConfig, prepare_bin
 from scrframe.builtin.offset_levels.sky import SkyCellConfig, prepare_sky_cell
 from scrframe.builtin.offset_levels.slope import SlopeConfig, prepare_slope
 from scrframe.builtin.offset_levels.time import RandomWalkConfig, prepare_random_walk

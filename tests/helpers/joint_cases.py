@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy import linalg
 
-from scrframe.builtin.offset_levels.bilinear import BilinearConfig, prepare_bilinear
-from scrframe.builtin.offset_levels.partitions import (
+from scrframe.builtin.offset_levels.keys import GroupConfig, prepare_group
+from scrframe.builtin.offset_levels.maps import (
+    BilinearConfig,
     BinConfig,
-    GroupConfig,
+    prepare_bilinear,
     prepare_bin,
-    prepare_group,
 )
 from scrframe.builtin.offset_levels.polynomial import PolynomialConfig, prepare_polynomial
 from scrframe.builtin.offset_levels.slope import SlopeConfig, prepare_slope

@@ -4,12 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from scrframe.builtin.offset_levels.partitions import (
-    BinConfig,
-    GroupConfig,
-    prepare_bin,
-    prepare_group,
-)
+from scrframe.builtin.offset_levels.keys import GroupConfig, prepare_group
+from scrframe.builtin.offset_levels.maps import BinConfig, prepare_bin
 from scrframe.errors import CalibrationError
 from scrframe.offsets.apply import apply_solution
 from scrframe.offsets.sequential import OffsetProblem, solve_sequential

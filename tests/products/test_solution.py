@@ -6,12 +6,8 @@ import numpy as np
 import pytest
 
 from scrframe.builtin.offset_levels import plugin as builtin_levels
-from scrframe.builtin.offset_levels.partitions import (
-    BinConfig,
-    GroupConfig,
-    prepare_bin,
-    prepare_group,
-)
+from scrframe.builtin.offset_levels.keys import GroupConfig, prepare_group
+from scrframe.builtin.offset_levels.maps import BinConfig, prepare_bin
 from scrframe.errors import DataError
 from scrframe.offsets.apply import apply_solution
 from scrframe.plugin.registry import Provider, Registry

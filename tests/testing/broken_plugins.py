@@ -13,7 +13,7 @@ from good_plugins import CURVE, DIAGNOSTIC, EXTINCTION, LEVEL, LOADER, MODEL, RE
 from pydantic import Field
 from scipy import sparse
 
-from scrframe.builtin.offset_levels.partitions import BinConfig, needs_bin, prepare_bin, restore_bin
+from scrframe.builtin.offset_levels.maps import BinConfig, needs_bin, prepare_bin, restore_bin
 from scrframe.errors import DataError
 from scrframe.plugin import ColourPrediction, FittedColourModel, PluginConfig, file_part
 from scrframe.tables import Detections, FittedLevel, LevelDesign, Spectra

@@ -34,11 +34,16 @@ from scrframe.run.calibrate import (
     solve_offsets,
     write_products,
 )
-from scrframe.run.executor import default_workers, open_executor
 from scrframe.run.plugins import resolve_plugins
 from scrframe.run.products import RunRecord
 from scrframe.run.session import Session, StepMonitor, begin_session
-from scrframe.run.workspace import Workspace, open_workspace, versions
+from scrframe.run.workspace import (
+    Workspace,
+    default_workers,
+    open_executor,
+    open_workspace,
+    versions,
+)
 from scrframe.tables import Solution
 from scrframe.version import __version__
 

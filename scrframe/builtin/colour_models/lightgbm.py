@@ -12,13 +12,7 @@ from pydantic import Field
 from scrframe.arrays import Features, FloatArray
 from scrframe.builtin.colour_models.training import check_features, check_training
 from scrframe.errors import PluginError
-from scrframe.plugin import (
-    ColourModel,
-    ColourPrediction,
-    FittedColourModel,
-    PluginConfig,
-    hookimpl,
-)
+from scrframe.plugin import ColourModel, ColourPrediction, FittedColourModel, PluginConfig, hookimpl
 from scrframe.version import __version__
 
 #: Training stars for each thread. With fewer, LightGBM's threads wait for each other more

@@ -144,8 +144,7 @@ class RandomForestConfig(BaggingConfig):
     """Settings of the random forest."""
 
     engine: Literal["scikit-learn", "intelex"] = Field(
-        "scikit-learn",
-        description="No longer used: scikit-learn grows the trees. Leave it out.",
+        "scikit-learn", description="No longer used: scikit-learn grows the trees. Leave it out."
     )
 
     @field_validator("engine")

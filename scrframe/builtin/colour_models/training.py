@@ -12,11 +12,7 @@ ROWS = 65_536
 
 
 def check_training(
-    model: str,
-    features: Features,
-    colour_mag: FloatArray,
-    weights: FloatArray | None,
-    needed: int,
+    model: str, features: Features, colour_mag: FloatArray, weights: FloatArray | None, needed: int
 ) -> tuple[FloatArray, FloatArray]:
     """Return copies of colours and weights, shape (n,), as contiguous float64.
 

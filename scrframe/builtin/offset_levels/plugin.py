@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from scrframe.builtin.offset_levels.bilinear import BILINEAR
-from scrframe.builtin.offset_levels.partitions import BIN, GROUP
+from scrframe.builtin.offset_levels.keys import GROUP
+from scrframe.builtin.offset_levels.maps import BILINEAR, BIN
 from scrframe.builtin.offset_levels.polynomial import POLYNOMIAL
 from scrframe.builtin.offset_levels.sky import SKY_CELL
 from scrframe.builtin.offset_levels.slope import SLOPE

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.builtin.offset_levels.keys import KeyedLevel, Keys
-from scrframe.builtin.offset_levels.partitions import Pixels, extent_of
+from scrframe.builtin.offset_levels.maps import Pixels, extent_of
 from scrframe.errors import DataError
 from scrframe.plugin import OffsetLevel, PluginConfig
 from scrframe.statistics.sky import position_of, tangent_vectors

@@ -161,12 +161,7 @@ class SplineLevel(TimeLevel):
     def weights(self, part: FloatArray) -> FloatArray:
         """Return the four B-splines that are not zero."""
         rest = 1 - part
-        cubes = [
-            rest**3,
-            3 * part**3 - 6 * part**2 + 4,
-            3 * rest**3 - 6 * rest**2 + 4,
-            part**3,
-        ]
+        cubes = [rest**3, 3 * part**3 - 6 * part**2 + 4, 3 * rest**3 - 6 * rest**2 + 4, part**3]
         return np.stack(cubes, axis=1) / 6
 
     def prior(self) -> sparse.csr_array:

@@ -13,13 +13,7 @@ import pyarrow as pa
 
 from scrframe.arrays import Array
 from scrframe.errors import DataError
-from scrframe.io.fits.columns import (
-    Field,
-    arrays_of,
-    meant,
-    physical,
-    table_fields,
-)
+from scrframe.io.fits.columns import Field, arrays_of, meant, physical, table_fields
 from scrframe.io.fits.structure import Buffer, Hdu, load, walk
 from scrframe.io.fits.tiles import is_compressed, uncompressed
 from scrframe.io.table_file import (

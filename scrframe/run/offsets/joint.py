@@ -31,11 +31,7 @@ from scrframe.offsets.noise.update import NoiseSettings
 from scrframe.offsets.outliers.weights import OutlierSettings
 from scrframe.run.plugins import SelectedPlugins, level_needs, prepare_levels
 from scrframe.run.sample.assembly import derive_for
-from scrframe.run.sample.selection import (
-    StarSelection,
-    predicted_errors,
-    predicted_inside,
-)
+from scrframe.run.sample.selection import StarSelection, predicted_errors, predicted_inside
 from scrframe.statistics.groups import group_medians
 from scrframe.tables import Detections, FittedLevel, MatchedStars
 from scrframe.tables.derived import derive

@@ -158,10 +158,7 @@ def known_visits(visits: Sequence[VisitSeen]) -> KnownVisits:
 
 
 def exposure_table(
-    fit: JointFit,
-    results: JointResults,
-    state: JointState,
-    visits: Sequence[VisitSeen],
+    fit: JointFit, results: JointResults, state: JointState, visits: Sequence[VisitSeen]
 ) -> ExposureTable:
     """Return the offsets of all known visits on all known detectors."""
     known = known_visits(visits)
@@ -175,11 +172,7 @@ def exposure_table(
         visit_mag,
         visit_err,
         SolvedExposures(
-            visit[exposures.visit],
-            exposures.ccd,
-            solved.offset_mag,
-            solved.err_mag,
-            solved.count,
+            visit[exposures.visit], exposures.ccd, solved.offset_mag, solved.err_mag, solved.count
         ),
         ccd_parts(fit, results, state.levels, state.solver.needs, visits),
         visit_spread(fit),

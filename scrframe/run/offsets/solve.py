@@ -136,12 +136,7 @@ def _solution_of(
     model, fit, state = fitted.model, joint.fit, joint.state
     results = JointResults(fit)
     variants = ModelVariants(
-        sample,
-        fitted,
-        state.used,
-        trend_settings(plugins),
-        plugins.survey.reddening,
-        dereddening,
+        sample, fitted, state.used, trend_settings(plugins), plugins.survey.reddening, dereddening
     )
     shifts = systematic_shifts(plugins, variants, results)
     exposures = with_systematics(exposure_table(fit, results, state, visits), fit, shifts)

@@ -15,8 +15,7 @@ from scrframe.observer import Observer
 from scrframe.plugin import Part, PluginConfig, SurveyLoader
 from scrframe.products.files import load_arrow, save_arrow
 from scrframe.products.visits import VisitSeen
-from scrframe.run.executor import run_tasks
-from scrframe.run.workspace import Workspace
+from scrframe.run.workspace import Workspace, run_tasks
 from scrframe.tables import ColumnTable, Detections, Footprint, unit_vectors
 from scrframe.tables.cuts import Cut
 from scrframe.tables.derived import derive

@@ -81,10 +81,7 @@ def loosen(cut: Cut, margin_mag: float) -> Cut:
 
 
 def predicted_inside(
-    cuts: Sequence[Cut],
-    table: ColumnTable,
-    predicted: Mapping[str, FloatArray],
-    margin_mag: float,
+    cuts: Sequence[Cut], table: ColumnTable, predicted: Mapping[str, FloatArray], margin_mag: float
 ) -> BoolArray:
     """Return which rows pass all cuts on magnitudes by a margin, shape (n,).
 

@@ -6,7 +6,7 @@ from astropy.wcs import WCS
 from pydantic import ValidationError
 from scipy.special import eval_legendre
 
-from scrframe.builtin.offset_levels.bilinear import RIDGE, BilinearConfig, prepare_bilinear
+from scrframe.builtin.offset_levels.maps import RIDGE, BilinearConfig, prepare_bilinear
 from scrframe.builtin.offset_levels.polynomial import PolynomialConfig, prepare_polynomial
 from scrframe.errors import DataError
 

@@ -5,15 +5,8 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from scrframe.builtin.offset_levels.partitions import (
-    BinConfig,
-    GroupConfig,
-    bin_count,
-    prepare_bin,
-    prepare_group,
-    restore_bin,
-    restore_group,
-)
+from scrframe.builtin.offset_levels.keys import GroupConfig, prepare_group, restore_group
+from scrframe.builtin.offset_levels.maps import BinConfig, bin_count, prepare_bin, restore_bin
 from scrframe.errors import ConfigError
 
 

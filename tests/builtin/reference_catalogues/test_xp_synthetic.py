@@ -8,13 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import constants
 
-from scrframe.builtin.reference_catalogues.gaia.grid import SAMPLES_NM
-from scrframe.builtin.reference_catalogues.xp_synthetic.catalogue import (
+from scrframe.builtin.reference_catalogues.gaia.products import SAMPLES_NM
+from scrframe.builtin.reference_catalogues.xp_synthetic.plugin import (
+    XP_SYNTHETIC,
     XpSyntheticConfig,
     sample_weights,
     through,
 )
-from scrframe.builtin.reference_catalogues.xp_synthetic.plugin import XP_SYNTHETIC
 from scrframe.errors import DataError
 from scrframe.spectra import BASES, PACKED, load_operator, packed_indices
 from scrframe.tables import ReferenceStars

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from scipy import sparse
 
-from scrframe.builtin.offset_levels.partitions import GroupConfig, prepare_group
+from scrframe.builtin.offset_levels.keys import GroupConfig, prepare_group
 from scrframe.offsets.joint.fit import fit_joint
 from scrframe.offsets.joint.problem import JointProblem, JointSolverSettings
 from scrframe.offsets.joint.results import JointResults

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from scrframe.builtin.offset_levels.partitions import GroupConfig, prepare_group
+from scrframe.builtin.offset_levels.keys import GroupConfig, prepare_group
 from scrframe.offsets.joint.fit import fit_joint
 from scrframe.offsets.joint.problem import JointProblem, JointSolverSettings
 from scrframe.run.offsets.joint_solution import joint_record, star_columns

@@ -8,9 +8,8 @@ import pytest
 from scrframe.errors import DataError
 from scrframe.observer import Observer
 from scrframe.plugin import NoConfig, Part, SurveyLoader
-from scrframe.run.executor import open_executor
 from scrframe.run.sample.detections import first_pass, visits_of
-from scrframe.run.workspace import Workspace
+from scrframe.run.workspace import Workspace, open_executor
 from scrframe.tables import Detections
 
 

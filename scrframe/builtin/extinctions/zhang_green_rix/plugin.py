@@ -1,25 +1,171 @@
-"""Extinctions and extinction curve of Zhang, Green & Rix (2023, MNRAS 524, 1855)."""
+"""Extinctions and extinction curve of Zhang, Green & Rix (2023, MNRAS 524, 1855).
+
+The catalogue is in HDF5 files with a dataset a column.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from pydantic import Field
 
 from scrframe.arrays import FloatArray
-from scrframe.builtin.extinctions.zhang_green_rix.catalogue import (
-    COLUMNS,
-    Zgr23Config,
-    check,
-    parts,
-    read,
-    write_simulated,
+from scrframe.errors import CalibrationError, DataError
+from scrframe.io import key_below, matching_files
+from scrframe.io.hdf5 import Hdf5Table
+from scrframe.plugin import (
+    ExtinctionCatalogue,
+    ExtinctionCurve,
+    Part,
+    PluginConfig,
+    file_part,
+    hookimpl,
 )
-from scrframe.errors import CalibrationError
-from scrframe.plugin import ExtinctionCatalogue, ExtinctionCurve, hookimpl
+from scrframe.statistics.groups import first_rows
+from scrframe.tables import Extinctions, SimulatedStars
+
+Ids = npt.NDArray[np.int64]
+Columns = dict[str, npt.NDArray[Any]]
+ID = "gdr3_source_id"
+ESTIMATES, ERRORS, QUALITY = "stellar_params_est", "stellar_params_err", "quality_flags"
+DATASETS = (ID, ESTIMATES, ERRORS, QUALITY)
+#: Columns of the estimates and of their errors.
+TEFF_KK, FEH, LOGG, EXTINCTION, PARALLAX = range(5)
+COLUMNS = ("source_id", "extinction", "extinction_err", "quality_flags", "teff", "logg", "feh")
+
+
+class Zgr23Config(PluginConfig):
+    """Where the catalogue is."""
+
+    files: str = Field("zgr23/*.h5", description="Files of the catalogue, below the data root.")
+
+
+def parts(config: Zgr23Config, root: Path) -> list[Part]:
+    """Return a part for every file.
+
+    Raises
+    ------
+    DataError
+        If there is none, or a file is not the catalogue.
+    """
+    files = matching_files(config.files, root)
+    if not files:
+        raise DataError(
+            f"{root / config.files}: no file of ZGR23; put the files there or set zgr23.files"
+        )
+    for path in files:
+        _opened(path)  # refuses what is no catalogue
+    return [file_part(path, key_below(path, root)) for path in files]
+
+
+def check(part: Part, config: Zgr23Config) -> None:
+    """Read the first rows of a part; raises DataError where that fails."""
+    _rows(_opened(part.path), 0, 1)
+
+
+def read(part: Part, config: Zgr23Config, source_id: Ids) -> Extinctions:
+    """Read the extinctions of the stars given; a star that is not there is absent.
+
+    Parameters
+    ----------
+    part : Part
+        A file.
+    config : Zgr23Config
+        The settings.
+    source_id : ndarray of int64, shape (n,)
+        The stars wanted, ascending.
+
+    Returns
+    -------
+    Extinctions
+        At most one row a star, in file order; ``teff`` in K.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged.
+    """
+    seen = np.zeros(len(source_id), dtype=bool)
+    table = _opened(part.path)
+    found = [_rows(table, 0, 0)]
+    for block in table.blocks([ID]):
+        rows = first_rows(block.identifiers(ID), source_id, seen)[0]
+        if len(rows):  # other columns are read only where a star is wanted
+            first = int(block.rows[0])
+            more = _rows(table, first, first + len(block))
+            found.append({name: values[rows] for name, values in more.items()})
+    return Extinctions.from_columns(
+        {name: np.concatenate([block[name] for block in found]) for name in COLUMNS}
+    )
+
+
+def _rows(table: Hdf5Table, start: int, stop: int) -> Columns:
+    """Return rows of all columns, in the units of the vocabulary."""
+    block = table.rows(DATASETS, start, stop)
+    estimates = block.matrix(ESTIMATES, PARALLAX + 1).astype(np.float64)
+    errors = block.matrix(ERRORS, PARALLAX + 1).astype(np.float64)
+    return {
+        "source_id": block.identifiers(ID),
+        "extinction": estimates[:, EXTINCTION],
+        "extinction_err": errors[:, EXTINCTION],
+        "quality_flags": block.integers(QUALITY).astype(np.int16),
+        "teff": 1000 * estimates[:, TEFF_KK],
+        "logg": estimates[:, LOGG],
+        "feh": estimates[:, FEH],
+    }
+
+
+def _opened(path: Path) -> Hdf5Table:
+    table = Hdf5Table(path)
+    missing = [name for name in DATASETS if table.find(name) is None]
+    if missing:
+        raise DataError(f"{path}: lacks the dataset(s) {', '.join(missing)} of ZGR23")
+    for name in (ESTIMATES, ERRORS):
+        shape = table.shapes[name]
+        if shape[1:] != (PARALLAX + 1,):
+            raise DataError(f"{path}: dataset {name} has shape {shape}; expected (n, 5)")
+    return table
+
+
+def write_simulated(stars: SimulatedStars, root: Path) -> None:
+    """Write simulated stars with a spectrum as ``zgr23/stellar_params_catalog_00.h5``."""
+    import h5py  # noqa: PLC0415 - slow to import
+
+    table = stars.table.filter(stars.table["has_spectrum"])
+    column = {name: np.asarray(table[name]) for name in table.column_names}
+    count = len(table)
+    estimates = np.stack(
+        [
+            column["teff"] / 1000,
+            column["feh"],
+            column["logg"],
+            column["extinction"],
+            column["parallax"],
+        ],
+        axis=1,
+    )
+    # Typical errors; only that of the extinction is used.
+    errors = np.tile(np.array([0.05, 0.1, 0.1, 0.0, 0.05]), (count, 1))
+    errors[:, EXTINCTION] = column["extinction_err"]
+    confident = np.ones(count, dtype=np.float32)
+    folder = root / "zgr23"
+    folder.mkdir(parents=True, exist_ok=True)
+    with h5py.File(folder / "stellar_params_catalog_00.h5", "w") as file:
+        file[ID] = column["source_id"]
+        file["ra"], file["dec"] = column["ref_ra"], column["ref_dec"]
+        file[ESTIMATES] = estimates.astype(np.float32)
+        file[ERRORS] = errors.astype(np.float32)
+        file["chi2_opt"] = np.full(count, 61.0, dtype=np.float32)
+        file["ln_prior"] = np.zeros(count, dtype=np.float32)
+        for name in ("teff", "feh", "logg"):
+            file[f"{name}_confidence"] = confident
+        file[QUALITY] = column["quality_flags"].astype(np.uint8)
 
 
 def curve(config: Any, wavelength_nm: FloatArray) -> FloatArray:
@@ -75,8 +221,6 @@ CATALOGUE = ExtinctionCatalogue(
     check=check,
     write_simulated=write_simulated,
 )
-
-
 CURVE = ExtinctionCurve(
     name="zgr23",
     summary="Mean extinction curve, 392 to 4600 nm (Zhang, Green & Rix 2023)",

@@ -14,15 +14,17 @@ from scrframe.builtin.reference_catalogues.gaia.corrections import (
     correct_flux,
     spectrum_corrections,
 )
-from scrframe.builtin.reference_catalogues.gaia.grid import (
+from scrframe.builtin.reference_catalogues.gaia.parts import may_hold
+from scrframe.builtin.reference_catalogues.gaia.products import (
+    SAMPLED,
     SAMPLES_NM,
+    GaiaXpConfig,
     average,
     average_error,
+    blocks,
     operator_for,
     wavelengths,
 )
-from scrframe.builtin.reference_catalogues.gaia.parts import may_hold
-from scrframe.builtin.reference_catalogues.gaia.products import SAMPLED, GaiaXpConfig, blocks
 from scrframe.io.block import Block, RealArray
 from scrframe.plugin import ChosenCorrection, Part
 from scrframe.spectra import BASES, PACKED, XpOperator, load_operator
@@ -113,10 +115,7 @@ class _Reading:
 
 
 def read_features(
-    part: Part,
-    config: GaiaXpConfig,
-    stars: ReferenceStars,
-    corrections: Sequence[ChosenCorrection],
+    part: Part, config: GaiaXpConfig, stars: ReferenceStars, corrections: Sequence[ChosenCorrection]
 ) -> Spectra:
     """Read the spectra of one part that belong to the stars given, each star once.
 
@@ -145,10 +144,7 @@ def read_features(
 
 
 def read_fluxes(
-    part: Part,
-    stars: ReferenceStars,
-    corrections: Sequence[ChosenCorrection],
-    target: Target,
+    part: Part, stars: ReferenceStars, corrections: Sequence[ChosenCorrection], target: Target
 ) -> list[StarFluxes]:
     """Read the spectra of one part that belong to the stars given, each star once.
 

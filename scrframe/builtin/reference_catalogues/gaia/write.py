@@ -97,10 +97,7 @@ def _spectrum_table(
 ) -> pa.Table:
     """Return rows of xp_continuous_mean_spectrum, all columns of the archive."""
     count = rows.stop - rows.start
-    columns: dict[str, Any] = {
-        "source_id": ids[rows],
-        "solution_id": np.full(count, SOLUTION_ID),
-    }
+    columns: dict[str, Any] = {"source_id": ids[rows], "solution_id": np.full(count, SOLUTION_ID)}
     arrays = _text_arrays if gaia_format == "csv" else _list_arrays
     for band, at in (("bp", 0), ("rp", 1)):
         columns |= _bookkeeping(band, count)

@@ -11,12 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from scrframe.builtin.survey_loaders.table.joins import (
-    fingerprint,
-    join_block,
-    load_join,
-    root_of,
-)
+from scrframe.builtin.survey_loaders.table.joins import fingerprint, join_block, load_join, root_of
 from scrframe.builtin.survey_loaders.table.mapping import mapped, usable
 from scrframe.builtin.survey_loaders.table.reading import RawColumns
 from scrframe.builtin.survey_loaders.table.settings import MAPPED, NEEDED, TableConfig

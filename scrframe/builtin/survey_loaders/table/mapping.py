@@ -11,8 +11,14 @@ import pyarrow.compute as pc
 
 from scrframe.arrays import FloatArray
 from scrframe.builtin.survey_loaders.table.reading import (
+    JD_ZERO,
+    ab_zero_point,
     constant_of,
     decoded,
+    is_mag,
+    mag_factor,
+    magnitude_errors,
+    magnitudes,
     numbers_of,
     origin_of,
     refuse_nulls,
@@ -20,14 +26,6 @@ from scrframe.builtin.survey_loaders.table.reading import (
 )
 from scrframe.builtin.survey_loaders.table.settings import TableConfig
 from scrframe.builtin.survey_loaders.table.source import DATES, KINDS, Source
-from scrframe.builtin.survey_loaders.table.units import (
-    JD_ZERO,
-    ab_zero_point,
-    is_mag,
-    mag_factor,
-    magnitude_errors,
-    magnitudes,
-)
 from scrframe.errors import DataError
 from scrframe.io.block import Block
 from scrframe.statistics.sky import EqualAreaGrid

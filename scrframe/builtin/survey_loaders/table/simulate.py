@@ -19,15 +19,15 @@ import pyarrow as pa
 
 from scrframe.arrays import Array, BoolArray, FloatArray
 from scrframe.builtin.survey_loaders.table.loader import passes
-from scrframe.builtin.survey_loaders.table.reading import RawColumns
-from scrframe.builtin.survey_loaders.table.settings import MAPPED, NEEDED, Join, TableConfig
-from scrframe.builtin.survey_loaders.table.source import DATES, Simulated, Source
-from scrframe.builtin.survey_loaders.table.units import (
+from scrframe.builtin.survey_loaders.table.reading import (
     JD_ZERO,
+    RawColumns,
     ab_zero_point,
     is_mag,
     mag_factor,
 )
+from scrframe.builtin.survey_loaders.table.settings import MAPPED, NEEDED, Join, TableConfig
+from scrframe.builtin.survey_loaders.table.source import DATES, Simulated, Source
 from scrframe.builtin.survey_loaders.table.writing import (
     distinct,
     file_name,

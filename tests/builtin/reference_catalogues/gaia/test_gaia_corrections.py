@@ -5,10 +5,13 @@ import pytest
 from astropy.table import Table
 from pydantic import ValidationError
 
-from scrframe.builtin.reference_catalogues.gaia.corrections import MAGNITUDE_TABLE, SPECTRUM_TABLE
-from scrframe.builtin.reference_catalogues.gaia.grid import SAMPLES_NM, average
+from scrframe.builtin.reference_catalogues.gaia.corrections import (
+    MAGNITUDE_TABLE,
+    SPECTRUM_PACKAGE,
+    SPECTRUM_TABLE,
+)
 from scrframe.builtin.reference_catalogues.gaia.plugin import GAIA_XP
-from scrframe.builtin.reference_catalogues.gaia.spectrum_package import SPECTRUM_PACKAGE
+from scrframe.builtin.reference_catalogues.gaia.products import SAMPLES_NM, average
 from scrframe.errors import DataError
 from scrframe.plugin import ChosenCorrection
 from scrframe.spectra import load_operator
