@@ -179,9 +179,8 @@ def solve_offsets(
     with session.monitor.step("solve offsets"):
         solved = solve(
             session.plugins,
-            sample.matched,
+            sample,
             fitted,
-            sample.visits,
             provenance(session, fitted),
             alternative_dereddening(session, sample),
             joint,

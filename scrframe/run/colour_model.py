@@ -19,7 +19,7 @@ from scrframe.run.sample.reference_data import CATALOGUE_COLOUR
 from scrframe.run.sample.selection import select_stars
 from scrframe.scr.iteration import IterationSettings, ModelMagnitudes, Round, iterate, iterate_known
 from scrframe.scr.law_design import Fields
-from scrframe.scr.observations import Observations, OffsetState
+from scrframe.scr.observations import Observations
 from scrframe.scr.training import (
     ColourPredictor,
     TrainingPlan,
@@ -66,12 +66,17 @@ def trend_settings(plugins: SelectedPlugins) -> TrendSettings:
 def fit_model(
     plugins: SelectedPlugins, sample: MatchedStars, workers: int, observer: Observer
 ) -> FittedModel:
-    """Train and iterate (steps i to iii)."""
-    block = plugins.survey.colour_model
+    """Train and iterate (steps i to iii); colours that a catalogue tells need no training.
+
+    Raises
+    ------
+    CalibrationError
+        If the model or the law cannot be fitted, or the model's colours are not finite.
+    """
+    block, known = plugins.survey.colour_model, plugins.reference.provides == "colour"
     observations, start = observations_of(sample), None
     if plugins.survey.offsets.mode == "joint":
-        trained = plugins.reference.provides != "colour"
-        stars = select_stars(plugins.survey.offsets.joint, sample, trained=trained)
+        stars = select_stars(plugins.survey.offsets.joint, sample, trained=not known)
         start = JointOffsetSolver.of(plugins, sample, stars, observer, workers).start()
         observations = replace(
             observations,
@@ -79,22 +84,41 @@ def fit_model(
             in_control=observations.in_control & ~stars.reserved[sample.star],
         )
     control = np.unique(sample.star[observations.training_mask])
+    offsets = plugins.survey.offsets
     settings = IterationSettings(
-        plugins.survey.reddening,
-        plugins.survey.offsets.max_rounds,
-        plugins.survey.offsets.tolerance,
-        block.regrow_rounds,
+        plugins.survey.reddening, offsets.max_rounds, offsets.tolerance, block.regrow_rounds
     )
-    if plugins.reference.provides == "colour":
-        model = run_known(sample, control, settings, observer, observations, start)
-        return FittedModel(model, no_training(control), observations, block.settings)
-    plan = plan_training(control, block.test_fraction, block.folds, block.cross_fit, block.seed)
+    plan, found = no_training(control), block.settings
+    search: Mapping[str, Any] = {}
     trend = trend_settings(plugins)
-    found, search = tune(
-        plugins, sample.features, observations, plan, settings, trend, workers, observer
-    )
-    trainer = Trainer(plugins.backend, found, block.seed, workers)
-    model = run_model(sample, plan, trainer, settings, trend, observer, observations, start)
+    if not known:
+        plan = plan_training(control, block.test_fraction, block.folds, block.cross_fit, block.seed)
+        found, search = tune(
+            plugins, sample.features, observations, plan, settings, trend, workers, observer
+        )
+    title = "Offsets of visits" if known else "Colour model and reddening law"
+    with observer.step(title) as done:
+
+        def report(this: Round) -> None:
+            done(1)
+            observer.message(describe(this))
+
+        if known:
+            colour = np.asarray(sample.stars[CATALOGUE_COLOUR], dtype=np.float64)
+            model = iterate_known(observations, colour, control, settings, report, start)
+        else:
+            trainer = Trainer(plugins.backend, found, block.seed, workers)
+            predictor = ColourPredictor(sample.features, plan, trainer, trend)
+            model = iterate(observations, predictor, plan, settings, report, start)
+    if not known and not np.isfinite(model.colour0_mag).all():
+        raise CalibrationError(
+            f"colour model {plugins.backend.name!r} predicted colours that are not finite"
+        )
+    if not model.converged:
+        observer.warning(
+            f"the visit offsets did not converge within {settings.max_rounds} rounds"
+            f" (last change {model.rounds[-1].visit_change_mag:.5f} mag)"
+        )
     return FittedModel(model, plan, observations, found, search)
 
 
@@ -154,85 +178,6 @@ def observations_of(sample: MatchedStars) -> Observations:
         used=np.ones(len(detections), dtype=bool),
         fields=Fields(*detections.codes("field")) if "field" in detections else None,
     )
-
-
-def run_model(
-    sample: MatchedStars,
-    plan: TrainingPlan,
-    trainer: Trainer,
-    settings: IterationSettings,
-    trend: TrendSettings,
-    observer: Observer,
-    observations: Observations | None = None,
-    offsets: OffsetState | None = None,
-) -> ModelMagnitudes:
-    """Iterate colour model, law and visit offsets.
-
-    Parameters
-    ----------
-    sample : MatchedStars
-    plan : TrainingPlan
-    trainer : Trainer
-    settings : IterationSettings
-    trend : TrendSettings
-    observer : Observer
-    observations : Observations, optional
-        By default those of the sample, all of them used.
-    offsets : OffsetState, optional
-        What the offsets start from; by default the paper's means by visit.
-
-    Raises
-    ------
-    CalibrationError
-        If the model or the law cannot be fitted, or the model's colours are not finite.
-    """
-    predictor = ColourPredictor(sample.features, plan, trainer, trend)
-    observations = observations or observations_of(sample)
-    with observer.step("Colour model and reddening law") as done:
-
-        def report(this: Round) -> None:
-            done(1)
-            observer.message(describe(this))
-
-        result = iterate(observations, predictor, plan, settings, report, offsets)
-    if not np.isfinite(result.colour0_mag).all():
-        raise CalibrationError(
-            f"colour model {trainer.backend.name!r} predicted colours that are not finite"
-        )
-    _warn(result, settings, observer)
-    return result
-
-
-def run_known(
-    sample: MatchedStars,
-    test: npt.NDArray[np.int64],
-    settings: IterationSettings,
-    observer: Observer,
-    observations: Observations,
-    offsets: OffsetState | None = None,
-) -> ModelMagnitudes:
-    """Settle visit offsets by the colours of the reference catalogue itself.
-
-    Parameters are those of `run_model`; `test` are the stars that judge the colours.
-    """
-    colour = np.asarray(sample.stars[CATALOGUE_COLOUR], dtype=np.float64)
-    with observer.step("Offsets of visits") as done:
-
-        def report(this: Round) -> None:
-            done(1)
-            observer.message(describe(this))
-
-        result = iterate_known(observations, colour, test, settings, report, offsets)
-    _warn(result, settings, observer)
-    return result
-
-
-def _warn(result: ModelMagnitudes, settings: IterationSettings, observer: Observer) -> None:
-    if not result.converged:
-        observer.warning(
-            f"the visit offsets did not converge within {settings.max_rounds} rounds"
-            f" (last change {result.rounds[-1].visit_change_mag:.5f} mag)"
-        )
 
 
 def describe(this: Round) -> str:

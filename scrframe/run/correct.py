@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -22,7 +22,7 @@ from scrframe.offsets.apply import apply_solution, unknown_visits
 from scrframe.plugin import Part, PluginConfig, Registry, SurveyLoader, file_part, load_registry
 from scrframe.products.files import writable, write_json
 from scrframe.products.solution import read_solution
-from scrframe.run.plugins import Application, SelectedWriter, check_writers, read_application
+from scrframe.run.plugins import SelectedWriter, check_writers, read_application
 from scrframe.run.workspace import missing_folders, open_executor, remove_empty, run_tasks
 from scrframe.tables import BY_NAME, Corrections, Detections, Solution
 from scrframe.tables.derived import derive
@@ -124,18 +124,15 @@ def _earlier(task: CorrectTask) -> PartCorrected | None:
 def _write(task: CorrectTask, detections: Detections, corrections: Corrections) -> tuple[str, ...]:
     """Write one part into a temporary folder, and rename its files into place."""
     task.out.mkdir(parents=True, exist_ok=True)
-    written = []
+    written: list[str] = []
     with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=task.out) as folder:
         scratch = Path(folder)
         for each in task.writers:
             files = each.writer.write(
                 task.part, detections, corrections, task.root, scratch, each.settings, task.note
             )
-            for file in files:
-                place = task.out / file.relative_to(scratch)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                file.replace(place)
-                written.append(str(place.relative_to(task.out)))
+            _move_files(files, scratch, task.out)
+            written += [str(file.relative_to(scratch)) for file in files]
     return tuple(written)
 
 
@@ -205,11 +202,19 @@ def apply(
     registry = registry or load_registry()
     run = Path(run)
     solution = read_solution(run / "solution", registry)
-    application = _application(run, solution, registry)
+    try:
+        application = read_application(solution.provenance["application"], registry)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{run / 'solution'}: the solution is damaged: {error}") from None
     found = find_catalogues([Path(path) for path in catalogues], application.writers)
     check_writers(application.writers, list(found.values()))
     target = Path(out).absolute() if out is not None else run.absolute() / APPLIED
-    _keep_originals(target, found)
+    originals = {part.path.resolve() for part in found.values()}
+    for name, part in found.items():
+        if (target / name).resolve() in originals:
+            raise ConfigError(
+                f"{part.path}: would be replaced by a corrected catalogue; choose another --out"
+            )
     with _scratch(target) as scratch:
         tasks = [
             CorrectTask(
@@ -228,15 +233,8 @@ def apply(
         ]
         with open_executor(workers) as executor:
             corrected = correct_all(executor, tasks, observer or Observer())
-        _move_files(scratch, target)
+        _move_files(sorted(path for path in scratch.rglob("*") if path.is_file()), scratch, target)
     return corrected
-
-
-def _application(run: Path, solution: Solution, registry: Registry) -> Application:
-    try:
-        return read_application(solution.provenance["application"], registry)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{run / 'solution'}: the solution is damaged: {error}") from None
 
 
 def find_catalogues(paths: Sequence[Path], writers: Sequence[SelectedWriter]) -> dict[str, Part]:
@@ -274,16 +272,6 @@ def _files(path: Path, endings: tuple[str, ...]) -> list[tuple[str, Path]]:
     return [(file.relative_to(path).as_posix(), file) for file in files]
 
 
-def _keep_originals(target: Path, found: Mapping[str, Part]) -> None:
-    """Refuse an output in which a corrected catalogue would replace one that is read."""
-    originals = {part.path.resolve() for part in found.values()}
-    for name, part in found.items():
-        if (target / name).resolve() in originals:
-            raise ConfigError(
-                f"{part.path}: would be replaced by a corrected catalogue; choose another --out"
-            )
-
-
 @contextmanager
 def _scratch(target: Path) -> Iterator[Path]:
     """Yield a folder beside the target, gone afterwards; folders made for it go if unused."""
@@ -298,8 +286,8 @@ def _scratch(target: Path) -> Iterator[Path]:
         remove_empty(made)
 
 
-def _move_files(scratch: Path, target: Path) -> None:
-    for file in sorted(path for path in scratch.rglob("*") if path.is_file()):
+def _move_files(files: Iterable[Path], scratch: Path, target: Path) -> None:
+    for file in files:
         place = target / file.relative_to(scratch)
         place.parent.mkdir(parents=True, exist_ok=True)
         file.replace(place)

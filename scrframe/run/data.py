@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -244,54 +243,37 @@ def validate(
         return Validation("sample", {}, ())
     inputs = find_inputs(plugins, root.path)
     check_writers(plugins.writers, inputs.catalogues)
+    reference, extinction = survey.reference.settings, survey.extinction.values.settings
     groups = {
-        CATALOGUES: inputs.catalogues,
-        "reference stars": inputs.sources,
-        "spectra": inputs.features,
-        "extinctions": inputs.extinctions,
+        CATALOGUES: (inputs.catalogues, plugins.loader.check, survey.loader.settings),
+        "reference stars": (inputs.sources, plugins.reference.check, reference),
+        "spectra": (inputs.features, plugins.reference.check, reference),
+        "extinctions": (inputs.extinctions, plugins.extinctions.check, extinction),
     }
-    tasks = [task for name, parts in groups.items() for task in _tasks(plugins, name, parts)]
-    with open_executor(workers) as executor:
-        found = _check(executor, tasks, observer)
+    tasks = [
+        CheckTask(name, check, settings, part)
+        for name, (parts, check, settings) in groups.items()
+        if check is not None
+        for part in parts
+    ]
+    with (
+        open_executor(workers) as executor,
+        observer.step("Checking inputs", len(tasks)) as done,
+    ):
+        answers = run_tasks(executor, check_part, tasks, done)
+    found = {
+        (task.group, task.part.key): problem
+        for task, problem in zip(tasks, answers, strict=True)
+        if problem is not None
+    }
     skipped: dict[str, str] = {}
     if survey.data.on_bad_file == "skip":
-        skipped = {
-            part.key: found.pop((CATALOGUES, part.key))
-            for part in inputs.catalogues
-            if (CATALOGUES, part.key) in found
-        }
-        _require_one(inputs.catalogues, skipped)
-    counts = {name: len(parts) for name, parts in groups.items()}
+        damaged = [(group, key) for group, key in found if group == CATALOGUES]
+        skipped = {key: found.pop((group, key)) for group, key in damaged}
+        if len(skipped) == len(inputs.catalogues):
+            reason = list(skipped.values())[-1]
+            raise DataError(f"no catalogue could be read; the last reason: {reason}")
+    counts = {name: len(parts) for name, (parts, _, _) in groups.items()}
     counts[CATALOGUES] -= len(skipped)
     problems = tuple(dict.fromkeys(found.values()))
     return Validation(str(root.path), counts, problems, skipped)
-
-
-def _tasks(plugins: SelectedPlugins, group: str, parts: tuple[Part, ...]) -> list[CheckTask]:
-    survey = plugins.survey
-    check, settings = {
-        CATALOGUES: (plugins.loader.check, survey.loader.settings),
-        "reference stars": (plugins.reference.check, survey.reference.settings),
-        "spectra": (plugins.reference.check, survey.reference.settings),
-        "extinctions": (plugins.extinctions.check, survey.extinction.values.settings),
-    }[group]
-    return [CheckTask(group, check, settings, part) for part in parts] if check is not None else []
-
-
-def _check(
-    executor: Executor, tasks: list[CheckTask], observer: Observer
-) -> dict[tuple[str, str], str]:
-    """Return what is wrong, by input and key of the part."""
-    with observer.step("Checking inputs", len(tasks)) as done:
-        found = run_tasks(executor, check_part, tasks, done)
-    return {
-        (task.group, task.part.key): problem
-        for task, problem in zip(tasks, found, strict=True)
-        if problem is not None
-    }
-
-
-def _require_one(catalogues: Sequence[Part], skipped: Mapping[str, str]) -> None:
-    if len(skipped) == len(catalogues):
-        reason = list(skipped.values())[-1]
-        raise DataError(f"no catalogue could be read; the last reason: {reason}")

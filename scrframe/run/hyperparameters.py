@@ -10,7 +10,7 @@ which nobody knows what a search gained.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,13 +165,17 @@ def search_settings(
     alive = candidates
     for stars, kept in _schedule(len(candidates) - 1, len(fold), search):
         found = [judge.scatter(each.config, stars) for each in alive]
-        rounds.append(_round(stars, alive, found))
+        pairs = zip(alive, found, strict=True)
+        tried = [{"values": dict(each.values), "sd_mag": sd} for each, sd in pairs]
+        rounds.append({"stars": stars, "tried": tried})
         best = [place + 1 for place in np.argsort(found[1:], kind="stable")[:kept]]
         # What did best comes first but for the description's own settings.
         alive, scores = [alive[place] for place in [0, *best]], [found[i] for i in [0, *best]]
     winner = 1 if len(scores) > 1 and scores[1] < scores[0] else 0
+    described = config.model_dump(mode="json")
+    varied = {key: described[key] for key in search.over[backend.name]}
     record = {
-        "chosen": {**_own(config, search.over[backend.name]), **alive[winner].values},
+        "chosen": {**varied, **alive[winner].values},
         "sd_mag": scores[winner],
         "sd_as_described_mag": scores[0],
         "candidates": len(candidates),
@@ -213,13 +217,20 @@ def tune(
     if search is None or block.kind not in search.over:
         return block.settings, {}
     with observer.step("Search for settings"):
-        labels = round_one_labels(features, observations, plan, settings)[plan.train]
+        # Colours after a first round with a linear trend alone, which needs no backend. Without
+        # it, errors of the visits as large as the model's own would be in them, and favour
+        # settings that smooth too much.
+        linear = ColourPredictor(features, plan, _no_backend, TrendSettings("linear"))
+        start = VisitMeans.start(observations)
+        state = Iteration(observations, linear, settings, start, lambda _: None)
+        state.iterate_law(1)
+        state.update_offsets(1)
         found, record = search_settings(
             plugins.backend,
             block.settings,
             search,
             features[plan.train],
-            labels,
+            state.labels()[plan.train],
             search_folds(len(plan.train), search),
             block.seed,
             workers,
@@ -229,30 +240,15 @@ def tune(
     return found, record
 
 
-def round_one_labels(
-    features: Features, observations: Observations, plan: TrainingPlan, settings: IterationSettings
-) -> FloatArray:
-    """Return the control stars' colours after a first round with a linear trend alone.
-
-    Without it, errors of the visits as large as the model's own would be in the labels, and
-    favour settings that smooth too much. No backend is needed.
-    """
-    predictor = ColourPredictor(features, plan, _no_backend, TrendSettings("linear"))
-    state = Iteration(
-        observations, predictor, settings, VisitMeans.start(observations), lambda _: None
-    )
-    state.iterate_law(1)
-    state.update_offsets(1)
-    return state.labels()
-
-
 def _no_backend(features: Features, colour_mag: FloatArray) -> Any:
     raise AssertionError("the first round has the trend alone")
 
 
 def describe_search(backend: str, record: Mapping[str, Any]) -> str:
     """Return one line about the outcome of a search."""
-    values = ", ".join(f"{key} {_shown(value)}" for key, value in record["chosen"].items())
+    values = ", ".join(
+        f"{key} {'null' if value is None else value}" for key, value in record["chosen"].items()
+    )
     return (
         f"  search: {backend} with {values}, the best of {record['candidates']}; sd out of fold"
         f" {1000 * record['sd_mag']:.2f} mmag, {1000 * record['sd_as_described_mag']:.2f} as"
@@ -299,20 +295,3 @@ def _schedule(candidates: int, stars: int, search: SearchSettings) -> list[tuple
     last, fewest = len(alive) - 1, min(search.min_stars, stars)
     sizes = [max(fewest, stars // search.factor ** (last - this)) for this in range(len(alive))]
     return list(zip(sizes, [*alive[1:], 1], strict=True))
-
-
-def _round(stars: int, alive: Sequence[Candidate], found: Sequence[float]) -> dict[str, Any]:
-    tried = [
-        {"values": dict(each.values), "sd_mag": sd} for each, sd in zip(alive, found, strict=True)
-    ]
-    return {"stars": stars, "tried": tried}
-
-
-def _own(config: PluginConfig, keys: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the description's values of the keys that were varied."""
-    described = config.model_dump(mode="json")
-    return {key: described[key] for key in keys}
-
-
-def _shown(value: Any) -> str:
-    return "null" if value is None else str(value)

@@ -108,12 +108,10 @@ def level_columns(
         for name in registry.get(OffsetLevel, block.kind).needs(block.settings)
         if name not in DETECTION_REQUIRED
     ]
-    return tuple(name for name in dict.fromkeys(needed) if name in offered or _follows(name))
-
-
-def _follows(name: str) -> bool:
-    column = BY_NAME.get(name)
-    return column is not None and column.derived and column.stage == "detection"
+    offered |= {
+        name for name, column in BY_NAME.items() if column.derived and column.stage == "detection"
+    }
+    return tuple(name for name in dict.fromkeys(needed) if name in offered)
 
 
 def prepare_levels(plugins: SelectedPlugins, matched: MatchedStars) -> tuple[FittedLevel, ...]:
@@ -258,44 +256,30 @@ def find_inputs(plugins: SelectedPlugins, root: Path) -> Inputs:
         raise DataError(f"{root}: no such data root; give one with --data or SCRFRAME_DATA")
     survey = plugins.survey
     reference = survey.reference.settings
-    return Inputs(
+    found = Inputs(
         root,
         _parts(plugins.loader.parts, survey.loader.settings, root),
         _parts(plugins.reference.source_parts, reference, root),
         _parts(plugins.reference.feature_parts, reference, root),
         _parts(plugins.extinctions.parts, survey.extinction.values.settings, root),
-        _correction_parts(plugins.corrections(root)),
-        _absolute_parts(survey, root),
-        _second_parts(plugins, root),
+        tuple(
+            file_part(path, f"{each.correction.name}:{path}")
+            for each in plugins.corrections(root)
+            if each.correction.files is not None
+            for path in each.correction.files(each.config, each.root)
+        ),
     )
-
-
-def _second_parts(plugins: SelectedPlugins, root: Path) -> tuple[Part, ...]:
-    """Return the files of the second extinction catalogue, under keys of their own."""
-    block = plugins.survey.extinction.second_values
-    if plugins.second_extinctions is None or block is None:
-        return ()
-    found = _parts(plugins.second_extinctions.parts, block.settings, root)
-    return tuple(replace(part, key=f"second:{part.key}") for part in found)
-
-
-def _absolute_parts(survey: SurveyDescription, root: Path) -> tuple[Part, ...]:
-    """Return the files of the absolute tie, once read to see that they can be used."""
-    if survey.absolute is None:
-        return ()
-    return tuple(
-        file_part(path, f"absolute:{path}") for path in absolute_files(survey.absolute, root)
-    )
-
-
-def _correction_parts(corrections: Sequence[ChosenCorrection]) -> tuple[Part, ...]:
-    """Return the files that the user supplies for corrections."""
-    return tuple(
-        file_part(path, f"{each.correction.name}:{path}")
-        for each in corrections
-        if each.correction.files is not None
-        for path in each.correction.files(each.config, each.root)
-    )
+    if survey.absolute is not None:  # its files are read, to see that they can be used
+        files = absolute_files(survey.absolute, root)
+        found = replace(
+            found, absolute=tuple(file_part(path, f"absolute:{path}") for path in files)
+        )
+    block = survey.extinction.second_values
+    if plugins.second_extinctions is not None and block is not None:
+        second = _parts(plugins.second_extinctions.parts, block.settings, root)
+        parts = tuple(replace(part, key=f"second:{part.key}") for part in second)
+        found = replace(found, second_extinctions=parts)
+    return found
 
 
 def _parts(

@@ -82,16 +82,12 @@ def sample_tree(
     try:
         fill(scratch)
         scratch.chmod(0o755)
-        _move(scratch, target)
+        try:
+            scratch.replace(target)
+        except OSError:
+            # Another process was first: a folder that is not empty cannot be replaced.
+            if not target.is_dir():
+                raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return target
-
-
-def _move(scratch: Path, target: Path) -> None:
-    try:
-        scratch.replace(target)
-    except OSError:
-        # Another process was first: a folder that is not empty cannot be replaced.
-        if not target.is_dir():
-            raise

@@ -76,6 +76,10 @@ def _photometry(
     error = np.clip(BP_ERROR * np.exp(growth), 0.0015, 0.1)
     bp = stars.bp_mag + float(settings.reference_noise) * error * rng.standard_normal(number)
     colour = stars.bp_mag - stars.rp_mag
+    # The BP/RP flux excess factor of good stars (Riello et al. 2021, Table 2).
+    blue = 1.154360 + 0.033772 * colour + 0.032277 * colour**2
+    red = 1.162004 + 0.011464 * colour + 0.049255 * colour**2 - 0.005879 * colour**3
+    excess = np.where(colour < 0.5, blue, red)
     bad = np.where(
         rng.uniform(0, 1, number) < EXCESS_BAD, rng.exponential(EXCESS_MEAN, number), 0.0
     )
@@ -85,15 +89,8 @@ def _photometry(
         "bp_mag": bp,
         "rp_mag": stars.rp_mag + 0.002 * rng.standard_normal(number),
         "reference_mag_err": error,
-        "phot_bp_rp_excess_factor": _excess(colour) + scatter + bad,
+        "phot_bp_rp_excess_factor": excess + scatter + bad,
     }
-
-
-def _excess(colour: FloatArray) -> FloatArray:
-    """Return the BP/RP flux excess factor of good stars (Riello et al. 2021, Table 2)."""
-    blue = 1.154360 + 0.033772 * colour + 0.032277 * colour**2
-    red = 1.162004 + 0.011464 * colour + 0.049255 * colour**2 - 0.005879 * colour**3
-    return np.where(colour < 0.5, blue, red)
 
 
 def _parameters(stars: Stars, rng: np.random.Generator) -> dict[str, npt.NDArray[np.generic]]:

@@ -29,7 +29,6 @@ ERROR_SCATTER = 0.12
 #: Error of E: median at this G_BP, growth per magnitude (ln), scatter between stars (ln).
 E_ERROR, E_ERROR_BP, E_ERROR_SLOPE, E_ERROR_SCATTER = 0.014, 13.6, 0.09, 0.19
 _BANDS = (slice(0, PACKED), slice(PACKED, 2 * PACKED))
-
 #: Stars worked on at once, which bounds the memory.
 AT_ONCE = 2**20
 

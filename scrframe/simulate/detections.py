@@ -15,41 +15,23 @@ from scrframe.tables import Camera, chord, unit_vectors
 
 #: Magnitudes, relative to the limit of the survey, at which photons and sky make an error of 1.
 PHOTON_MAG, SKY_MAG = 5.3, 2.5
-
-
 #: Brighter stars are saturated; those fainter by this than the limit are not detected.
 SATURATION_MAG, BEYOND_LIMIT_MAG = 11.8, 0.4
-
-
 #: Classes of detections, and how often a star gets another one than "star".
 STAR, PROBABLE_STAR, GALAXY, PROBABLE_GALAXY, NOISE, SATURATED = -1, -2, 1, -3, 0, -9
-
-
 MISCLASSIFIED = 0.03
-
-
 #: Share of blends among outliers; their mean size, and that of the others, in mag.
 BLEND_SHARE, BLEND_MAG, OUTLIER_MAG = 0.5, 0.15, 0.2
-
-
 #: Mean amplitude of variable stars in mag and the range of their periods in days.
 VARIABLE_MAG, PERIODS = 0.12, (0.2, 100.0)
-
-
 #: The defective column: detector, x range, last y, mean and scatter of the light lost in mag.
 DEFECT_CCD, DEFECT_X, DEFECT_Y, DEFECT_MAG = 11, (1750.0, 1790.0), 1400.0, (0.10, 0.08)
-
-
 #: Share of other sources that are no stars; the rest are stars too faint for a spectrum.
 NOT_STARS = 0.25
-
-
 #: Margin in deg about a visit in which stars are looked for.
 MARGIN_DEG = 0.02
 #: Share of spurious detections without a positive flux.
 NO_FLUX = 0.1
-
-
 YEAR, MJD_2016 = 365.25, 57388.5
 
 
@@ -146,9 +128,12 @@ def observe_visit(
     found, place, x, y = found[seen], place[seen], x[seen], y[seen]
     index = near[found]
     mag = traits.mag_true[index]
-    hit, outlier = _outliers(len(index), settings.outliers, rng)
-    defect, lost = _defect(camera.ccd[place], x, y, rng)
-    defect &= settings.defective_column
+    # Deviations of either sign of single detections, with long tails.
+    outlier = rng.uniform(0, 1, len(index)) < (1 - BLEND_SHARE) * settings.outliers
+    hit = np.where(outlier, rng.laplace(0, OUTLIER_MAG, len(index)), 0.0)
+    defect = (x > DEFECT_X[0]) & (x < DEFECT_X[1]) & (y < DEFECT_Y)
+    defect &= (camera.ccd[place] == DEFECT_CCD) & settings.defective_column
+    lost = rng.normal(*DEFECT_MAG, len(index))
     turn = 2 * np.pi * layout.mjd[number] / traits.period[index] + traits.phase[index]
     wave = traits.amplitude[index] * np.sin(turn)
     blend = traits.blend_mag[index]
@@ -170,20 +155,6 @@ def observe_visit(
     spurious = round(NOT_STARS * settings.other_sources * stars.has_spectrum[index].sum())
     joined = _joined([detected, _not_stars(spurious, camera, centre, limit, rng)], camera)
     return _measured(joined, settings.astrometric_error_mas, rng)
-
-
-def _outliers(number: int, share: float, rng: np.random.Generator) -> tuple[FloatArray, BoolArray]:
-    """Return deviations of either sign of single detections, with long tails."""
-    chosen = rng.uniform(0, 1, number) < (1 - BLEND_SHARE) * share
-    return np.where(chosen, rng.laplace(0, OUTLIER_MAG, number), 0.0), chosen
-
-
-def _defect(
-    ccd: IntArray, x: FloatArray, y: FloatArray, rng: np.random.Generator
-) -> tuple[BoolArray, FloatArray]:
-    """Return which detections lie on the defective column, and the light lost in mag."""
-    on = (ccd == DEFECT_CCD) & (x > DEFECT_X[0]) & (x < DEFECT_X[1]) & (y < DEFECT_Y)
-    return on, rng.normal(*DEFECT_MAG, len(x))
 
 
 def _not_stars(

@@ -21,7 +21,7 @@ from scrframe.simulate.detections import (
     observe_visit,
 )
 from scrframe.simulate.layout import SECOND_POINTING_ARCSEC, Layout, plan
-from scrframe.simulate.library import PassbandColour, StarLibrary, law_tilt, load_library
+from scrframe.simulate.library import PassbandColour, law_tilt, load_library
 from scrframe.simulate.offsets import InjectedOffsets, OffsetTerms, draw_offsets, in_gauge
 from scrframe.simulate.stars import Sky, Spectroscope, Stars, draw_stars
 from scrframe.spectra.xp_operator import load_operator
@@ -30,7 +30,6 @@ from scrframe.tables import Camera, SimulatedStars, SimulatedVisit
 
 Curve = Callable[[FloatArray], FloatArray]
 Progress = Callable[[int], None]
-
 EXPOSURE_TIME_S = 150.0
 #: R of a star of common colour, for the size of the variation of the law.
 TYPICAL_R = 1.45
@@ -215,6 +214,11 @@ def make_spectroscope(curve: Curve, band: BandSettings | None = None) -> Spectro
     sampled, paper = load_operator("sampled"), load_operator("paper")
     spectra = library.spectra(library.scores)
     extended = library.extended(curve)
+    colour = None
+    if band is not None:
+        band_nm, transmission = np.array(band.passband).T
+        gbp, zero_point = library.passbands["Gbp"], library.zero_points["Gbp"]
+        colour = PassbandColour(sampled.wavelength_nm, band_nm, transmission, gbp, zero_point)
     fit = CoefficientFit(
         sampled, paper, np.median(spectra, axis=0), extended(sampled.wavelength_nm)
     )
@@ -223,16 +227,7 @@ def make_spectroscope(curve: Curve, band: BandSettings | None = None) -> Spectro
         fit,
         library.colour_function(spectra[:, fit.at_paper]),
         law_tilt(extended(paper.wavelength_nm), paper.wavelength_nm, TYPICAL_R),
-        None if band is None else _passband_colour(band, library, sampled.wavelength_nm),
-    )
-
-
-def _passband_colour(
-    band: BandSettings, library: StarLibrary, wavelength_nm: FloatArray
-) -> PassbandColour:
-    band_nm, transmission = np.array(band.passband).T
-    return PassbandColour(
-        wavelength_nm, band_nm, transmission, library.passbands["Gbp"], library.zero_points["Gbp"]
+        colour,
     )
 
 

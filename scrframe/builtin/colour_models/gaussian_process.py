@@ -17,7 +17,6 @@ from pydantic import Field
 from scrframe.arrays import Features, FloatArray
 from scrframe.builtin.colour_models.ridge import (
     FittedLinear,
-    Penalised,
     Standardised,
     Training,
     one_blas_thread,
@@ -117,7 +116,10 @@ def fit(
     colour, weight = check_training("Gaussian process", features, colour_mag, weights, 10)
     training = Training(np.array(features, dtype=np.float32), colour, weight)
     with one_blas_thread():
-        trials = [_try(kernel, training) for kernel in _kernels(training, config, seed)]
+        trials = [
+            (kernel, regress(kernel(training.features), kernel.mix(), training, PENALTIES))
+            for kernel in _kernels(training, config, seed)
+        ]
     number = min(range(len(trials)), key=lambda this: trials[this][1].loss_mag2)
     kernel, best = trials[number]
     return FittedLinear(
@@ -147,11 +149,6 @@ def _kernels(training: Training, config: GaussianProcessConfig, seed: int) -> It
     centres = plain[np.sort(drawn)] @ axes
     for scale in config.length_scales:
         yield Kernel(linear, axes / scale, centres / scale)
-
-
-def _try(kernel: Kernel, training: Training) -> tuple[Kernel, Penalised]:
-    values = kernel(training.features)
-    return kernel, regress(values, kernel.mix(), training, PENALTIES)
 
 
 @hookimpl

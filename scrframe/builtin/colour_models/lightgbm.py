@@ -92,7 +92,13 @@ def fit(
     PluginError
         If the LightGBM library cannot be loaded.
     """
-    lightgbm = _library()
+    try:
+        import lightgbm  # noqa: PLC0415  (slow to import)
+    except (ImportError, OSError) as error:  # OSError: the OpenMP runtime is missing
+        raise PluginError(
+            f"LightGBM cannot be loaded ({error}); install the OpenMP runtime (libgomp) or"
+            " choose another colour_model.kind"
+        ) from None
     needed = 2 * config.min_data_in_leaf
     colour, weight = check_training("LightGBM model", features, colour_mag, weights, needed)
     used = weight > 0
@@ -106,17 +112,6 @@ def fit(
     )
     booster = lightgbm.train(parameters, data, num_boost_round=config.num_trees)
     return FittedLightGbm(booster, features.shape[1], threads)
-
-
-def _library() -> Any:
-    try:
-        import lightgbm  # noqa: PLC0415  (slow to import)
-    except (ImportError, OSError) as error:  # OSError: the OpenMP runtime is missing
-        raise PluginError(
-            f"LightGBM cannot be loaded ({error}); install the OpenMP runtime (libgomp) or"
-            " choose another colour_model.kind"
-        ) from None
-    return lightgbm
 
 
 def _parameters(config: LightGbmConfig, seed: int, threads: int) -> dict[str, Any]:

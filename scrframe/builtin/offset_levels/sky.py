@@ -93,11 +93,8 @@ def prepare_sky_cell(name: str, matched: MatchedStars, config: SkyCellConfig) ->
     grid = EqualAreaGrid(float(config.size))
     detections = matched.detections
     cells = np.unique(grid.cell(detections["star_ra"], detections["star_dec"]))
-    return SkyCellLevel(name, grid, cells[cells >= 0], _scale(config))
-
-
-def _scale(config: SkyCellConfig) -> float | None:
-    return None if config.scale is None else float(config.scale)
+    scale_deg = None if config.scale is None else float(config.scale)
+    return SkyCellLevel(name, grid, cells[cells >= 0], scale_deg)
 
 
 def restore_sky_cell(

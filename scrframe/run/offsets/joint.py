@@ -37,22 +37,6 @@ from scrframe.tables import Detections, FittedLevel, MatchedStars
 from scrframe.tables.derived import derive
 
 
-def report_design(design: Design, levels: Sequence[FittedLevel]) -> DegeneracyReport:
-    """Return what a design cannot tell; findings name columns by the labels of their levels."""
-    labels = {level.name: level_labels(level) for level in levels}
-    exposures = design.exposures
-    return report_degeneracies(design.model, labels, exposures.visit, exposures.visits)
-
-
-def describe_report(report: DegeneracyReport) -> str:
-    """Return one line that counts what a design cannot tell; empty if it tells all."""
-    kinds = Counter(finding.kind for finding in report.findings)
-    if not kinds:
-        return ""
-    counted = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
-    return f"  what the design cannot tell: {counted} (all in solution/design_report.json)"
-
-
 def describe_round(this: JointRound) -> str:
     """Return one line about a round of weights and variances."""
     return (
@@ -220,11 +204,16 @@ class JointOffsetSolver:
 
     def _report(self, design: Design, levels: Sequence[FittedLevel]) -> DegeneracyReport:
         """Say what a design cannot tell, and stop where nothing could be solved."""
-        report = report_design(design, levels)
+        labels = {level.name: level_labels(level) for level in levels}
+        exposures = design.exposures
+        report = report_degeneracies(design.model, labels, exposures.visit, exposures.visits)
         require_solvable(report)
-        line = describe_report(report)
-        if line:
-            self.observer.message(line)
+        kinds = Counter(finding.kind for finding in report.findings)
+        if kinds:
+            counted = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
+            self.observer.message(
+                f"  what the design cannot tell: {counted} (all in solution/design_report.json)"
+            )
         return report
 
     def _inside(self, predicted: dict[str, FloatArray], margin: float) -> BoolArray:

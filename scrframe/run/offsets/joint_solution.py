@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scrframe.arrays import FloatArray, IntArray
+from scrframe.arrays import IntArray
 from scrframe.offsets.joint.mixed_model import Term
 from scrframe.offsets.joint.problem import JointFit
 from scrframe.offsets.joint.results import JointResults
@@ -87,7 +87,9 @@ def ccd_parts(
         squares += abs(weights) @ variance[term.columns]
         # A group that the sample does not have may be anywhere within the level's spread.
         squares[np.diff(weights.indptr) == 0] += spread**2
-    parts = total.reshape(shape) + _map_shift(results, fit.design.exposures.ccd, ccd)
+    shift = np.zeros(len(ccd))  # mean of the maps of each detector, 0 where none is solved
+    shift[np.searchsorted(ccd, np.unique(fit.design.exposures.ccd))] = results.gauged.map_shift_mag
+    parts = total.reshape(shape) + shift
     parts -= parts.mean(axis=1, keepdims=True)
     return CcdParts(ccd, parts, np.sqrt(squares.reshape(shape)), jitter)
 
@@ -113,13 +115,6 @@ def _spread(fit: JointFit, term: Term) -> float:
     if term.precision is None or term.precision.nnz > term.width:
         return sd_mag
     return float(sd_mag * np.sqrt(rows.power(2).sum(axis=1).mean()))
-
-
-def _map_shift(results: JointResults, solved: IntArray, ccd: IntArray) -> FloatArray:
-    """Return the mean of the maps by detector, shape (c,); 0 where none is solved."""
-    shift = np.zeros(len(ccd))
-    shift[np.searchsorted(ccd, np.unique(solved))] = results.gauged.map_shift_mag
-    return shift
 
 
 def _grid(visits: Sequence[VisitSeen], ccd: IntArray) -> Detections:

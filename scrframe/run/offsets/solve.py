@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from scrframe.arrays import FloatArray
 from scrframe.errors import CalibrationError
 from scrframe.offsets.apply import apply_solution
 from scrframe.offsets.joint.results import JointResults
 from scrframe.offsets.sequential import OffsetProblem, solve_sequential
-from scrframe.products.visits import VisitSeen
 from scrframe.run.colour_model import FittedModel, trend_settings
 from scrframe.run.offsets.joint import JointSolve
 from scrframe.run.offsets.joint_solution import (
@@ -29,7 +29,7 @@ from scrframe.run.offsets.systematics import (
 )
 from scrframe.run.plugins import SelectedPlugins, prepare_levels
 from scrframe.run.sample.assembly import derive_for
-from scrframe.scr.iteration import ModelMagnitudes
+from scrframe.run.sample.builder import CalibrationSample
 from scrframe.tables import MatchedStars, PhotometricError, Solution, SolvedLevel
 from scrframe.tables.cuts import Cut
 
@@ -56,16 +56,15 @@ class Solved:
     solution: Solution
     columns: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
-    visit_covariance: np.ndarray[Any, np.dtype[np.float64]] | None = None
+    visit_covariance: FloatArray | None = None
     covered: tuple[str, ...] = ()
     findings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def solve(
     plugins: SelectedPlugins,
-    sample: MatchedStars,
+    sample: CalibrationSample,
     fitted: FittedModel,
-    visits: Sequence[VisitSeen],
     provenance: Mapping[str, Any],
     dereddening: AlternativeDereddening | None = None,
     joint: JointSolve | None = None,
@@ -75,10 +74,8 @@ def solve(
     Parameters
     ----------
     plugins : SelectedPlugins
-    sample : MatchedStars
+    sample : CalibrationSample
     fitted : FittedModel
-    visits : sequence of VisitSeen
-        All that were read.
     provenance : mapping
     dereddening : AlternativeDereddening, optional
         Other ways of dereddening, whose effect counts as systematic error in mode joint.
@@ -90,10 +87,34 @@ def solve(
     CalibrationError
         If the mode cannot solve the levels, or no star is left for the zero point.
     """
+    model, matched, visits = fitted.model, sample.matched, sample.visits
+    names = tuple(visit.key for visit in visits)
+    delta = model.model_mag - matched.detections["mag"]
     if fitted.joint is None:
-        return _solve_sequential(plugins, sample, fitted.model, visits, provenance)
+        levels, residual = _solve_sequential(plugins, matched, delta)
+        zero_point = mean_zero_point(matched, residual, plugins.survey.zero_point)
+        return Solved(Solution(levels, zero_point, model.law, names, provenance))
     joint = joint or solve_joint(fitted)
-    return _solution_of(plugins, sample, fitted, joint, visits, provenance, dereddening)
+    fit, state, results = joint.fit, joint.state, JointResults(joint.fit)
+    trend, law = trend_settings(plugins), plugins.survey.reddening
+    variants = ModelVariants(matched, fitted, state.used, trend, law, dereddening)
+    shifts = systematic_shifts(plugins, variants, results)
+    exposures = with_systematics(exposure_table(fit, results, state, visits), fit, shifts)
+    levels = solved_levels(plugins, results, state.levels, fit)
+    noise = PhotometricError(fit.estimate.noise.scale, fit.estimate.noise.floor_mag)
+    solution = Solution(levels, 0.0, model.law, names, provenance, exposures, noise)
+    corrected = delta - apply_solution(solution, matched.detections).total_mag
+    residual = np.where(state.used, corrected, np.nan)
+    residual[np.flatnonzero(state.used)[fit.robust.detection < 0.5]] = np.nan
+    zero_point = mean_zero_point(matched, residual, plugins.survey.zero_point)
+    return Solved(
+        replace(solution, zero_point_mag=zero_point),
+        star_columns(matched, state, fit),
+        joint_record(fit, state, shifts),
+        results.exposures.visit_covariance,
+        fit.design.exposures.visits,
+        {} if state.report is None else asdict(state.report),
+    )
 
 
 def solve_joint(fitted: FittedModel) -> JointSolve:
@@ -104,72 +125,20 @@ def solve_joint(fitted: FittedModel) -> JointSolve:
 
 
 def _solve_sequential(
-    plugins: SelectedPlugins,
-    sample: MatchedStars,
-    model: ModelMagnitudes,
-    visits: Sequence[VisitSeen],
-    provenance: Mapping[str, Any],
-) -> Solved:
-    blocks = plugins.survey.offsets.active_levels()
-    delta = model.model_mag - sample.detections["mag"]
-    fitted = prepare_levels(plugins, sample)
-    problem = OffsetProblem(fitted, sample.detections, delta, plugins.survey.offsets.min_stars)
+    plugins: SelectedPlugins, sample: MatchedStars, delta_mag: FloatArray
+) -> tuple[tuple[SolvedLevel, ...], FloatArray]:
+    """Return the levels solved one after another, and what they leave of the differences."""
+    offsets, fitted = plugins.survey.offsets, prepare_levels(plugins, sample)
+    problem = OffsetProblem(fitted, sample.detections, delta_mag, offsets.min_stars)
     solved = solve_sequential(problem)
-    zero_point = mean_zero_point(sample, delta - solved.total_mag, plugins.survey.zero_point)
     levels = tuple(
         SolvedLevel(level, block.kind, table)
-        for level, block, table in zip(fitted, blocks, solved.tables, strict=True)
+        for level, block, table in zip(fitted, offsets.active_levels(), solved.tables, strict=True)
     )
-    names = tuple(visit.key for visit in visits)
-    return Solved(Solution(levels, zero_point, model.law, names, provenance))
+    return levels, delta_mag - solved.total_mag
 
 
-def _solution_of(
-    plugins: SelectedPlugins,
-    sample: MatchedStars,
-    fitted: FittedModel,
-    joint: JointSolve,
-    visits: Sequence[VisitSeen],
-    provenance: Mapping[str, Any],
-    dereddening: AlternativeDereddening | None,
-) -> Solved:
-    model, fit, state = fitted.model, joint.fit, joint.state
-    results = JointResults(fit)
-    variants = ModelVariants(
-        sample, fitted, state.used, trend_settings(plugins), plugins.survey.reddening, dereddening
-    )
-    shifts = systematic_shifts(plugins, variants, results)
-    exposures = with_systematics(exposure_table(fit, results, state, visits), fit, shifts)
-    levels = solved_levels(plugins, results, state.levels, fit)
-    noise = fit.estimate.noise
-    solution = Solution(
-        levels,
-        0.0,
-        model.law,
-        tuple(visit.key for visit in visits),
-        provenance,
-        exposures,
-        PhotometricError(noise.scale, noise.floor_mag),
-    )
-    delta = model.model_mag - sample.detections["mag"]
-    residual = np.where(
-        state.used, delta - apply_solution(solution, sample.detections).total_mag, np.nan
-    )
-    residual[np.flatnonzero(state.used)[fit.robust.detection < 0.5]] = np.nan
-    zero_point = mean_zero_point(sample, residual, plugins.survey.zero_point)
-    return Solved(
-        replace(solution, zero_point_mag=zero_point),
-        star_columns(sample, state, fit),
-        joint_record(fit, state, shifts),
-        results.exposures.visit_covariance,
-        fit.design.exposures.visits,
-        {} if state.report is None else asdict(state.report),
-    )
-
-
-def mean_zero_point(
-    sample: MatchedStars, residual_mag: np.ndarray[Any, np.dtype[np.float64]], cuts: tuple[Cut, ...]
-) -> float:
+def mean_zero_point(sample: MatchedStars, residual_mag: FloatArray, cuts: tuple[Cut, ...]) -> float:
     """Return u_ZP, the mean of model less corrected magnitude over a reference range.
 
     Raises

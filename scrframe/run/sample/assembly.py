@@ -16,11 +16,10 @@ import numpy.typing as npt
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.errors import CalibrationError, DataError
 from scrframe.observer import Observer
+from scrframe.products.files import load_arrow
 from scrframe.run.sample.detections import (
     FirstPass,
     PartRead,
-    load_detections,
-    load_others,
     merge_visits,
 )
 from scrframe.run.sample.reference_data import label_of, snr_name
@@ -254,8 +253,8 @@ def match_group(
     DataError
         If two parts hold the same detections.
     """
-    read = [load_detections(part) for part in group]
-    cut = [load_others(part) for part in group]
+    read = [Detections(load_arrow(part.target)[0]) for part in group]
+    cut = [ColumnTable(load_arrow(part.others)[0]) for part in group]
     detections = read[0] if len(read) == 1 else Detections.concat(read)
     others = cut[0] if len(cut) == 1 else ColumnTable.concat(cut)
     ra = np.concatenate([detections["ra"], others["ra"]])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from scrframe.run.sample.assembly import (
     note_first_pass,
     sort_detections,
 )
-from scrframe.run.sample.detections import FirstPass, PartRead, first_pass
+from scrframe.run.sample.detections import PartRead, first_pass
 from scrframe.run.sample.reference_data import (
     CATALOGUE_COLOUR,
     all_extinctions,
@@ -41,7 +41,6 @@ from scrframe.tables import (
     Spectra,
     StarFeatures,
 )
-from scrframe.tables.cuts import Cut
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,18 @@ def build_sample(session: Session, *, keep_spectra: bool = False) -> Calibration
     """
     cuts, monitor, flow = session.plugins.cuts(), session.monitor, CutFlow()
     with monitor.step("read catalogues"):
-        first = _read_catalogues(session, cuts["detection"], flow)
+        first = first_pass(
+            session.executor,
+            session.workspace,
+            session.plugins.loader,
+            session.plugins.survey.loader.settings,
+            session.inputs.catalogues,
+            session.plugins.detection_columns(),
+            cuts["detection"],
+            session.plugins.survey.data.on_bad_file,
+            session.observer,
+        )
+        note_first_pass(flow, first, cuts["detection"])
     with monitor.step("match reference stars"):
         stars = all_sources(session, first.footprint())
         radius = session.plugins.survey.reference.match_radius
@@ -119,23 +129,6 @@ def build_sample(session: Session, *, keep_spectra: bool = False) -> Calibration
         tuple(control_flow.rows),
         features if keep_spectra else None,
     )
-
-
-def _read_catalogues(session: Session, cuts: Sequence[Cut], flow: CutFlow) -> FirstPass:
-    plugins = session.plugins
-    first = first_pass(
-        session.executor,
-        session.workspace,
-        plugins.loader,
-        plugins.survey.loader.settings,
-        session.inputs.catalogues,
-        plugins.detection_columns(),
-        tuple(cuts),
-        plugins.survey.data.on_bad_file,
-        session.observer,
-    )
-    note_first_pass(flow, first, cuts)
-    return first
 
 
 def _rows_of(stars: ReferenceStars, source_id: IntArray) -> ReferenceStars:

@@ -16,7 +16,7 @@ from scrframe.plugin import Part, PluginConfig, SurveyLoader
 from scrframe.products.files import load_arrow, save_arrow
 from scrframe.products.visits import VisitSeen
 from scrframe.run.workspace import Workspace, run_tasks
-from scrframe.tables import ColumnTable, Detections, Footprint, unit_vectors
+from scrframe.tables import Detections, Footprint, unit_vectors
 from scrframe.tables.cuts import Cut
 from scrframe.tables.derived import derive
 
@@ -228,8 +228,8 @@ def first_pass(
             part,
             columns,
             cuts,
-            space.target("detections", _key(part)),
-            space.target("others", _key(part)),
+            space.target("detections", f"{part.key}|{part.fingerprint}"),
+            space.target("others", f"{part.key}|{part.fingerprint}"),
         )
         for part in parts
     ]
@@ -254,10 +254,6 @@ def first_pass(
     return FirstPass(good, skipped)
 
 
-def _key(part: Part) -> str:
-    return f"{part.key}|{part.fingerprint}"
-
-
 def _refuse_twins(parts: Sequence[PartRead]) -> None:
     owner: dict[str, str] = {}
     for part in parts:
@@ -268,15 +264,3 @@ def _refuse_twins(parts: Sequence[PartRead]) -> None:
                     f"visit {visit.key} is in two catalogues, {other} and {part.part.key};"
                     " remove one of them"
                 )
-
-
-def load_detections(part: PartRead) -> Detections:
-    """Return the detections of a part that passed the first cuts."""
-    table, _ = load_arrow(part.target)
-    return Detections(table)
-
-
-def load_others(part: PartRead) -> ColumnTable:
-    """Return the visits and places of the detections of a part that did not pass."""
-    table, _ = load_arrow(part.others)
-    return ColumnTable(table)

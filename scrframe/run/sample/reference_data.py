@@ -149,14 +149,6 @@ def _matrix(table: pa.Table, name: str, width: int) -> npt.NDArray[Any]:
     return np.asarray(values.to_numpy(zero_copy_only=False)).reshape(-1, width)
 
 
-def _stacked(parts: list[StarFeatures]) -> StarFeatures:
-    """Stack the features of all parts; a catalogue has either spectra or quantities."""
-    spectra = [part for part in parts if isinstance(part, Spectra)]
-    if len(spectra) == len(parts):
-        return Spectra.concat(spectra)
-    return Quantities.concat([part for part in parts if isinstance(part, Quantities)])
-
-
 def all_sources(session: Session, footprint: Footprint) -> ReferenceStars:
     """Return the reference stars in the footprint, ordered by ``source_id``, each once.
 
@@ -234,7 +226,11 @@ def all_features(session: Session, wanted: ReferenceStars) -> StarFeatures:
     save_arrow(listed, wanted.arrow)
     read = partial(_read_features, catalogue, settings, corrections, listed)
     files = _read_all(session, "spectra", f"Reading {READ[catalogue.provides]}", parts, read)
-    features = _stacked([load_features(file) for file in files])
+    read_parts = [load_features(file) for file in files]
+    # A catalogue has either spectra or quantities.
+    spectra = [part for part in read_parts if isinstance(part, Spectra)]
+    quantities = [part for part in read_parts if isinstance(part, Quantities)]
+    features = Spectra.concat(spectra) if not quantities else Quantities.concat(quantities)
     _, first = np.unique(features.source_id, return_index=True)
     if not len(first):
         raise DataError(

@@ -219,22 +219,16 @@ def star_domain(
     settings : DomainSettings
     seed : int
     """
-    snr = _star_snr(sample)
+    snr = np.ones(len(sample.stars))  # for all, if the catalogue gives none
+    for name in ("xp_snr", "snr"):
+        if name in sample.detections and np.isfinite(sample.detections[name]).any():
+            snr[sample.star] = sample.detections[name]
     training = np.zeros(len(sample.stars), dtype=bool)
     training[sample.star[sample.in_control]] = True
     training &= ~reserved
     drawn = DomainGuardSettings(**vars(settings), seed=seed)
     guard = DomainGuard.fit(sample.features[training], snr[training], drawn)
     return guard.judge(sample.features, snr)
-
-
-def _star_snr(sample: MatchedStars) -> npt.NDArray[np.float64]:
-    """Return the S/N of each star, shape (s,); 1 for all if the catalogue gives none."""
-    snr = np.ones(len(sample.stars))
-    for name in ("xp_snr", "snr"):
-        if name in sample.detections and np.isfinite(sample.detections[name]).any():
-            snr[sample.star] = sample.detections[name]
-    return snr
 
 
 def domain_flags(domain: Domain) -> npt.NDArray[np.int32]:

@@ -60,7 +60,12 @@ def feature_parts(config: GaiaXpConfig, root: Path) -> list[Part]:
             " set gaia_xp.product to the one to read"
         )
     if SPECTRA["continuous"].name in kinds:
-        _check_release(config)
+        derived_for = load_operator("paper").provenance["release"]
+        if config.release != derived_for:
+            raise DataError(
+                f"gaia_xp.release is {config.release}, but coefficients can be converted only for"
+                f" {derived_for}; use the sampled spectra, or derive the operator anew"
+            )
     return [part for product, table in tables for part in _cut(table, product, config, root)]
 
 
@@ -75,15 +80,6 @@ def may_hold(part: Part, first: int, last: int) -> bool:
     """Tell whether a part can hold identifiers from `first` to `last`."""
     bounds = part.detail["bounds"]
     return bounds is None or (bounds[0] <= last and bounds[1] >= first)
-
-
-def _check_release(config: GaiaXpConfig) -> None:
-    derived_for = load_operator("paper").provenance["release"]
-    if config.release != derived_for:
-        raise DataError(
-            f"gaia_xp.release is {config.release}, but coefficients can be converted only for"
-            f" {derived_for}; use the sampled spectra, or derive the operator anew"
-        )
 
 
 def _classified(
@@ -164,15 +160,11 @@ Piece = tuple[str, tuple[int, ...] | None, tuple[int, int] | None]
 
 
 def _pieces(table: TableFile, id_column: str) -> Iterator[Piece]:
-    if isinstance(table, ParquetTable):
-        yield from _parquet_pieces(table, id_column)
+    """Yield the pieces of a table; of Parquet, row groups of about `PART_ROWS` rows in all."""
+    if not isinstance(table, ParquetTable):
+        suffix = f"#hdu{table.extension}" if table.extension else ""
+        yield suffix, None, _named_bounds(table.path)
         return
-    suffix = f"#hdu{table.extension}" if table.extension else ""
-    yield suffix, None, _named_bounds(table.path)
-
-
-def _parquet_pieces(table: ParquetTable, id_column: str) -> Iterator[Piece]:
-    """Group consecutive row groups into pieces of about `PART_ROWS` rows."""
     limits = table.bounds(id_column)
     groups: list[int] = []
     rows = 0
@@ -181,16 +173,11 @@ def _parquet_pieces(table: ParquetTable, id_column: str) -> Iterator[Piece]:
         groups.append(index)
         rows += count
         if rows >= PART_ROWS or index == last:
-            known = [limits[group] for group in groups]
-            yield f"#{groups[0]}-{groups[-1]}", tuple(groups), _hull(known)
+            known = [limit for group in groups if (limit := limits[group]) is not None]
+            whole = len(known) == len(groups)
+            hull = (min(low for low, _ in known), max(high for _, high in known)) if whole else None
+            yield f"#{groups[0]}-{groups[-1]}", tuple(groups), hull
             groups, rows = [], 0
-
-
-def _hull(bounds: Sequence[tuple[int, int] | None]) -> tuple[int, int] | None:
-    known = [item for item in bounds if item is not None]
-    if len(known) < len(bounds):
-        return None
-    return min(item[0] for item in known), max(item[1] for item in known)
 
 
 def _named_bounds(path: Path) -> tuple[int, int] | None:

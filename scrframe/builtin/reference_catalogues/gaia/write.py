@@ -98,10 +98,9 @@ def _spectrum_table(
     """Return rows of xp_continuous_mean_spectrum, all columns of the archive."""
     count = rows.stop - rows.start
     columns: dict[str, Any] = {"source_id": ids[rows], "solution_id": np.full(count, SOLUTION_ID)}
-    arrays = _text_arrays if gaia_format == "csv" else _list_arrays
     for band, at in (("bp", 0), ("rp", 1)):
         columns |= _bookkeeping(band, count)
-        columns |= arrays(stars, band, at, rows)
+        columns |= _arrays(stars, band, at, rows, gaia_format == "csv")
         columns[f"{band}_n_relevant_bases"] = np.full(count, BASES, dtype=np.int16)
         columns[f"{band}_relative_shrinking"] = np.zeros(count, dtype=np.float32)
     return pa.table(columns)
@@ -120,37 +119,22 @@ def _bookkeeping(band: str, count: int) -> dict[str, npt.NDArray[Any]]:
     return {f"{band}_{name}": np.full(count, value) for name, value in numbers.items()}
 
 
-def _list_arrays(stars: SimulatedStars, band: str, at: int, rows: slice) -> Columns:
-    coefficients, errors = _coefficients(stars, at, rows)
+def _arrays(stars: SimulatedStars, band: str, at: int, rows: slice, as_text: bool) -> Columns:
+    """Return one band's coefficients, errors and correlations, in the archive's precision."""
+    of_band = slice(at * BASES, (at + 1) * BASES)
+    coefficients = np.ascontiguousarray(stars.coefficients[rows, of_band], dtype=np.float64)
+    errors = np.ascontiguousarray(stars.coefficient_errors[rows, of_band], dtype=np.float32)
     packed = stars.correlations[:, at * PACKED : (at + 1) * PACKED].astype(np.float32)
+    which = stars.correlation_of[rows]
+    written = _text if as_text else _lists
     return {
-        f"{band}_coefficients": _lists(coefficients),
-        f"{band}_coefficient_errors": _lists(errors),
-        f"{band}_coefficient_correlations": _lists(packed[stars.correlation_of[rows]]),
+        f"{band}_coefficients": written(coefficients),
+        f"{band}_coefficient_errors": written(errors),
+        # There are only a few matrices: as text each is written out once.
+        f"{band}_coefficient_correlations": _text(packed).take(pa.array(which))
+        if as_text
+        else _lists(packed[which]),
     }
-
-
-def _text_arrays(stars: SimulatedStars, band: str, at: int, rows: slice) -> Columns:
-    coefficients, errors = _coefficients(stars, at, rows)
-    packed = stars.correlations[:, at * PACKED : (at + 1) * PACKED].astype(np.float32)
-    # There are only a few matrices: each is written out once.
-    written = _text(packed)
-    return {
-        f"{band}_coefficients": _text(coefficients),
-        f"{band}_coefficient_errors": _text(errors),
-        f"{band}_coefficient_correlations": written.take(pa.array(stars.correlation_of[rows])),
-    }
-
-
-def _coefficients(
-    stars: SimulatedStars, at: int, rows: slice
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
-    """Return one band's coefficients and errors, in the archive's precision."""
-    band = slice(at * BASES, (at + 1) * BASES)
-    return (
-        np.ascontiguousarray(stars.coefficients[rows, band], dtype=np.float64),
-        np.ascontiguousarray(stars.coefficient_errors[rows, band], dtype=np.float32),
-    )
 
 
 def _lists(values: npt.NDArray[Any]) -> pa.Array:

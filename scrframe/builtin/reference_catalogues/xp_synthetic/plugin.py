@@ -142,7 +142,10 @@ def feature_parts(config: XpSyntheticConfig, root: Path) -> list[Part]:
     DataError
         If there is none, the passband cannot be used, or the spectra do not cover it.
     """
-    supplied = [file_part(path, f"{KEY}:{path}") for path in _existing(config, root)]
+    for path in files(config, root):
+        if not path.is_file():
+            raise DataError(f"{path}: no such file; put it there or set {KEY}.passband.file")
+    supplied = [file_part(path, f"{KEY}:{path}") for path in files(config, root)]
     weights = sample_weights(config, root)
     try:
         found = gaia_parts.feature_parts(config.gaia(), root)
@@ -199,14 +202,6 @@ def example(directory: Path) -> XpSyntheticConfig:
     path = directory.resolve() / "passband.csv"
     path.write_text("wavelength,transmission\n450,0\n500,1\n550,1\n600,0\n", encoding="utf-8")
     return XpSyntheticConfig(passband=Passband(file=str(path)))
-
-
-def _existing(config: XpSyntheticConfig, root: Path) -> list[Path]:
-    found = files(config, root)
-    for path in found:
-        if not path.is_file():
-            raise DataError(f"{path}: no such file; put it there or set {KEY}.passband.file")
-    return found
 
 
 def check(part: Part, config: XpSyntheticConfig) -> None:

@@ -98,7 +98,10 @@ def check(part: Part, config: TableConfig) -> None:
     wanted = wanted_columns(config, None)
     for table in open_tables(part.path, config.format, config.hdu):
         own_names(table, config, wanted)
-        _check_keywords(table, config, wanted)
+        for name in wanted:
+            keyword = config.source(name).keyword if name in config.columns else None
+            if keyword is not None and table.keyword(keyword) is None:
+                raise DataError(f"{table.label}: has no keyword {keyword} (columns.{name})")
     for join in config.join:
         load_join(join, root)
 
@@ -198,13 +201,6 @@ def own_names(table: TableFile, config: TableConfig, wanted: Sequence[str]) -> l
                 f'{table.label}: has no column "{column}" ({said}){did_you_mean(column, known)}'
             )
     return [name for name in needed if name not in joined]
-
-
-def _check_keywords(table: TableFile, config: TableConfig, wanted: Sequence[str]) -> None:
-    for name in wanted:
-        keyword = config.source(name).keyword if name in config.columns else None
-        if keyword is not None and table.keyword(keyword) is None:
-            raise DataError(f"{table.label}: has no keyword {keyword} (columns.{name})")
 
 
 def _blocks(

@@ -81,7 +81,9 @@ def _of_kind(block: Block, name: str, source: Source, kind: Kind) -> Any:
     if kind == "category":
         return _labels(block, name, source)
     if kind == "bool":
-        return _flags(block, source)
+        if source.column is not None:
+            return block.flags(source.column)
+        return np.full(len(block), bool(source.value))
     if kind.startswith("int"):
         return _whole(block, name, source, kind)
     values = _scaled(block, name, source)
@@ -126,12 +128,6 @@ def _tiles(block: Block, name: str, source: Source) -> pa.Array:
     centres = zip(*grid.centre(cells), strict=True)
     labels = pa.array([f"{east:07.3f}{north:+07.3f}" for east, north in centres], pa.string())
     return labels.take(pa.array(place))
-
-
-def _flags(block: Block, source: Source) -> Any:
-    if source.column is not None:
-        return block.flags(source.column)
-    return np.full(len(block), bool(source.value))
 
 
 def _whole(block: Block, name: str, source: Source, kind: Kind) -> npt.NDArray[np.int64]:

@@ -26,7 +26,7 @@ from scrframe.builtin.survey_loaders.table.reading import (
     is_mag,
     mag_factor,
 )
-from scrframe.builtin.survey_loaders.table.settings import MAPPED, NEEDED, Join, TableConfig
+from scrframe.builtin.survey_loaders.table.settings import MAPPED, NEEDED, TableConfig
 from scrframe.builtin.survey_loaders.table.source import DATES, Simulated, Source
 from scrframe.builtin.survey_loaders.table.writing import (
     distinct,
@@ -99,20 +99,17 @@ def close_simulated(root: Path, config: TableConfig) -> None:
         write_table(root / file_name(config, 0), waited(folder / "main"), config, {})
     for number, join in enumerate(config.join):
         table = distinct(waited(folder / f"join{number}"))
-        _refuse_two_of_a_key(table, join, number)
+        keys = list(join.on.values())
+        if len(distinct(table.select(keys))) < len(table):
+            raise refused(
+                f"{join.files} would need several rows of one {', '.join(keys)}, since columns"
+                " taken from it differ between detections or visits of that key",
+                "join",
+                number,
+            )
         plain = TableConfig(format=join.format, hdu=join.hdu)
         write_table(root / resolved(join.files, "simulated", join.format), table, plain, {})
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _refuse_two_of_a_key(table: pa.Table, join: Join, number: int) -> None:
-    if len(distinct(table.select(list(join.on.values())))) < len(table):
-        raise refused(
-            f"{join.files} would need several rows of one {', '.join(join.on.values())}, since"
-            " columns taken from it differ between detections or visits of that key",
-            "join",
-            number,
-        )
 
 
 def refused(why: str, *key: str | int) -> PluginError:
