@@ -19,12 +19,12 @@ from scrframe.run.offsets.joint import JointSolve
 from scrframe.run.offsets.solve import solve, solve_joint
 from scrframe.run.plugins import level_columns, resolve_plugins
 from scrframe.run.products import (
-    ModelRecord,
     RunRecord,
-    SampleRecord,
-    SolutionRecord,
     TiedSolution,
+    model_record,
     provenance,
+    sample_record,
+    solution_record,
     stars_of,
     write_solution_folder,
     write_star_products,
@@ -229,9 +229,9 @@ def write_products(
             plugins.survey,
             session.data,
             hashes,
-            SampleRecord.of(sample, plugins.survey),
-            ModelRecord.of(fitted),
-            SolutionRecord.of(plugins, tied.solved, fitted.model, stars),
+            sample_record(sample, plugins.survey),
+            model_record(fitted, plugins.survey),
+            solution_record(plugins, tied.solved, fitted.model, stars),
         )
 
 

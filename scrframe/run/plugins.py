@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -232,15 +233,8 @@ class Inputs:
 
     def all(self) -> tuple[Part, ...]:
         """Return all parts."""
-        return (
-            *self.catalogues,
-            *self.sources,
-            *self.features,
-            *self.extinctions,
-            *self.corrections,
-            *self.absolute,
-            *self.second_extinctions,
-        )
+        inputs = (getattr(self, item.name) for item in fields(self) if item.name != "root")
+        return tuple(chain.from_iterable(inputs))
 
 
 def find_inputs(plugins: SelectedPlugins, root: Path) -> Inputs:

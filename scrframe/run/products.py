@@ -38,131 +38,6 @@ from scrframe.version import __version__
 
 
 @dataclass(frozen=True)
-class SampleRecord:
-    """What was read, and what the cuts left of it.
-
-    Attributes
-    ----------
-    counts : mapping
-        Of catalogues, visits, detections and stars, in all and at each cut.
-    skipped : mapping of str to str
-        Damaged catalogues that were left out, and why.
-    """
-
-    counts: Mapping[str, Any]
-    skipped: Mapping[str, str]
-
-    @classmethod
-    def of(cls, sample: CalibrationSample, survey: SurveyDescription) -> SampleRecord:
-        """Return the record of a sample."""
-        matched = sample.matched
-        counts = {
-            "catalogues": len(sample.parts),
-            "visits": len(sample.visits),
-            "calibration_cuts": with_margins(sample.cut_flow, survey),
-            "control_cuts": list(sample.control_cut_flow),
-            "calibration": {"detections": len(matched.detections), "stars": len(matched.stars)},
-            "control": {
-                "detections": int(matched.in_control.sum()),
-                "stars": len(np.unique(matched.star[matched.in_control])),
-            },
-        }
-        return cls(counts, sample.skipped)
-
-
-@dataclass(frozen=True)
-class ModelRecord:
-    """How the colour model was trained, and how well it predicts.
-
-    Attributes
-    ----------
-    training_stars : int
-    test : mapping
-        Figures of merit on the test stars.
-    rounds : tuple of mapping
-        Changes in each round of the iteration.
-    converged : bool
-    search : mapping
-        What the search for settings found; empty without one.
-    """
-
-    training_stars: int
-    test: Mapping[str, Any]
-    rounds: tuple[Mapping[str, Any], ...]
-    converged: bool
-    search: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, fitted: FittedModel) -> ModelRecord:
-        """Return the record of a fit."""
-        model = fitted.model
-        return cls(
-            len(fitted.plan.train),
-            asdict(model.test),
-            tuple(asdict(this) for this in model.rounds),
-            model.converged,
-            fitted.search,
-        )
-
-
-@dataclass(frozen=True)
-class SolutionRecord:
-    """The offsets, the zero point and the figures of merit.
-
-    Attributes
-    ----------
-    levels : mapping
-        Statistics of the offsets by level.
-    zero_point_mag : float
-    uncorrected_fraction : float
-        Share of the sample's detections without a correction.
-    system : str
-        Magnitude system.
-    absolute : mapping
-        The absolute tie; empty without one.
-    joint : mapping
-        Of the joint solution; empty in mode sequential.
-    law : mapping
-        The reddening law.
-    diagnostics : mapping
-        What each diagnostic of the description computes.
-    """
-
-    levels: Mapping[str, Any]
-    zero_point_mag: float
-    uncorrected_fraction: float
-    system: str
-    absolute: Mapping[str, Any]
-    joint: Mapping[str, Any]
-    law: Mapping[str, Any]
-    diagnostics: Mapping[str, Any]
-
-    @classmethod
-    def of(
-        cls, plugins: SelectedPlugins, solved: Solved, model: ModelMagnitudes, stars: pa.Table
-    ) -> SolutionRecord:
-        """Return the record of a solution and its table of stars."""
-        solution, corrected = solved.solution, np.isfinite(stars.column("mag_cal").to_numpy())
-        colour0, extinction = (stars.column(name).to_numpy() for name in ("colour0", "extinction"))
-        judged = {"judged_by": judged_by_reserved(stars)} if solved.record else {}
-        return cls(
-            level_statistics(solution),
-            solution.zero_point_mag,
-            float(1 - corrected.mean()),
-            solution.system,
-            solution.absolute or {},
-            {**solved.record, **judged},
-            law_summary(model, colour0, extinction),
-            {
-                block.kind: plugins.registry.get(Diagnostic, block.kind).compute(
-                    stars, block.settings
-                )
-                for block in plugins.survey.diagnostics
-            },
-        )
-
-
-@dataclass(frozen=True)
 class RunRecord:
     """What the steps of a run have left to be said of them.
 
@@ -172,9 +47,8 @@ class RunRecord:
     data : DataSource
     input_sha256 : mapping of str to str
         Hash of each input file.
-    sample : SampleRecord
-    model : ModelRecord
-    solution : SolutionRecord
+    sample, model, solution : mapping
+        What ``summary.json`` says of these steps, as plain JSON.
     catalogues : tuple of PartCorrected
         Set when they are corrected.
     """
@@ -182,9 +56,9 @@ class RunRecord:
     survey: SurveyDescription
     data: DataSource
     input_sha256: Mapping[str, str]
-    sample: SampleRecord
-    model: ModelRecord
-    solution: SolutionRecord
+    sample: Mapping[str, Any]
+    model: Mapping[str, Any]
+    solution: Mapping[str, Any]
     catalogues: tuple[PartCorrected, ...] = ()
 
     def with_catalogues(self, corrected: Sequence[PartCorrected]) -> RunRecord:
@@ -193,34 +67,16 @@ class RunRecord:
 
     def summary(self, monitor: StepMonitor) -> dict[str, Any]:
         """Return the content of ``summary.json``, with what the steps took so far."""
-        survey, model, solution = self.survey, self.model, self.solution
+        survey = self.survey
         return {
             "scrframe_version": versions()["scrframe"],
             "survey": survey.name,
             "band": survey.band,
             "data_root": self.data.label,
             "data_note": self.data.note,
-            "counts": dict(self.sample.counts),
-            "skipped_catalogues": dict(self.sample.skipped),
-            "colour_model": {
-                "kind": survey.colour_model.kind,
-                "training_stars": model.training_stars,
-                "test": dict(model.test),
-                "rounds": list(model.rounds),
-                "converged": model.converged,
-                **({"search": dict(model.search)} if model.search else {}),
-            },
-            "reddening_law": dict(solution.law),
-            "offsets": {
-                "mode": survey.offsets.mode,
-                "levels": solution.levels,
-                "u_ZP_mag": solution.zero_point_mag,
-                "uncorrected_fraction": solution.uncorrected_fraction,
-                **({"joint": dict(solution.joint)} if solution.joint else {}),
-            },
-            "magnitude_system": solution.system,
-            **({"absolute": dict(solution.absolute)} if solution.absolute else {}),
-            "diagnostics": dict(solution.diagnostics),
+            **self.sample,
+            **self.model,
+            **self.solution,
             "catalogues": [asdict(part) for part in self.catalogues],
             "steps": monitor.steps,
             "seconds": monitor.seconds,
@@ -230,6 +86,63 @@ class RunRecord:
             "description_sha256": survey.digest(),
             "input_sha256": dict(self.input_sha256),
         }
+
+
+def sample_record(sample: CalibrationSample, survey: SurveyDescription) -> dict[str, Any]:
+    """Return what was read, what the cuts left of it, and which catalogues were left out."""
+    matched = sample.matched
+    counts = {
+        "catalogues": len(sample.parts),
+        "visits": len(sample.visits),
+        "calibration_cuts": with_margins(sample.cut_flow, survey),
+        "control_cuts": list(sample.control_cut_flow),
+        "calibration": {"detections": len(matched.detections), "stars": len(matched.stars)},
+        "control": {
+            "detections": int(matched.in_control.sum()),
+            "stars": len(np.unique(matched.star[matched.in_control])),
+        },
+    }
+    return {"counts": counts, "skipped_catalogues": dict(sample.skipped)}
+
+
+def model_record(fitted: FittedModel, survey: SurveyDescription) -> dict[str, Any]:
+    """Return how the colour model was trained, and how well it predicts the test stars."""
+    model = fitted.model
+    colour_model = {
+        "kind": survey.colour_model.kind,
+        "training_stars": len(fitted.plan.train),
+        "test": asdict(model.test),
+        "rounds": [asdict(this) for this in model.rounds],
+        "converged": model.converged,
+        **({"search": dict(fitted.search)} if fitted.search else {}),
+    }
+    return {"colour_model": colour_model}
+
+
+def solution_record(
+    plugins: SelectedPlugins, solved: Solved, model: ModelMagnitudes, stars: pa.Table
+) -> dict[str, Any]:
+    """Return law, offsets, zero point and figures of merit of a solution and its stars."""
+    solution, corrected = solved.solution, np.isfinite(stars.column("mag_cal").to_numpy())
+    colour0, extinction = (stars.column(name).to_numpy() for name in ("colour0", "extinction"))
+    joint = {**solved.record, "judged_by": judged_by_reserved(stars)} if solved.record else {}
+    diagnostics = {
+        block.kind: plugins.registry.get(Diagnostic, block.kind).compute(stars, block.settings)
+        for block in plugins.survey.diagnostics
+    }
+    return {
+        "reddening_law": law_summary(model, colour0, extinction),
+        "offsets": {
+            "mode": plugins.survey.offsets.mode,
+            "levels": level_statistics(solution),
+            "u_ZP_mag": solution.zero_point_mag,
+            "uncorrected_fraction": float(1 - corrected.mean()),
+            **({"joint": joint} if joint else {}),
+        },
+        "magnitude_system": solution.system,
+        **({"absolute": dict(solution.absolute)} if solution.absolute else {}),
+        "diagnostics": diagnostics,
+    }
 
 
 def with_margins(

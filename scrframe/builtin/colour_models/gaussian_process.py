@@ -125,10 +125,8 @@ def fit(
     return FittedLinear(
         "Gaussian process",
         kernel,
-        best.offset,
-        best.root,
+        best,
         training,
-        best.noise_mag,
         {"length_scale": config.length_scales[number], "penalty": best.penalty},
         threads,
         config.errors,

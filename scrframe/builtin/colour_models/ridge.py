@@ -60,10 +60,8 @@ def fit(
     return FittedLinear(
         "ridge regression",
         functions,
-        best.offset,
-        best.root,
+        best,
         training,
-        best.noise_mag,
         {"penalty": best.penalty},
         threads,
         config.errors,
@@ -120,13 +118,8 @@ class FittedLinear(FittedColourModel):
     name : str
         Name of the model, for messages.
     functions : Functions
-    offset : ndarray, shape (r,)
-        Mean of the functions over the training stars.
-    root : ndarray, shape (r, b)
-        Square root of the inverse of the penalised normal matrix.
+    solution : Penalised
     training : Training
-    noise_mag : float
-        Scatter of observed colours about the regression, for a star of weight one.
     chosen : mapping of str to float
         What was chosen on the training stars.
     threads : int
@@ -137,10 +130,8 @@ class FittedLinear(FittedColourModel):
 
     name: str
     functions: Functions
-    offset: FloatArray
-    root: FloatArray
+    solution: Penalised
     training: Training
-    noise_mag: float
     chosen: Mapping[str, float]
     threads: int
     errors: bool
@@ -164,11 +155,9 @@ class FittedLinear(FittedColourModel):
         one = 1.0 + 1.0 / self.training.weights.sum()
 
         def error(values: FloatArray) -> FloatArray:
-            return np.asarray(
-                np.sqrt(one + (((values - self.offset) @ self.root) ** 2).sum(axis=1))
-            )
+            return np.asarray(np.sqrt(one + self.solution.leverage(values)))
 
-        return ColourPrediction(colour, self.noise_mag * self.at(features, error))
+        return ColourPrediction(colour, self.solution.noise_mag * self.at(features, error))
 
     def smoother(self, features: Features) -> LinearSmoother:
         """Return predictions of these rows as a function of the training colours.
@@ -230,30 +219,28 @@ class LinearSmoother:
             If the colours are not one finite number for each training row.
         """
         colour = self._checked(colour_mag)
-        training, root, offset = self.model.training, self.model.root, self.model.offset
+        training = self.model.training
         fitted = self._predict(training.features, colour)
-
-        def spread(values: FloatArray) -> FloatArray:
-            return np.asarray((((values - offset) @ root) ** 2).sum(axis=1))
-
-        own = self.model.at(training.features, spread) + 1.0 / training.weights.sum()
+        leverage = self.model.at(training.features, self.model.solution.leverage)
+        own = leverage + 1.0 / training.weights.sum()
         return np.asarray(colour - (colour - fitted) / (1.0 - training.weights * own))
 
     def _predict(self, features: Features, colour: FloatArray) -> FloatArray:
         coefficients, constant = self._solve(colour)
-        constant -= float(self.model.offset @ coefficients)
+        constant -= float(self.model.solution.offset @ coefficients)
         return self.model.at(features, lambda values: values @ coefficients) + constant
 
     def _solve(self, colour: FloatArray) -> tuple[FloatArray, float]:
         model, training = self.model, self.model.training
         constant = float(np.average(colour, weights=training.weights))
         pull = training.weights * (colour - constant)
-        moment = np.zeros(len(model.offset))
+        offset, root = model.solution.offset, model.solution.root
+        moment = np.zeros(len(offset))
         with one_blas_thread():
             for rows in blocks(len(colour)):
-                values = model.functions(training.features[rows]) - model.offset
+                values = model.functions(training.features[rows]) - offset
                 moment += values.T @ pull[rows]
-            return model.root @ (model.root.T @ moment), constant
+            return root @ (root.T @ moment), constant
 
     def _checked(self, colour_mag: FloatArray) -> FloatArray:
         return check_colours(self.model.name, colour_mag, len(self.model.training.colour_mag))
@@ -265,12 +252,15 @@ class Penalised:
 
     Attributes
     ----------
-    offset, root : ndarray
-        See `FittedLinear`.
+    offset : ndarray, shape (r,)
+        Mean of the functions over the training stars.
+    root : ndarray, shape (r, b)
+        Square root of the inverse of the penalised normal matrix.
     penalty : float
     loss_mag2 : float
         Mean square of observed less predicted colours, each without its own star.
     noise_mag : float
+        Scatter of observed colours about the regression, for a star of weight one.
     """
 
     offset: FloatArray
@@ -278,6 +268,10 @@ class Penalised:
     penalty: float
     loss_mag2: float
     noise_mag: float
+
+    def leverage(self, values: FloatArray) -> FloatArray:
+        """Return how much stars of unit weight, functions (n, r), tell of themselves, (n,)."""
+        return np.asarray((((values - self.offset) @ self.root) ** 2).sum(axis=1))
 
 
 def regress(

@@ -88,8 +88,8 @@ def restore_bin(
     return BinLevel(name, Keys.from_labels(labels, config.by), state["size_pix"], (nx, ny))
 
 
-def needs_bin(config: BinConfig) -> tuple[str, ...]:
-    """Return the columns that a bin level reads."""
+def needs_map(config: BinConfig | BilinearConfig) -> tuple[str, ...]:
+    """Return the columns that a map of a detector reads."""
     return (*config.by, "x", "y")
 
 
@@ -125,7 +125,7 @@ BIN = OffsetLevel(
     BinConfig,
     prepare=prepare_bin,
     restore=restore_bin,
-    needs=needs_bin,
+    needs=needs_map,
 )
 #: What is added to the sum of squared differences of neighbours to make a prior proper.
 #: Its inverse root, about 3, is the distance in nodes over which a smooth map varies.
@@ -251,11 +251,6 @@ def restore_bilinear(
     return BilinearLevel(name, keys, (x_size, y_size), (nx, ny), config.smooth)
 
 
-def needs_bilinear(config: BilinearConfig) -> tuple[str, ...]:
-    """Return the columns that a bilinear map reads."""
-    return (*config.by, "x", "y")
-
-
 BILINEAR = OffsetLevel(
     "bilinear",
     "a map of each detector, bilinear between nodes",
@@ -263,5 +258,5 @@ BILINEAR = OffsetLevel(
     BilinearConfig,
     prepare=prepare_bilinear,
     restore=restore_bilinear,
-    needs=needs_bilinear,
+    needs=needs_map,
 )

@@ -48,11 +48,11 @@ def describe_round(this: JointRound) -> str:
 def level_labels(level: FittedLevel) -> list[str]:
     """Return what each column of a level stands for, in words."""
     rows = level.labels().to_pylist()
-    return [", ".join(f"{name} {_short(value)}" for name, value in row.items()) for row in rows]
 
+    def said(value: Any) -> str:
+        return f"{value:.7g}" if isinstance(value, float) else str(value)
 
-def _short(value: Any) -> str:
-    return f"{value:.7g}" if isinstance(value, float) else str(value)
+    return [", ".join(f"{name} {said(value)}" for name, value in row.items()) for row in rows]
 
 
 def joint_settings(plugins: SelectedPlugins, threads: int) -> JointSolverSettings:

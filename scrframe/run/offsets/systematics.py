@@ -120,6 +120,13 @@ class ModelVariants:
     law: ReddeningSettings
     dereddening: AlternativeDereddening | None = None
 
+    def reddening(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return intrinsic colour, extinction and colour excess of the detections used."""
+        observations, used = self.fitted.observations, self.used
+        colour0 = self.fitted.model.colour0_mag[observations.star][used]
+        colour = (observations.mag - observations.reference_mag)[used]
+        return colour0, observations.extinction[used], colour - colour0
+
 
 def systematic_shifts(
     plugins: SelectedPlugins, variants: ModelVariants, results: JointResults
@@ -133,7 +140,8 @@ def systematic_shifts(
         return Shifts(found, len(results.exposures.offset_mag))
     if asked.law:
         changes = law_changes(variants)
-        found["law"] = _largest([results.shift(change) for change in changes], results)
+        none = [np.zeros(len(results.exposures.offset_mag))]
+        found["law"] = np.max(np.abs([results.shift(change) for change in changes] or none), axis=0)
     if asked.law_regions:
         held = tuple(
             term.name
@@ -141,14 +149,11 @@ def systematic_shifts(
             if term.role == "nuisance" and term.precision is None and term.name != CONSTANT
         )
         parts = [results.shift(change, held) for change in law_by_region(variants)]
-        factor = (LAW_REGIONS - 1) / LAW_REGIONS
-        found["law_regions"] = np.sqrt(factor * np.sum(np.square(parts), axis=0))
+        found["law_regions"] = _jackknife(parts, LAW_REGIONS)
     trends = _Trends(variants)
     if asked.reference_region and trends.possible:
         parts = [results.shift(change) for change in trends.without_regions()]
-        # The jackknife's variance of a mean over the regions.
-        factor = (REGIONS - 1) / REGIONS
-        found["reference_region"] = np.sqrt(factor * np.sum(np.square(parts), axis=0))
+        found["reference_region"] = _jackknife(parts, REGIONS)
     if asked.colour_model and trends.possible:
         found["colour_model"] = results.shift(trends.alone())
     if variants.dereddening is not None and trends.possible:
@@ -160,18 +165,16 @@ def systematic_shifts(
     return Shifts(found, len(results.exposures.offset_mag))
 
 
-def _largest(shifts: list[FloatArray], results: JointResults) -> FloatArray:
-    if not shifts:
-        return np.zeros(len(results.exposures.offset_mag))
-    return np.asarray(np.max(np.abs(shifts), axis=0))
+def _jackknife(parts: list[FloatArray], regions: int) -> FloatArray:
+    """Return the jackknife's standard deviation of a mean over regions, shape (x,)."""
+    factor = (regions - 1) / regions
+    return np.asarray(np.sqrt(factor * np.sum(np.square(parts), axis=0)))
 
 
 def law_changes(variants: ModelVariants) -> list[FloatArray]:
     """Return changes of the model magnitudes with laws of neighbouring orders."""
     used, observations, law = variants.used, variants.fitted.observations, variants.fitted.model.law
-    colour0 = variants.fitted.model.colour0_mag[observations.star][used]
-    extinction = observations.extinction[used]
-    excess = (observations.mag - observations.reference_mag)[used] - colour0
+    colour0, extinction, excess = variants.reddening()
     powers = [(i, j) for i, j in law.terms]
     order, in_e = max(i for i, _ in powers), max(j for _, j in powers)
     present = law.ratio(colour0, extinction) * extinction
@@ -226,9 +229,7 @@ def law_by_region(variants: ModelVariants) -> list[FloatArray]:
     mean less certain than that, which leaving out whole regions shows.
     """
     used, observations, law = variants.used, variants.fitted.observations, variants.fitted.model.law
-    colour0 = variants.fitted.model.colour0_mag[observations.star][used]
-    extinction = observations.extinction[used]
-    excess = (observations.mag - observations.reference_mag)[used] - colour0
+    colour0, extinction, excess = variants.reddening()
     stars = variants.sample.stars
     region = sky_regions(stars["ref_ra"], stars["ref_dec"], LAW_REGIONS)[observations.star][used]
     settings = replace(

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.errors import CalibrationError, DataError
@@ -213,22 +215,15 @@ def sort_detections(table: Detections) -> Detections:
 
 def groups(parts: Sequence[PartRead]) -> Iterator[tuple[PartRead, ...]]:
     """Yield the parts in groups that share no visit, in the order of their first parts."""
-    group_of = list(range(len(parts)))
     owner: dict[str, int] = {}
-
-    def root(number: int) -> int:
-        while group_of[number] != number:
-            group_of[number] = group_of[group_of[number]]
-            number = group_of[number]
-        return number
-
+    shared = sparse.lil_array((len(parts), len(parts)), dtype=np.int8)
     for number, part in enumerate(parts):
         for visit in part.visits:
-            one, other = root(owner.setdefault(visit.key, number)), root(number)
-            group_of[max(one, other)] = min(one, other)
+            shared[number, owner.setdefault(visit.key, number)] = 1
     found: dict[int, list[PartRead]] = {}
-    for number, part in enumerate(parts):
-        found.setdefault(root(number), []).append(part)
+    labels = connected_components(shared, directed=False)[1] if len(parts) else ()
+    for label, part in zip(labels, parts, strict=True):
+        found.setdefault(int(label), []).append(part)
     yield from map(tuple, found.values())
 
 

@@ -166,26 +166,16 @@ def alternative_dereddening(
     if features is None or plugins.reference.provides == "colour":
         return None
     own = np.asarray(matched.stars["extinction"], dtype=np.float64)
+    second_e = _second_extinctions(session, matched)
     if not isinstance(features, Spectra):
         none = np.zeros(matched.features.shape[1])
-        return AlternativeDereddening(
-            flux=matched.features,
-            k_mag=none,
-            standardise=None,
-            extinction=own,
-            second_extinction=_second_extinctions(session, matched),
-        )
+        return AlternativeDereddening(matched.features, none, None, own, second_e)
     second, block = plugins.second_curve, survey.extinction.second_curve
-    return AlternativeDereddening(
-        flux=features.flux,
-        k_mag=own_curve(plugins, features),
-        standardise=survey.colour_model.standardise,
-        extinction=own,
-        second_extinction=_second_extinctions(session, matched),
-        second_k_mag=None
-        if second is None or block is None
-        else second.curve(block.settings, features.wavelength_nm),
-    )
+    second_k = None
+    if second is not None and block is not None:
+        second_k = second.curve(block.settings, features.wavelength_nm)
+    own_k, standardise = own_curve(plugins, features), survey.colour_model.standardise
+    return AlternativeDereddening(features.flux, own_k, standardise, own, second_e, second_k)
 
 
 def _second_extinctions(session: Session, matched: MatchedStars) -> FloatArray | None:
