@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from scrframe.config import SurveyDescription
 from scrframe.errors import CalibrationError, ConfigError, ScrframeError, one_line
@@ -12,6 +13,7 @@ from scrframe.run.colour_model import FittedModel, fit_model
 from scrframe.run.plugins import SelectedPlugins, resolve_plugins
 from scrframe.run.sample.builder import CalibrationSample, build_sample
 from scrframe.run.session import Session
+from scrframe.run.workspace import versions
 
 
 class WithoutDetails(Observer):
@@ -31,6 +33,15 @@ def resolve_with_warnings(
     for broken in registry.broken:
         observer.warning(f"plugin {broken.provider.plugin!r} is broken: {broken.reason}")
     return plugins
+
+
+def provenance(survey: SurveyDescription) -> dict[str, Any]:
+    """Return what a comparison says of its origin, as plain JSON."""
+    return {
+        "versions": versions(),
+        "description_sha256": survey.digest(),
+        "seed": survey.colour_model.seed,
+    }
 
 
 def require_training(plugins: SelectedPlugins, what: str) -> None:

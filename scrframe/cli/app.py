@@ -32,9 +32,12 @@ from scrframe.cli.rendering import (
     check_table,
     closing_lines,
     closing_table,
+    combined_lines,
+    combined_table,
     judge,
     observer_for,
     rendered,
+    show,
 )
 from scrframe.errors import ConfigError
 from scrframe.version import __version__
@@ -103,41 +106,31 @@ def calibrate(
     quiet: Quiet = False,
 ) -> None:
     """Calibrate a survey, or several together, and write all products."""
-    from scrframe.config import is_combined, load_survey
+    from scrframe.config import is_combined, load_combined, load_survey
     from scrframe.run.calibrate import calibrate as run_calibration
 
-    screen = Screen(quiet)
+    screen, report = Screen(quiet), False if no_report else None
+    how: dict[str, Any] = {"data": data, "workers": workers, "observer": observer_for(screen)}
     if is_combined(survey):
-        from scrframe.cli.combined import calibrate_several
+        from scrframe.analysis.combined import calibrate_combined
 
-        report = False if no_report else None
-        calibrate_several(
-            screen,
-            survey,
-            data=data,
-            out=out,
-            workers=workers,
-            report=report,
-            strict=strict,
-            changes=changes or (),
-        )
+        several = load_combined(survey, overrides=changes or ())
+        if strict and (no_report or not all(each.report.enabled for each in several.members)):
+            raise typer.BadParameter("--strict needs the reports, which are turned off")
+        target = out or Path("runs") / several.name
+        with resumable(target):
+            whole = calibrate_combined(several, out=target, report=report, **how)
+        show(screen, combined_table(whole.summary), combined_lines(whole.summary, target))
+        for name, member in whole.runs.items():
+            judge(screen, member.report, whole.path / name / "report" / "index.html", strict)
         return
     description = load_survey(survey, overrides=changes or ())
     if strict and (no_report or not description.report.enabled):
         raise typer.BadParameter("--strict needs the report, which is turned off")
-    target = out if out is not None else Path("runs") / description.name
+    target = out or Path("runs") / description.name
     with resumable(target):
-        run = run_calibration(
-            description,
-            data=data,
-            out=target,
-            workers=workers,
-            report=False if no_report else None,
-            observer=observer_for(screen),
-        )
-    screen.say(rendered(closing_table(run.summary), screen.is_terminal))
-    for line in closing_lines(run.summary, target):
-        screen.say(line)
+        run = run_calibration(description, out=target, report=report, **how)
+    show(screen, closing_table(run.summary), closing_lines(run.summary, target))
     judge(screen, run.report, target / "report" / "index.html", strict)
 
 
@@ -190,11 +183,16 @@ def report(
     quiet: Quiet = False,
 ) -> None:
     """Judge a finished run: null tests, anomalies, figures and a page, in RUN_DIR/report."""
-    from scrframe.analysis.report_figures import further_figures
+    from scrframe.analysis.crosscheck import page
+    from scrframe.analysis.montecarlo import products
     from scrframe.report.write import write_report
 
     screen = Screen(quiet)
-    further = further_figures(montecarlo, crosscheck)
+    further = {}
+    if montecarlo is not None:
+        further[14] = products.saved_figure(montecarlo)
+    if crosscheck is not None:
+        further[15] = page.saved_figure(crosscheck)
     made = write_report(run, further=further, observer=observer_for(screen))
     if made.checks:
         screen.say(rendered(check_table(made), screen.is_terminal, WIDE))

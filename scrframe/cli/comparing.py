@@ -10,12 +10,14 @@ import typer
 from rich.table import Table
 
 from scrframe.cli.common import Changes, DataRoot, Quiet, Screen, SurveyFile, Workers, resumable
-from scrframe.cli.rendering import NONE, known, observer_for, rendered, table_of
+from scrframe.cli.rendering import NONE, known, observer_for, show, table_of
 
 if TYPE_CHECKING:
+    from scrframe.analysis.compare.behaviour import Costs
     from scrframe.analysis.compare.control_regions import RegionsRun
-    from scrframe.analysis.compare.regions import RegionResult
-    from scrframe.analysis.compare.run import BackendResult, Comparison, ComparisonRun, Costs
+    from scrframe.analysis.compare.region_ranking import RegionResult
+    from scrframe.analysis.compare.result import BackendResult, Comparison, Difference
+    from scrframe.analysis.compare.run import ComparisonRun
     from scrframe.config import SurveyDescription
 
 #: Width of the table in a file or pipe, in characters.
@@ -71,7 +73,7 @@ def compare(
     if regions:
         _rank_regions(screen, description, data, out, workers)
         return
-    target = out if out is not None else default_out(description)
+    target = out or default_out(description)
     names = None if backends is None else [name.strip() for name in backends.split(",")]
     with resumable(target):
         run = compare_backends(
@@ -84,9 +86,7 @@ def compare(
             workers=workers,
             observer=observer_for(screen),
         )
-    screen.say(rendered(comparison_table(run), screen.is_terminal, WIDE))
-    for line in comparison_lines(run, target):
-        screen.say(line)
+    show(screen, comparison_table(run), comparison_lines(run, target), WIDE)
 
 
 def _rank_regions(
@@ -99,14 +99,12 @@ def _rank_regions(
     """Rank control regions and show the answer."""
     from scrframe.analysis.compare.control_regions import default_out, rank_control_regions
 
-    target = out if out is not None else default_out(description)
+    target = out or default_out(description)
     with resumable(target):
         run = rank_control_regions(
             description, data=data, out=target, workers=workers, observer=observer_for(screen)
         )
-    screen.say(rendered(regions_table(run), screen.is_terminal, REGIONS_WIDTH))
-    for line in regions_lines(run, target):
-        screen.say(line)
+    show(screen, regions_table(run), regions_lines(run, target), REGIONS_WIDTH)
 
 
 def comparison_table(run: ComparisonRun) -> Table:
@@ -130,7 +128,10 @@ def comparison_table(run: ComparisonRun) -> Table:
         "model\nMB",
     )
     costs = {each.backend: each for each in run.costs}
-    rows = (list(_row(comparison, each, levels, costs)) for each in _in_order(comparison))
+    ranked = [name for group in comparison.ranking for name in group]
+    rank = {name: place for place, name in enumerate(ranked)}
+    order = sorted(comparison.backends, key=lambda each: rank.get(each.name, len(rank)))
+    rows = (list(_row(comparison, each, levels, costs)) for each in order)
     return table_of(title, ("colour model", f"against\n{comparison.reference}"), numbers, rows)
 
 
@@ -138,20 +139,10 @@ def comparison_lines(run: ComparisonRun, out: object) -> list[str]:
     """Return the lines below the table: ranking, advice, faults, where the products are."""
     comparison = run.comparison
     return [
-        *_ranking(comparison),
         *_advice(run),
         *(f"fault of {each.name}: {each.fault}" for each in comparison.backends if each.fault),
         f"products in {out}: comparison.json, comparison.ecsv, costs.json, index.html, figures/",
     ]
-
-
-def _in_order(comparison: Comparison) -> list[BackendResult]:
-    order = [name for group in comparison.ranking for name in group]
-    last = len(order)
-    return sorted(
-        comparison.backends,
-        key=lambda each: order.index(each.name) if each.name in order else last,
-    )
 
 
 def _row(
@@ -189,8 +180,11 @@ def _verdict(comparison: Comparison, result: BackendResult) -> tuple[str, str]:
     found = result.against_reference.get(f"{MAIN}_sd")
     if found is None:
         return NONE, NONE
-    half = (found.high - found.low) / 2
-    return found.verdict, f"{1000 * found.value:+.2f} +- {1000 * half:.2f}"
+    return found.verdict, _interval(found)
+
+
+def _interval(gap: Difference) -> str:
+    return f"{1000 * gap.value:+.2f} +- {1000 * (gap.high - gap.low) / 2:.2f}"
 
 
 def _joined(values: Iterator[float | None]) -> str:
@@ -201,25 +195,22 @@ def _number(value: float | None, decimals: int) -> str:
     return f"{value:,.{decimals}f}" if known(value) else NONE
 
 
-def _ranking(comparison: Comparison) -> Iterator[str]:
-    """Yield the ranking by the sd in blocked folds, in words."""
+def _advice(run: ComparisonRun) -> Iterator[str]:
+    """Yield the ranking by the sd in blocked folds, and which colour model to use.
+
+    That is, of the best that are not told apart, the fastest.
+    """
+    comparison = run.comparison
     if not comparison.ranking:
         return
     places = [" = ".join(group) for group in comparison.ranking]
     line = f"ranking by the sd in blocked folds, best first: {'; then '.join(places)}"
-    if any(len(group) > 1 for group in comparison.ranking):
-        line += " (= not told apart)"
-    yield line
-
-
-def _advice(run: ComparisonRun) -> Iterator[str]:
-    """Yield which colour model to use: of the best that are not told apart the fastest."""
-    comparison = run.comparison
-    if not comparison.ranking:
-        return
+    equals = any(len(group) > 1 for group in comparison.ranking)
+    yield line + (" (= not told apart)" if equals else "")
     by_name = {each.name: each for each in comparison.backends}
     best = comparison.ranking[0]
-    kept = [name for name in best if not _worse_offsets(by_name[name])] or list(best)
+    gaps = {name: by_name[name].against_reference.get("offset_total") for name in best}
+    kept = [name for name, gap in gaps.items() if gap is None or gap.verdict != "worse"] or [*best]
     speed = {each.backend: each.predict_per_s for each in run.costs}
     name = max(kept, key=lambda each: speed.get(each, 0.0))
     spread = 1000 * by_name[name].folds[MAIN].dispersion.sd_mag
@@ -233,11 +224,6 @@ def _advice(run: ComparisonRun) -> Iterator[str]:
     else:
         told += ", and its offsets are not worse than the reference's"
     yield f"use {name}: {told}"
-
-
-def _worse_offsets(result: BackendResult) -> bool:
-    found = result.against_reference.get("offset_total")
-    return found is not None and found.verdict == "worse"
 
 
 #: Width of the table in a file or pipe, in characters.
@@ -270,12 +256,8 @@ def regions_lines(run: RegionsRun, out: object) -> list[str]:
 
 def _region_row(result: RegionResult) -> list[str]:
     region = result.region
-    known = [
-        region.name,
-        *_region_verdict(result),
-        f"{region.stars:,}",
-        f"{region.extinction_median:.3f}",
-    ]
+    median = f"{region.extinction_median:.3f}"
+    known = [region.name, *_region_verdict(result), f"{region.stars:,}", median]
     if result.fault:
         return known
     pairs = (
@@ -291,5 +273,4 @@ def _region_verdict(result: RegionResult) -> tuple[str, str]:
         return "fault, see below", NONE
     if result.total is None:
         return ("the described", NONE) if result.region.kind == "described" else (NONE, NONE)
-    half = (result.total.high - result.total.low) / 2
-    return result.total.verdict, f"{1000 * result.total.value:+.2f} +- {1000 * half:.2f}"
+    return result.total.verdict, _interval(result.total)

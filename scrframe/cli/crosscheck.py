@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from scrframe.cli.common import Quiet, Screen
-from scrframe.cli.rendering import mmag, observer_for
+from scrframe.cli.rendering import observer_for, small_mmag
 
 #: Visits that are named at the end.
 NAMED = 10
@@ -35,7 +35,7 @@ def crosscheck(
     from scrframe.analysis.crosscheck.run import default_out
 
     screen = Screen(quiet)
-    target = out if out is not None else default_out(run_a, run_b)
+    target = out or default_out(run_a, run_b)
     found = check(run_a, run_b, out=target, min_stars=min_stars, observer=observer_for(screen))
     for line in crosscheck_lines(found.summary, target):
         screen.say(line)
@@ -52,20 +52,17 @@ def crosscheck_lines(summary: Mapping[str, Any], out: object) -> Iterator[str]:
     for name, each in (named | dict(summary["levels"])).items():
         if each is not None:
             yield (
-                f"  {name}: sd {_mmag(each['sd_mag'])}, MAD {_mmag(each['mad_sigma_mag'])},"
-                f" noise {_mmag(each['noise_mag'])}, constant {_mmag(each['constant_mag'])};"
+                f"  {name}: sd {small_mmag(each['sd_mag'])},"
+                f" MAD {small_mmag(each['mad_sigma_mag'])}, noise {small_mmag(each['noise_mag'])},"
+                f" constant {small_mmag(each['constant_mag'])};"
                 f" {each['disagree']} of {each['judged']} disagree"
             )
     for each in summary["disagree"][:NAMED]:
         yield (
-            f"  disagrees: visit {each['visit']} by {_mmag(each['difference_mag'])} +-"
-            f" {_mmag(each['err_mag'])} ({each['significance']:+.1f} sigma)"
+            f"  disagrees: visit {each['visit']} by {small_mmag(each['difference_mag'])} +-"
+            f" {small_mmag(each['err_mag'])} ({each['significance']:+.1f} sigma)"
         )
     if len(summary["disagree"]) > NAMED:
         yield f"  and {len(summary['disagree']) - NAMED} more visits"
     tables = "crosscheck.ecsv" + ("" if summary["ccd"] is None else ", crosscheck_exposures.ecsv")
     yield f"products in {out}: crosscheck.json, {tables}, index.html, figures/"
-
-
-def _mmag(value: float) -> str:
-    return mmag(value, sign=False, decimals=2)

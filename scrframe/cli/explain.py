@@ -19,7 +19,7 @@ from scrframe.cli.rendering import NONE, known, mmag, table_of
 
 if TYPE_CHECKING:
     from scrframe.analysis.explain.ccd import CcdExplanation, CcdInVisit, CcdMap, Strip
-    from scrframe.analysis.explain.explanation import Explanation
+    from scrframe.analysis.explain.opened_run import Explanation
     from scrframe.analysis.explain.star import StarDetection, StarExplanation, StarMean
 
 #: Width of the text in a file or pipe, in characters.
@@ -44,31 +44,23 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
 ) -> None:
     """Say why a visit, a CCD or a star has its offset, and what would change without it."""
-    from scrframe.analysis.explain.run import explain as explain_offset
+    from scrframe.analysis.explain import explain as explain_offset
 
     screen = Screen()
     explanation = explain_offset(run, visit=visit, ccd=ccd, star=star)
-    screen.say(
-        explanation_json(explanation)
-        if as_json
-        else explanation_text(explanation, screen.is_terminal)
-    )
-
-
-def explanation_json(explanation: Explanation) -> str:
-    """Return an explanation as JSON."""
-    return json.dumps(explanation.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
+    if as_json:
+        plain = explanation.to_json()
+        screen.say(json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        screen.say(explanation_text(explanation, screen.is_terminal))
 
 
 def explanation_text(explanation: Explanation, terminal: bool) -> str:
     """Return an explanation as text, with colours if it is for a terminal."""
     page = io.StringIO()
+    width = None if terminal else WIDE
     console = Console(
-        file=page,
-        force_terminal=terminal,
-        width=None if terminal else WIDE,
-        markup=False,
-        highlight=False,
+        file=page, force_terminal=terminal, width=width, markup=False, highlight=False
     )
     for piece in _pieces(explanation):
         console.print(Text(piece) if isinstance(piece, str) else piece)

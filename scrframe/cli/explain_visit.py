@@ -10,7 +10,7 @@ from rich.table import Table
 from scrframe.cli.rendering import NONE, known, mmag, table_of
 
 if TYPE_CHECKING:
-    from scrframe.analysis.explain.explanation import DetectionCounts, Explanation
+    from scrframe.analysis.explain.opened_run import DetectionCounts, Explanation
     from scrframe.analysis.explain.other_visits import Neighbour, RelatedVisits, WithoutVisit
     from scrframe.analysis.explain.visit import CcdOffset, EffectiveStars, VisitExplanation
 
@@ -187,15 +187,11 @@ def _without(visit: VisitExplanation, without: WithoutVisit) -> Iterator[str | T
     if not without.moved:
         yield "  no other visit shares its stars; none would move by them"
         return
-    yield table_of(
-        "  Neighbours would move by",
-        ("visit",),
-        ("move", "its error"),
-        (
-            (each.visit, mmag(each.move_mag), mmag(each.err_mag, sign=False))
-            for each in without.moved[:MOST]
-        ),
+    rows = (
+        (each.visit, mmag(each.move_mag), mmag(each.err_mag, sign=False))
+        for each in without.moved[:MOST]
     )
+    yield table_of("  Neighbours would move by", ("visit",), ("move", "its error"), rows)
     yield (
         f"  (solved anew: {', '.join(without.levels or ())} of these visits, from the detections;"
         " weights, variances, the model and all other terms held)"

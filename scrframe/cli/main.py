@@ -101,13 +101,11 @@ def _unexpected(screen: Screen, error: Exception) -> int:
     if isinstance(error, CLICK_ERROR):
         screen.complain(f"error: {on_one_line(error.format_message())}; see --help")  # type: ignore[attr-defined]
         return ExitCode.INPUT
+    hint = f"; set {DEBUG}=1 for the traceback"
     if os.environ.get(DEBUG):
+        hint = ""
         with contextlib.suppress(OSError):
             traceback.print_exception(error)
     said = f"{type(error).__name__}: {on_one_line(str(error))}"
-    screen.complain(
-        f"error: internal failure, {said}; set {DEBUG}=1 for the traceback"
-        if not os.environ.get(DEBUG)
-        else f"error: internal failure, {said}"
-    )
+    screen.complain(f"error: internal failure, {said}{hint}")
     return ExitCode.INTERNAL

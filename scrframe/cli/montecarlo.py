@@ -59,7 +59,7 @@ def montecarlo(
 
     screen = Screen(quiet)
     description = load_survey(survey, overrides=changes or ())
-    target = out if out is not None else default_out(description)
+    target = out or default_out(description)
     with resumable(target):
         run = monte_carlo(
             description,

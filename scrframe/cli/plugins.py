@@ -14,13 +14,11 @@ from scrframe.cli.common import Screen, help_without_command
 from scrframe.errors import ConfigError
 
 if TYPE_CHECKING:
-    from scrframe.config import ShippedSurvey, VocabularyRow
-    from scrframe.plugin import Registry
+    from scrframe.config import VocabularyRow
     from scrframe.testing import Outcome
 
 plugins_app = typer.Typer(help="List, write and check plugins.", rich_markup_mode=None)
 surveys_app = typer.Typer(help="List or copy the descriptions that ship.", rich_markup_mode=None)
-
 #: Exit code where a check fails; the plugin is at fault, no file of the user's.
 FAILED = 1
 WIDTH = 100
@@ -103,8 +101,21 @@ def check(
 def list_plugins() -> None:
     """Show what is installed, from where, and what is broken and why."""
     from scrframe.plugin import load_registry
+    from scrframe.plugin.registry import HOOKS
 
-    Screen().say("\n".join(plugin_lines(load_registry())))
+    registry = load_registry()
+    rows = [("KIND", "NAME", "VERSION", "FROM", "SUMMARY")]
+    for hook, plugin, provider in registry.everything():
+        source = f"{provider.distribution} ({provider.module})"
+        rows.append((HOOKS[hook][1], plugin.name, plugin.version, source, plugin.summary))
+    lines = aligned(rows)
+    if registry.broken:
+        lines += ["", "broken:"]
+    for broken in registry.broken:
+        where = broken.provider
+        source = f"{where.plugin} from {where.distribution} ({where.module})"
+        lines.append(f"  {source}: {broken.reason}")
+    Screen().say("\n".join(lines))
 
 
 @surveys_app.command("list")
@@ -113,7 +124,11 @@ def list_surveys() -> None:
     from scrframe.config import shipped_surveys
     from scrframe.plugin import load_registry
 
-    Screen().say("\n".join(survey_lines(shipped_surveys(load_registry()))))
+    rows = [("NAME", "LOADER", "SUMMARY")]
+    for survey in shipped_surveys(load_registry()):
+        loader = survey.loader if survey.installed else f"{survey.loader} (not installed)"
+        rows.append((survey.name, loader, survey.summary))
+    Screen().say("\n".join(aligned(rows)))
 
 
 @surveys_app.command()
@@ -129,36 +144,6 @@ def copy(
 
     path = copy_survey(name, to, load_registry())
     Screen().say(f"{path}; run it with: scrframe calibrate {path}")
-
-
-def plugin_lines(registry: Registry) -> list[str]:
-    """Return lines on what is installed, from where, and what is broken and why."""
-    from scrframe.plugin.registry import HOOKS
-
-    rows = [("KIND", "NAME", "VERSION", "FROM", "SUMMARY")]
-    for hook, descriptor, provider in registry.everything():
-        source = f"{provider.distribution} ({provider.module})"
-        rows.append(
-            (HOOKS[hook][1], descriptor.name, descriptor.version, source, descriptor.summary)
-        )
-    lines = aligned(rows)
-    if registry.broken:
-        lines += ["", "broken:"]
-        for broken in registry.broken:
-            where = broken.provider
-            lines.append(
-                f"  {where.plugin} from {where.distribution} ({where.module}): {broken.reason}"
-            )
-    return lines
-
-
-def survey_lines(surveys: Sequence[ShippedSurvey]) -> list[str]:
-    """Return lines on the descriptions that ship, and whether their loader is installed."""
-    rows = [("NAME", "LOADER", "SUMMARY")]
-    for survey in surveys:
-        loader = survey.loader if survey.installed else f"{survey.loader} (not installed)"
-        rows.append((survey.name, loader, survey.summary))
-    return aligned(rows)
 
 
 def column_lines(rows: Sequence[VocabularyRow]) -> list[str]:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,10 @@ def mmag(
     return text if error is None or not known(error) else f"{text} +- {1000 * error:.{decimals}f}"
 
 
+#: A magnitude in mmag that has no sign, such as an error or a scatter, with two decimals.
+small_mmag = partial(mmag, sign=False, decimals=2)
+
+
 def rendered(table: Table, terminal: bool, plain_width: int = PLAIN_WIDTH) -> str:
     """Return a table as text, with colours if it is for a terminal."""
     page = io.StringIO()
@@ -79,6 +84,14 @@ def rendered(table: Table, terminal: bool, plain_width: int = PLAIN_WIDTH) -> st
     console = Console(file=page, force_terminal=terminal, width=width, markup=False)
     console.print(table)
     return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
+
+
+def show(
+    screen: Screen, table: Table, lines: Iterable[str], plain_width: int = PLAIN_WIDTH
+) -> None:
+    """Show a table and the lines below it."""
+    for text in (rendered(table, screen.is_terminal, plain_width), *lines):
+        screen.say(text)
 
 
 def closing_lines(summary: Mapping[str, Any], out: Path) -> list[str]:
@@ -91,20 +104,17 @@ def closing_lines(summary: Mapping[str, Any], out: Path) -> list[str]:
     if skipped:
         lines.append(f"{len(skipped)} damaged catalogue(s) left out: {', '.join(skipped)}")
     if "absolute" in summary:
-        lines.append(_absolute(summary["absolute"]))
+        tie = summary["absolute"]
+        lines.append(
+            f"magnitudes on the {tie['system']} system: u_ZP shifted by {tie['shift_mag']:+.4f} mag"
+            f" (error {tie['err_mag']:.4f}, systematic {tie['sys_mag']:.4f}) by {tie['count']}"
+            f" stars and {tie['source']}"
+        )
     lines.append(
         f"products in {out}: summary.json, stars.parquet, star_catalogue.parquet,"
         " solution/, catalogues/"
     )
     return lines
-
-
-def _absolute(tie: Mapping[str, Any]) -> str:
-    return (
-        f"magnitudes on the {tie['system']} system: u_ZP shifted by {tie['shift_mag']:+.4f} mag"
-        f" (error {tie['err_mag']:.4f}, systematic {tie['sys_mag']:.4f}) by {tie['count']} stars"
-        f" and {tie['source']}"
-    )
 
 
 def observer_for(screen: Screen) -> Observer:
@@ -183,11 +193,8 @@ def check_table(made: Report) -> Table:
     from scrframe.report.merit import by_verdict, quantity
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("null test")
-    table.add_column("verdict")
-    table.add_column("number", justify="right")
-    table.add_column("limit", justify="right")
-    table.add_column("why")
+    for head in ("null test", "verdict", "number", "limit", "why"):
+        table.add_column(head, justify="right" if head in ("number", "limit") else "left")
     for one in by_verdict(made.checks):
         table.add_row(
             Text(one.title),
@@ -214,3 +221,36 @@ def judge(screen: Screen, made: Report | None, page: Path, strict: bool) -> None
         screen.say(f"report in {page}")
     if strict and (made is None or made.failed):
         raise typer.Exit(ExitCode.STRICT)
+
+
+def combined_table(summary: Mapping[str, Any]) -> Table:
+    """Return errors and differences of offsets by survey, alone and together."""
+    rows = (
+        (
+            name,
+            each["exposures"],
+            small_mmag(each["err_alone_mag"]),
+            small_mmag(each["err_together_mag"]),
+            f"{100 * (1 - each['err_together_mag'] / each['err_alone_mag']):.1f} %",
+            small_mmag(each["difference_mag"]),
+            small_mmag(each["difference_expected_mag"]),
+        )
+        for name, each in summary["members"].items()
+    )
+    numbers = ("exposures", "error alone", "together", "less by", "differ by", "expected")
+    return table_of(summary["name"], ("offsets of exposures, in mmag",), numbers, rows)
+
+
+def combined_lines(summary: Mapping[str, Any], out: Path) -> Iterator[str]:
+    """Yield what the surveys share, and where the products are."""
+    for each in summary["stars"]:
+        pair = " and ".join(each["members"])
+        said = f"correlated by {each['correlation']:+.3f} +- {each['error']:.3f}"
+        if each["error"] is None or each["error"] == float("inf"):
+            said = "of no known correlation"
+        how = "shared" if each["shared"] else "not significant, not shared"
+        yield f"stars of {pair}: {each['common']} in common, deviations {said}: {how}"
+    for each in summary["terms"]:
+        yield f"term {each['name']}: {each['said']}"
+    names = ", ".join(f"{name}/" for name in summary["members"])
+    yield f"products in {out}: {names}, each a run of its own, and shared/"

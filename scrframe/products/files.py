@@ -62,6 +62,40 @@ def write_ecsv(table: Table, path: Path) -> None:
         table.write(temporary, format="ascii.ecsv", overwrite=True)
 
 
+def read_ecsv(path: Path) -> Table:
+    """Return a table of a directory of results.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or not readable.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: is missing; make the results anew")
+    try:
+        return Table.read(path, format="ascii.ecsv")
+    except (OSError, ValueError) as error:
+        raise damaged(path, error) from None
+
+
+def read_summary(folder: Path, name: str, what: str) -> Mapping[str, Any]:
+    """Return the summary, a JSON file, of a directory of results; `what` it is in words.
+
+    Raises
+    ------
+    DataError
+        If the directory has no such file, or it is not readable.
+    """
+    path = folder / name
+    if not path.is_file():
+        raise DataError(f"{folder}: is not a directory of {what}; it has no {name}")
+    try:
+        summary: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise damaged(path, error) from None
+    return summary
+
+
 def write_parquet(path: Path, table: pa.Table, meta: Mapping[str, str]) -> None:
     """Write a table as Parquet; `meta` goes into the file's key-value metadata."""
     stamped = table.replace_schema_metadata({**(table.schema.metadata or {}), **meta})

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import scrframe
-from scrframe.analysis.explain.run import explain
+from scrframe.analysis.explain import explain
 from scrframe.cli.explain import explanation_text
 
 from . import truth

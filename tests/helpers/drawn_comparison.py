@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from scrframe.analysis.compare.costs import Costs
-from scrframe.analysis.compare.figures.single_stars import ResidualTable
+from scrframe.analysis.compare.behaviour import Costs
 from scrframe.analysis.compare.result import (
     BackendResult,
     BackendScores,
     Comparison,
     Difference,
     OffsetError,
+    ResidualTable,
 )
 from scrframe.analysis.compare.scores import Coverage, ResidualTrend, disperse
 

@@ -24,10 +24,24 @@ from pathlib import Path
 import numpy as np
 
 from scrframe.analysis.compare.offsets import OffsetFinder, TrueOffsets, offset_finder, true_offsets
-from scrframe.analysis.compare.region_candidates import CandidateRegion, find_candidates
-from scrframe.analysis.compare.region_ranking import JudgingDetections, TriedRegion, rank_regions
-from scrframe.analysis.compare.regions import REGIONS, RegionComparison, write_regions
-from scrframe.analysis.fitted_sample import fit_sample, require_training, resolve_with_warnings
+from scrframe.analysis.compare.region_candidates import (
+    CandidateRegion,
+    TriedRegion,
+    find_candidates,
+)
+from scrframe.analysis.compare.region_ranking import (
+    REGIONS,
+    JudgingDetections,
+    RegionComparison,
+    rank_regions,
+    write_regions,
+)
+from scrframe.analysis.fitted_sample import (
+    fit_sample,
+    provenance,
+    require_training,
+    resolve_with_warnings,
+)
 from scrframe.arrays import BoolArray, FloatArray, IntArray
 from scrframe.config import SurveyDescription
 from scrframe.errors import CalibrationError
@@ -39,7 +53,6 @@ from scrframe.run.colour_model import FittedModel, Trainer, trend_settings
 from scrframe.run.plugins import SelectedPlugins
 from scrframe.run.sample.selection import outside_domain
 from scrframe.run.session import open_session
-from scrframe.run.workspace import versions
 from scrframe.scr.iteration import IterationSettings, iterate
 from scrframe.scr.observations import Observations
 from scrframe.scr.reddening_law import held_order
@@ -51,8 +64,6 @@ from scrframe.tables import MatchedStars
 MIN_DETECTIONS = 20
 #: A detection further from its visit's median than this many sd (by MAD) judges no region.
 OUTLIER_SIGMA = 5.0
-
-
 #: Rounds of the visits, and of the law in each: the zero points then move by less than 1 mmag.
 ROUNDS = 2
 
@@ -131,13 +142,8 @@ def rank_control_regions(
                 truth=truth,
                 seed=survey.colour_model.seed,
             )
-        provenance = {
-            "versions": versions(),
-            "description_sha256": chosen.survey.digest(),
-            "seed": survey.colour_model.seed,
-        }
         write_text(session.workspace.run / "description.yaml", chosen.survey.as_yaml())
-        write_regions(session.workspace.run, regions, session.data.note, provenance)
+        write_regions(session.workspace.run, regions, session.data.note, provenance(chosen.survey))
     return RegionsRun(session.workspace.out, regions)
 
 
@@ -185,7 +191,11 @@ def compare_regions(
         finder = offset_finder(chosen, sample, fitted)
     used = _used(fitted, finder)
     candidates = find_candidates(sample, fitted, used)
-    rows, judging = _judging(sample, fitted, used if truth is None else used & _known(truth))
+    reference, judges = None, used
+    if truth is not None:
+        reference = truth.exposure_mag + truth.map_mag
+        judges = used & np.isfinite(reference)
+    rows, judging = _judging(sample, fitted, judges)
     work = _RegionTrial(chosen, sample, fitted, finder, workers)
     tried: list[TriedRegion] = []
     with observer.step("Comparing control regions", len(candidates)) as done:
@@ -194,7 +204,7 @@ def compare_regions(
             if tried[-1].fault is not None:
                 observer.warning(f"control region {each.region.name}: {tried[-1].fault}")
             done(1)
-    reference = None if truth is None else (truth.exposure_mag + truth.map_mag)[rows]
+    reference = None if reference is None else reference[rows]
     return rank_regions(tried, judging, reference, chosen.backend.name, seed=seed)
 
 
@@ -248,11 +258,7 @@ class _RegionTrial:
             return TriedRegion(candidate.region, fault=str(error), independent=False)
         zero_points = judging.by_visit(self.corrections(delta)[rows])
         return TriedRegion(
-            candidate.region,
-            delta[rows],
-            zero_points,
-            outside,
-            independent=candidate.independent,
+            candidate.region, delta[rows], zero_points, outside, independent=candidate.independent
         )
 
     def differences(self, inside: BoolArray) -> FloatArray:
@@ -320,7 +326,3 @@ def _only(seen: Observations, rows: IntArray, inside: BoolArray) -> Observations
 def _used(fitted: FittedModel, finder: OffsetFinder | None) -> BoolArray:
     """Return which detections take part, shape (n,)."""
     return fitted.observations.used if finder is None else finder.law_mask
-
-
-def _known(truth: TrueOffsets) -> BoolArray:
-    return np.asarray(np.isfinite(truth.exposure_mag + truth.map_mag))

@@ -10,14 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from scrframe.analysis.compare.costs import peak_memory, pickled_mb, prediction_rate
-from scrframe.analysis.compare.leakage import (
-    check_held_out,
-    check_memory,
-    check_output,
-    check_repeatable,
-    check_skill,
-)
+from scrframe.analysis.compare import behaviour
 from scrframe.analysis.compare.result import FOLD_KINDS
 from scrframe.analysis.compare.training_set import Folds, TrainingSet, detrended
 from scrframe.arrays import Features, FloatArray
@@ -98,7 +91,7 @@ class CheckedModel:
 
 @dataclass(frozen=True)
 class PlainModel:
-    """A trained model as `scrframe.analysis.compare.leakage` takes it."""
+    """A trained model as `scrframe.analysis.compare.behaviour` takes it."""
 
     model: FittedColourModel
 
@@ -157,7 +150,7 @@ def _evaluate(
         checked = CheckedModel(backend, settings, training, folds.seed)
         predicted, errors = held_out_colours(checked, training, folds, done)
         for kind, colour_mag in predicted.items():
-            _require(check_skill(colour_mag - training.colour_mag, training.colour_mag))
+            _require(behaviour.check_skill(colour_mag - training.colour_mag, training.colour_mag))
             held_out[kind, folds.seed] = colour_mag
         if folds.seed == 0:
             err_mag = errors
@@ -175,16 +168,15 @@ def _require(fault: str | None) -> None:
 
 def _leakage(checked: CheckedModel, training: TrainingSet) -> str | None:
     """Return what a backend may not do and does, on some of the control stars."""
-    random = np.random.default_rng([training.seed, 20441])
-    number = min(LEAKAGE_STARS, len(training.control))
-    some = np.sort(random.choice(len(training.control), number, replace=False))
+    random, number = np.random.default_rng([training.seed, 20441]), len(training.control)
+    some = np.sort(random.choice(number, min(LEAKAGE_STARS, number), replace=False))
     features, colour = training.features[training.control[some]], training.colour_mag[some]
     model = checked(features, colour)
     return (
-        check_output(model.predict(features), number)
-        or check_memory(checked, features, colour, training.seed)
-        or check_held_out(model, features, colour, training.seed)
-        or check_repeatable(checked, features, colour)
+        behaviour.check_output(model.predict(features), len(some))
+        or behaviour.check_memory(checked, features, colour, training.seed)
+        or behaviour.check_held_out(model, features, colour, training.seed)
+        or behaviour.check_repeatable(checked, features, colour)
     )
 
 
@@ -204,14 +196,14 @@ def held_out_colours(
         trend, rest = detrended(features, training.colour_mag, ~out, training.trend)
         model = checked.train(features[~out], rest)
         prediction = model.predict(np.array(features[out]))
-        _require(check_output(prediction.colour_mag, int(out.sum())))
+        _require(behaviour.check_output(prediction.colour_mag, int(out.sum())))
         colour = np.full(len(features), np.nan)
         colour[out] = trend[out] + prediction.colour_mag
         for kind, here in inside.items():
             predicted[kind][here] = colour[here]
         if prediction.err_mag is None or np.shape(prediction.err_mag) != (int(out.sum()),):
             errors = None
-        if errors is not None:
+        elif errors is not None:
             own = inside["blocked"]
             errors[own] = np.asarray(prediction.err_mag)[own[out]]
         done(1)
@@ -226,15 +218,15 @@ def _final(checked: CheckedModel, training: TrainingSet) -> BackendEvaluation:
     colours = np.full(len(training.features), np.nan)
     colours[training.control] = training.colour_mag
     trend, rest = detrended(training.features, colours, is_control, training.trend)
-    with peak_memory() as peak:
+    with behaviour.peak_memory() as peak:
         start = time.perf_counter()
         model = checked.train(features, rest)
         trained = time.perf_counter()
         colour = np.asarray(model.predict(np.array(training.features)).colour_mag)
         predicted = time.perf_counter()
-    _require(check_output(colour, len(training.features)))
-    rate = prediction_rate(model, training.features, predicted - trained)
-    size = pickled_mb(model)
+    _require(behaviour.check_output(colour, len(training.features)))
+    rate = behaviour.prediction_rate(model, training.features, predicted - trained)
+    size = behaviour.pickled_mb(model)
     notes = () if size is not None else ("the trained model cannot be pickled",)
     costs = {
         "fit_s": trained - start,

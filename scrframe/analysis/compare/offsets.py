@@ -28,8 +28,6 @@ from scrframe.tables import Detections, FittedLevel, MatchedStars, ReddeningLaw
 
 #: The truth of a simulated data tree, beside its catalogues.
 TRUTH = "truth.parquet"
-
-
 #: What names a detection in the catalogues and in the truth.
 KEYS = {"file": pa.string(), "ccd": pa.int64(), "row": pa.int64()}
 
@@ -320,9 +318,8 @@ def _field_of_visits(finder: OffsetFinder) -> IntArray:
     number = np.arange(len(exposures.visits))
     if "field" not in finder.table:
         return number
-    first = finder.rows[exposures.first]
     field = np.zeros(len(number), dtype=np.int64)
-    field[exposures.visit] = finder.table.codes("field")[0][first]
+    field[exposures.visit] = finder.table.codes("field")[0][finder.rows[exposures.first]]
     return np.unique(field, return_inverse=True)[1].astype(np.int64)
 
 

@@ -10,7 +10,6 @@ import numpy as np
 from scipy import stats
 
 from scrframe.analysis.compare.evaluation import BackendEvaluation
-from scrframe.analysis.compare.figures.data import ResidualTable
 from scrframe.analysis.compare.offsets import LevelErrors
 from scrframe.analysis.compare.result import (
     FOLD_KINDS,
@@ -19,7 +18,7 @@ from scrframe.analysis.compare.result import (
     Difference,
     OffsetError,
     Pair,
-    Verdict,
+    ResidualTable,
 )
 from scrframe.analysis.compare.scores import binned, conformal_errors, coverage, disperse
 from scrframe.analysis.compare.training_set import ControlStars, TrainingSet
@@ -31,9 +30,7 @@ STATISTICS: tuple[Statistic, ...] = ("sd", "mad")
 #: Whose value decides the ranking: blocked folds ask what a new field would.
 RANKED = "blocked"
 Ranking = tuple[tuple[str, ...], ...]
-
-
-PairDifferences = dict[tuple[str, str], "Difference"]
+PairDifferences = dict[tuple[str, str], Difference]
 
 
 def paired(
@@ -69,8 +66,7 @@ def paired(
     one, two = (_Sample.of(residual, group, statistic, draws, seed) for residual in (first, second))
     estimate = one.less(two)
     low, high = estimate.interval(level)
-    apart = low > 0 or high < 0
-    return Difference(estimate.value, low, high, _verdict(estimate.value, apart))
+    return Difference.of(estimate.value, low, high, low > 0 or high < 0)
 
 
 def rank(
@@ -109,7 +105,7 @@ def rank(
     estimates = {(one, two): samples[one].less(samples[two]) for one, two in combinations(order, 2)}
     apart = _holm({pair: one.chance() for pair, one in estimates.items()}, 1 - level)
     pairs = {
-        pair: Difference(one.value, *one.interval(level), _verdict(one.value, pair in apart))
+        pair: Difference.of(one.value, *one.interval(level), pair in apart)
         for pair, one in estimates.items()
     }
     return _groups(order, apart), pairs
@@ -173,12 +169,6 @@ class _Estimate:
         return float(2 * stats.t.sf(abs(self.value) / self.err, self.freedom))
 
 
-def _verdict(value: float, apart: bool) -> Verdict:
-    if not apart:
-        return "not told apart"
-    return "better" if value < 0 else "worse"
-
-
 def _holm(chances: Mapping[tuple[str, str], float], size: float) -> set[tuple[str, str]]:
     """Return the pairs told apart, with a chance below `size` of any by mistake (Holm 1979)."""
     order = sorted(chances, key=lambda pair: chances[pair])
@@ -233,12 +223,9 @@ class Evaluations:
 
     def err_mag(self, name: str, kind: str) -> FloatArray:
         """Return conformal errors of the first seed's predictions, shape (n,)."""
-        predicted = self.predicted_mag(name, kind)[0]
-        return conformal_errors(
-            predicted - self.training.colour_mag,
-            self.training.folds[0].of(kind),
-            self.stars.likeness(predicted),
-        )
+        predicted, fold = self.predicted_mag(name, kind)[0], self.training.folds[0].of(kind)
+        residual = predicted - self.training.colour_mag
+        return conformal_errors(residual, fold, self.stars.likeness(predicted))
 
     def with_scores(self, result: BackendResult) -> BackendResult:
         """Return a result with the scores of its backend, as it is if that is at fault."""
@@ -248,7 +235,11 @@ class Evaluations:
         result = replace(
             result,
             folds={kind: self._scores(name, kind) for kind in FOLD_KINDS},
-            offsets=_rms_by_level(self.offset_errors[name]),
+            offsets={
+                level: OffsetError(level, float(np.sqrt(np.mean(error**2))), len(error))
+                for level, each in self.offset_errors[name].items()
+                if len(error := each.error_mag)
+            },
         )
         if name == reference or reference not in self.by_name:
             return result
@@ -276,14 +267,10 @@ class Evaluations:
         for kind in FOLD_KINDS:
             pair = self.residual_mag(name, kind), self.residual_mag(self.reference, kind)
             for statistic in STATISTICS:
-                found[f"{kind}_{statistic}"] = paired(
-                    *pair, self.stars.block, statistic=statistic, seed=seed
-                )
+                found[f"{kind}_{statistic}"] = paired(*pair, self.stars.block, statistic, seed=seed)
         for level, mine in self.offset_errors[name].items():
-            theirs = self.offset_errors[self.reference][level]
-            found[f"offset_{level}"] = paired(
-                mine.error_mag, theirs.error_mag, mine.group, statistic="rms", seed=seed
-            )
+            theirs = self.offset_errors[self.reference][level].error_mag
+            found[f"offset_{level}"] = paired(mine.error_mag, theirs, mine.group, "rms", seed=seed)
         return found
 
     def ranked(self) -> tuple[Ranking, tuple[Pair, ...]]:
@@ -310,11 +297,3 @@ class Evaluations:
             )
             for name in self.by_name
         }
-
-
-def _rms_by_level(errors: Mapping[str, LevelErrors]) -> dict[str, OffsetError]:
-    return {
-        level: OffsetError(level, float(np.sqrt(np.mean(each.error_mag**2))), len(each.error_mag))
-        for level, each in errors.items()
-        if len(each.error_mag)
-    }

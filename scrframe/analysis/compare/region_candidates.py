@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
-from scrframe.analysis.compare.regions import Kind, Region, SkyCircle
 from scrframe.arrays import BoolArray, FloatArray, IntArray
 from scrframe.run.colour_model import FittedModel
-from scrframe.statistics.sky import kd_partition, unit_vectors
+from scrframe.statistics.sky import chord, kd_partition, unit_vectors
 from scrframe.tables import MatchedStars
 
 #: Circles that share more of their stars than this (of the stars of either) are one candidate.
@@ -25,6 +25,54 @@ SHARED = 0.1
 MIN_STARS = 500
 #: Cells of the sky that stand for fields where catalogues name none, by stars in each.
 STARS_PER_CELL = 2000
+Kind = Literal["described", "part of described", "low extinction", "cap"]
+
+
+@dataclass(frozen=True)
+class SkyCircle:
+    """A circle on the sky.
+
+    Attributes
+    ----------
+    ra_deg, dec_deg, radius_deg : float
+    """
+
+    ra_deg: float
+    dec_deg: float
+    radius_deg: float
+
+    def holds(self, ra_deg: FloatArray, dec_deg: FloatArray) -> BoolArray:
+        """Return which positions lie in it, shape (n,)."""
+        # The chord: cosines of small angles have no digits left.
+        apart = unit_vectors(ra_deg, dec_deg) - unit_vectors(self.ra_deg, self.dec_deg)
+        return np.asarray(np.linalg.norm(apart, axis=1) <= chord(self.radius_deg))
+
+
+@dataclass(frozen=True)
+class Region:
+    """A candidate control region and the stars in it.
+
+    Attributes
+    ----------
+    name, kind : str
+    cap : SkyCircle or None
+        Where it is a circle.
+    stars : int
+        Stars that train.
+    extinction_median, extinction_p90 : float
+        Of these stars.
+    colour_low, colour_high : float
+        1st and 99th percentile of their intrinsic colour, mag.
+    """
+
+    name: str
+    kind: Kind
+    cap: SkyCircle | None
+    stars: int
+    extinction_median: float
+    extinction_p90: float
+    colour_low: float
+    colour_high: float
 
 
 @dataclass(frozen=True)
@@ -41,6 +89,32 @@ class CandidateRegion:
 
     region: Region
     inside: BoolArray
+    independent: bool = True
+
+
+@dataclass(frozen=True)
+class TriedRegion:
+    """A region on which a model was trained.
+
+    Attributes
+    ----------
+    region : Region
+    error_mag : ndarray, shape (n,), or None
+        Model less observed magnitude of the judging detections; None where it has a fault.
+    zero_point_mag : ndarray, shape (v,), or None
+        Zero points of the visits.
+    outside : float
+        Share of the calibration stars unlike any training star.
+    fault : str or None
+    independent : bool
+        Whether it shares few stars with those before it, so that it counts in the consensus.
+    """
+
+    region: Region
+    error_mag: FloatArray | None = None
+    zero_point_mag: FloatArray | None = None
+    outside: float = np.nan
+    fault: str | None = None
     independent: bool = True
 
 
@@ -69,19 +143,12 @@ def find_candidates(
     inside = able & (sky.extinction < limit)
     found.append(sky.candidate(f"E < {limit:.2f} anywhere", "low extinction", inside))
     rows = np.flatnonzero(able)
-    for circle in low_extinction_circles(
-        sky.ra_deg[rows],
-        sky.dec_deg[rows],
-        sky.extinction[rows],
-        _places(sample, sky)[rows],
-        RADII_DEG,
-        CIRCLES_PER_RADIUS,
-        MIN_STARS,
-    ):
+    ra, dec, extinction = (column[rows] for column in (sky.ra_deg, sky.dec_deg, sky.extinction))
+    place, each = _places(sample, sky)[rows], CIRCLES_PER_RADIUS
+    for circle in low_extinction_circles(ra, dec, extinction, place, RADII_DEG, each, MIN_STARS):
         name = f"{circle.radius_deg:g} deg about RA {circle.ra_deg:.1f}, Dec {circle.dec_deg:+.1f}"
-        found.append(
-            sky.candidate(name, "cap", able & circle.holds(sky.ra_deg, sky.dec_deg), circle)
-        )
+        inside = able & circle.holds(sky.ra_deg, sky.dec_deg)
+        found.append(sky.candidate(name, "cap", inside, circle))
     return _marked(found)
 
 
@@ -107,17 +174,8 @@ class _Sky:
     ) -> CandidateRegion:
         median, p90 = np.quantile(self.extinction[inside], [0.5, 0.9])
         low, high = np.quantile(self.colour_mag[inside], [0.01, 0.99])
-        region = Region(
-            name,
-            kind,
-            circle,
-            int(inside.sum()),
-            float(median),
-            float(p90),
-            float(low),
-            float(high),
-        )
-        return CandidateRegion(region, inside)
+        values = float(median), float(p90), float(low), float(high)
+        return CandidateRegion(Region(name, kind, circle, int(inside.sum()), *values), inside)
 
 
 def _marked(candidates: list[CandidateRegion]) -> list[CandidateRegion]:
@@ -204,9 +262,8 @@ def low_extinction_circles(
 def centre_of(ra_deg: FloatArray, dec_deg: FloatArray) -> tuple[float, float]:
     """Return the mean direction of positions, RA from 0 to 360 deg and Dec."""
     x, y, z = unit_vectors(ra_deg, dec_deg).mean(axis=0)
-    return float(np.degrees(np.arctan2(y, x)) % 360), float(
-        np.degrees(np.arctan2(z, np.hypot(x, y)))
-    )
+    ra, dec = np.degrees(np.arctan2(y, x)) % 360, np.degrees(np.arctan2(z, np.hypot(x, y)))
+    return float(ra), float(dec)
 
 
 def overlap(first: BoolArray, second: BoolArray) -> bool:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from scipy import stats
 
-from scrframe.analysis.compare.regions import Region, RegionComparison, RegionResult
-from scrframe.analysis.compare.result import Difference, Verdict
+from scrframe.analysis.compare.region_candidates import Region, TriedRegion
+from scrframe.analysis.compare.result import Difference, Verdict, write_rows
 from scrframe.arrays import FloatArray, IntArray
+from scrframe.products.files import write_json
+from scrframe.statistics.json import to_json
 
+#: A directory that holds this file is a comparison of control regions.
+REGIONS = "regions.json"
+REGION_TABLE = "regions.ecsv"
 #: Bins of colour, of equal numbers of detections, over which a colour-dependent bias is taken.
 COLOUR_BINS = 12
-
-
 #: Fewest fields, and for a consensus fewest regions, that tell regions apart.
 LEAST_GROUPS = 3
 #: Draws of the bootstrap.
@@ -23,29 +28,127 @@ DRAWS = 1000
 
 
 @dataclass(frozen=True)
-class TriedRegion:
-    """A region on which a model was trained.
+class RegionResult:
+    """What a region leads to; NaN and None where a model could not be trained on it.
 
     Attributes
     ----------
     region : Region
-    error_mag : ndarray, shape (n,), or None
-        Model less observed magnitude of the judging detections; None where it has a fault.
-    zero_point_mag : ndarray, shape (v,), or None
-        Zero points of the visits.
+    fault : str or None
+        Why it cannot be used.
+    scatter_mag, scatter_err_mag : float
+        Standard deviation over visits of the errors of their zero points.
+    bias_mag, bias_err_mag : float
+        Root mean square, over bins of colour, of the mean difference within visits: how
+        far zero points depend on a star's colour.
+    total_mag, total_err_mag : float
+        Both together, root of the sum of squares: what regions are ranked by.
     outside : float
         Share of the calibration stars unlike any training star.
-    fault : str or None
-    independent : bool
-        Whether it shares few stars with those before it, so that it counts in the consensus.
+    scatter, bias, total : Difference or None
+        Against the described region, whose own are None.
     """
 
     region: Region
-    error_mag: FloatArray | None = None
-    zero_point_mag: FloatArray | None = None
-    outside: float = np.nan
     fault: str | None = None
-    independent: bool = True
+    scatter_mag: float = np.nan
+    scatter_err_mag: float = np.nan
+    bias_mag: float = np.nan
+    bias_err_mag: float = np.nan
+    total_mag: float = np.nan
+    total_err_mag: float = np.nan
+    outside: float = np.nan
+    scatter: Difference | None = None
+    bias: Difference | None = None
+    total: Difference | None = None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Whether the region is better than the described one."""
+        return None if self.total is None else self.total.verdict
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON; what is not finite becomes null."""
+        return {**to_json(self), "verdict": self.verdict}
+
+    def row(self) -> dict[str, Any]:
+        """Return the figures as a flat row of a table."""
+        region, cap = self.region, self.region.cap
+        return {
+            "region": region.name,
+            "kind": region.kind,
+            "ra_deg": np.nan if cap is None else cap.ra_deg,
+            "dec_deg": np.nan if cap is None else cap.dec_deg,
+            "radius_deg": np.nan if cap is None else cap.radius_deg,
+            "stars": region.stars,
+            "extinction_median": region.extinction_median,
+            "extinction_p90": region.extinction_p90,
+            "colour_low_mag": region.colour_low,
+            "colour_high_mag": region.colour_high,
+            "outside": self.outside,
+            **{
+                f"{name}_{end}": getattr(self, f"{name}_{end}")
+                for name in ("scatter", "bias", "total")
+                for end in ("mag", "err_mag")
+            },
+            "difference_mag": np.nan if self.total is None else self.total.value,
+            "difference_low_mag": np.nan if self.total is None else self.total.low,
+            "difference_high_mag": np.nan if self.total is None else self.total.high,
+            "verdict": self.verdict or "",
+            "fault": self.fault or "",
+        }
+
+
+@dataclass(frozen=True)
+class RegionComparison:
+    """Regions, best first; those that cannot be used come last.
+
+    Attributes
+    ----------
+    results : tuple of RegionResult
+    judged_by : {"truth", "consensus"}
+        What the zero points are compared with: the injected ones, or the mean of the regions'
+        that share few stars.
+    visits, groups : int
+        Visits that count, and the fields that the bootstrap draws.
+    backend : str
+        The colour model that was trained.
+    """
+
+    results: tuple[RegionResult, ...]
+    judged_by: Literal["truth", "consensus"]
+    visits: int
+    groups: int
+    backend: str
+
+    @property
+    def described(self) -> RegionResult:
+        """The region of the description."""
+        return next(each for each in self.results if each.region.kind == "described")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON; what is not finite becomes null."""
+        return {
+            "judged_by": self.judged_by,
+            "visits": self.visits,
+            "groups": self.groups,
+            "backend": self.backend,
+            "regions": [each.to_json() for each in self.results],
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one flat row for each region, best first."""
+        return [{"rank": rank, **each.row()} for rank, each in enumerate(self.results, start=1)]
+
+
+def write_regions(
+    folder: Path, regions: RegionComparison, note: str, provenance: Mapping[str, Any]
+) -> None:
+    """Write regions.json and regions.ecsv, which a rerun repeats to the bit."""
+    plain = {"data_note": note, **regions.to_json(), "provenance": dict(provenance)}
+    write_json(folder / REGIONS, plain)
+    about = {"judged_by": regions.judged_by, "data_note": note}
+    write_rows(folder / REGION_TABLE, regions.rows(), about)
 
 
 def rank_regions(
@@ -123,22 +226,13 @@ def _result(
 ) -> RegionResult:
     if found is None:
         return RegionResult(tried.region, tried.fault, outside=tried.outside)
-    value, err = found.value.tolist(), found.err.tolist()
+    scatter, bias, total = found.value.tolist()
+    scatter_err, bias_err, total_err = found.err().tolist()
     against: tuple[Difference | None, ...] = (None, None, None)
     if described is not None and tried.region.kind != "described":
         against = found.less(described)
-    return RegionResult(
-        tried.region,
-        None,
-        value[0],
-        err[0],
-        value[1],
-        err[1],
-        value[2],
-        err[2],
-        tried.outside,
-        *against,
-    )
+    errors = scatter, scatter_err, bias, bias_err, total, total_err
+    return RegionResult(tried.region, None, *errors, tried.outside, *against)
 
 
 @dataclass(frozen=True)
@@ -264,12 +358,12 @@ class RegionScores:
     drawn: FloatArray
     groups: int
 
-    @property
-    def err(self) -> FloatArray:
-        """Standard errors, shape (3,); NaN where too little was drawn."""
-        return self._err(self.drawn)
+    def err(self, other: RegionScores | None = None) -> FloatArray:
+        """Return the standard errors, shape (3,), also of the differences to another region.
 
-    def _err(self, drawn: FloatArray) -> FloatArray:
+        NaN where too little was drawn.
+        """
+        drawn = self.drawn if other is None else self.drawn - other.drawn
         if self.groups < LEAST_GROUPS:
             return np.full(3, np.nan)
         # Draws of a few fields scatter too little by the share of one.
@@ -277,15 +371,9 @@ class RegionScores:
 
     def less(self, other: RegionScores, level: float = 0.95) -> tuple[Difference, ...]:
         """Return the differences to another region's scatter, bias and total."""
-        value, err = self.value - other.value, self._err(self.drawn - other.drawn)
+        value, err = self.value - other.value, self.err(other)
         half = err * float(stats.t.ppf(0.5 + level / 2, max(self.groups - 1, 1)))
         return tuple(
-            Difference(float(one), float(one - width), float(one + width), _verdict(one, width))
-            for one, width in zip(value, half, strict=True)
+            Difference.of(one, one - width, one + width, abs(one) > width)
+            for one, width in zip(value.tolist(), half.tolist(), strict=True)
         )
-
-
-def _verdict(value: float, half: float) -> Verdict:
-    if not abs(value) > half:
-        return "not told apart"
-    return "better" if value < 0 else "worse"

@@ -10,29 +10,25 @@ A `Difference` is the backend's figure less the reference backend's; below zero 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 from astropy.table import Table
 
 from scrframe.analysis.compare.scores import Coverage, Dispersion, ResidualTrend
+from scrframe.arrays import FloatArray
 from scrframe.products.files import write_ecsv, write_json
 from scrframe.statistics.json import from_json, to_json
 
 Json: TypeAlias = dict[str, Any]
-
-
 Row: TypeAlias = dict[str, str | int | float]
-
-
 #: Kinds of folds, as keys of `BackendResult.folds`.
 FoldKind = Literal["random", "blocked"]
-
-
 FOLD_KINDS: tuple[FoldKind, ...] = ("random", "blocked")
 Verdict = Literal["better", "worse", "not told apart"]
+UNDECIDED: Verdict = "not told apart"
 #: A directory that holds this file is a comparison.
 COMPARISON = "comparison.json"
 TABLE = "comparison.ecsv"
@@ -55,6 +51,11 @@ class Difference:
     low: float
     high: float
     verdict: Verdict
+
+    @classmethod
+    def of(cls, value: float, low: float, high: float, apart: bool) -> Difference:
+        """Return a difference with the verdict; `apart` says whether the two are told apart."""
+        return cls(value, low, high, ("better" if value < 0 else "worse") if apart else UNDECIDED)
 
 
 @dataclass(frozen=True)
@@ -143,11 +144,9 @@ class BackendResult:
             row |= _figures_row(kind, figures)
         for level, error in self.offsets.items():
             row |= {f"offset_{level}_rms_mag": error.rms_mag, f"offset_{level}_count": error.count}
-        for figure, difference in self.against_reference.items():
-            row[f"diff_{figure}_mag"] = difference.value
-            row[f"diff_{figure}_low_mag"] = difference.low
-            row[f"diff_{figure}_high_mag"] = difference.high
-            row[f"diff_{figure}_verdict"] = difference.verdict
+        for figure, gap in self.against_reference.items():
+            ends = {f"diff_{figure}_low_mag": gap.low, f"diff_{figure}_high_mag": gap.high}
+            row |= {f"diff_{figure}_mag": gap.value, **ends, f"diff_{figure}_verdict": gap.verdict}
         return row
 
 
@@ -199,14 +198,12 @@ class Comparison:
 
     def to_json(self) -> Json:
         """Return plain JSON values; a number that is not finite becomes None."""
-        plain: Json = to_json(self)
-        return plain
+        return cast(Json, to_json(self))
 
     @classmethod
     def from_json(cls, plain: Json) -> Comparison:
         """Return the comparison that `to_json` wrote."""
-        result: Comparison = from_json(cls, plain)
-        return result
+        return cast(Comparison, from_json(cls, plain))
 
     def rows(self) -> list[Row]:
         """Return a flat row for each backend, all with the same keys in the same order.
@@ -214,25 +211,16 @@ class Comparison:
         A figure that a backend lacks is NaN, a count 0, a text empty. `rank` is the number of
         the backend's group in the ranking, from 1; 0 for a backend with a fault.
         """
-        found: list[Row] = [{"rank": self._rank(one.name), **one.row()} for one in self.backends]
+        rank = {name: number for number, group in enumerate(self.ranking, 1) for name in group}
+        found: list[Row] = [{"rank": rank.get(one.name, 0), **one.row()} for one in self.backends]
         kinds = {key: type(value) for row in found for key, value in row.items()}
         empty: dict[type, str | int | float] = {str: "", int: 0, float: float("nan")}
         return [{key: row.get(key, empty[kind]) for key, kind in kinds.items()} for row in found]
 
-    def _rank(self, name: str) -> int:
-        return next((i for i, group in enumerate(self.ranking, 1) if name in group), 0)
-
 
 def _figures_row(kind: str, figures: BackendScores) -> Row:
     """Return figures of one kind of folds, each key led by the kind."""
-    one = figures.dispersion
-    row: Row = {
-        f"{kind}_sd_mag": one.sd_mag,
-        f"{kind}_mad_mag": one.mad_mag,
-        f"{kind}_bias_mag": one.bias_mag,
-        f"{kind}_r2": one.r2,
-        f"{kind}_count": one.count,
-    }
+    row: Row = {f"{kind}_{name}": value for name, value in vars(figures.dispersion).items()}
     if len(figures.by_seed) > 1:
         by_seed = np.std([seed.sd_mag for seed in figures.by_seed], ddof=1)
         row[f"{kind}_sd_between_seeds_mag"] = float(by_seed)
@@ -241,9 +229,8 @@ def _figures_row(kind: str, figures: BackendScores) -> Row:
         row[f"{kind}_trend_{variable}_sigma"] = trend.largest_sigma
     for name, coverage in (("", figures.coverage), ("own_", figures.own_coverage)):
         if coverage is not None:
-            row[f"{kind}_{name}within_1"] = coverage.within_1
-            row[f"{kind}_{name}within_2"] = coverage.within_2
-            row[f"{kind}_{name}pull_sd"] = coverage.pull_sd
+            for key in ("within_1", "within_2", "pull_sd"):
+                row[f"{kind}_{name}{key}"] = getattr(coverage, key)
     return row
 
 
@@ -252,14 +239,78 @@ def write_comparison(folder: Path, comparison: Comparison, provenance: Mapping[s
     plain = {**comparison.to_json(), "provenance": dict(provenance)}
     write_json(folder / COMPARISON, plain)
     about = {"reference": comparison.reference, "data_note": comparison.data_note}
-    _write_table(folder / TABLE, comparison.rows(), about)
+    write_rows(folder / TABLE, comparison.rows(), about)
 
 
-def _write_table(path: Path, rows: Sequence[Mapping[str, Any]], about: Mapping[str, str]) -> None:
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], about: Mapping[str, str]) -> None:
     """Write rows as a table whose names tell the units."""
     table = Table(rows=list(rows))
     for name in table.colnames:
-        unit = next((unit for unit in ("mag", "deg") if name.endswith(f"_{unit}")), None)
-        table[name].unit = unit
+        table[name].unit = next((u for u in ("mag", "deg") if name.endswith(f"_{u}")), None)
     table.meta = dict(about)
     write_ecsv(table, path)
+
+
+@dataclass(frozen=True)
+class ResidualTable:
+    """Control stars as a backend predicts them while held out, in blocked folds.
+
+    Attributes
+    ----------
+    observed_mag, predicted_mag : ndarray, shape (n,)
+        Intrinsic colour (band less reference magnitude) as labelled, and as predicted in the
+        folds of one seed. Residuals are predicted less observed.
+    err_mag : ndarray, shape (n,)
+        Error of each prediction, NaN where there is none.
+    reference_mag : ndarray, shape (n,)
+        Magnitude in the reference band.
+    extinction : ndarray, shape (n,)
+        E in mag.
+    colour : ndarray, shape (n,)
+        Predicted colour to bin by, the same for all backends: the reference backend's.
+    ra, dec : ndarray, shape (n,)
+        ICRS, deg.
+
+    Raises
+    ------
+    ValueError
+        If the arrays differ in shape.
+    """
+
+    observed_mag: FloatArray
+    predicted_mag: FloatArray
+    err_mag: FloatArray
+    reference_mag: FloatArray
+    extinction: FloatArray
+    colour: FloatArray
+    ra: FloatArray
+    dec: FloatArray
+
+    def __post_init__(self) -> None:
+        shapes = {one.name: np.shape(getattr(self, one.name)) for one in fields(self)}
+        if len(set(shapes.values())) > 1:
+            raise ValueError(f"columns of residuals differ in shape: {shapes}")
+
+    @property
+    def residual_mag(self) -> FloatArray:
+        """Predicted less observed."""
+        return self.predicted_mag - self.observed_mag
+
+
+def main_kind(result: BackendResult) -> str | None:
+    """Return the kind of folds that judges a backend: blocked where there are such."""
+    return next((kind for kind in ("blocked", "random") if kind in result.folds), None)
+
+
+def main_figures(result: BackendResult) -> BackendScores | None:
+    """Return the figures in the kind of folds that judges a backend."""
+    kind = main_kind(result)
+    return None if kind is None else result.folds[kind]
+
+
+def judged(comparison: Comparison) -> list[tuple[BackendResult, BackendScores]]:
+    """Return the backends that have figures, best first as far as they are ranked."""
+    order = [name for group in comparison.ranking for name in group]
+    found = [(one, figures) for one in comparison.backends if (figures := main_figures(one))]
+    rank = {name: number for number, name in enumerate(order)}
+    return sorted(found, key=lambda pair: rank.get(pair[0].name, len(order)))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from scrframe.analysis.compare.costs import Costs, costs_of, write_costs
+from scrframe.analysis.compare.behaviour import Costs, costs_of, write_costs
 from scrframe.analysis.compare.evaluation import (
     BackendEvaluation,
     evaluate,
@@ -19,7 +19,6 @@ from scrframe.analysis.compare.evaluation import (
     kept_evaluation,
     trainings,
 )
-from scrframe.analysis.compare.figures.page import write_comparison_page
 from scrframe.analysis.compare.offsets import (
     LevelErrors,
     differences,
@@ -29,10 +28,10 @@ from scrframe.analysis.compare.offsets import (
     offset_finder,
     true_offsets,
 )
+from scrframe.analysis.compare.page import comparison_page
 from scrframe.analysis.compare.ranking import Evaluations
 from scrframe.analysis.compare.result import COMPARISON, BackendResult, Comparison, write_comparison
 from scrframe.analysis.compare.training_set import (
-    Blocks,
     ControlStars,
     Folds,
     TrainingSet,
@@ -40,27 +39,23 @@ from scrframe.analysis.compare.training_set import (
     control_columns,
     random_folds,
 )
-from scrframe.analysis.fitted_sample import fit_sample, require_training, resolve_with_warnings
+from scrframe.analysis.fitted_sample import (
+    fit_sample,
+    provenance,
+    require_training,
+    resolve_with_warnings,
+)
 from scrframe.config import SurveyDescription
 from scrframe.errors import CalibrationError, ConfigError, ScrframeError, one_line
 from scrframe.observer import Observer
 from scrframe.plugin import ColourModel, PluginConfig, Registry, load_registry
 from scrframe.products.files import write_text
+from scrframe.report.page import write_page
 from scrframe.run.colour_model import FittedModel, trend_settings
 from scrframe.run.hyperparameters import search_folds, search_settings
 from scrframe.run.plugins import SelectedPlugins
 from scrframe.run.session import Session, open_session
-from scrframe.run.workspace import versions
 from scrframe.tables import MatchedStars
-
-__all__ = [
-    "BackendResult",
-    "Comparison",
-    "ComparisonRun",
-    "Costs",
-    "compare_backends",
-    "default_out",
-]
 
 
 @dataclass(frozen=True)
@@ -172,12 +167,12 @@ def _plan(chosen: SelectedPlugins, names: Sequence[str] | None, folds: int, seed
     names = None if names is None else [name for name in names if name]
     if names is not None and not names:
         raise ConfigError("no colour model is named to compare; leave the names out for all")
-    registry, own = chosen.registry, chosen.backend.name
-    known = registry.names(ColourModel)
-    learning = [name for name in known if registry.get(ColourModel, name).learns]
-    wanted = learning if names is None else names
+    registry = chosen.registry
+    if names is None:
+        every = registry.names(ColourModel)
+        names = [name for name in every if registry.get(ColourModel, name).learns]
     # The reference takes part in any case: the others are measured against it.
-    order = dict.fromkeys([own, *wanted])
+    order = dict.fromkeys([chosen.backend.name, *names])
     return Plan(tuple(registry.get(ColourModel, name) for name in order), folds, seeds)
 
 
@@ -236,12 +231,10 @@ class _Comparing:
         control = np.flatnonzero(np.isfinite(label))
         columns = control_columns(sample, control)
         number, seeds = self._plan.folds, range(self._plan.seeds)
-        blocks: list[Blocks] = [
-            blocked_folds(columns["ra"], columns["dec"], number, seed + k) for k in seeds
-        ]
+        blocks = [blocked_folds(columns["ra"], columns["dec"], number, seed + k) for k in seeds]
         folds = tuple(
-            Folds(k, random_folds(len(control), number, seed + k), each.fold)
-            for k, each in enumerate(blocks)
+            Folds(k, random_folds(len(control), number, seed + k), fold)
+            for k, (_, fold) in enumerate(blocks)
         )
         training = TrainingSet(
             sample.features,
@@ -252,14 +245,18 @@ class _Comparing:
             seed,
             self._workers,
         )
-        return training, ControlStars(columns, blocks[0].block)
+        return training, ControlStars(columns, blocks[0][0])
 
     def _evaluate_all(self, training: TrainingSet) -> dict[str, BackendEvaluation]:
         found = {}
         total = trainings(training) * len(self._plan.backends)
         with self._observer.step("Comparing colour models", total) as done:
             for backend in self._plan.backends:
-                found[backend.name] = self._evaluate(backend, training, done)
+                evaluation = found[backend.name] = self._evaluate(backend, training, done)
+                if evaluation.fault is None:
+                    self._observer.message(f"  {backend.name}: done")
+                else:
+                    self._observer.warning(f"{backend.name}: {evaluation.fault}")
         return found
 
     def _evaluate(
@@ -270,9 +267,7 @@ class _Comparing:
             settings = self._settings_of(backend, training)
         except (ScrframeError, ValidationError) as error:
             done(trainings(training))
-            return self._notify(
-                backend.name, BackendEvaluation(fault=f"settings: {one_line(error)}")
-            )
+            return BackendEvaluation(fault=f"settings: {one_line(error)}")
         self._settings[backend.name] = settings
         path = self._space.target("backends", self._key(backend, settings))
         evaluation = kept_evaluation(path)
@@ -281,13 +276,6 @@ class _Comparing:
             keep_evaluation(path, evaluation)
         else:
             done(trainings(training))
-        return self._notify(backend.name, evaluation)
-
-    def _notify(self, name: str, evaluation: BackendEvaluation) -> BackendEvaluation:
-        if evaluation.fault is None:
-            self._observer.message(f"  {name}: done")
-        else:
-            self._observer.warning(f"{name}: {evaluation.fault}")
         return evaluation
 
     def _settings_of(self, backend: ColourModel, training: TrainingSet) -> PluginConfig:
@@ -313,16 +301,9 @@ class _Comparing:
 
     def _key(self, backend: ColourModel, settings: PluginConfig) -> str:
         provider = self._chosen.registry.provider(ColourModel, backend.name)
-        content = [
-            backend.name,
-            backend.version,
-            provider.distribution,
-            provider.module,
-            settings.model_dump(mode="json"),
-            self._plan.folds,
-            self._plan.seeds,
-        ]
-        return json.dumps(content, sort_keys=True)
+        code = [backend.name, backend.version, provider.distribution, provider.module]
+        plain = settings.model_dump(mode="json")
+        return json.dumps([*code, plain, self._plan.folds, self._plan.seeds], sort_keys=True)
 
     def _offset_errors(
         self, sample: MatchedStars, fitted: FittedModel, good: Mapping[str, BackendEvaluation]
@@ -365,12 +346,7 @@ class _Comparing:
         measured = (costs_of(name, each.costs) for name, each in evaluations.by_name.items())
         costs = tuple(each for each in measured if each is not None)
         write_costs(folder, costs, self._workers)
-        write_comparison_page(folder, comparison, costs, evaluations.residual_tables())
+        write_page(comparison_page(comparison, costs, evaluations.residual_tables()), folder)
         write_text(folder / "description.yaml", survey.as_yaml())
-        provenance = {
-            "versions": versions(),
-            "description_sha256": survey.digest(),
-            "seed": survey.colour_model.seed,
-        }
-        write_comparison(folder, comparison, provenance)
+        write_comparison(folder, comparison, provenance(survey))
         return costs

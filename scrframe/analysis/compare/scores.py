@@ -140,7 +140,10 @@ def binned(
     ResidualTrend
         Without bins where no star is left; the error of a bin of one star is NaN.
     """
-    residual, value = _star_means(residual_mag), _star_means(value)
+    residual, value = (
+        np.asarray(np.atleast_2d(each).mean(axis=0), dtype=np.float64)
+        for each in (residual_mag, value)
+    )
     good = np.isfinite(residual) & np.isfinite(value)
     residual, value = residual[good], value[good]
     if not residual.size:
@@ -152,16 +155,9 @@ def binned(
     mean = np.bincount(index, residual) / count
     centre = np.array([np.median(value[index == one]) for one in range(len(count))])
     left = residual - mean[index]
-    if block is None:
-        err = _scatter_error(left, index, np.arange(len(left)), count)
-    else:
-        err = _scatter_error(left, index, np.asarray(block)[good], count)
+    group = np.arange(len(left)) if block is None else np.asarray(block)[good]
+    err = _scatter_error(left, index, group, count)
     return ResidualTrend(variable, centre, mean, err, count.astype(np.int64))
-
-
-def _star_means(values: FloatArray) -> FloatArray:
-    """Return the mean over seeds, shape (n,), of shape (n,) or (seeds, n)."""
-    return np.asarray(np.atleast_2d(values).mean(axis=0), dtype=np.float64)
 
 
 def _scatter_error(
@@ -171,14 +167,7 @@ def _scatter_error(
 
     The linear form of a bootstrap of whole groups, exact without draws (Cameron & Miller 2015,
     Sect. II). A bin that lies in one group has no such scatter: its error is that of
-    independent stars.
-
-    Parameters
-    ----------
-    left : ndarray, shape (n,)
-        Residuals less the mean of their bin.
-    index, group : ndarray, shape (n,)
-    count : ndarray, shape (bins,)
+    independent stars. `left` are the residuals less the mean of their bin.
     """
     names, group = np.unique(group, return_inverse=True)
     both, place = np.unique(index * len(names) + group, return_inverse=True)

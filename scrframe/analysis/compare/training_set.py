@@ -101,33 +101,16 @@ class ControlStars:
 
 def control_columns(sample: MatchedStars, control: IntArray) -> dict[str, FloatArray]:
     """Return the variables of control stars, by rows of the stars."""
-    stars = sample.stars
-    names = {"reference_mag": "reference_mag", "extinction": "extinction"}
-    names |= {"ra": "ref_ra", "dec": "ref_dec"}
+    names = ("reference_mag", "extinction", "ref_ra", "ref_dec")
     found = {
-        name: np.asarray(stars[source], dtype=float)[control] for name, source in names.items()
+        name.removeprefix("ref_"): np.asarray(sample.stars[name], dtype=float)[control]
+        for name in names
     }
     if "xp_snr" in sample.detections:
         seen, first = np.unique(sample.star, return_index=True)
         place = first[np.searchsorted(seen, control)]
         found["xp_snr"] = np.asarray(sample.detections["xp_snr"], dtype=float)[place]
     return found
-
-
-@dataclass(frozen=True)
-class Blocks:
-    """Cells of the sky and the fold of each.
-
-    Attributes
-    ----------
-    block : ndarray of int64, shape (n,)
-        Code of the sky cell of each star, from 0; the same for every seed.
-    fold : ndarray of int64, shape (n,)
-        Fold of each star; a cell is whole in one fold.
-    """
-
-    block: IntArray
-    fold: IntArray
 
 
 def random_folds(stars: int, folds: int, seed: int) -> IntArray:
@@ -143,8 +126,10 @@ def random_folds(stars: int, folds: int, seed: int) -> IntArray:
     return np.asarray(order % folds, dtype=np.int64)
 
 
-def blocked_folds(ra_deg: FloatArray, dec_deg: FloatArray, folds: int, seed: int) -> Blocks:
-    """Return folds of whole sky cells, alike in number of stars.
+def blocked_folds(
+    ra_deg: FloatArray, dec_deg: FloatArray, folds: int, seed: int
+) -> tuple[IntArray, IntArray]:
+    """Return sky cells, and folds of whole cells, alike in number of stars.
 
     Cells depend on positions and the number of folds alone, so that they serve as groups for
     a bootstrap over several seeds; the seed deals them to folds.
@@ -153,6 +138,13 @@ def blocked_folds(ra_deg: FloatArray, dec_deg: FloatArray, folds: int, seed: int
     ----------
     ra_deg, dec_deg : ndarray, shape (n,)
     folds, seed : int
+
+    Returns
+    -------
+    block : ndarray of int64, shape (n,)
+        Code of the sky cell of each star, from 0; the same for every seed.
+    fold : ndarray of int64, shape (n,)
+        Fold of each star; a cell is whole in one fold.
 
     Raises
     ------
@@ -163,7 +155,7 @@ def blocked_folds(ra_deg: FloatArray, dec_deg: FloatArray, folds: int, seed: int
     per_fold = np.clip(len(ra_deg) // (folds * STARS_PER_CELL), 1, CELLS_PER_FOLD)
     cells = folds * int(per_fold)
     block = kd_partition(unit_vectors(ra_deg, dec_deg), cells)
-    return Blocks(block, random_folds(cells, folds, seed)[block])
+    return block, random_folds(cells, folds, seed)[block]
 
 
 def _check(stars: int, folds: int) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.table import Table
 from matplotlib.axes import Axes
 
+from scrframe.products import files
 from scrframe.report.figure import FigureProduct
 from scrframe.report.page import Cell, Page, PageTable, Section, number
 from scrframe.report.style import COLOURS, FAINT, INK, RULE, house_style, new_figure, note
@@ -31,14 +33,16 @@ def figure_crosscheck(table: Table, figures: Mapping[str, Any]) -> FigureProduct
     """
     judged = np.asarray(table["judged"], dtype=bool)
     apart = np.asarray(table["disagrees"], dtype=bool)
-    a = MMAG * (_values(table, "offset_a") - _middle(_values(table, "offset_a")[judged]))
-    gap = MMAG * _values(table, "difference")
+    names = ("offset_a", "difference", "err", "mjd")
+    a, gap, error, mjd = (np.asarray(table[name], dtype=float) for name in names)
+    known = a[judged & np.isfinite(a)]
+    a = MMAG * (a - (float(np.median(known)) if len(known) else 0.0))
+    gap, error = MMAG * gap, MMAG * error
     with house_style():
         figure = new_figure(4.6)
         top, below = figure.subplots(2, 1, height_ratios=(2.4, 1))
-        ends = np.concatenate([a, a + gap])
-        ends = ends[np.isfinite(ends)]
-        reach = 1.08 * float(np.max(np.abs(ends), initial=1.0))
+        ends = np.abs(np.concatenate([a, a + gap]))
+        reach = 1.08 * float(np.max(ends, initial=1.0, where=np.isfinite(ends)))
         top.plot([-reach, reach], [-reach, reach], color=INK, lw=0.7, ls="--", zorder=1)
         _points(top, a, a + gap, judged, apart)
         top.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
@@ -46,13 +50,10 @@ def figure_crosscheck(table: Table, figures: Mapping[str, Any]) -> FigureProduct
         top.set_ylabel("run B (mmag)")
         lines = [f"{figures['judged']} visits", f"sd {_mmag(figures['sd_mag'])}"]
         note(top, [*lines, f"MAD {_mmag(figures['mad_sigma_mag'])}", "paper, sd 36"])
-        mjd = _values(table, "mjd")
         below.axhline(0, color=RULE, lw=0.6)
-        error = MMAG * _values(table, "err")
         shown = judged & np.isfinite(mjd + gap + error)
-        below.errorbar(
-            mjd[shown], gap[shown], error[shown], fmt="none", ecolor=FAINT, elinewidth=0.5
-        )
+        look = {"fmt": "none", "ecolor": FAINT, "elinewidth": 0.5}
+        below.errorbar(mjd[shown], gap[shown], error[shown], **look)
         _points(below, mjd, gap, judged, apart)
         below.set_xlabel("modified Julian date (d)")
         below.set_ylabel("B less A (mmag)")
@@ -76,6 +77,22 @@ def figure_crosscheck(table: Table, figures: Mapping[str, Any]) -> FigureProduct
     )
 
 
+def saved_figure(folder: Path) -> FigureProduct:
+    """Draw the figure of a directory that `scrframe crosscheck` has written.
+
+    Raises
+    ------
+    DataError
+        If the directory holds no such results, or damaged ones.
+    """
+    summary = files.read_summary(folder, files.CROSSCHECK, "a cross-check")
+    table = files.read_ecsv(folder / files.CROSSCHECK_VISITS)
+    try:
+        return figure_crosscheck(table, summary["visit"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise files.damaged(folder / files.CROSSCHECK_VISITS, error) from None
+
+
 def _points(axes: Axes, x: Any, y: Any, judged: Any, apart: Any) -> None:
     kinds = (
         (~judged, FAINT, "o", "few stars"),
@@ -84,25 +101,8 @@ def _points(axes: Axes, x: Any, y: Any, judged: Any, apart: Any) -> None:
     )
     for chosen, colour, marker, label in kinds:
         if chosen.any():
-            axes.plot(
-                x[chosen],
-                y[chosen],
-                marker,
-                color=colour,
-                ms=2.2,
-                label=label,
-                mew=0,
-                rasterized=True,
-            )
-
-
-def _values(table: Table, name: str) -> Any:
-    return np.asarray(table[name], dtype=float)
-
-
-def _middle(values: Any) -> float:
-    values = values[np.isfinite(values)]
-    return float(np.median(values)) if len(values) else 0.0
+            look: dict[str, Any] = {"color": colour, "ms": 2.2, "mew": 0, "rasterized": True}
+            axes.plot(x[chosen], y[chosen], marker, label=label, **look)
 
 
 def _mmag(value: float) -> str:
@@ -149,13 +149,12 @@ def crosscheck_page(summary: Mapping[str, Any], table: Table) -> Page:
         answer,
         tuple(sections),
         warning=str(summary["data_note"]),
-        facts={f"run {side.upper()}": _run(run) for side, run in runs.items()},
+        facts={
+            f"run {side.upper()}": f"{run['directory']} ({run['survey']}: {run['reference']},"
+            f" {run['colour_model']}, {run['mode']})"
+            for side, run in runs.items()
+        },
     )
-
-
-def _run(run: Mapping[str, Any]) -> str:
-    model = f"{run['reference']}, {run['colour_model']}, {run['mode']}"
-    return f"{run['directory']} ({run['survey']}: {model})"
 
 
 def _level_table(summary: Mapping[str, Any]) -> PageTable:

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from astropy import units as u
 from astropy.table import Table
 
-from scrframe.analysis.crosscheck.agreement import Agreement
 from scrframe.analysis.crosscheck.differences import (
+    Agreement,
     ExposureRows,
     RunDifferences,
     VisitRows,

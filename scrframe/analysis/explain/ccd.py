@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from scrframe.analysis.explain.explanation import MERGED, OPTIONAL, DetectionCounts, Explanation
 from scrframe.analysis.explain.opened_run import (
+    MERGED,
+    OPTIONAL,
+    DetectionCounts,
+    Explanation,
     OpenedRun,
     exposure_offsets,
     exposure_parts,
@@ -170,10 +173,10 @@ def explain_ccd(run: OpenedRun, ccd: int) -> CcdExplanation:
         ),
         residual_mag=mean,
         residual_err_mag=err,
-        levels=_levels(run, ccd),
+        levels=tuple(_levels(run, ccd)),
         visits=visits,
         summary=_summary(visits),
-        maps=_maps(run, ccd),
+        maps=tuple(_maps(run, ccd)),
         strips=strips(run, used),
     )
 
@@ -207,9 +210,8 @@ def _in_time(run: OpenedRun, ccd: int, used: IntArray) -> tuple[CcdInVisit, ...]
     )
 
 
-def _levels(run: OpenedRun, ccd: int) -> tuple[CcdLevel, ...]:
-    """Return each level's columns of this CCD: their mean, spread and typical error."""
-    found = []
+def _levels(run: OpenedRun, ccd: int) -> Iterator[CcdLevel]:
+    """Yield each level's columns of this CCD: their mean, spread and typical error."""
     for level in run.data.levels.values():
         if "ccd" not in level.labels:
             continue
@@ -218,19 +220,16 @@ def _levels(run: OpenedRun, ccd: int) -> tuple[CcdLevel, ...]:
         fine = np.isfinite(offset)
         if not fine.any():
             continue
-        found.append(
-            CcdLevel(
-                level=level.name,
-                what=level_word(level),
-                columns=int(at.sum()),
-                with_offset=int(fine.sum()),
-                mean_mag=float(offset[fine].mean()),
-                rms_mag=float(offset[fine].std()),
-                err_mag=float(np.median(level.err_mag[at][fine])),
-                sd_mag=run.sd_mag.get(level.name),
-            )
+        yield CcdLevel(
+            level=level.name,
+            what=level_word(level),
+            columns=int(at.sum()),
+            with_offset=int(fine.sum()),
+            mean_mag=float(offset[fine].mean()),
+            rms_mag=float(offset[fine].std()),
+            err_mag=float(np.median(level.err_mag[at][fine])),
+            sd_mag=run.sd_mag.get(level.name),
         )
-    return tuple(found)
 
 
 def _summary(visits: Sequence[CcdInVisit]) -> TimeSummary:
@@ -272,9 +271,8 @@ def _trend(years: FloatArray, offset: FloatArray) -> tuple[float, float]:
     return slope, float(np.sqrt(rest @ rest / (len(years) - 2) / squares))
 
 
-def _maps(run: OpenedRun, ccd: int) -> tuple[CcdMap, ...]:
-    """Return a summary of each map over the CCD, and its extreme places."""
-    found = []
+def _maps(run: OpenedRun, ccd: int) -> Iterator[CcdMap]:
+    """Yield a summary of each map over the CCD, and its extreme places."""
     for level in run.data.levels.values():
         if not level.applied or "ccd" not in level.labels or "visit" in level.labels:
             continue
@@ -284,26 +282,23 @@ def _maps(run: OpenedRun, ccd: int) -> tuple[CcdMap, ...]:
             continue
         offset, err = level.offset_mag[at], level.err_mag[at]
         order = at[np.argsort(-np.abs(offset), kind="stable")[:3]]
-        found.append(
-            CcdMap(
-                level=level.name,
-                columns=len(at),
-                rms_mag=float(np.sqrt(np.mean(offset**2))),
-                low_mag=float(offset.min()),
-                high_mag=float(offset.max()),
-                err_mag=float(np.median(err)),
-                largest=tuple(
-                    MapColumn(
-                        position_pix={name: float(level.labels[name][row]) for name in places},
-                        offset_mag=float(level.offset_mag[row]),
-                        err_mag=float(level.err_mag[row]),
-                        detections=int(level.count[row]),
-                    )
-                    for row in order
-                ),
-            )
+        yield CcdMap(
+            level=level.name,
+            columns=len(at),
+            rms_mag=float(np.sqrt(np.mean(offset**2))),
+            low_mag=float(offset.min()),
+            high_mag=float(offset.max()),
+            err_mag=float(np.median(err)),
+            largest=tuple(
+                MapColumn(
+                    position_pix={name: float(level.labels[name][row]) for name in places},
+                    offset_mag=float(level.offset_mag[row]),
+                    err_mag=float(level.err_mag[row]),
+                    detections=int(level.count[row]),
+                )
+                for row in order
+            ),
         )
-    return tuple(found)
 
 
 def strips(run: OpenedRun, used: IntArray) -> tuple[Strip, ...]:
@@ -320,14 +315,6 @@ def strips(run: OpenedRun, used: IntArray) -> tuple[Strip, ...]:
         off = group_medians(residual, code, len(number)) - np.median(residual)
         error = MEDIAN_TO_MEAN * scatter / np.sqrt(count)
         for at in np.flatnonzero((count >= FEW) & (np.abs(off) > SIGNIFICANT * error)):
-            found.append(
-                Strip(
-                    name,
-                    float(number[at] * STRIP_PIX + 0.5),
-                    float((number[at] + 1) * STRIP_PIX + 0.5),
-                    int(count[at]),
-                    float(off[at]),
-                    float(error[at]),
-                )
-            )
+            low, high = (float((number[at] + end) * STRIP_PIX + 0.5) for end in (0, 1))
+            found.append(Strip(name, low, high, int(count[at]), float(off[at]), float(error[at])))
     return tuple(sorted(found, key=lambda each: -abs(each.residual_mag) / each.err_mag))

@@ -90,7 +90,8 @@ def movable(
     for level in levels:
         precision = level.precision()
         sd = sd_mag.get(level.name, 0.0)
-        if precision is None or not sd > 0 or _is_map(level):
+        is_map = level.role == "correction" and level.within_exposure
+        if precision is None or not sd > 0 or is_map:
             continue
         design = level.design(around.table).weights
         here = np.bincount(design.indices, minlength=design.shape[1])
@@ -177,7 +178,3 @@ def _normal(around: Around, design: sparse.csr_array, weight: FloatArray) -> Flo
     stars = sparse.csr_array(by_star @ design)
     shared = stars.T @ sparse.csr_array(sparse.diags_array(share) @ stars)
     return np.asarray((design.T @ weighted - shared).toarray())
-
-
-def _is_map(level: FittedLevel) -> bool:
-    return level.role == "correction" and level.within_exposure

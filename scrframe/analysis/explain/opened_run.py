@@ -1,18 +1,17 @@
-"""A finished run as explanations look at it: names found, columns for levels, small figures."""
+"""A finished run as explanations look at it, and what all explanations have in common."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from scrframe.analysis.explain.explanation import Kind
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.errors import DataError
 from scrframe.plugin import OffsetLevel, Registry
@@ -21,27 +20,24 @@ from scrframe.products.run_data import LevelData, RunData
 from scrframe.products.solution import read_visit_covariance
 from scrframe.run.sample.selection import predicted_errors
 from scrframe.statistics.groups import find_sorted
+from scrframe.statistics.json import to_json
 from scrframe.statistics.robust import robust_sd
 from scrframe.tables import FLAG_BITS, Detections, SolvedLevel
 from scrframe.tables.columns import DETECTION_REQUIRED
 from scrframe.tables.derived import derive
 
+Kind = Literal["visit", "exposure", "ccd", "star"]
+#: Metadata of a field that is None, and not in the JSON, where a run has no such figure.
+OPTIONAL = {"optional": True}
+#: Metadata of a field whose items stand in the JSON among the fields beside it.
+MERGED = {"merged": True}
+#: Key of the metadata of a field that has another name in the JSON.
+KEY = "key"
 #: Columns that levels read, by their names in stars.parquet.
 FROM_STARS = {
-    "ccd": "ccd",
-    "mjd": "mjd",
-    "x": "x_pix",
-    "y": "y_pix",
-    "ra": "ra_deg",
-    "dec": "dec_deg",
-    "star_ra": "ra_deg",
-    "star_dec": "dec_deg",
-    "mag": "mag_obs",
-    "mag_err": "mag_err",
-    "extinction": "extinction",
-    "colour0": "colour0",
-    "predicted_mag": "mag_cal",
-    "source_id": "source_id",
+    **{name: name for name in ("ccd", "mjd", "mag_err", "extinction", "colour0", "source_id")},
+    **{"x": "x_pix", "y": "y_pix", "mag": "mag_obs", "predicted_mag": "mag_cal"},
+    **{"ra": "ra_deg", "dec": "dec_deg", "star_ra": "ra_deg", "star_dec": "dec_deg"},
 }
 #: Columns that levels read and that can be worked out from others.
 DERIVED = {"season", "gal_l", "gal_b"}
@@ -49,6 +45,66 @@ DERIVED = {"season", "gal_l", "gal_b"}
 SPAN = 1 << 20
 #: Names that are offered in place of an unknown one.
 NEAR = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """Why an offset is what it is: the head of each kind of explanation.
+
+    Fields that end in ``_mag`` are in mag; NaN is what is not defined.
+    """
+
+    #: one of "visit", "exposure", "ccd", "star"
+    kind: Kind
+    #: Names of the survey and of its band.
+    survey: str
+    band: str
+    #: What every product says of its data; empty for real data.
+    data_note: str
+    #: How the offsets were solved.
+    mode: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as plain JSON; what is not defined is None."""
+        return cast(dict[str, Any], to_json(_content(self)))
+
+
+def _content(value: Any) -> Any:
+    """Return dictionaries and lists for dataclasses and tuples, by what their fields declare."""
+    if isinstance(value, tuple):
+        return [_content(item) for item in value]
+    if isinstance(value, Mapping):
+        return {name: _content(item) for name, item in value.items()}
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    content: dict[str, Any] = {}
+    for each in fields(value):
+        item = getattr(value, each.name)
+        if each.metadata.get("merged"):
+            content |= item
+        elif item is not None or not each.metadata.get("optional"):
+            content[each.metadata.get(KEY, each.name)] = _content(item)
+    return content
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionCounts:
+    """What became of detections of the Calibration Sample."""
+
+    #: Detections, and stars that they are of.
+    in_sample: int
+    stars: int | None = field(default=None, metadata=OPTIONAL)
+    #: Those that the offsets were solved from.
+    used: int
+    stars_used: int
+    #: Of the used, those taken for outliers: with less than half their weight.
+    low_weight: int | None = field(default=None, metadata=OPTIONAL)
+    #: Number of the others by reason; the first reason counts.
+    left_out: Mapping[str, int] | None = field(default=None, metadata=OPTIONAL)
+    #: Detections with each flag.
+    flags: Mapping[str, int]
+    #: Detections of stars of the Control Sample.
+    control: int | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True)
@@ -170,10 +226,7 @@ class OpenedRun:
     def _covariance(self) -> tuple[dict[str, int], FloatArray] | None:
         """Covariance of the visits' offsets and the row of each visit, if the run has it."""
         written = read_visit_covariance(self.products.path / "solution")
-        if written is None:
-            return None
-        names, values = written
-        return {name: row for row, name in enumerate(names)}, values
+        return written and ({name: row for row, name in enumerate(written[0])}, written[1])
 
     def visit_covariance(self, one: int, two: int) -> float:
         """Return the covariance of two visits' offsets in mag^2, 0 where not known."""
@@ -199,17 +252,16 @@ class OpenedRun:
 
     def ccd(self, number: int) -> int:
         """Return a CCD's number if the run knows it; raises `DataError` as `visit`."""
-        known = self.ccds
-        if number in known:
+        if number in self.ccds:
             return number
-        raise DataError(_unknown("CCD", str(number), map(str, known), self.products.path))
+        raise DataError(_unknown("CCD", str(number), map(str, self.ccds), self.products.path))
 
     @cached_property
     def ccds(self) -> tuple[int, ...]:
         """Numbers of all CCDs that have offsets."""
-        if self.data.exposures is not None:
-            return tuple(int(ccd) for ccd in np.unique(self.data.exposures.ccd))
-        return tuple(int(ccd) for ccd in self.data.ccds)
+        exposures = self.data.exposures
+        known = self.data.ccds if exposures is None else np.unique(exposures.ccd)
+        return tuple(int(ccd) for ccd in known)
 
     def star(self, source_id: int) -> IntArray:
         """Return the rows of a star's detections; raises `DataError` as `visit`."""
@@ -296,8 +348,8 @@ def level_word(level: LevelData) -> str:
 
 def flag_counts(flags: npt.NDArray[Any]) -> dict[str, int]:
     """Return how many detections have each flag, without those that none has."""
-    counts = {name: int(np.count_nonzero(flags & bit)) for name, bit in FLAG_BITS.items()}
-    return {name: count for name, count in counts.items() if count}
+    counts = {name: np.count_nonzero(flags & bit) for name, bit in FLAG_BITS.items()}
+    return {name: int(count) for name, count in counts.items() if count}
 
 
 def flag_names(flags: int) -> list[str]:

@@ -7,9 +7,8 @@ from math import nan
 
 import numpy as np
 
-from scrframe.analysis.explain.explanation import OPTIONAL
 from scrframe.analysis.explain.local_solution import Around, at_rest, movable, moved_without
-from scrframe.analysis.explain.opened_run import OpenedRun, mean_and_error
+from scrframe.analysis.explain.opened_run import OPTIONAL, OpenedRun, mean_and_error
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.offsets.unobserved import KnownVisits, predict_unobserved_visits
 from scrframe.statistics.groups import find_sorted
@@ -67,7 +66,9 @@ def neighbours_of(run: OpenedRun, rows: IntArray, visit: int) -> tuple[Neighbour
     this = mine[place[other]]
     difference = np.asarray(cal[this] - cal[other], dtype=np.float64)
     noise = run.photometric_variance[this] + run.photometric_variance[other]
-    weight = np.maximum(np.minimum(_trust(run, this), _trust(run, other)), 1e-6) / noise
+    # The robust weight, 1 where a detection took no part.
+    trust = np.where(data.in_solve, data.weight, 1.0)
+    weight = np.maximum(np.minimum(trust[this], trust[other]), 1e-6) / noise
     code = data.visit_code[other]
     found = []
     for number in np.unique(code):
@@ -84,12 +85,6 @@ def neighbours_of(run: OpenedRun, rows: IntArray, visit: int) -> tuple[Neighbour
             )
         )
     return tuple(sorted(found, key=lambda each: (-each.shared, each.visit)))
-
-
-def _trust(run: OpenedRun, rows: IntArray) -> FloatArray:
-    """Return the robust weight, 1 where the detection took no part, shape (n,)."""
-    used = run.data.in_solve[rows]
-    return np.where(used, run.data.weight[rows], 1.0)
 
 
 def _expected(run: OpenedRun, one: int, two: int, weight: FloatArray) -> float:
@@ -192,9 +187,7 @@ def _without_joint(run: OpenedRun, visit: int) -> WithoutVisit:
     )
     fallback = None
     if np.count_nonzero(np.isfinite(offset)):
-        spread = run.visit_sd_mag
-        if spread is None:
-            spread = float(np.nanstd(offset))
+        spread = float(np.nanstd(offset)) if run.visit_sd_mag is None else run.visit_sd_mag
         prediction = predict_unobserved_visits(known_visits(run), offset, table.err_mag, spread)
         fallback = PredictedOffset(
             offset_mag=float(prediction.offset_mag[visit]),
@@ -202,20 +195,15 @@ def _without_joint(run: OpenedRun, visit: int) -> WithoutVisit:
             level=str(prediction.level[visit]),
         )
     return WithoutVisit(
-        how="local solution anew",
-        levels=levels,
-        visits=len(ring),
-        moved=moved,
-        fallback=fallback,
+        how="local solution anew", levels=levels, visits=len(ring), moved=moved, fallback=fallback
     )
 
 
 def known_visits(run: OpenedRun) -> KnownVisits:
     """Return the visits with the field and season of each; no field is one of its own."""
     table = run.data.visit_table
-    fields = [
-        field or f"visit {visit}" for field, visit in zip(table.field, table.visit, strict=True)
-    ]
+    pairs = zip(table.field, table.visit, strict=True)
+    fields = [field or f"visit {visit}" for field, visit in pairs]
     return KnownVisits(
         name=table.visit,
         field=np.unique(fields, return_inverse=True)[1],

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from scrframe.analysis.explain.explanation import KEY, OPTIONAL, Explanation
-from scrframe.analysis.explain.opened_run import OpenedRun, flag_names
+from scrframe.analysis.explain.opened_run import KEY, OPTIONAL, Explanation, OpenedRun, flag_names
 from scrframe.arrays import IntArray
 from scrframe.errors import DataError
 from scrframe.products.star_catalogue import STAR_CATALOGUE
@@ -33,11 +32,7 @@ FLAG_WORDS = {
     "low_weight": "taken for an outlier by the joint solution",
 }
 #: Columns of a detection by their names here; those that a run does not have are left out.
-DETECTION = {
-    "ccd": "ccd",
-    "mjd": "mjd",
-    "x_pix": "x_pix",
-    "y_pix": "y_pix",
+DETECTION = {name: name for name in ("ccd", "mjd", "x_pix", "y_pix", "weight", "in_solve")} | {
     "observed_mag": "mag_obs",
     "catalogued_err_mag": "mag_err",
     "total_mag": "offset_total",
@@ -45,8 +40,6 @@ DETECTION = {
     "calibrated_mag": "mag_cal",
     "calibrated_err_mag": "mag_cal_err",
     "calibrated_sys_mag": "mag_cal_sys",
-    "weight": "weight",
-    "in_solve": "in_solve",
 }
 
 

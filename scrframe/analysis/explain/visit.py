@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import nan
 
 import numpy as np
 
-from scrframe.analysis.explain.explanation import KEY, OPTIONAL, DetectionCounts, Explanation
 from scrframe.analysis.explain.opened_run import (
+    KEY,
+    OPTIONAL,
+    DetectionCounts,
+    Explanation,
     OpenedRun,
     exposure_offsets,
     exposure_parts,
@@ -174,8 +177,8 @@ def explain_visit(run: OpenedRun, visit: int, ccd: int | None = None) -> VisitEx
         airmass=float(table.airmass[visit]),
         detections=_detections(run, rows),
         offset=_offset(run, visit, ccd, rows),
-        levels=_levels(run, rows),
-        ccds=_ccds(run, visit, rows) if ccd is None else (),
+        levels=tuple(_levels(run, rows)),
+        ccds=tuple(_ccds(run, visit, rows)) if ccd is None else (),
         weights=_weights(run, rows),
         shrinkage=_shrinkage(run, visit, ccd, rows),
         neighbours=neighbours_of(run, rows, visit),
@@ -242,11 +245,10 @@ def _offset(run: OpenedRun, visit: int, ccd: int | None, rows: IntArray) -> Visi
     )
 
 
-def _levels(run: OpenedRun, rows: IntArray) -> tuple[LevelMean, ...]:
-    """Return what each level adds to the detections, on average, with error and spread."""
+def _levels(run: OpenedRun, rows: IntArray) -> Iterator[LevelMean]:
+    """Yield what each level adds to the detections, on average, with error and spread."""
     data = run.data
     table = run.detections(rows)
-    found = []
     for level in run.levels(table.names):
         fitted, offsets = level.fitted, level.offsets
         design = fitted.design(table).weights
@@ -256,23 +258,20 @@ def _levels(run: OpenedRun, rows: IntArray) -> tuple[LevelMean, ...]:
         mean = np.asarray(design.mean(axis=0)).ravel()[touched]
         # Columns of one level hang together; taken as fully so, the error is not too small.
         each = design @ np.nan_to_num(offsets.offset_mag)
-        found.append(
-            LevelMean(
-                level=fitted.name,
-                what=level_word(data.levels[fitted.name]),
-                columns=len(touched),
-                mean_mag=float(mean @ offsets.offset_mag[touched]),
-                rms_mag=float(np.std(each)),
-                err_mag=float(np.abs(mean) @ offsets.err_mag[touched]),
-                sd_mag=run.sd_mag.get(fitted.name),
-                corrects=fitted.role == "correction",
-            )
+        yield LevelMean(
+            level=fitted.name,
+            what=level_word(data.levels[fitted.name]),
+            columns=len(touched),
+            mean_mag=float(mean @ offsets.offset_mag[touched]),
+            rms_mag=float(np.std(each)),
+            err_mag=float(np.abs(mean) @ offsets.err_mag[touched]),
+            sd_mag=run.sd_mag.get(fitted.name),
+            corrects=fitted.role == "correction",
         )
-    return tuple(found)
 
 
-def _ccds(run: OpenedRun, visit: int, rows: IntArray) -> tuple[CcdOffset, ...]:
-    """Return the parts of each CCD's offset beyond the visit's, and its residual."""
+def _ccds(run: OpenedRun, visit: int, rows: IntArray) -> Iterator[CcdOffset]:
+    """Yield the parts of each CCD's offset beyond the visit's, and its residual."""
     data = run.data
     ccds = np.array(run.ccds, dtype=np.int64)
     place = np.searchsorted(ccds, data.ccd[rows])
@@ -286,33 +285,26 @@ def _ccds(run: OpenedRun, visit: int, rows: IntArray) -> tuple[CcdOffset, ...]:
         name: values - share @ values for name, values in exposure_parts(run, here, ccds).items()
     }
     rest = offset - sum(parts.values()) if parts else None
-    found = []
     for number, ccd in enumerate(ccds):
         mine = rows[used & (place == number)]
         mean, err = mean_and_error(data.residual[mine], data.weight[mine])
-        found.append(
-            CcdOffset(
-                ccd=int(ccd),
-                used=int(count[number]),
-                ccd_mag=float(offset[number]),
-                ccd_err_mag=float(error[number]),
-                parts_mag={name: float(values[number]) for name, values in parts.items()},
-                jitter_mag=None if rest is None else float(rest[number]),
-                residual_mag=mean,
-                residual_err_mag=err,
-            )
+        yield CcdOffset(
+            ccd=int(ccd),
+            used=int(count[number]),
+            ccd_mag=float(offset[number]),
+            ccd_err_mag=float(error[number]),
+            parts_mag={name: float(values[number]) for name, values in parts.items()},
+            jitter_mag=None if rest is None else float(rest[number]),
+            residual_mag=mean,
+            residual_err_mag=err,
         )
-    return tuple(found)
 
 
 def _weights(run: OpenedRun, rows: IntArray) -> EffectiveStars:
-    data = run.data
-    used = data.in_solve[rows]
-    weight = data.weight[rows][used]
-    precision = weight
+    used = rows[run.data.in_solve[rows]]
+    precision = weight = run.data.weight[used]
     if run.joint:
-        noise = run.photometric_variance[rows][used]
-        precision = weight / (noise + run.star_sd_mag**2)
+        precision = weight / (run.photometric_variance[used] + run.star_sd_mag**2)
     total = precision.sum()
     effective = float(total**2 / np.sum(precision**2)) if total > 0 else 0.0
     mean = float(weight.mean()) if len(weight) else nan

@@ -16,20 +16,16 @@ from astropy.table import Table, vstack
 from scrframe.analysis.montecarlo.realisations import ErrorSummary, star_errors, summarise_errors
 from scrframe.arrays import FloatArray
 from scrframe.config import SurveyDescription
-from scrframe.products.files import MONTECARLO, write_json, write_parquet, write_text
+from scrframe.products import files
 from scrframe.report.figure import FigureProduct
-from scrframe.report.page import Cell, Page, PageTable, Section, number, write_page
+from scrframe.report.page import FIGURES, Cell, Page, PageTable, Section, number, write_page
 from scrframe.report.style import COLOURS, INK, house_style, name_panel, note, panel_grid
 from scrframe.statistics.robust import fit_gaussian
 from scrframe.version import __version__
 
 MMAG = 1000.0
-
-
 #: What the sets of errors are called.
 TITLES = {"median": "median errors", "high": "90th percentile", "own": "each star's own"}
-
-
 #: The same within a sentence.
 WORDS = {
     "median": "median errors",
@@ -90,11 +86,10 @@ class ErrorSetResult:
     def to_json(self) -> dict[str, Any]:
         """Return the figures as plain JSON."""
         found = asdict(self.summary)
+        of_stars = ("median_mag", "mad_mag", "percentile_90_mag")
         return {
             "errors": self.errors,
-            "model_err": {
-                key: found[key] for key in ("median_mag", "mad_mag", "percentile_90_mag")
-            },
+            "model_err": {key: found[key] for key in of_stars},
             "difference": {
                 "gaussian_mean_mag": self.gaussian_mag[0],
                 "gaussian_sigma_mag": self.gaussian_mag[1],
@@ -114,10 +109,10 @@ def write_products(
     """Write montecarlo.parquet, montecarlo.json, the description and the page."""
     note = str(summary["data_note"])
     stamp = {"scrframe_version": __version__, "survey": survey.name, "data_note": note}
-    write_parquet(folder / TABLE, table, stamp)
-    write_text(folder / "description.yaml", survey.as_yaml())
+    files.write_parquet(folder / TABLE, table, stamp)
+    files.write_text(folder / "description.yaml", survey.as_yaml())
     write_page(montecarlo_page(summary, histogram(results, note)), folder)
-    write_json(folder / MONTECARLO, summary)
+    files.write_json(folder / files.MONTECARLO, summary)
 
 
 def star_table(
@@ -127,11 +122,8 @@ def star_table(
     columns: dict[str, Any] = {"source_id": source_id, "mag_model": model_mag}
     columns |= {f"model_err_{name}": each.error_mag for name, each in results.items()}
     table = pa.table(columns)
-    fields = [
-        field if field.name == "source_id" else field.with_metadata({"unit": "mag"})
-        for field in table.schema
-    ]
-    return table.cast(pa.schema(fields))
+    first, *others = table.schema
+    return table.cast(pa.schema([first, *(each.with_metadata({"unit": "mag"}) for each in others)]))
 
 
 def histogram(results: Mapping[str, ErrorSetResult], note: str) -> Table:
@@ -177,14 +169,14 @@ def figure_montecarlo(table: Table) -> FigureProduct:
             middle = MMAG * np.asarray(mine["difference"], dtype=float)
             count = np.asarray(mine["count"], dtype=float)
             share = count / max(count.sum() + fit["beyond"], 1.0)
-            axes.stairs(
-                share,
-                np.append(middle - MMAG * width / 2, middle[-1] + MMAG * width / 2),
-                fill=True,
-                color=colour,
-                alpha=0.45,
-            )
-            _gaussian(axes, fit, width, middle)
+            edges = np.append(middle - MMAG * width / 2, middle[-1] + MMAG * width / 2)
+            axes.stairs(share, edges, fill=True, color=colour, alpha=0.45)
+            sigma = float(fit["sigma_mag"])
+            if sigma > 0:
+                grid = np.linspace(middle[0], middle[-1], 1201) / MMAG
+                height = width / (sigma * np.sqrt(2 * np.pi))
+                curve = height * np.exp(-0.5 * ((grid - float(fit["mean_mag"])) / sigma) ** 2)
+                axes.plot(MMAG * grid, curve, color=INK, lw=0.8)
             name_panel(axes, TITLES.get(name, name))
             reach = max(4.5 * max(float(f["sigma_mag"]) for f in fits.values()), 2 * width)
             axes.set_xlim(-MMAG * reach, MMAG * reach)
@@ -208,15 +200,20 @@ def figure_montecarlo(table: Table) -> FigureProduct:
     )
 
 
-def _gaussian(axes: Any, fit: Mapping[str, Any], width: float, middle: Any) -> None:
-    """Draw a fitted Gaussian; none of no width."""
-    sigma = float(fit["sigma_mag"])
-    if not sigma > 0:
-        return
-    grid = np.linspace(middle[0], middle[-1], 1201) / MMAG
-    height = width / (sigma * np.sqrt(2 * np.pi))
-    curve = height * np.exp(-0.5 * ((grid - float(fit["mean_mag"])) / sigma) ** 2)
-    axes.plot(MMAG * grid, curve, color=INK, lw=0.8)
+def saved_figure(folder: Path) -> FigureProduct:
+    """Draw the figure of a directory that `scrframe montecarlo` has written.
+
+    Raises
+    ------
+    DataError
+        If the directory holds no such results, or damaged ones.
+    """
+    files.read_summary(folder, files.MONTECARLO, "a Monte Carlo")
+    path = folder / FIGURES / "montecarlo.ecsv"
+    try:
+        return figure_montecarlo(files.read_ecsv(path))
+    except (KeyError, TypeError, ValueError) as error:
+        raise files.damaged(path, error) from None
 
 
 def _describe(name: str, fit: Mapping[str, Any]) -> str:

@@ -174,9 +174,9 @@ class _Part:
 
     def predict(self, features: Features) -> FloatArray:
         colour = np.array(self._model.predict(features).colour_mag, dtype=np.float64)
-        return (
-            colour if self._trend is None else colour + self._trend.predict(features, self._label)
-        )
+        if self._trend is not None:
+            colour += self._trend.predict(features, self._label)
+        return colour
 
 
 @dataclass(frozen=True)
@@ -212,12 +212,11 @@ def star_errors(difference_mag: FloatArray) -> FloatArray:
 
 def summarise_errors(difference_mag: FloatArray, error_mag: FloatArray) -> ErrorSummary:
     """Return the figures of differences (k, s) and of the stars' errors (s,)."""
-    middle, bias = float(np.median(error_mag)), float(np.median(difference_mag))
     return ErrorSummary(
-        middle,
+        float(np.median(error_mag)),
         robust_sd(error_mag),
         float(np.percentile(error_mag, 90)),
-        bias,
+        float(np.median(difference_mag)),
         float(difference_mag.std()),
         robust_sd(difference_mag),
     )

@@ -153,44 +153,44 @@ class _MonteCarlo:
     def __init__(self, session: Session, plan: _Plan) -> None:
         self._session, self._plan = session, plan
         self._notes: list[str] = []
-        self._star_features: StarFeatures
+        built, self._fitted = fit_sample(session, keep_spectra=True)
+        assert built.star_features is not None
+        self._sample, self._star_features = built.matched, built.star_features
 
     def run(self) -> dict[str, Any]:
         session, plan, monitor = self._session, self._plan, self._session.monitor
-        built, fitted = fit_sample(session, keep_spectra=True)
-        sample, star_features = built.matched, built.star_features
-        assert star_features is not None
-        self._star_features = star_features
-        self._warn_of_unknown_errors(star_features)
+        unknown = without_errors(self._star_features)
+        if unknown:
+            self._note(f"the catalogue gives no errors of {', '.join(unknown)}: none are drawn")
         with monitor.step("model without errors"):
             magnitudes = PerturbedMagnitudes(
-                session, sample, fitted, star_features, retrain=plan.retrain
+                session, self._sample, self._fitted, self._star_features, retrain=plan.retrain
             )
         results: dict[str, ErrorSetResult] = {}
         total = len(plan.sets) * plan.realisations
         with session.observer.step("Realisations", total) as done:
             for name in plan.sets:
                 with monitor.step(f"realisations, {name} errors"):
-                    errors = self._errors(name, sample, fitted, star_features)
-                    differences = self._differences(name, errors, magnitudes, done)
+                    differences = self._differences(name, magnitudes, done)
                     plain = self._plain_errors(name)
                     results[name] = ErrorSetResult.of(differences, PAPER_MAG[name], plain)
         with monitor.step("write products"):
-            own = _own_magnitudes(sample, fitted)
-            summary = self._summary(sample, fitted, magnitudes, own, results)
-            table = star_table(sample.stars["source_id"], own, results)
+            own = magnitudes.of_run()
+            summary = self._summary(magnitudes.baseline_mag - own, results)
+            table = star_table(self._sample.stars["source_id"], own, results)
             write_products(session.workspace.run, summary, table, results, session.plugins.survey)
         return summary
 
+    def _note(self, note: str) -> None:
+        self._notes.append(note)
+        self._session.observer.warning(note)
+
     def _differences(
-        self,
-        name: str,
-        errors: InputErrors,
-        magnitudes: PerturbedMagnitudes,
-        done: Callable[[int], None],
+        self, name: str, magnitudes: PerturbedMagnitudes, done: Callable[[int], None]
     ) -> FloatArray:
         """Return changes of the model magnitudes, shape (k, s); those that are done are kept."""
         rows, plan, workspace = [], self._plan, self._session.workspace
+        errors = self._errors(name)
         for number in range(plan.realisations):
             content = [name, self._plain_errors(name), plan.seed, number, plan.retrain]
             path = workspace.target("realisations", json.dumps(content, sort_keys=True))
@@ -201,57 +201,49 @@ class _MonteCarlo:
             done(1)
         return np.stack(rows)
 
-    def _errors(
-        self, name: str, sample: MatchedStars, fitted: FittedModel, star_features: StarFeatures
-    ) -> InputErrors:
+    def _errors(self, name: str) -> InputErrors:
         """Return the errors of a set, by star."""
-        seen, count = fitted.observations, len(sample.stars)
+        seen, count = self._fitted.observations, len(self._sample.stars)
         training = seen.training_mask
         weight, star = seen.mag_err[training] ** -2.0, seen.star[training]
         if name == "own":
             label = label_errors(seen.mag_err[training], weight, star, count)
             return InputErrors(
                 label,
-                self._errors_of_all("reference_mag_err", sample),
-                self._errors_of_all("extinction_err", sample),
-                noise_of(star_features),
+                self._errors_of_all("reference_mag_err"),
+                self._errors_of_all("extinction_err"),
+                noise_of(self._star_features),
             )
-        values: MedianErrors | HighErrors = getattr(self._session.plugins.survey.montecarlo, name)
+        values = self._block(name)
         each = np.full(int(training.sum()), values.mag)
         return InputErrors(
             label_errors(each, weight, star, count),
             np.full(count, values.reference_mag),
             np.full(count, values.extinction),
             np.full(count, 1 / values.snr)
-            if isinstance(star_features, Spectra)
-            else _same_for_all(star_features, name),
+            if isinstance(self._star_features, Spectra)
+            else _same_for_all(self._star_features, name),
         )
 
-    def _warn_of_unknown_errors(self, star_features: StarFeatures) -> None:
-        """Say which quantities are taken as they are, for want of errors."""
-        unknown = without_errors(star_features)
-        if unknown:
-            note = f"the catalogue gives no errors of {', '.join(unknown)}: none are drawn"
-            self._notes.append(note)
-            self._session.observer.warning(note)
+    def _block(self, name: str) -> MedianErrors | HighErrors:
+        values: MedianErrors | HighErrors = getattr(self._session.plugins.survey.montecarlo, name)
+        return values
 
-    def _errors_of_all(self, name: str, sample: MatchedStars) -> FloatArray:
+    def _errors_of_all(self, name: str) -> FloatArray:
         """Return a column of errors; stars without one get the median of the others."""
-        values = np.array(sample.stars[name], dtype=np.float64)
+        values = np.array(self._sample.stars[name], dtype=np.float64)
         missing = ~(np.isfinite(values) & (values >= 0))
         if missing.any():
             middle = float(np.median(values[~missing])) if not missing.all() else 0.0
             values[missing] = middle
-            note = f"{missing.sum()} stars have no {name}: taken as {middle:.4f} mag"
-            self._notes.append(note)
-            self._session.observer.warning(note)
+            self._note(f"{missing.sum()} stars have no {name}: taken as {middle:.4f} mag")
         return values
 
     def _plain_errors(self, name: str) -> dict[str, float] | str:
         """Return a set's errors as plain JSON."""
         if name == "own":
             return "each star's own, as catalogued"
-        values: MedianErrors | HighErrors = getattr(self._session.plugins.survey.montecarlo, name)
+        values = self._block(name)
         return {
             "mag": values.mag,
             "reference_mag": values.reference_mag,
@@ -259,16 +251,9 @@ class _MonteCarlo:
             **({"snr": values.snr} if isinstance(self._star_features, Spectra) else {}),
         }
 
-    def _summary(
-        self,
-        sample: MatchedStars,
-        fitted: FittedModel,
-        magnitudes: PerturbedMagnitudes,
-        own_mag: FloatArray,
-        results: Mapping[str, ErrorSetResult],
-    ) -> dict[str, Any]:
+    def _summary(self, change: FloatArray, results: Mapping[str, ErrorSetResult]) -> dict[str, Any]:
+        """Return the content of montecarlo.json; `change` is by how much retraining alone does."""
         survey, plan = self._session.plugins.survey, self._plan
-        change = magnitudes.baseline_mag - own_mag
         return {
             "survey": survey.name,
             "band": survey.band,
@@ -279,8 +264,8 @@ class _MonteCarlo:
             "perturbed": "spectra"
             if isinstance(self._star_features, Spectra)
             else ", ".join(self._star_features.names),
-            "stars": len(sample.stars),
-            "training_stars": len(fitted.plan.train),
+            "stars": len(self._sample.stars),
+            "training_stars": len(self._fitted.plan.train),
             "retraining_alone_mag": float(np.sqrt(np.mean(change**2))),
             "notes": self._notes,
             "sets": {name: each.to_json() for name, each in results.items()},
@@ -324,6 +309,11 @@ class PerturbedMagnitudes:
         self._colour0 = self._trained.predict(sample.features)
         self.baseline_mag = self._reference + self._colour0 + self._reddening(self._extinction)
 
+    def of_run(self) -> FloatArray:
+        """Return the run's own model magnitude of each star, the same at all its detections."""
+        colour0 = self._fitted.model.colour0_mag
+        return self._reference + colour0 + self._law(colour0, self._extinction)
+
     def change(self, errors: InputErrors, seed: int, number: int) -> FloatArray:
         """Return by how much a realisation changes the model magnitudes, shape (s,)."""
         drawn = draw(self._rows, errors, seed, number)
@@ -355,11 +345,3 @@ def _same_for_all(features: Quantities, name: str) -> FloatArray:
     """Return the same errors for all stars, shape (s, m): medians or 90th percentiles."""
     share = 50 if name == "median" else 90
     return np.broadcast_to(np.percentile(noise_of(features), share, axis=0), features.values.shape)
-
-
-def _own_magnitudes(sample: MatchedStars, fitted: FittedModel) -> FloatArray:
-    """Return the run's own model magnitude of each star, the same at all its detections."""
-    colour0, law = fitted.model.colour0_mag, fitted.model.law
-    extinction = np.asarray(sample.stars["extinction"], dtype=np.float64)
-    reference = np.asarray(sample.stars["reference_mag"], dtype=np.float64)
-    return np.asarray(reference + colour0 + law.ratio(colour0, extinction) * extinction)

@@ -40,14 +40,17 @@ def compare(tiny, out, backends, *, changes=(), models=None, **more):
 def plain_page() -> Iterator[None]:
     """The page has tests of its own, and its figures take most of the time."""
 
-    def write(folder, comparison, costs, residuals):
+    def page(comparison, costs, residuals):
         names = [each.name for each in comparison.backends if each.fault is None]
         assert list(residuals) == names
         assert [each.backend for each in costs] == names
-        (folder / "index.html").write_text("page")
+        return "page"
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flow, "write_comparison_page", write)
+        patch.setattr(flow, "comparison_page", page)
+        patch.setattr(
+            flow, "write_page", lambda page, folder: (folder / "index.html").write_text(page)
+        )
         yield
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from comparing import FAULTS, Linear, everyone, model
 
-from scrframe.analysis.compare.costs import INTERVAL, peak_memory, pickled_mb
+from scrframe.analysis.compare.behaviour import INTERVAL, peak_memory, pickled_mb
 from scrframe.analysis.compare.evaluation import (
     evaluate,
     keep_evaluation,

@@ -229,5 +229,5 @@ class TestTruth:
 
     def test_a_file_of_another_kind_is_refused(self, joint, tmp_path):
         pq.write_table(pa.table({"moon": [1]}), tmp_path / "truth.parquet")
-        with pytest.raises(DataError, match=r"truth\.parquet: is no truth"):
+        with pytest.raises(DataError, match=r"truth\.parquet: is not the truth"):
             true_offsets(tmp_path, joint.sample.detections)

@@ -10,14 +10,14 @@ import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 
-from scrframe.analysis.compare.region_candidates import centre_of, low_extinction_circles
-from scrframe.analysis.compare.region_ranking import (
-    COLOUR_BINS,
-    JudgingDetections,
+from scrframe.analysis.compare.region_candidates import (
+    Region,
+    SkyCircle,
     TriedRegion,
-    rank_regions,
+    centre_of,
+    low_extinction_circles,
 )
-from scrframe.analysis.compare.regions import Region, SkyCircle
+from scrframe.analysis.compare.region_ranking import COLOUR_BINS, JudgingDetections, rank_regions
 
 DESCRIBED = Region("described", "described", None, 1000, 0.2, 0.3, 0.0, 1.5)
 OTHER = replace(DESCRIBED, name="other", kind="cap", cap=SkyCircle(10.0, 5.0, 1.0))

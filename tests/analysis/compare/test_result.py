@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from scrframe.analysis.compare.costs import Costs
+from scrframe.analysis.compare.behaviour import Costs
 from scrframe.analysis.compare.result import (
     BackendResult,
     BackendScores,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scrframe.analysis.crosscheck.agreement import RunResiduals, agree, paired_errors, ratio
+from scrframe.analysis.crosscheck.differences import RunResiduals, agree, paired_errors, ratio
 
 GROUPS, STARS = 200, 120
 

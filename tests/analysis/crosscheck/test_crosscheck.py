@@ -12,8 +12,9 @@ import pytest
 from astropy.table import Table
 
 from scrframe.analysis.crosscheck.differences import compare_runs
+from scrframe.analysis.crosscheck.page import saved_figure
 from scrframe.analysis.crosscheck.run import crosscheck
-from scrframe.analysis.report_figures import further_figures
+from scrframe.analysis.montecarlo import products as montecarlo
 from scrframe.errors import ConfigError, DataError
 from scrframe.products.finished_run import open_run
 
@@ -139,20 +140,19 @@ def test_products(tiny_run, tmp_path):
     before = {path.name: path.read_bytes() for path in found.path.glob("*.*")}
     again = crosscheck(tiny_run.path, tiny_run.path, out=tmp_path / "cc")
     assert {path.name: path.read_bytes() for path in again.path.glob("*.*")} == before
-    shown = further_figures(None, found.path)[15]
+    shown = saved_figure(found.path)
     assert (shown.name, len(shown.data)) == ("crosscheck", len(table))
 
 
 def test_a_report_shows_no_other_results_than_whole_ones(tiny_run, tmp_path):
-    assert further_figures(None, None) == {}
     with pytest.raises(DataError, match=r"not a directory of a cross-check; it has no crosscheck"):
-        further_figures(None, tiny_run.path)
+        saved_figure(tiny_run.path)
     with pytest.raises(DataError, match=r"not a directory of a Monte Carlo; it has no montecarlo"):
-        further_figures(tmp_path, None)
+        montecarlo.saved_figure(tmp_path)
     found = crosscheck(tiny_run.path, tiny_run.path, out=tmp_path / "cc")
     (found.path / "crosscheck.json").write_text("{}", encoding="utf-8")
     with pytest.raises(DataError, match=r"crosscheck\.ecsv: is damaged"):
-        further_figures(None, found.path)
+        saved_figure(found.path)
 
 
 def test_nothing_is_left_of_one_that_stops(tiny_run, tmp_path, monkeypatch):

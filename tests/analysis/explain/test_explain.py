@@ -15,12 +15,11 @@ import pytest
 from scipy import sparse
 
 import scrframe
+from scrframe.analysis.explain import explain
 from scrframe.analysis.explain.ccd import MapColumn, strips
-from scrframe.analysis.explain.explanation import KEY, OPTIONAL, Explanation
 from scrframe.analysis.explain.local_solution import Around, Movable, at_rest, moved_without
-from scrframe.analysis.explain.opened_run import mean_and_error
+from scrframe.analysis.explain.opened_run import KEY, OPTIONAL, Explanation, mean_and_error
 from scrframe.analysis.explain.other_visits import _split_weights
-from scrframe.analysis.explain.run import explain
 from scrframe.errors import ConfigError, DataError
 from scrframe.tables import FLAG_BITS
 

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import scrframe
+from scrframe.analysis.montecarlo.products import saved_figure
 from scrframe.analysis.montecarlo.realisations import InputErrors
 from scrframe.analysis.montecarlo.run import PerturbedMagnitudes, monte_carlo
-from scrframe.analysis.report_figures import further_figures
 from scrframe.errors import ConfigError, DataError
 from scrframe.observer import Observer
 from scrframe.run.workspace import partial_run
@@ -175,7 +175,7 @@ def test_products(tiny_survey, tmp_path):
         "montecarlo.pdf",
         "montecarlo.ecsv",
     }
-    shown = further_figures(found.path, None)[14]
+    shown = saved_figure(found.path)
     beyond = sum(each["beyond"] for each in shown.data.meta["fits"].values())
     assert np.sum(shown.data["count"]) + beyond == 3 * 2 * table.num_rows
 

@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from astropy.table import Table
 from matplotlib.colors import LogNorm
 
-from scrframe.analysis.compare.figures.data import (
-    MMAG,
-    ResidualTable,
-    listed,
-    stacked,
-    styles,
-    with_stars,
-)
-from scrframe.analysis.compare.result import Comparison
+from scrframe.analysis.compare.result import Comparison, ResidualTable, judged
 from scrframe.analysis.compare.scores import disperse
 from scrframe.arrays import FloatArray
+from scrframe.report import style
 from scrframe.report.figure import FigureProduct
-from scrframe.report.style import (
-    INK,
-    SIGNED_MAP,
-    house_style,
-    name_panel,
-    note,
-    panel_grid,
-    shared_limit,
-)
 from scrframe.statistics.robust import robust_sd
-
-__all__ = ["ResidualTable", "predicted_figure", "scatter_figure", "sky_figure"]
 
 #: Cells along each axis of predicted against observed.
 CELLS = 72
@@ -43,6 +26,8 @@ TAIL = 0.0005
 BINS, BIN_STARS = 12, 30
 #: Stars that a sky cell holds on average, the fewest it shows a mean of, the most cells a side.
 SKY_STARS, SKY_LEAST, SKY_SIDE = 40, 10, 36
+#: From mag, the unit of all products, to mmag, the unit of axes.
+MMAG = 1000.0
 
 
 def predicted_figure(
@@ -60,19 +45,19 @@ def predicted_figure(
         for name, one in tables.items()
     }
     scores = {name: disperse(one.predicted_mag, one.observed_mag) for name, one in tables.items()}
-    with house_style():
-        figure, panels = panel_grid(len(tables), 1.75)
+    with style.house_style():
+        figure, panels = style.panel_grid(len(tables), 1.75)
         norm = LogNorm(1, max(2.0, *(count.max() for count in counts.values())))
         for axes, (name, count) in zip(panels, counts.items(), strict=True):
             mesh = axes.pcolormesh(
                 edges, edges, np.where(count > 0, count, np.nan).T, norm=norm, rasterized=True
             )
-            axes.plot(edges[[0, -1]], edges[[0, -1]], color=INK, lw=0.6, ls="--")
-            name_panel(axes, name)
+            axes.plot(edges[[0, -1]], edges[[0, -1]], color=style.INK, lw=0.6, ls="--")
+            style.name_panel(axes, name)
             axes.set_aspect("equal")
             score = scores[name]
             lines = [f"sd {MMAG * score.sd_mag:.1f} mmag", f"MAD {MMAG * score.mad_mag:.1f}"]
-            note(axes, [*lines, f"$r^2$ {score.r2:.3f}"])
+            style.note(axes, [*lines, f"$r^2$ {score.r2:.3f}"])
         figure.supxlabel("observed colour (mag)", fontsize=7.5)
         figure.supylabel("predicted colour (mag)", fontsize=7.5)
         figure.colorbar(mesh, ax=panels, location="top", label="stars in a cell", aspect=40)
@@ -117,19 +102,13 @@ def scatter_figure(
     if not any(len(part["centre_mag"]) for part in parts.values()):
         return None
     looks = styles(comparison)
-    with house_style():
-        figure, panels = panel_grid(len(axes_of), 1.25, columns=1, share=False)
+    with style.house_style():
+        figure, panels = style.panel_grid(len(axes_of), 1.25, columns=1, share=False)
         for axes, (variable, label) in zip(panels, axes_of.items(), strict=True):
             for name, part in parts.items():
-                look, mine = looks[name], part["variable"] == variable
-                axes.plot(
-                    part["centre_mag"][mine],
-                    MMAG * part["scatter_mag"][mine],
-                    color=look.colour,
-                    marker=look.marker,
-                    ls=look.line,
-                    label=name,
-                )
+                mine = part["variable"] == variable
+                centre, scatter = part["centre_mag"][mine], MMAG * part["scatter_mag"][mine]
+                axes.plot(centre, scatter, label=name, **looks[name])
             axes.set_xlabel(label)
             highest = max(float(part["scatter_mag"].max(initial=0)) for part in parts.values())
             axes.set_ylim(0, 1.12 * MMAG * highest)
@@ -182,11 +161,11 @@ def sky_figure(
     errors = np.concatenate([part["err_mag"] for part in parts.values()])
     if not errors.size:
         return None
-    limit = MMAG * shared_limit([part["mean_mag"] for part in parts.values()])
+    limit = MMAG * style.shared_limit([part["mean_mag"] for part in parts.values()])
     stretch = 1 / float(np.cos(np.radians(first.dec.mean())))
     shape = stretch * float(np.ptp(edges[1]) / np.ptp(edges[0]))
-    with house_style():
-        figure, panels = panel_grid(len(tables), float(np.clip(1.45 * shape, 0.6, 2.2)) + 0.2)
+    with style.house_style():
+        figure, panels = style.panel_grid(len(tables), float(np.clip(1.45 * shape, 0.6, 2.2)) + 0.2)
         for axes, (name, part) in zip(panels, parts.items(), strict=True):
             image = np.full((len(edges[0]) - 1, len(edges[1]) - 1), np.nan)
             image[part["column"], part["row"]] = MMAG * part["mean_mag"]
@@ -194,13 +173,13 @@ def sky_figure(
                 middle + edges[0],
                 edges[1],
                 image.T,
-                cmap=SIGNED_MAP,
+                cmap=style.SIGNED_MAP,
                 vmin=-limit,
                 vmax=limit,
                 rasterized=True,
             )
             axes.set_facecolor("#e6e6e6")
-            name_panel(axes, name)
+            style.name_panel(axes, name)
             axes.set_xlim(middle + edges[0][-1], middle + edges[0][0])
             axes.set_aspect(stretch)
         figure.supxlabel("right ascension (deg)", fontsize=7.5)
@@ -268,3 +247,43 @@ def _sky_means(
         "err_mag": np.sqrt(np.maximum(square - mean**2, 0) / (stars - 1)),
         "stars": stars.astype(np.int64),
     }
+
+
+def styles(comparison: Comparison) -> dict[str, dict[str, Any]]:
+    """Return colour, marker and line of each backend for matplotlib, the same in all figures."""
+    looks = [style.series_style(number) for number in range(len(comparison.backends))]
+    return {
+        one.name: {"color": look.colour, "marker": look.marker, "ls": look.line}
+        for one, look in zip(comparison.backends, looks, strict=True)
+    }
+
+
+def with_stars(
+    comparison: Comparison, residuals: Mapping[str, ResidualTable]
+) -> dict[str, ResidualTable]:
+    """Return the residuals of the backends that have figures, in their order."""
+    return {one.name: residuals[one.name] for one, _ in judged(comparison) if one.name in residuals}
+
+
+def stacked(parts: Mapping[str, Mapping[str, npt.ArrayLike]], units: Mapping[str, str]) -> Table:
+    """Return the arrays of all backends as one long table, led by a column `backend`.
+
+    Parameters
+    ----------
+    parts : mapping of backend to mapping of column to array
+    units : mapping of column to unit
+        Of all columns, in their order.
+    """
+    columns = {
+        name: np.concatenate([np.asarray(part[name]) for part in parts.values()]) for name in units
+    }
+    lengths = [len(np.asarray(next(iter(part.values())))) for part in parts.values()]
+    table = Table({"backend": np.repeat(list(parts), lengths), **columns})
+    for name, unit in units.items():
+        table[name].unit = unit or None
+    return table
+
+
+def listed(items: Sequence[str]) -> str:
+    """Return items as a list in a sentence."""
+    return ", ".join(items[:-1]) + (" and " if len(items) > 1 else "") + items[-1] if items else ""

@@ -189,7 +189,7 @@ class CombinedSolution:
         for term in self.terms:
             yield f"  term {term.name}: {term.describe()}"
         for name, alone, both in zip(self.names, self.alone, self.together, strict=True):
-            before, after = (1000 * _rms(each.err_mag) for each in (alone, both))
+            before, after = (1000 * rms(each.err_mag) for each in (alone, both))
             yield f"  errors of exposures of {name}: {before:.2f} mmag alone, {after:.2f} together"
 
 
@@ -203,13 +203,9 @@ def solve_combined(
     CalibrationError
         If stars of the same identifier lie at different places, or a term cannot be shared.
     """
-    sources = [each.source for each in surveys]
     found = _correlations(surveys) if share.stars else {}
     loading = one_factor(found, len(surveys))
-    members = [
-        Member(each.survey.name, each.fit, source)
-        for each, source in zip(surveys, sources, strict=True)
-    ]
+    members = [Member(each.survey.name, each.fit, each.source) for each in surveys]
     terms = [SharedTerm(name, tuple(each.labels[name] for each in surveys)) for name in share.terms]
     fits, odds = _with_terms(members, loading, terms, threads)
     return CombinedSolution(
@@ -266,13 +262,12 @@ def _require_same_places(
     if not len(i):
         return
     east = (first.ra_deg[i] - second.ra_deg[j] + 180) % 360 - 180
-    apart = np.hypot(
-        east * np.cos(np.deg2rad(first.dec_deg[i])), first.dec_deg[i] - second.dec_deg[j]
-    )
-    if float(np.median(apart)) > SAME_DEG:
+    east, north = east * np.cos(np.deg2rad(first.dec_deg[i])), first.dec_deg[i] - second.dec_deg[j]
+    apart = float(np.median(np.hypot(east, north)))
+    if apart > SAME_DEG:
         raise CalibrationError(
             f"stars of {first.survey.name} and {second.survey.name} with the same identifier lie"
-            f" {3600 * float(np.median(apart)):.0f} arcsec apart: their reference catalogues"
+            f" {3600 * apart:.0f} arcsec apart: their reference catalogues"
             " number stars differently, so that nothing can be shared; set share.stars: false"
         )
 
@@ -299,5 +294,6 @@ def _columns(surveys: Sequence[SingleFit], shared: SharedTerm, odds: float) -> S
     )
 
 
-def _rms(values: FloatArray) -> float:
+def rms(values: FloatArray) -> float:
+    """Return the root mean square."""
     return float(np.sqrt(np.mean(values**2)))

@@ -7,9 +7,9 @@ from pathlib import Path
 import drawn_comparison as drawn
 import pytest
 
-from scrframe.analysis.compare.figures.data import ResidualTable
-from scrframe.analysis.compare.figures.page import write_comparison_page
-from scrframe.analysis.compare.result import Comparison
+from scrframe.analysis.compare.page import comparison_page
+from scrframe.analysis.compare.result import Comparison, ResidualTable
+from scrframe.report.page import write_page
 
 
 @pytest.fixture(scope="session")
@@ -30,5 +30,5 @@ def folder(
 ) -> Path:
     """Return the folder of a whole page."""
     place = tmp_path_factory.mktemp("report") / "new" / "compare"
-    write_comparison_page(place, comparison, drawn.costs(), tables)
+    write_page(comparison_page(comparison, drawn.costs(), tables), place)
     return place

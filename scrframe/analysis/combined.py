@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,13 @@ import yaml
 from astropy import units as u
 from astropy.table import Table
 
-from scrframe.analysis.combined.solve import CombinedSolution, Prepared, SingleFit, solve_combined
+from scrframe.analysis.combined_solve import (
+    CombinedSolution,
+    Prepared,
+    SingleFit,
+    rms,
+    solve_combined,
+)
 from scrframe.config import SurveyDescription
 from scrframe.config.combined import CombinedDescription
 from scrframe.errors import ScrframeError
@@ -23,17 +29,7 @@ from scrframe.offsets.joint.problem import JointFit
 from scrframe.offsets.joint.results import ExposureOffsets
 from scrframe.plugin import Registry, load_registry
 from scrframe.products.files import write_ecsv, write_json, write_text
-from scrframe.run.calibrate import (
-    Run,
-    close_run,
-    correct_catalogues,
-    draw_sample,
-    fit_colour_model,
-    hash_inputs,
-    solve_alone,
-    solve_offsets,
-    write_products,
-)
+from scrframe.run import calibrate
 from scrframe.run.plugins import resolve_plugins
 from scrframe.run.products import RunRecord
 from scrframe.run.session import Session, StepMonitor, begin_session
@@ -66,7 +62,7 @@ class CombinedRun:
     """
 
     path: Path
-    runs: Mapping[str, Run]
+    runs: Mapping[str, calibrate.Run]
     summary: Mapping[str, Any]
 
 
@@ -111,31 +107,25 @@ def calibrate_combined(
     key = hashlib.sha256(f"{description.digest()}\n{versions()}".encode()).hexdigest()
     workers = workers or default_workers()
     with open_workspace(target, key, f"{SHARED}/summary.json") as space:
-        whole = _Whole(
-            description, space, observer or Observer(), workers, registry or load_registry()
-        )
-        return whole.run(report)
+        registry, observer = registry or load_registry(), observer or Observer()
+        return _Whole(description, space, observer, workers, registry).run(report)
 
 
+@dataclass(frozen=True)
 class _Whole:
     """The run of all; surveys are worked on one after the other."""
 
-    def __init__(
-        self,
-        description: CombinedDescription,
-        space: Workspace,
-        observer: Observer,
-        workers: int,
-        registry: Registry,
-    ) -> None:
-        self._description, self._space = description, space
-        self._observer, self._workers, self._registry = observer, workers, registry
-        self._monitor = StepMonitor()
+    description: CombinedDescription
+    space: Workspace
+    observer: Observer
+    workers: int
+    registry: Registry
+    monitor: StepMonitor = field(default_factory=StepMonitor)
 
     def run(self, report: bool | None) -> CombinedRun:
-        with self._monitor.running():
-            begun = [self._begin(member) for member in self._description.members]
-            with open_executor(self._workers) as executor:
+        with self.monitor.running():
+            begun = [self._begin(member) for member in self.description.members]
+            with open_executor(self.workers) as executor:
                 sessions = [replace(each, executor=executor) for each in begun]
                 prepared = [self._prepare(each) for each in sessions]
                 found = self._together(prepared)
@@ -147,16 +137,16 @@ class _Whole:
                 session.plugins.survey.name: self._close(session, *each, report)
                 for session, each in zip(begun, finished, strict=True)
             }
-        summary = write_shared(self._space.run, self._description, found, self._monitor)
-        return CombinedRun(self._space.out, runs, summary)
+        summary = write_shared(self.space.run, self.description, found, self.monitor)
+        return CombinedRun(self.space.out, runs, summary)
 
     def _begin(self, member: SurveyDescription) -> Session:
         with _named(member.name):
             return begin_session(
-                resolve_plugins(member, self._registry),
-                self._space.run / member.name,
-                workers=self._workers,
-                observer=self._observer,
+                resolve_plugins(member, self.registry),
+                self.space.run / member.name,
+                workers=self.workers,
+                observer=self.observer,
                 corrects=True,
             )
 
@@ -164,25 +154,24 @@ class _Whole:
     def _working(self, session: Session) -> Iterator[None]:
         """Say whose turn it is, and name it in errors."""
         name = session.plugins.survey.name
-        self._observer.message(f"survey {name}")
+        self.observer.message(f"survey {name}")
         with _named(name), session.guarded():
             yield
 
     def _prepare(self, session: Session) -> Prepared:
         with self._working(session):
-            hashes = hash_inputs(session)
-            sample = draw_sample(session)
-            fitted = fit_colour_model(session, sample)
-            return Prepared(
-                session.plugins.survey, hashes, sample, fitted, solve_alone(session, fitted)
-            )
+            hashes = calibrate.hash_inputs(session)
+            sample = calibrate.draw_sample(session)
+            fitted = calibrate.fit_colour_model(session, sample)
+            alone = calibrate.solve_alone(session, fitted)
+            return Prepared(session.plugins.survey, hashes, sample, fitted, alone)
 
     def _together(self, prepared: Sequence[Prepared]) -> CombinedSolution:
-        with self._monitor.step("solve together"):
+        with self.monitor.step("solve together"):
             surveys = [SingleFit.of(each) for each in prepared]
-            found = solve_combined(surveys, self._description.share, self._workers)
+            found = solve_combined(surveys, self.description.share, self.workers)
         for line in found.lines():
-            self._observer.message(line)
+            self.observer.message(line)
         return found
 
     def _correct(
@@ -190,21 +179,23 @@ class _Whole:
     ) -> tuple[RunRecord, Solution]:
         """Take the offsets of the joint solve, write products and correct the catalogues."""
         with self._working(session):
-            tied = solve_offsets(session, each.sample, each.fitted, replace(each.joint, fit=fit))
-            record = write_products(session, each.hashes, each.sample, each.fitted, tied)
-            corrected = correct_catalogues(session, each.sample.parts, tied.solution)
+            tied = calibrate.solve_offsets(
+                session, each.sample, each.fitted, replace(each.joint, fit=fit)
+            )
+            record = calibrate.write_products(session, each.hashes, each.sample, each.fitted, tied)
+            corrected = calibrate.correct_catalogues(session, each.sample.parts, tied.solution)
             return record.with_catalogues(corrected), tied.solution
 
     def _close(
         self, session: Session, record: RunRecord, solution: Solution, report: bool | None
-    ) -> Run:
+    ) -> calibrate.Run:
         """Finish the run of a survey; its paths are those after the whole has moved."""
         with self._working(session):
-            run = close_run(session, record, solution, report)
+            run = calibrate.close_run(session, record, solution, report)
             session.workspace.finish()
-        out, made = self._space.out, run.report
+        out, made = self.space.out, run.report
         if made is not None:
-            made = replace(made, path=out / made.path.relative_to(self._space.run))
+            made = replace(made, path=out / made.path.relative_to(self.space.run))
         return replace(run, path=out / session.plugins.survey.name, report=made)
 
 
@@ -225,13 +216,9 @@ def write_shared(
     shared.mkdir(exist_ok=True)
     summary = shared_summary(description, joint, monitor)
     write_ecsv(offset_table(joint), shared / "offsets.ecsv")
-    said = {
-        "name": description.name,
-        "members": [
-            f"../{member.name}/solution/description.yaml" for member in description.members
-        ],
-        "share": description.share.model_dump(mode="json"),
-    }
+    members = [f"../{each.name}/solution/description.yaml" for each in description.members]
+    share = description.share.model_dump(mode="json")
+    said = {"name": description.name, "members": members, "share": share}
     write_text(shared / "description.yaml", yaml.safe_dump(said, sort_keys=False))
     write_json(shared / "summary.json", summary)
     return summary
@@ -241,7 +228,7 @@ def shared_summary(
     description: CombinedDescription, joint: CombinedSolution, monitor: StepMonitor
 ) -> dict[str, Any]:
     """Return what the surveys share and what it is worth, as plain JSON."""
-    names = joint.names
+    names, members = joint.names, zip(joint.surveys, joint.alone, joint.together, strict=True)
     return {
         "scrframe_version": __version__,
         "name": description.name,
@@ -270,10 +257,7 @@ def shared_summary(
             for term in joint.terms
         ],
         "members": {
-            each.survey.name: _figures(each, alone, together)
-            for each, alone, together in zip(
-                joint.surveys, joint.alone, joint.together, strict=True
-            )
+            each.survey.name: _figures(each, alone, together) for each, alone, together in members
         },
         "steps": monitor.steps,
         "peak_memory_mb": monitor.peak_memory_mb,
@@ -294,11 +278,11 @@ def _figures(each: SingleFit, alone: ExposureOffsets, together: ExposureOffsets)
         "band": each.survey.band,
         "visits": len(alone.visit_mag),
         "exposures": len(alone.offset_mag),
-        "err_alone_mag": _rms(alone.err_mag),
-        "err_together_mag": _rms(together.err_mag),
-        "visit_err_alone_mag": _rms(alone.visit_err_mag),
-        "visit_err_together_mag": _rms(together.visit_err_mag),
-        "difference_mag": _rms(moved),
+        "err_alone_mag": rms(alone.err_mag),
+        "err_together_mag": rms(together.err_mag),
+        "visit_err_alone_mag": rms(alone.visit_err_mag),
+        "visit_err_together_mag": rms(together.visit_err_mag),
+        "difference_mag": rms(moved),
         "difference_expected_mag": float(np.sqrt(np.mean(lost))),
         "largest_difference_sigma": float(np.max(np.abs(moved) / alone.err_mag, initial=0.0)),
     }
@@ -327,7 +311,3 @@ def offset_table(joint: CombinedSolution) -> Table:
         table[name].unit = u.mag
     table.meta["description"] = "offsets of exposures, of each survey alone and of all together"
     return table
-
-
-def _rms(values: np.ndarray[Any, np.dtype[np.float64]]) -> float:
-    return float(np.sqrt(np.mean(values**2)))

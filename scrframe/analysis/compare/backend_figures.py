@@ -9,46 +9,39 @@ import numpy.typing as npt
 from astropy.table import Table
 from matplotlib.axes import Axes
 
-from scrframe.analysis.compare.costs import Costs
-from scrframe.analysis.compare.figures.data import (
-    MMAG,
-    VARIABLES,
+from scrframe.analysis.compare.behaviour import Costs
+from scrframe.analysis.compare.result import (
+    Comparison,
+    Difference,
     ResidualTable,
-    figure_name,
     judged,
-    listed,
     main_kind,
-    stacked,
-    styles,
-    table_of,
-    with_stars,
 )
-from scrframe.analysis.compare.result import Comparison, Difference
-from scrframe.analysis.compare.scores import Coverage, ResidualTrend
+from scrframe.analysis.compare.scores import Coverage
+from scrframe.analysis.compare.star_figures import MMAG, listed, stacked, styles, with_stars
+from scrframe.report import style
 from scrframe.report.figure import FigureProduct
-from scrframe.report.style import (
-    COLOURS,
-    FAINT,
-    RULE,
-    few_log_ticks,
-    house_style,
-    name_panel,
-    new_figure,
-    note,
-    panel_grid,
-    shared_limit,
-)
 
 #: Colour and marker of each verdict; "not told apart" is hollow.
 VERDICTS = {
-    "better": (COLOURS[0], "<"),
-    "worse": (COLOURS[1], ">"),
-    "not told apart": (RULE, "o"),
+    "better": (style.COLOURS[0], "<"),
+    "worse": (style.COLOURS[1], ">"),
+    "not told apart": (style.RULE, "o"),
 }
 #: Rates are drawn in thousands a second.
 THOUSAND = 1000.0
 #: Bins of stated error, and the fewest stars in one.
 ERROR_BINS, ERROR_STARS = 8, 50
+#: Names of variables on axes, with their units.
+VARIABLES = {
+    "predicted_colour": ("predicted colour", "mag"),
+    "reference_mag": ("reference magnitude", "mag"),
+    "extinction": ("extinction E", "mag"),
+    "ra": ("right ascension", "deg"),
+    "dec": ("declination", "deg"),
+    "xp_snr": ("S/N of the spectrum", ""),
+}
+LEVELS = {"ccd": "CCD x visit"}
 
 
 def difference_figure(comparison: Comparison) -> FigureProduct | None:
@@ -58,8 +51,8 @@ def difference_figure(comparison: Comparison) -> FigureProduct | None:
     if not keys:
         return None
     names = [one.name for one in results]
-    with house_style():
-        figure, panels = panel_grid(len(keys), 0.5 + 0.16 * len(names), share=False)
+    with style.house_style():
+        figure, panels = style.panel_grid(len(keys), 0.5 + 0.16 * len(names), share=False)
         for number, (axes, key) in enumerate(zip(panels, keys, strict=True)):
             found = [one.against_reference.get(key) for one in results]
             _forest(axes, found)
@@ -99,8 +92,8 @@ def difference_figure(comparison: Comparison) -> FigureProduct | None:
 def _forest(axes: Axes, found: Sequence[Difference | None]) -> None:
     """Draw a row for each difference, the first on top."""
     ends = [[MMAG * gap.low, MMAG * gap.high] for gap in found if gap]
-    limit = 1.12 * shared_limit(ends)
-    axes.axvline(0, color=RULE, lw=0.6)
+    limit = 1.12 * style.shared_limit(ends)
+    axes.axvline(0, color=style.RULE, lw=0.6)
     for row, gap in enumerate(found):
         if gap is None or not np.isfinite(gap.value):
             continue
@@ -128,51 +121,34 @@ def _verdicts(gaps: Sequence[Difference]) -> str:
 def cost_figure(comparison: Comparison, costs: Sequence[Costs]) -> FigureProduct | None:
     """Draw dispersion against the time of training and the rate of prediction."""
     of = {one.backend: one for one in costs}
-    points = [(one, figures, of[one.name]) for one, figures in judged(comparison) if one.name in of]
+    points = [(one, score, of[one.name]) for one, score in judged(comparison) if one.name in of]
     if not points:
         return None
     looks = styles(comparison)
-    with house_style():
-        figure = new_figure(2.6)
+    with style.house_style():
+        figure = style.new_figure(2.6)
         panels = figure.subplots(1, 2, sharey=True)
-        for one, figures, cost in points:
-            look = looks[one.name]
-            seeds = [MMAG * seed.sd_mag for seed in figures.by_seed]
+        for one, score, cost in points:
+            look = looks[one.name] | {"ls": "none", "label": one.name}
+            seeds = [MMAG * seed.sd_mag for seed in score.by_seed]
             spread = float(np.std(seeds, ddof=1)) if len(seeds) > 1 else 0.0
-            for axes, value in zip(
-                panels, (cost.fit_s, cost.predict_per_s / THOUSAND), strict=True
-            ):
-                axes.errorbar(
-                    value,
-                    MMAG * figures.dispersion.sd_mag,
-                    spread,
-                    color=look.colour,
-                    marker=look.marker,
-                    markersize=5,
-                    ls="none",
-                    label=one.name,
-                )
+            sd = MMAG * score.dispersion.sd_mag
+            panels[0].errorbar(cost.fit_s, sd, spread, markersize=5, **look)
+            panels[1].errorbar(cost.predict_per_s / THOUSAND, sd, spread, markersize=5, **look)
         for axes, label in zip(panels, ("training (s)", "stars predicted (1000 / s)"), strict=True):
-            few_log_ticks(axes, "x")
+            style.few_log_ticks(axes, "x")
             axes.set_xlabel(label)
             axes.margins(0.15)
         kind = main_kind(points[0][0])
         panels[0].set_ylabel(f"sd in {kind} folds (mmag)")
-        spreads = [figures.dispersion.sd_mag for _, figures, _ in points]
+        spreads = [score.dispersion.sd_mag for _, score, _ in points]
         if max(spreads) > 4 * min(spreads):
-            few_log_ticks(panels[0], "y")
+            style.few_log_ticks(panels[0], "y")
         handles = panels[0].get_legend_handles_labels()
         figure.legend(*handles, loc="outside lower center", ncols=3)
     rows = [
-        (
-            one.name,
-            figures.dispersion.sd_mag,
-            c.fit_s,
-            c.predict_per_s,
-            c.peak_memory_mb,
-            c.model_mb,
-        )
-        for one, figures, c in points
+        (one.name, score.dispersion.sd_mag, c.fit_s, c.predict_per_s, c.peak_memory_mb, c.model_mb)
+        for one, score, c in points
     ]
     columns = {
         "backend": ("", ""),
@@ -183,8 +159,8 @@ def cost_figure(comparison: Comparison, costs: Sequence[Costs]) -> FigureProduct
         "model_mb": ("Mbyte", "size of the pickled model"),
     }
     said = [
-        f"{one.name} {MMAG * figures.dispersion.sd_mag:.1f} mmag, trained in {cost.fit_s:.1f} s"
-        for one, figures, cost in points
+        f"{one.name} {MMAG * score.dispersion.sd_mag:.1f} mmag, trained in {cost.fit_s:.1f} s"
+        for one, score, cost in points
     ]
     return FigureProduct(
         "costs",
@@ -213,29 +189,29 @@ def _trend_figure(comparison: Comparison, variable: str) -> FigureProduct:
     }
     label, unit = VARIABLES.get(variable, (variable.replace("_", " "), ""))
     reach = [MMAG * (np.abs(one.mean_mag) + one.err_mag) for one in trends.values()]
-    limit = 1.08 * shared_limit(reach)
+    limit = 1.08 * style.shared_limit(reach)
     looks = styles(comparison)
-    with house_style():
-        figure, panels = panel_grid(len(trends), 1.2)
+    with style.house_style():
+        figure, panels = style.panel_grid(len(trends), 1.2)
         for axes, (name, trend) in zip(panels, trends.items(), strict=True):
-            axes.axhline(0, color=RULE, lw=0.6)
+            axes.axhline(0, color=style.RULE, lw=0.6)
             for other in trends.values():
-                axes.plot(other.centre, MMAG * other.mean_mag, color=FAINT, lw=0.7, zorder=1)
+                axes.plot(other.centre, MMAG * other.mean_mag, color=style.FAINT, lw=0.7, zorder=1)
             axes.errorbar(
                 trend.centre,
                 MMAG * trend.mean_mag,
                 MMAG * trend.err_mag,
-                color=looks[name].colour,
-                marker=looks[name].marker,
+                color=looks[name]["color"],
+                marker=looks[name]["marker"],
                 lw=0.9,
                 zorder=3,
             )
-            name_panel(axes, name)
+            style.name_panel(axes, name)
             sigma = f"{trend.largest_sigma:.1f} \N{GREEK SMALL LETTER SIGMA}"
-            note(axes, [f"rms {MMAG * trend.rms_mag:.1f} mmag, {sigma}"])
+            style.note(axes, [f"rms {MMAG * trend.rms_mag:.1f} mmag, {sigma}"])
             axes.set_ylim(-limit, limit)
             if variable == "xp_snr":
-                few_log_ticks(axes, "x")
+                style.few_log_ticks(axes, "x")
             if variable == "ra":
                 axes.xaxis.set_inverted(True)
         figure.supxlabel(f"{label} ({unit})" if unit else label, fontsize=7.5)
@@ -243,6 +219,11 @@ def _trend_figure(comparison: Comparison, variable: str) -> FigureProduct:
     left = [name for name, one in zip(trends, reach, strict=True) if one.max() > limit]
     out = f" {listed(left)} {'leave' if len(left) > 1 else 'leaves'} the axes." if left else ""
     rms = listed([f"{name} {MMAG * one.rms_mag:.1f}" for name, one in trends.items()])
+    names = (variable, "mean_mag", "err_mag", "stars")
+    parts = {
+        name: dict(zip(names, (one.centre, one.mean_mag, one.err_mag, one.count), strict=True))
+        for name, one in trends.items()
+    }
     return FigureProduct(
         f"residual_{variable.lower()}",
         f"Residual against {label}",
@@ -253,21 +234,8 @@ def _trend_figure(comparison: Comparison, variable: str) -> FigureProduct:
         f"Mean residual against {label}, a panel for each backend. Excess rms of the means in"
         f" mmag: {rms}.",
         figure,
-        _trend_table(trends, variable, unit),
+        stacked(parts, {variable: unit, "mean_mag": "mag", "err_mag": "mag", "stars": ""}),
     )
-
-
-def _trend_table(trends: Mapping[str, ResidualTrend], variable: str, unit: str) -> Table:
-    parts = {
-        name: {
-            variable: one.centre,
-            "mean_mag": one.mean_mag,
-            "err_mag": one.err_mag,
-            "stars": one.count,
-        }
-        for name, one in trends.items()
-    }
-    return stacked(parts, {variable: unit, "mean_mag": "mag", "err_mag": "mag", "stars": ""})
 
 
 def coverage_figure(comparison: Comparison) -> FigureProduct | None:
@@ -279,22 +247,23 @@ def coverage_figure(comparison: Comparison) -> FigureProduct | None:
     if not curves:
         return None
     looks = styles(comparison)
-    with house_style():
-        figure = new_figure(3.9)
+    with style.house_style():
+        figure = style.new_figure(3.9)
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-        upper.plot([0, 1], [0, 1], color=RULE, lw=0.6)
-        lower.axhline(0, color=RULE, lw=0.6)
+        upper.plot([0, 1], [0, 1], color=style.RULE, lw=0.6)
+        lower.axhline(0, color=style.RULE, lw=0.6)
         for name, curve in curves.items():
-            look = looks[name]
-            style = {"color": look.colour, "ls": look.line, "label": name}
-            mark = {"marker": look.marker, "markevery": max(1, len(curve.expected) // 8)}
-            upper.plot(curve.expected, curve.found, **style, **mark)
-            lower.plot(curve.expected, 100 * (curve.found - curve.expected), **style, **mark)
+            every = max(1, len(curve.expected) // 8)
+            for axes, share in (
+                (upper, curve.found),
+                (lower, 100 * (curve.found - curve.expected)),
+            ):
+                axes.plot(curve.expected, share, label=name, markevery=every, **looks[name])
         upper.set_ylabel("share found within the error")
         lower.set_ylabel("found less expected\n(per cent)")
         lower.set_xlabel("share expected of a normal distribution")
         reach = [100 * (one.found - one.expected) for one in curves.values()]
-        lower.set_ylim(*(np.array([-1.1, 1.1]) * max(1.0, shared_limit(reach))))
+        lower.set_ylim(*(np.array([-1.1, 1.1]) * max(1.0, style.shared_limit(reach))))
         upper.set_xlim(0, 1)
         upper.set_ylim(0, 1)
         upper.legend(loc="upper left")
@@ -323,27 +292,20 @@ def reliability_figure(
     if not parts:
         return None
     looks = styles(comparison)
-    with house_style():
-        figure = new_figure(2.7)
+    with style.house_style():
+        figure = style.new_figure(2.7)
         axes = figure.subplots()
         low = MMAG * min(float(part["err_mag"].min()) for part in parts.values())
         high = MMAG * max(float(part["err_mag"].max()) for part in parts.values())
-        axes.plot([low, high], [low, high], color=RULE, lw=0.6)
+        axes.plot([low, high], [low, high], color=style.RULE, lw=0.6)
         for name, part in parts.items():
-            axes.plot(
-                MMAG * part["err_mag"],
-                MMAG * part["half_width_mag"],
-                color=looks[name].colour,
-                marker=looks[name].marker,
-                ls=looks[name].line,
-                label=name,
-            )
-        few_log_ticks(axes, "x")
-        few_log_ticks(axes, "y")
+            err, half = MMAG * part["err_mag"], MMAG * part["half_width_mag"]
+            axes.plot(err, half, label=name, **looks[name])
+        style.few_log_ticks(axes, "x")
+        style.few_log_ticks(axes, "y")
         axes.set_xlabel("error given (mmag)")
         axes.set_ylabel("68.3 per cent of residuals\nlie within (mmag)")
         axes.legend(loc="upper left")
-    units = {"err_mag": "mag", "half_width_mag": "mag", "stars": ""}
     return FigureProduct(
         "reliability",
         "Do larger errors mean larger residuals",
@@ -353,7 +315,7 @@ def reliability_figure(
         "Scatter of residuals against the error given, both in mmag on logarithmic axes, for"
         f" {listed(list(parts))}.",
         figure,
-        stacked(parts, units),
+        stacked(parts, {"err_mag": "mag", "half_width_mag": "mag", "stars": ""}),
     )
 
 
@@ -369,3 +331,26 @@ def _by_error(table: ResidualTable) -> dict[str, npt.NDArray[np.float64 | np.int
         "half_width_mag": np.array([np.quantile(off[one], 0.683) for one in rows], np.float64),
         "stars": np.array([len(one) for one in rows], dtype=np.int64),
     }
+
+
+def table_of(rows: Sequence[tuple[object, ...]], columns: Mapping[str, tuple[str, str]]) -> Table:
+    """Return a table of rows; columns map names to (unit, description)."""
+    table = Table(rows=list(rows), names=list(columns))
+    for name, (unit, description) in columns.items():
+        table[name].unit = unit or None
+        table[name].description = description
+    return table
+
+
+def figure_name(figure: str) -> str:
+    """Return a key of `BackendResult.against_reference` in words."""
+    kind, _, rest = figure.partition("_")
+    if kind == "offset":
+        return level_name(rest) + ("" if rest in {"repeats", "overlaps"} else " offsets")
+    statistic = {"sd": "sd", "mad": "MAD"}.get(rest, rest)
+    return f"{statistic}, {kind}"
+
+
+def level_name(level: str) -> str:
+    """Return a level of offsets in words."""
+    return LEVELS.get(level, level)

@@ -3,39 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from scrframe.analysis.compare.costs import Costs
-from scrframe.analysis.compare.figures.backends import (
+from scrframe.analysis.compare.backend_figures import (
+    VARIABLES,
     cost_figure,
     coverage_figure,
     difference_figure,
+    figure_name,
+    level_name,
     reliability_figure,
     trend_figures,
 )
-from scrframe.analysis.compare.figures.data import (
-    MMAG,
-    VARIABLES,
+from scrframe.analysis.compare.behaviour import Costs
+from scrframe.analysis.compare.result import (
+    BackendResult,
+    Comparison,
+    Difference,
     ResidualTable,
-    figure_name,
     judged,
-    level_name,
-    listed,
     main_figures,
     main_kind,
 )
-from scrframe.analysis.compare.figures.single_stars import (
+from scrframe.analysis.compare.scores import Dispersion
+from scrframe.analysis.compare.star_figures import (
+    MMAG,
+    listed,
     predicted_figure,
     scatter_figure,
     sky_figure,
 )
-from scrframe.analysis.compare.result import BackendResult, Comparison, Difference
-from scrframe.analysis.compare.scores import Coverage, Dispersion
-from scrframe.report.page import NONE, Cell, Kind, Page, PageTable, Section, number, write_page
+from scrframe.report.page import NONE, Cell, Kind, Page, PageTable, Section, number
 
 T = TypeVar("T")
 #: A row of a table, by heading.
@@ -44,42 +45,20 @@ ABSENT = Dispersion(np.nan, np.nan, np.nan, np.nan, 0)
 KINDS: dict[str, Kind] = {"better": "good", "worse": "bad", "not told apart": "neutral"}
 
 
-def write_comparison_page(
-    folder: Path,
-    comparison: Comparison,
-    costs: Sequence[Costs],
-    residuals: Mapping[str, ResidualTable],
-) -> None:
-    """Write index.html, and figures/ with each figure as PNG, PDF and its data as ECSV.
+def comparison_page(
+    comparison: Comparison, costs: Sequence[Costs], residuals: Mapping[str, ResidualTable]
+) -> Page:
+    """Return the page; sections that have nothing to show are left out.
 
     Parameters
     ----------
-    folder : Path
-        Made if it is not there.
     comparison : Comparison
     costs : sequence of Costs
         Of the backends that were timed.
     residuals : mapping of str to ResidualTable
         By name of backend; figures of single stars show the backends that are there.
     """
-    write_page(comparison_page(comparison, costs, residuals), folder)
-
-
-def comparison_page(
-    comparison: Comparison, costs: Sequence[Costs], residuals: Mapping[str, ResidualTable]
-) -> Page:
-    """Return the page; sections that have nothing to show are left out."""
-    sections = (
-        _result(comparison),
-        _differences(comparison),
-        _predictions(comparison, residuals),
-        _trends(comparison, residuals),
-        _errors(comparison, residuals),
-        _offsets(comparison),
-        _costs(comparison, costs),
-        Section("Settings", tables=(settings_table(comparison),)),
-    )
-    seeds = ", ".join(map(str, comparison.seeds))
+    sections = _sections(comparison, costs, residuals)
     return Page(
         title=f"Colour models compared: {comparison.survey}, {comparison.band} band",
         lead="Which colour model predicts stars that it has not seen, how well, and whether the"
@@ -91,7 +70,7 @@ def comparison_page(
         facts={
             "Control stars": f"{comparison.control_stars:,}",
             "Folds": str(comparison.folds),
-            "Seeds": seeds,
+            "Seeds": ", ".join(map(str, comparison.seeds)),
             "Reference": comparison.reference,
         },
     )
@@ -122,9 +101,8 @@ def _against(comparison: Comparison) -> list[str]:
     said = [f"{words[verdict]}: {listed(names)}" for verdict, names in verdicts.items() if names]
     if not said:
         return []
-    reference = next(
-        (main_figures(one) for one in comparison.backends if one.name == comparison.reference), None
-    )
+    figures = {one.name: main_figures(one) for one in comparison.backends}
+    reference = figures.get(comparison.reference)
     own = f" ({MMAG * reference.dispersion.sd_mag:.1f} mmag)" if reference else ""
     return [
         f"Against the reference {comparison.reference}{own}, differences in mmag: "
@@ -137,62 +115,49 @@ def _faults(comparison: Comparison) -> list[str]:
     return [f"Left out for a fault: {listed(faulty)}; see the table of faults."] if faulty else []
 
 
-def _result(comparison: Comparison) -> Section:
-    text = (
-        "In blocked folds whole cells of the sky are held out, so that a model is judged on sky it"
-        " has not seen, as it is used; random folds tell what the stars themselves allow. Residuals"
-        " are predicted less observed colour.",
-    )
-    return Section(
+def _sections(
+    comparison: Comparison, costs: Sequence[Costs], residuals: Mapping[str, ResidualTable]
+) -> Iterator[Section]:
+    """Yield the sections, also those that have nothing to show."""
+    yield Section(
         "Result",
-        text,
+        (
+            "In blocked folds whole cells of the sky are held out, so that a model is judged on sky"
+            " it has not seen, as it is used; random folds tell what the stars themselves allow."
+            " Residuals are predicted less observed colour.",
+        ),
         _there(ranking_table(comparison), fault_table(comparison)),
     )
-
-
-def _differences(comparison: Comparison) -> Section:
-    text = (
-        "Differences are taken on the same stars, so that what all models have in common, the"
-        " noise of the labels above all, drops out. A difference counts when its interval does not"
-        " hold zero.",
-    )
-    return Section(
+    yield Section(
         "Differences",
-        text,
+        (
+            "Differences are taken on the same stars, so that what all models have in common, the"
+            " noise of the labels above all, drops out. A difference counts when its interval does"
+            " not hold zero.",
+        ),
         _there(difference_table(comparison)),
         _there(difference_figure(comparison)),
     )
-
-
-def _predictions(comparison: Comparison, residuals: Mapping[str, ResidualTable]) -> Section:
     figures = predicted_figure(comparison, residuals), scatter_figure(comparison, residuals)
-    return Section("Predictions", figures=_there(*figures))
-
-
-def _trends(comparison: Comparison, residuals: Mapping[str, ResidualTable]) -> Section:
-    text = (
-        "A mean residual that depends on a variable becomes an error of the offsets of every field"
-        " whose stars differ in it from the control field's. It does not average down.",
+    yield Section("Predictions", figures=_there(*figures))
+    yield Section(
+        "Trends of the residual",
+        (
+            "A mean residual that depends on a variable becomes an error of the offsets of every"
+            " field whose stars differ in it from the control field's. It does not average down.",
+        ),
+        _there(trend_table(comparison)),
+        _there(*trend_figures(comparison), sky_figure(comparison, residuals)),
     )
-    figures = *trend_figures(comparison), sky_figure(comparison, residuals)
-    table = trend_table(comparison)
-    return Section("Trends of the residual", text, _there(table), _there(*figures))
-
-
-def _errors(comparison: Comparison, residuals: Mapping[str, ResidualTable]) -> Section:
     figures = coverage_figure(comparison), reliability_figure(comparison, residuals)
-    table = coverage_table(comparison)
-    return Section("Errors of single stars", (), _there(table), _there(*figures))
-
-
-def _offsets(comparison: Comparison) -> Section:
+    yield Section(
+        "Errors of single stars", (), _there(coverage_table(comparison)), _there(*figures)
+    )
     text = "What calibration needs in the end: offsets solved with each model's magnitudes."
-    return Section("Offsets", (text,), _there(offset_table(comparison)))
-
-
-def _costs(comparison: Comparison, costs: Sequence[Costs]) -> Section:
+    yield Section("Offsets", (text,), _there(offset_table(comparison)))
     table, figure = cost_table(comparison, costs), cost_figure(comparison, costs)
-    return Section("Cost", (), _there(table), _there(figure))
+    yield Section("Cost", (), _there(table), _there(figure))
+    yield Section("Settings", tables=(settings_table(comparison),))
 
 
 def _there(*items: T | None) -> tuple[T, ...]:
@@ -225,11 +190,8 @@ def ranking_table(comparison: Comparison) -> PageTable | None:
 
 
 def _kinds(comparison: Comparison) -> list[str]:
-    return [
-        kind
-        for kind in ("blocked", "random")
-        if any(kind in one.folds for one in comparison.backends)
-    ]
+    known = {kind for one in comparison.backends for kind in one.folds}
+    return [kind for kind in ("blocked", "random") if kind in known]
 
 
 def _difference(one: BackendResult, reference: str, key: str) -> Row:
@@ -241,7 +203,9 @@ def _difference(one: BackendResult, reference: str, key: str) -> Row:
     return {heading: _interval(gap), "verdict": Cell(gap.verdict, KINDS[gap.verdict])}
 
 
-def _interval(gap: Difference, marked: bool = False) -> Cell:
+def _interval(gap: Difference | None, marked: bool = False) -> Cell:
+    if gap is None:
+        return Cell(NONE, "neutral")
     value, low, high = (mmag(one, signed=True).text for one in (gap.value, gap.low, gap.high))
     return Cell(f"{value} [{low}, {high}]", KINDS[gap.verdict] if marked else "number")
 
@@ -267,11 +231,9 @@ def difference_table(comparison: Comparison) -> PageTable | None:
     keys = list(dict.fromkeys(key for one in results for key in one.against_reference))
     rows: list[Row] = []
     for key in keys:
-        row: Row = {"figure": figure_name(key)}
-        for one in results:
-            gap = one.against_reference.get(key)
-            row[one.name] = Cell(NONE, "neutral") if gap is None else _interval(gap, marked=True)
-        rows.append(row)
+        gaps = {one.name: one.against_reference.get(key) for one in results}
+        cells = {name: _interval(gap, marked=True) for name, gap in gaps.items()}
+        rows.append({"figure": figure_name(key), **cells})
     caption = (
         f"Differences against {comparison.reference} in mmag with 95 per cent intervals; below"
         " zero is better. A tick marks what is better, a cross what is worse, neither what is not"
@@ -307,11 +269,9 @@ def offset_table(comparison: Comparison) -> PageTable | None:
     levels = list(dict.fromkeys(level for one in found for level in one.offsets))
     rows: list[Row] = []
     for one in found:
-        row: Row = {"backend": one.name}
-        for level in levels:
-            error = one.offsets.get(level)
-            row[level_name(level)] = mmag(error.rms_mag if error else np.nan)
-        rows.append(row)
+        errors = {level: error.rms_mag for level, error in one.offsets.items()}
+        cells = {level_name(level): mmag(errors.get(level, np.nan)) for level in levels}
+        rows.append({"backend": one.name, **cells})
     counts = {level: error.count for one in found for level, error in one.offsets.items()}
     said = ", ".join(f"{level_name(level)} {counts[level]:,}" for level in levels)
     basis = (
@@ -331,7 +291,16 @@ def coverage_table(comparison: Comparison) -> PageTable | None:
             ("the backend's own", figures.own_coverage),
         ):
             if found is not None:
-                rows.append({"backend": one.name, "errors": source, **_coverage(found)})
+                rows.append(
+                    {
+                        "backend": one.name,
+                        "errors": source,
+                        "within 1": number(100 * found.within_1, 1),
+                        "within 2": number(100 * found.within_2, 1),
+                        "sd of pulls": number(found.pull_sd, 2),
+                        "median error (mmag)": mmag(found.median_err_mag),
+                    }
+                )
     if not rows:
         return None
     first = next(c for _, f in judged(comparison) for c in (f.coverage, f.own_coverage) if c)
@@ -340,15 +309,6 @@ def coverage_table(comparison: Comparison) -> PageTable | None:
         f" error and {100 * first.expected_2:.1f} within two, and pulls of sd 1."
     )
     return PageTable.from_rows(caption, rows)
-
-
-def _coverage(found: Coverage) -> Row:
-    return {
-        "within 1": number(100 * found.within_1, 1),
-        "within 2": number(100 * found.within_2, 1),
-        "sd of pulls": number(found.pull_sd, 2),
-        "median error (mmag)": mmag(found.median_err_mag),
-    }
 
 
 def cost_table(comparison: Comparison, costs: Sequence[Costs]) -> PageTable | None:

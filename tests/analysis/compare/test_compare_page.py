@@ -14,21 +14,17 @@ from astropy.table import Table
 from matplotlib.image import imread
 from reading import Reader, content
 
-from scrframe.analysis.compare.figures.backends import (
+from scrframe.analysis.compare.backend_figures import (
     cost_figure,
     coverage_figure,
     difference_figure,
     reliability_figure,
     trend_figures,
 )
-from scrframe.analysis.compare.figures.data import ResidualTable, judged
-from scrframe.analysis.compare.figures.page import answer, comparison_page, write_comparison_page
-from scrframe.analysis.compare.figures.single_stars import (
-    predicted_figure,
-    scatter_figure,
-    sky_figure,
-)
-from scrframe.analysis.compare.result import BackendResult, Comparison
+from scrframe.analysis.compare.page import answer, comparison_page
+from scrframe.analysis.compare.result import BackendResult, Comparison, ResidualTable, judged
+from scrframe.analysis.compare.star_figures import predicted_figure, scatter_figure, sky_figure
+from scrframe.report.page import write_page
 
 FIGURES = {
     "differences",
@@ -134,7 +130,7 @@ def test_the_same_comparison_makes_the_same_bytes(folder, comparison, tables, tm
     few = {name: tables[name] for name in list(tables)[:2]}
     small = replace(comparison, backends=comparison.backends[:2], ranking=(tuple(list(few)[:2]),))
     for place in ("a", "b"):
-        write_comparison_page(tmp_path / place, small, drawn.costs()[:2], few)
+        write_page(comparison_page(small, drawn.costs()[:2], few), tmp_path / place)
     files = [path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.*")]
     assert len(files) > len(FIGURES)
     assert all(
@@ -265,7 +261,7 @@ def test_errors_that_hold_lie_on_the_line_and_halved_ones_above(comparison, tabl
 
 def test_a_comparison_of_faulty_backends_only_is_still_a_page(comparison, tmp_path):
     faulty = replace(comparison, backends=comparison.backends[-1:], ranking=(), data_note="")
-    write_comparison_page(tmp_path, faulty, [], {})
+    write_page(comparison_page(faulty, [], {}), tmp_path)
     read = Reader((tmp_path / "index.html").read_text(encoding="utf-8"))
     assert "No backend could be judged." in read.text
     assert comparison.backends[-1].fault in read.text

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestRegressor
 
-from scrframe.analysis.compare.leakage import (
+from scrframe.analysis.compare.behaviour import (
     check_held_out,
     check_memory,
     check_output,

@@ -11,13 +11,12 @@ import pytest
 from astropy.table import Table
 
 import scrframe
-from scrframe.analysis.combined.run import CombinedRun, calibrate_combined
-from scrframe.cli.combined import combined_lines, combined_table
-from scrframe.cli.rendering import rendered
+from scrframe.analysis.combined import CombinedRun, calibrate_combined
+from scrframe.cli.rendering import combined_lines, combined_table, rendered
 from scrframe.config import load_combined
 from scrframe.errors import DataError
 
-SHIPPED = Path(__file__).parents[3] / "surveys" / "vphas_u.yaml"
+SHIPPED = Path(__file__).parents[2] / "surveys" / "vphas_u.yaml"
 #: Two surveys in one band: colours and law are the same, of the scatter nearly all.
 TWO = f"""\
 name: two

@@ -1,20 +1,32 @@
-"""Leakage checks: each returns a sentence that names what a backend may not do, or None.
+"""How a backend behaves, its accuracy aside: checks for leakage, and what it costs.
 
-A backend must give one finite number a row, forget a training when it begins the next, hold out
-a row's own label where it says so, and do the same twice. Noise that the checks add to labels is
-independent of all else, so a backend without fault fails by chance once in millions of checks.
+Each check returns a sentence that names what a backend may not do, or None. A backend must give
+one finite number a row, forget a training when it begins the next, hold out a row's own label
+where it says so, and do the same twice. Noise that the checks add to labels is independent of
+all else, so a backend without fault fails by chance once in millions of checks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+import gc
+import pickle
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray: TypeAlias = npt.NDArray[np.float64]
-Features: TypeAlias = npt.NDArray[np.floating]
+from scrframe.analysis.compare.result import Json
+from scrframe.arrays import Features, FloatArray
+from scrframe.plugin import FittedColourModel
+from scrframe.products.files import write_json
+from scrframe.run.session import tree_memory
+from scrframe.scr.training import Linear
+from scrframe.statistics.json import from_json, to_json
 
 #: Standard deviations beyond which a response is no chance.
 SURE = 5.0
@@ -24,14 +36,13 @@ CANARY_SHARE, CANARY_SIZE = 0.25, 3.0
 FRESH = 1e-3
 #: Independent sets of signs added to labels, so that a small response shows.
 SIGN_SETS = 20
-
-
-class LinearRows(Protocol):
-    """Predictions of fixed rows as a linear function of the training colours."""
-
-    def held_out(self, colour_mag: FloatArray, /) -> FloatArray:
-        """Return predictions of the training rows, shape (t,), none of which used its own."""
-        ...
+#: Rows on which predictions are timed; fewer stars are taken several times over.
+TIMED_ROWS = 200_000
+#: Seconds after which the time of all stars' predictions says enough.
+LONG_ENOUGH = 4.0
+#: Seconds between two looks at the memory.
+INTERVAL = 0.02
+COSTS = "costs.json"
 
 
 class Model(Protocol):
@@ -41,7 +52,7 @@ class Model(Protocol):
         """Return colours, shape (n,), at features (n, m)."""
         ...
 
-    def smoother(self, features: Features, /) -> LinearRows | None:
+    def smoother(self, features: Features, /) -> Linear | None:
         """Return the model as a smoother for these rows, or None where it is not linear."""
         ...
 
@@ -176,3 +187,124 @@ def check_skill(residual: FloatArray, observed: FloatArray) -> str | None:
         f"predicts no better than the mean colour: rms residual {rms:.3f} mag, standard "
         f"deviation of the colours {spread:.3f} mag"
     )
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a backend costs; not the same in a rerun.
+
+    Attributes
+    ----------
+    backend : str
+    fit_s : float
+        Seconds to train on all control stars.
+    predict_per_s : float
+        Stars predicted in a second.
+    peak_memory_mb : float
+    model_mb : float
+        Size of the pickled model.
+    """
+
+    backend: str
+    fit_s: float
+    predict_per_s: float
+    peak_memory_mb: float
+    model_mb: float
+
+    def to_json(self) -> Json:
+        """Return plain JSON values; a number that is not finite becomes None."""
+        return cast(Json, to_json(self))
+
+    @classmethod
+    def from_json(cls, plain: Json) -> Costs:
+        """Return the costs that `to_json` wrote."""
+        return cast(Costs, from_json(cls, plain))
+
+
+def costs_of(name: str, measured: Mapping[str, float | None]) -> Costs | None:
+    """Return the costs of a backend as they were measured, None where nothing was."""
+    if not measured:
+        return None
+    keys = ("fit_s", "predictions_per_s", "peak_memory_mb", "size_mb")
+    values = (measured[key] for key in keys)
+    return Costs(name, *(np.nan if value is None else float(value) for value in values))
+
+
+def write_costs(folder: Path, costs: Sequence[Costs], threads: int) -> None:
+    """Write costs.json, which is not the same in a rerun."""
+    write_json(folder / COSTS, {"threads": threads, "backends": [each.to_json() for each in costs]})
+
+
+@dataclass
+class Peak:
+    """Memory of a block of work; see `peak_memory`.
+
+    Attributes
+    ----------
+    start, highest : int
+        Resident memory of the process and its descendants, in bytes.
+    """
+
+    start: int = 0
+    highest: int = 0
+
+    @property
+    def above_start_mb(self) -> float:
+        """Return by how much the memory rose above its start, in MB."""
+        return max(self.highest - self.start, 0) / 1e6
+
+    def look(self) -> None:
+        """Take note of the present memory."""
+        self.highest = max(self.highest, tree_memory())
+
+
+@contextmanager
+def peak_memory() -> Iterator[Peak]:
+    """Watch the memory while the block runs."""
+    gc.collect()
+    peak = Peak()
+    peak.start = peak.highest = tree_memory()
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(INTERVAL):
+            peak.look()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        stop.set()
+        thread.join()
+        peak.look()
+
+
+def prediction_rate(
+    model: FittedColourModel, features: Features, seconds: float, rows: int = TIMED_ROWS
+) -> float:
+    """Return predictions a second.
+
+    Parameters
+    ----------
+    model : FittedColourModel
+    features : ndarray of float32, shape (s, m)
+    seconds : float
+        What predicting these rows has just taken; a slow model is not timed again.
+    rows : int
+        Rows to time a fast one on.
+    """
+    if seconds > LONG_ENOUGH:
+        return len(features) / seconds
+    many = features[np.arange(rows) % len(features)]
+    start = time.perf_counter()
+    model.predict(many)
+    return rows / max(time.perf_counter() - start, 1e-9)
+
+
+def pickled_mb(model: FittedColourModel) -> float | None:
+    """Return the size of a model as Python would store it, in MB; None if it cannot."""
+    try:
+        return len(pickle.dumps(model, protocol=5)) / 1e6
+    except Exception:  # foreign code: anything may go wrong, and nothing depends on it
+        return None

@@ -1,1 +1,0 @@
-"""Several surveys in one run: what they share is fitted once."""

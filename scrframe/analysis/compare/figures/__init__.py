@@ -1,1 +1,0 @@
-"""The page of a comparison of colour models, and its figures."""
