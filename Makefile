@@ -17,7 +17,7 @@ INPUTS  := constraints.txt pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-peer setup-docs calibrate test closure lint docs benchmark \
+.PHONY: help setup setup-peer setup-docs calibrate test closure lint duplicates docs benchmark \
         benchmark-joint benchmark-report wheels check-wheels pins clean
 
 help:  ## Show this list
@@ -36,10 +36,12 @@ closure: setup  ## Run the tests on injected truth, pooled over SEEDS surveys, a
 	SCRFRAME_CLOSURE_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/closure tests/docs $(ARGS)
 	$(BIN)/python -m pytest tests plugins -m slow $(ARGS)
 
-lint: setup  ## Check style, types and repeated code
+lint: setup  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+duplicates: setup  ## Look for code that is written twice (two minutes)
 	$(BIN)/pylint scrframe plugins/*/src
 
 docs: setup-docs  ## Build the documentation into docs/_build
