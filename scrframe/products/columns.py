@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -57,6 +58,8 @@ class ProductColumn:
 
 
 _C = ProductColumn
+_joint = partial(ProductColumn, mode="joint")
+_bare = partial(ProductColumn, described=False)
 
 #: ``stars.parquet``, a row for each detection of the Calibration Sample.
 STARS = (
@@ -76,64 +79,21 @@ STARS = (
     _C("delta", "mag", "float64", "`mag_model - mag_obs`"),
     _C(f"offset_{LEVEL}", "mag", "float64", f"offset of the level `{LEVEL}`"),
     _C("offset_total", "mag", "float64", "sum of the offsets and of u_ZP"),
-    _C(
-        "offset_total_err",
-        "mag",
-        "float64",
-        "error of `offset_total`: noise, and the spread of the level it came from",
-        "joint",
-    ),
-    _C(
-        "mag_cal_err",
-        "mag",
-        "float64",
-        "error of `mag_cal`: the same with the photometric error as estimated",
-        "joint",
-    ),
-    _C("mag_cal_sys", "mag", "float64", "what systematic effects can shift `mag_cal` by", "joint"),
-    _C(
-        "offset_level",
-        "",
-        "int16",
-        "level that the correction came from, see [levels](#levels-of-corrections)",
-        "joint",
-    ),
+    _joint("offset_total_err", "mag", "float64", "its error: noise, and the spread of its level"),
+    _joint("mag_cal_err", "mag", "float64", "error of `mag_cal`, photometric error included"),
+    _joint("mag_cal_sys", "mag", "float64", "what systematic effects can shift `mag_cal` by"),
+    _joint("offset_level", "", "int16", "see [levels of corrections](#levels-of-corrections)"),
     _C("mag_cal", "mag", "float64", "`mag_obs + offset_total`"),
     _C("colour0", "mag", "float64", "modelled intrinsic colour C0 of the star"),
     _C("extinction", "mag", "float64", "extinction E of the star"),
-    _C(
-        "feh",
-        "dex",
-        "float64",
-        "its metallicity [Fe/H], if the catalogue of extinctions has it; only null tests use it",
-    ),
+    _C("feh", "dex", "float64", "its metallicity [Fe/H], if it is known; for null tests only"),
     _C("in_control", "", "bool", "whether the detection is in the Control Sample"),
-    _C("in_solve", "", "bool", "whether the detection took part in the solve", "joint"),
-    _C("reserved", "", "bool", "whether its star was kept from training and solving", "joint"),
-    _C(
-        "weight",
-        "",
-        "float64",
-        "robust weight in the solve, 0 to 1: that of the detection times that of its star (once,"
-        " where the star has one detection only); NaN outside the solve",
-        "joint",
-    ),
-    _C(
-        "star_dev",
-        "mag",
-        "float64",
-        "the star's own deviation from the model, of its detections in the solve; NaN where"
-        " hardly any weight is left",
-        "joint",
-    ),
-    _C("star_dev_err", "mag", "float64", "its error", "joint"),
-    _C(
-        "domain_distance",
-        "",
-        "float32",
-        "distance of its star from the training stars; above 1 it is outside",
-        "joint",
-    ),
+    _joint("in_solve", "", "bool", "whether the detection took part in the solve"),
+    _joint("reserved", "", "bool", "whether its star was kept from training and solving"),
+    _joint("weight", "", "float64", "robust weight in the solve, 0 to 1; NaN outside it"),
+    _joint("star_dev", "mag", "float64", "the star's own deviation from the model"),
+    _joint("star_dev_err", "mag", "float64", "its error"),
+    _joint("domain_distance", "", "float32", "distance of its star from the training stars"),
     _C("in_test", "", "bool", "whether its star judged the colour model, which it did not train"),
     _C("flags", "", "int32", "see [flags](#flags)"),
 )
@@ -219,22 +179,18 @@ LABELS = (
 
 #: ``solution/reddening_law.ecsv``, a row for each coefficient.
 LAW = (
-    _C(
-        "coefficient",
-        "",
-        "string",
-        "a0, a1, ... of powers of C0, highest first; b1, b2 of powers of E",
-        described=False,
+    _bare(
+        "coefficient", "", "string", "a0, a1, ... of powers of C0, falling; b1, b2 of powers of E"
     ),
-    _C("power", "", "int64", "power of C0", described=False),
-    _C("extinction_power", "", "int64", "power of E", described=False),
-    _C("value", "", "float64", "value, R being in mag per unit E", described=False),
-    _C("error", "", "float64", "standard error", described=False),
+    _bare("power", "", "int64", "power of C0"),
+    _bare("extinction_power", "", "int64", "power of E"),
+    _bare("value", "", "float64", "value, R being in mag per unit E"),
+    _bare("error", "", "float64", "standard error"),
 )
 
 #: ``solution/reddening_slopes.ecsv``, a row for each field.
 SLOPES = (
-    _C("field", "", "string", "name of the field", described=False),
+    _bare("field", "", "string", "name of the field"),
     _C(
         "slope",
         "mag",

@@ -21,8 +21,7 @@ from scrframe.errors import ConfigError, DataError
 from scrframe.plugin import ReferenceCatalogue, Registry, SurveyLoader, load_registry
 from scrframe.products.files import RUN_MARK, damaged
 from scrframe.products.run_data import LevelData, RunData, VisitTable
-from scrframe.products.solution import read_solution, read_visit_covariance
-from scrframe.products.visits import read_visits
+from scrframe.products.solution import read_solution, read_visit_covariance, read_visits
 from scrframe.tables import Camera, Solution
 
 STARS = "stars.parquet"

@@ -1,14 +1,15 @@
-"""A solution as open tables: ECSV and JSON, no pickle."""
+"""A solution as open tables: offsets, exposures, visits and the law as ECSV and JSON, no pickle."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from astropy.table import Table
 from pydantic import ValidationError
@@ -31,84 +32,16 @@ from scrframe.tables import (
     Solution,
     SolvedLevel,
 )
-
-LAW, SLOPES = "reddening_law.ecsv", "reddening_slopes.ecsv"
-
-
-def write_law(folder: Path, law: ReddeningLaw, note: str) -> None:
-    """Write a law's coefficients, and its slopes by field if it has any."""
-    write_ecsv(_law_table(law, note), folder / LAW)
-    if law.slopes is not None:
-        write_ecsv(_slope_table(law.slopes, note), folder / SLOPES)
-
-
-def read_law(folder: Path) -> ReddeningLaw:
-    """Read a law back.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder has none.
-    KeyError, ValueError
-        If it is damaged.
-    """
-    table = Table.read(folder / LAW, format="ascii.ecsv")
-    powers = table["power"].tolist(), table["extinction_power"].tolist()
-    slopes = folder / SLOPES
-    return ReddeningLaw(
-        np.array(table["value"], float),
-        np.array(table.meta["covariance"], dtype=float),
-        table.meta["dM_mag"],
-        tuple(zip(*powers, strict=True)),
-        tuple(OrderScore(**score) for score in table.meta["scores"]),
-        _read_slopes(slopes) if slopes.exists() else None,
-    )
-
-
-def coefficient_names(terms: tuple[LawTerm, ...]) -> list[str]:
-    """Return a0, a1, ... for powers of C0, the highest first, and b1, b2 for those of E."""
-    of_colour = sum(1 for _, power in terms if not power)
-    rest = [f"b{power}" for _, power in terms[of_colour:]]
-    return [f"a{number}" for number in range(of_colour)] + rest
-
-
-def _law_table(law: ReddeningLaw, note: str) -> Table:
-    values = {
-        "coefficient": coefficient_names(law.terms),
-        "power": [power for power, _ in law.terms],
-        "extinction_power": [power for _, power in law.terms],
-        "value": law.coefficients,
-        "error": np.sqrt(np.diag(law.covariance)),
-    }
-    meta = {
-        "law": "R(C0, E) = sum of value * C0 ** power * E ** extinction_power, mag per unit E",
-        "covariance": law.covariance.tolist(),
-        "dM_mag": float(law.offset_mag),
-        "scores": [asdict(score) for score in law.scores],
-        "data_note": note,
-    }
-    return ecsv_table(columns.LAW, values, meta)
-
-
-def _slope_table(slopes: FieldSlopes, note: str) -> Table:
-    values = {column.name: getattr(slopes, column.name) for column in columns.SLOPES}
-    meta = {"sd_mag": slopes.sd, "data_note": note}
-    return ecsv_table(columns.SLOPES, {**values, "field": list(slopes.field)}, meta)
-
-
-def _read_slopes(path: Path) -> FieldSlopes:
-    table = Table.read(path, format="ascii.ecsv")
-    slope, err, free, free_err = (
-        np.array(table[name], float) for name in ("slope", "err", "free", "free_err")
-    )
-    names = tuple(str(name) for name in table["field"])
-    return FieldSlopes(names, slope, err, free, free_err, table.meta["sd_mag"])
-
+from scrframe.tables.derived import season_of
 
 #: To be raised whenever the files change so that older readers would go wrong.
 FORMAT = 2
+#: Names of the tables.
+LAW, SLOPES, VISITS = "reddening_law.ecsv", "reddening_slopes.ecsv", "visits.ecsv"
 EXPOSURES, COVARIANCE = "exposures.ecsv", "visit_covariance.fits"
 OFFSET_COLUMNS = tuple(column.name for column in columns.OFFSETS)
+#: Attributes of `VisitSeen` that have another name in the file.
+_ATTRIBUTES = {"visit": "key", "ra": "ra_deg", "dec": "dec_deg", "n_detections": "detections"}
 
 
 def write_solution(folder: Path, solution: Solution, settings: Mapping[str, Any]) -> None:
@@ -292,3 +225,151 @@ def _read_level(folder: Path, name: str, registry: Registry) -> SolvedLevel:
     count = np.array(table["n_detections"], dtype=np.int64)
     offsets = OffsetTable(offset, error, scatter, count)
     return SolvedLevel(fitted, meta["kind"], offsets, meta["applied"])
+
+
+def write_law(folder: Path, law: ReddeningLaw, note: str) -> None:
+    """Write a law's coefficients, and its slopes by field if it has any."""
+    write_ecsv(_law_table(law, note), folder / LAW)
+    if law.slopes is not None:
+        write_ecsv(_slope_table(law.slopes, note), folder / SLOPES)
+
+
+def read_law(folder: Path) -> ReddeningLaw:
+    """Read a law back.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder has none.
+    KeyError, ValueError
+        If it is damaged.
+    """
+    table = Table.read(folder / LAW, format="ascii.ecsv")
+    powers = table["power"].tolist(), table["extinction_power"].tolist()
+    slopes = folder / SLOPES
+    return ReddeningLaw(
+        np.array(table["value"], float),
+        np.array(table.meta["covariance"], dtype=float),
+        table.meta["dM_mag"],
+        tuple(zip(*powers, strict=True)),
+        tuple(OrderScore(**score) for score in table.meta["scores"]),
+        _read_slopes(slopes) if slopes.exists() else None,
+    )
+
+
+def coefficient_names(terms: tuple[LawTerm, ...]) -> list[str]:
+    """Return a0, a1, ... for powers of C0, the highest first, and b1, b2 for those of E."""
+    of_colour = sum(1 for _, power in terms if not power)
+    rest = [f"b{power}" for _, power in terms[of_colour:]]
+    return [f"a{number}" for number in range(of_colour)] + rest
+
+
+def _law_table(law: ReddeningLaw, note: str) -> Table:
+    values = {
+        "coefficient": coefficient_names(law.terms),
+        "power": [power for power, _ in law.terms],
+        "extinction_power": [power for _, power in law.terms],
+        "value": law.coefficients,
+        "error": np.sqrt(np.diag(law.covariance)),
+    }
+    meta = {
+        "law": "R(C0, E) = sum of value * C0 ** power * E ** extinction_power, mag per unit E",
+        "covariance": law.covariance.tolist(),
+        "dM_mag": float(law.offset_mag),
+        "scores": [asdict(score) for score in law.scores],
+        "data_note": note,
+    }
+    return ecsv_table(columns.LAW, values, meta)
+
+
+def _slope_table(slopes: FieldSlopes, note: str) -> Table:
+    values = {column.name: getattr(slopes, column.name) for column in columns.SLOPES}
+    meta = {"sd_mag": slopes.sd, "data_note": note}
+    return ecsv_table(columns.SLOPES, {**values, "field": list(slopes.field)}, meta)
+
+
+def _read_slopes(path: Path) -> FieldSlopes:
+    table = Table.read(path, format="ascii.ecsv")
+    slope, err, free, free_err = (
+        np.array(table[name], float) for name in ("slope", "err", "free", "free_err")
+    )
+    names = tuple(str(name) for name in table["field"])
+    return FieldSlopes(names, slope, err, free, free_err, table.meta["sd_mag"])
+
+
+def write_visits(folder: Path, visits: Sequence[VisitSeen], note: str) -> None:
+    """Write the visits that a run has read, in the order of reading."""
+    names = [column.name for column in columns.VISITS if column.name != "season"]
+    values = {
+        name: [getattr(visit, _ATTRIBUTES.get(name, name)) for visit in visits] for name in names
+    }
+    season = seasons(np.array(values["mjd"], dtype=np.float64))
+    table = ecsv_table(columns.VISITS, {**values, "season": season}, {"data_note": note})
+    write_ecsv(table, folder / VISITS)
+
+
+def read_visits(folder: Path, visits: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    """Read back field, mjd, season, airmass, ra_deg and dec_deg.
+
+    Parameters
+    ----------
+    folder : Path
+        The ``solution`` of a run.
+    visits : sequence of str, length v
+        Keys; the arrays come in their order, shape (v,).
+
+    Raises
+    ------
+    DataError
+        If the table is missing or damaged.
+    """
+    path = folder / VISITS
+    try:
+        table = Table.read(path, format="ascii.ecsv")
+        row_of = {str(key): row for row, key in enumerate(table["visit"])}
+        rows = np.array([row_of[visit] for visit in visits], dtype=np.int64)
+        mjd, airmass, ra, dec = (
+            np.array(table[name], float)[rows] for name in ("mjd", "airmass", "ra", "dec")
+        )
+        field = np.ma.filled(table["field"].astype(str), "")[rows]
+    except FileNotFoundError:
+        raise DataError(f"{path}: not found; is {folder.parent} a run?") from None
+    except (KeyError, ValueError, OSError) as error:
+        raise damaged(path, error) from None
+    facts = {"field": np.asarray(field), "mjd": mjd, "airmass": airmass, "season": seasons(mjd)}
+    return {**facts, "ra_deg": ra, "dec_deg": dec}
+
+
+def seasons(mjd: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Return the observing season of each date, -1 for none, same shape."""
+    return np.asarray(season_of(mjd).fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class VisitSeen:
+    """A visit that was read.
+
+    Attributes
+    ----------
+    key, file, field : str
+    mjd : float
+    ra_deg, dec_deg, radius_deg : float
+        A disc that holds its detections.
+    detections : int
+        All of them, before any cut.
+    ccds : tuple of int
+        Detectors that have any.
+    airmass : float
+        NaN where the catalogue does not tell it.
+    """
+
+    key: str
+    file: str
+    field: str
+    mjd: float
+    ra_deg: float
+    dec_deg: float
+    radius_deg: float
+    detections: int
+    ccds: tuple[int, ...]
+    airmass: float = float("nan")

@@ -11,7 +11,7 @@ from scrframe.config import SurveyDescription
 from scrframe.observer import Observer
 from scrframe.plugin import Registry, load_registry
 from scrframe.products.files import RUN_MARK, write_json
-from scrframe.products.star_catalogue import star_catalogue
+from scrframe.products.stars import star_catalogue
 from scrframe.run.colour_model import FittedModel, fit_model
 from scrframe.run.correct import CATALOGUES, CorrectTask, PartCorrected, common_root, correct_all
 from scrframe.run.offsets.absolute import absolute_tie, check_passband

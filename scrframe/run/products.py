@@ -12,16 +12,16 @@ import pyarrow as pa
 from scrframe.config import SurveyDescription
 from scrframe.offsets.apply import apply_solution
 from scrframe.plugin import Diagnostic
-from scrframe.products.calibration_stars import (
+from scrframe.products.files import write_json, write_parquet, write_text
+from scrframe.products.solution import write_solution, write_visit_covariance, write_visits
+from scrframe.products.stars import (
+    STAR_CATALOGUE,
     judged_by_reserved,
     law_summary,
     level_statistics,
+    star_catalogue,
     star_table,
 )
-from scrframe.products.files import write_json, write_parquet, write_text
-from scrframe.products.solution import write_solution, write_visit_covariance
-from scrframe.products.star_catalogue import STAR_CATALOGUE, star_catalogue
-from scrframe.products.visits import write_visits
 from scrframe.run.colour_model import FittedModel
 from scrframe.run.correct import PartCorrected
 from scrframe.run.data import DataSource

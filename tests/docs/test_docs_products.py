@@ -18,8 +18,8 @@ from docs_reading import DOCS, SHIPPED, sections, table
 
 import scrframe
 from scrframe.plugin import OffsetLevel, load_registry
-from scrframe.products.calibration_stars import law_summary
 from scrframe.products.columns import COLUMNS, LABELS, for_levels
+from scrframe.products.stars import law_summary
 from scrframe.report.merit import merit_rows
 from scrframe.tables import CORRECTION_LEVELS, FLAG_BITS, OrderScore, ReddeningLaw
 

@@ -9,7 +9,7 @@ import pytest
 
 from scrframe.errors import DataError
 from scrframe.products.files import write_parquet
-from scrframe.products.star_catalogue import star_catalogue
+from scrframe.products.stars import star_catalogue
 
 
 def stars(**columns):

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from scrframe.analysis.explain.opened_run import KEY, OPTIONAL, Explanation, OpenedRun, flag_names
 from scrframe.arrays import IntArray
 from scrframe.errors import DataError
-from scrframe.products.star_catalogue import STAR_CATALOGUE
+from scrframe.products.stars import STAR_CATALOGUE
 
 #: What flags say of a star, in words.
 FLAG_WORDS = {

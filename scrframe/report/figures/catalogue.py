@@ -44,73 +44,43 @@ class RunFigure(NamedTuple):
     needs: str
 
 
-#: In the order of their numbers.
-FIGURES: tuple[RunFigure, ...] = (
-    RunFigure(
-        1, figure_sky_samples, "Samples", "Samples on the sky", "stars with positions on the sky"
+#: By section of the page, in the order of their numbers: number, drawing, title and what it needs.
+_SECTIONS = {
+    "Samples": (
+        (1, figure_sky_samples, "Samples on the sky", "stars with positions on the sky"),
+        (2, figure_control_field, "Control field before and after", "enough control stars"),
     ),
-    RunFigure(
-        2,
-        figure_control_field,
-        "Samples",
-        "Control field before and after",
-        "enough stars in the Control Sample",
+    "Colour model": (
+        (3, figure_predicted_colour, "Predicted against observed colour", "enough control stars"),
     ),
-    RunFigure(
-        3,
-        figure_predicted_colour,
-        "Colour model",
-        "Predicted against observed colour",
-        "enough stars in the Control Sample",
+    "Reddening law": (
+        (4, figure_reddening, "Reddening with fitted slopes", "stars of several extinctions"),
     ),
-    RunFigure(
-        4,
-        figure_reddening,
-        "Reddening law",
-        "Reddening with fitted slopes",
-        "stars of several extinctions",
+    "Offsets": (
+        (5, figure_visit_sky, "Visit offsets on the sky", "a level of offsets by visit"),
+        (6, figure_visit_time, "Visit offsets in time", "visits with a date"),
+        (7, figure_ccd_maps, "CCD offsets of visits", "offsets of CCDs in visits"),
+        (8, figure_ccd_time, "CCD offsets in time", "offsets of CCDs in visits of several dates"),
     ),
-    RunFigure(
-        5, figure_visit_sky, "Offsets", "Visit offsets on the sky", "a level of offsets by visit"
+    "Maps": (
+        (9, figure_pixel_seasons, "Maps of CCDs by season", "positions on detectors, and dates"),
+        (10, figure_pixel_plane, "Maps of all CCDs", "a level by position on the CCD"),
+        (11, figure_single_stars, "Single stars on a CCD", "a CCD with enough stars"),
     ),
-    RunFigure(6, figure_visit_time, "Offsets", "Visit offsets in time", "visits with a date"),
-    RunFigure(7, figure_ccd_maps, "Offsets", "CCD offsets of visits", "offsets of CCDs in visits"),
-    RunFigure(
-        8,
-        figure_ccd_time,
-        "Offsets",
-        "CCD offsets in time",
-        "offsets of CCDs in visits of several dates",
+    "Residuals": (
+        (
+            12,
+            figure_residuals,
+            "Residual by magnitude, colour, extinction",
+            "enough corrected detections",
+        ),
+        (13, figure_histograms, "Differences before and after", "50 detections with a correction"),
     ),
-    RunFigure(
-        9,
-        figure_pixel_seasons,
-        "Maps",
-        "Maps of CCDs by season",
-        "positions on detectors, and dates of visits",
-    ),
-    RunFigure(10, figure_pixel_plane, "Maps", "Maps of all CCDs", "a level by position on the CCD"),
-    RunFigure(
-        11,
-        figure_single_stars,
-        "Maps",
-        "Single stars on a CCD",
-        "a CCD with enough stars",
-    ),
-    RunFigure(
-        12,
-        figure_residuals,
-        "Residuals",
-        "Residual against magnitude, colour and extinction",
-        "enough detections with a correction",
-    ),
-    RunFigure(
-        13,
-        figure_histograms,
-        "Residuals",
-        "Differences before and after",
-        "50 detections with a correction",
-    ),
+}
+FIGURES = tuple(
+    RunFigure(number, draw, section, title, needs)
+    for section, figures in _SECTIONS.items()
+    for number, draw, title, needs in figures
 )
 
 

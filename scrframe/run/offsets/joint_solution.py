@@ -14,7 +14,7 @@ from scrframe.offsets.joint.mixed_model import Term
 from scrframe.offsets.joint.problem import JointFit
 from scrframe.offsets.joint.results import JointResults
 from scrframe.offsets.unobserved import CcdParts, KnownVisits, SolvedExposures, complete_exposures
-from scrframe.products.visits import VisitSeen
+from scrframe.products.solution import VisitSeen
 from scrframe.run.offsets.joint import JointState
 from scrframe.run.offsets.systematics import Shifts
 from scrframe.run.plugins import SelectedPlugins

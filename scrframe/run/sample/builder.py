@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.products.visits import VisitSeen
+from scrframe.products.solution import VisitSeen
 from scrframe.run.offsets.systematics import AlternativeDereddening
 from scrframe.run.sample.assembly import (
     CutFlow,

@@ -14,7 +14,7 @@ from scrframe.errors import DataError
 from scrframe.observer import Observer
 from scrframe.plugin import Part, PluginConfig, SurveyLoader
 from scrframe.products.files import load_arrow, save_arrow
-from scrframe.products.visits import VisitSeen
+from scrframe.products.solution import VisitSeen
 from scrframe.run.workspace import Workspace, run_tasks
 from scrframe.tables import Detections, Footprint, unit_vectors
 from scrframe.tables.cuts import Cut

@@ -9,11 +9,12 @@ import pytest
 from run_drawn import camera, made_up_run
 
 from scrframe.products.run_data import LevelData, RunData
-from scrframe.report.figures.ccd import figure_ccd_maps, figure_ccd_time
-from scrframe.report.figures.ccd_offsets import (
+from scrframe.report.figures.ccd import (
     ccd_offsets,
     chosen_visits,
     course,
+    figure_ccd_maps,
+    figure_ccd_time,
     most_moving,
     season_means,
 )

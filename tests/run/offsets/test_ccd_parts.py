@@ -12,7 +12,7 @@ from scrframe.offsets.joint.fit import fit_joint
 from scrframe.offsets.joint.problem import JointProblem, JointSolverSettings
 from scrframe.offsets.joint.results import JointResults
 from scrframe.offsets.outliers.weights import OutlierSettings
-from scrframe.products.visits import VisitSeen
+from scrframe.products.solution import VisitSeen
 from scrframe.run.offsets.joint_solution import ccd_parts, visit_spread
 from scrframe.tables import Detections, FittedLevel, LevelDesign, MatchedStars
 from scrframe.tables.derived import derive
