@@ -12,6 +12,7 @@ import hashlib
 import multiprocessing.resource_tracker
 import os
 import platform
+import queue
 import re
 import shutil
 import signal
@@ -21,7 +22,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, entry_points, requires, version
 from pathlib import Path
@@ -85,6 +86,10 @@ def open_executor(workers: int) -> Iterator[Executor]:
         try:
             yield pool
         except BaseException:
+            # loky 3.6 stumbles, aloud, over tasks that wait while their workers are killed.
+            with suppress(queue.Empty):
+                while True:
+                    pool._work_ids.get_nowait()
             pool.shutdown(kill_workers=True)
             raise
         pool.shutdown()

@@ -13,7 +13,7 @@ from good_plugins import CURVE, DIAGNOSTIC, EXTINCTION, LEVEL, LOADER, MODEL, RE
 from pydantic import Field
 from scipy import sparse
 
-from scrframe.builtin.offset_levels.maps import BinConfig, needs_bin, prepare_bin, restore_bin
+from scrframe.builtin.offset_levels.maps import BinConfig, needs_map, prepare_bin, restore_bin
 from scrframe.errors import DataError
 from scrframe.plugin import ColourPrediction, FittedColourModel, PluginConfig, file_part
 from scrframe.tables import Detections, FittedLevel, LevelDesign, Spectra
@@ -386,7 +386,7 @@ broken(
     config=BinConfig,
     prepare=prepare_one_exposure,
     restore=restore_one_exposure,
-    needs=needs_bin,
+    needs=needs_map,
 )
 
 # --- diagnostics and writers ------------------------------------------------------------------
