@@ -41,11 +41,8 @@ class Prepared:
 
     Attributes
     ----------
-    survey : SurveyDescription
     hashes : mapping of str to str
         Of its input files.
-    sample : CalibrationSample
-    fitted : FittedModel
     joint : JointSolve
         Of this survey alone.
     """
@@ -63,8 +60,6 @@ class SingleFit:
 
     Attributes
     ----------
-    survey : SurveyDescription
-    fit : JointFit
     labels : mapping of str to list of str
         What the columns of each level stand for.
     source, ra_deg, dec_deg : ndarray, shape (s,)
@@ -114,7 +109,6 @@ class SharedColumns:
 
     Attributes
     ----------
-    name : str
     sd_mag : tuple of float
         Its standard deviation by survey.
     columns, common : int
@@ -151,15 +145,12 @@ class CombinedSolution:
 
     Attributes
     ----------
-    surveys : tuple of SingleFit
     fits : tuple of JointFit
         Each survey's part of the solve; its own fit where nothing is shared.
-    alone, together : tuple of ExposureOffsets
     correlations : mapping of (int, int) to Correlation
         By pairs of surveys; empty if stars are not to be shared.
     loading : ndarray, shape (b,)
         Loading of each survey's deviations on their common factor; 0 where not shared.
-    terms : tuple of SharedColumns
     """
 
     surveys: tuple[SingleFit, ...]

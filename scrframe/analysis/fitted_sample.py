@@ -65,7 +65,6 @@ def fit_sample(
 
     Parameters
     ----------
-    session : Session
     keep_spectra : bool
         Whether what the reference catalogue tells of the stars is kept.
 

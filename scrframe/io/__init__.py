@@ -49,7 +49,6 @@ def open_tables(
 
     Parameters
     ----------
-    path : Path
     file_format : str
         One of `TableFormat`, or `auto` to find it by content.
     hdu : int, str or None
@@ -112,7 +111,6 @@ def detect_format(
 
     Parameters
     ----------
-    path : Path
     expected : str
         The formats that the caller takes, for the message.
 

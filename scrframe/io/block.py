@@ -174,7 +174,6 @@ class Block:
 
         Parameters
         ----------
-        name : str
         missing : int, optional
             What stands for an identifier that is missing; by default none may be.
 

@@ -24,7 +24,6 @@ class TableFile:
 
     Attributes
     ----------
-    path : Path
     label : str
         The file, with its extension where there are several, for messages.
     names : tuple of str

@@ -43,9 +43,6 @@ class Header:
         file without them.
     named : bool
         Whether there is a line of names.
-    names : tuple of str
-    delimiter : str
-    is_ecsv : bool
     units : mapping of str to str
     """
 

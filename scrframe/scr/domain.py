@@ -164,10 +164,8 @@ class DomainGuard:
 
     Attributes
     ----------
-    space : Space
     reference : cKDTree
         Of the reference stars' coordinates.
-    neighbours : int
     farthest, longest, lowest : float
         Thresholds of distance, of remainder, and of log10 S/N.
     """
@@ -192,7 +190,6 @@ class DomainGuard:
             What the colour model learns from.
         snr : ndarray, shape (t,)
             S/N of the spectra.
-        settings : DomainGuardSettings
 
         Raises
         ------

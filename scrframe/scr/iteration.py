@@ -51,10 +51,8 @@ class ModelMagnitudes:
         Modelled intrinsic colour of each star.
     model_mag : ndarray, shape (n,)
         u_mod of each detection (Eq. 2).
-    law : ReddeningLaw
     test : TestScore
         On the test stars, with the final labels.
-    rounds : tuple of Round
     converged : bool
         Whether the visit offsets settled within the tolerance.
     label_mag : ndarray, shape (s,)
@@ -79,10 +77,8 @@ class Iteration:
 
     Parameters
     ----------
-    observations : Observations
     predictor : ColourPredictor
         Predicts all stars from control stars' colours.
-    settings : IterationSettings
     offsets : OffsetState
         What the offsets start from.
     report : callable
@@ -190,12 +186,10 @@ def iterate_known(
 
     Parameters
     ----------
-    observations : Observations
     colour_mag : ndarray, shape (s,)
         Observed colours, reddened as the stars are.
     test : ndarray of int
         Stars that judge the colours.
-    settings : IterationSettings
     report : callable
         Called with each round.
     offsets : OffsetState, optional
@@ -242,12 +236,10 @@ def iterate(
 
     Parameters
     ----------
-    observations : Observations
     predictor : ColourPredictor
         Predicts all stars from control stars' colours.
     plan : TrainingPlan
         Names the test stars.
-    settings : IterationSettings
     report : callable
         Called with each round.
     offsets : OffsetState, optional

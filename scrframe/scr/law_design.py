@@ -208,7 +208,6 @@ def choose_order(
     ----------
     colour0_mag, extinction, excess_mag : ndarray, shape (n,)
     visit : ndarray of int, shape (n,)
-    settings : ReddeningSettings
     fields : Fields, optional
         Without, or with fewer than four, visits are held out.
 

@@ -122,9 +122,7 @@ class VisitMeans:
 
     Attributes
     ----------
-    observations : Observations
     visit_mag : ndarray, shape (v,)
-    change_mag : float
     """
 
     observations: Observations

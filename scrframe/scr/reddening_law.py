@@ -74,7 +74,6 @@ def fit_law(
         Modelled intrinsic colour, E, and observed colour less modelled, by detection.
     visit : ndarray of int, shape (n,)
         Code of the visit of each detection.
-    settings : ReddeningSettings
     fields : Fields, optional
         Needed for `field_slopes`.
     star : ndarray of int, shape (n,), optional

@@ -116,10 +116,6 @@ def star_means(seen: StarDetections, stars: int, limit: float = VARIABLE_LIMIT) 
         Number of stars, s.
     limit : float
         Probability of chi2 below which a star is called variable.
-
-    Returns
-    -------
-    StarMeans
     """
     fine = seen.usable()
     if not fine.all():

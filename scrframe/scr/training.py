@@ -283,7 +283,6 @@ class Trend:
 
     Attributes
     ----------
-    basis : Basis
     offset : ndarray, shape (b,)
         Mean of the basis over the training rows.
     projector : ndarray, shape (b, t)

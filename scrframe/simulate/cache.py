@@ -32,7 +32,6 @@ def sample_key(settings: SimulationSettings, loader: str, *others: str) -> str:
 
     Parameters
     ----------
-    settings : SimulationSettings
     loader : str
         Name of the survey loader.
     *others : str
@@ -54,7 +53,6 @@ def sample_tree(
 
     Parameters
     ----------
-    settings : SimulationSettings
     loader : str
         Name of the survey loader whose format it is in.
     fill : callable (folder)

@@ -165,10 +165,6 @@ def fit_colour_function(flux: FloatArray, colour_mag: FloatArray) -> ColourFunct
         Intrinsic spectra.
     colour_mag : ndarray, shape (n,)
         Their colours.
-
-    Returns
-    -------
-    ColourFunction
     """
     shape = standardised(flux)
     mean = shape.mean(axis=0)

@@ -29,7 +29,6 @@ class InjectedOffsets:
     visit : ndarray, shape (v,)
     ccd : ndarray, shape (v, c)
         Of each visit and detector, in the camera's order.
-    pattern : PixelPattern
     """
 
     visit: FloatArray

@@ -94,8 +94,6 @@ class Spectroscope:
 
     Attributes
     ----------
-    library : StarLibrary
-    fit : CoefficientFit
     colour : ColourFunction
         C0 of an intrinsic spectrum on the paper's grid.
     tilt : ndarray, shape (2,)

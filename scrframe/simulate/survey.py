@@ -45,16 +45,10 @@ class SimulatedSurvey:
 
     Attributes
     ----------
-    layout : Layout
-    camera : Camera
-    band : str
     limit_mag : float
         Where the catalogued error is about 0.1 mag.
-    stars : Stars
-    traits : Traits
     catalogue : SimulatedStars
         The stars as reference and extinction catalogues give them.
-    visits : list of VisitDetections
     terms : list of OffsetTerms
         Injected offsets of the detections, by visit.
     noise : list of ndarray
@@ -155,12 +149,10 @@ def build_survey(
 
     Parameters
     ----------
-    settings : SimulationSettings
     camera : Camera
         The survey's camera.
     curve : callable
         Extinction curve, wavelength in nm to mag per unit E, on 392-992 nm.
-    band : str
     progress : callable (fields), optional
         Told of every field that is done.
     """

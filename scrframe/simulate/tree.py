@@ -55,7 +55,6 @@ def simulate_tree(
         The extinction curve that reddens the stars.
     out : Path
         An existing, empty directory; the caller moves it into place.
-    band : str
     gaia_format : {"parquet", "csv"}
     progress : callable (fields), optional
         Told of every field that is done.
@@ -152,7 +151,6 @@ def find_visits(
 
     Parameters
     ----------
-    loader, settings : SurveyLoader, PluginConfig
     root : Path
         Data root.
     files : sequence of Path

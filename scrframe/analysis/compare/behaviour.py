@@ -89,7 +89,6 @@ def check_memory(fit: Fit, features: Features, colour: FloatArray, seed: int) ->
     features : ndarray, shape (n, m)
     colour : ndarray, shape (n,)
         Some hundred rows suffice; the response that shows falls with their root.
-    seed : int
     """
     rng = np.random.default_rng(seed)
     shift = FRESH * features.std(axis=0) * rng.standard_normal(features.shape)
@@ -129,7 +128,6 @@ def check_held_out(model: Model, features: Features, colour: FloatArray, seed: i
         Trained on `features` and `colour`. One that has no smoother is not at fault.
     features : ndarray, shape (n, m)
     colour : ndarray, shape (n,)
-    seed : int
     """
     smoother = model.smoother(features)
     if smoother is None:
@@ -195,12 +193,10 @@ class Costs:
 
     Attributes
     ----------
-    backend : str
     fit_s : float
         Seconds to train on all control stars.
     predict_per_s : float
         Stars predicted in a second.
-    peak_memory_mb : float
     model_mb : float
         Size of the pickled model.
     """
@@ -287,7 +283,6 @@ def prediction_rate(
 
     Parameters
     ----------
-    model : FittedColourModel
     features : ndarray of float32, shape (s, m)
     seconds : float
         What predicting these rows has just taken; a slow model is not timed again.

@@ -115,10 +115,6 @@ def rank_control_regions(
     registry : Registry, optional
         Plugins; by default all that are installed.
 
-    Returns
-    -------
-    RegionsRun
-
     Raises
     ------
     ScrframeError
@@ -165,13 +161,10 @@ def compare_regions(
 
     Parameters
     ----------
-    chosen : SelectedPlugins
-    sample : MatchedStars
     fitted : FittedModel
         With the described region.
     workers : int
         Threads of the backend.
-    observer : Observer
     truth : TrueOffsets, optional
         Injected offsets of the sample's detections. Without them zero points are compared
         with the mean of the regions that share few stars, whose own error counts.

@@ -35,7 +35,6 @@ class BackendEvaluation:
     ----------
     fault : str or None
         In one sentence.
-    notes : tuple of str
     held_out : mapping of (str, int) to ndarray, shape (n,)
         Predictions of the control stars by models that have not seen them, by kind and seed
         of the folds.
@@ -60,9 +59,6 @@ class CheckedModel:
 
     Parameters
     ----------
-    backend : ColourModel
-    settings : PluginConfig
-    training : TrainingSet
     seed : int
         Added to the training set's.
     """
@@ -111,9 +107,6 @@ def evaluate(
 
     Parameters
     ----------
-    backend : ColourModel
-    settings : PluginConfig
-    training : TrainingSet
     done : callable
         Called with 1 after each training; `trainings` says how many there are.
     """

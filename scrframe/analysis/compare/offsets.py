@@ -107,7 +107,6 @@ def find_pairs(sample: MatchedStars, held_out: BoolArray) -> DetectionPairs:
 
     Parameters
     ----------
-    sample : MatchedStars
     held_out : ndarray of bool, shape (s,)
         Stars that took no part in the solve.
     """
@@ -131,7 +130,6 @@ class OffsetFinder(ABC):
 
     Attributes
     ----------
-    levels : sequence of FittedLevel
     table : Detections
         All n detections with what the levels read.
     design : Design
@@ -166,12 +164,7 @@ class OffsetFinder(ABC):
 
 
 class JointOffsets(OffsetFinder):
-    """The joint solution for other model magnitudes: one more right-hand side.
-
-    Parameters
-    ----------
-    joint : JointSolve
-    """
+    """The joint solution for other model magnitudes: one more right-hand side."""
 
     def __init__(self, joint: JointSolve) -> None:
         self._fit, state = joint.fit, joint.state

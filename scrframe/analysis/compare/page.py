@@ -52,7 +52,6 @@ def comparison_page(
 
     Parameters
     ----------
-    comparison : Comparison
     costs : sequence of Costs
         Of the backends that were timed.
     residuals : mapping of str to ResidualTable

@@ -198,8 +198,6 @@ class Evaluations:
     Attributes
     ----------
     by_name : mapping of str to BackendEvaluation
-    training : TrainingSet
-    stars : ControlStars
     offset_errors : mapping of str to mapping of str to LevelErrors
         By backend and level.
     reference : str

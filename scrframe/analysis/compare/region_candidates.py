@@ -30,12 +30,7 @@ Kind = Literal["described", "part of described", "low extinction", "cap"]
 
 @dataclass(frozen=True)
 class SkyCircle:
-    """A circle on the sky.
-
-    Attributes
-    ----------
-    ra_deg, dec_deg, radius_deg : float
-    """
+    """A circle on the sky."""
 
     ra_deg: float
     dec_deg: float
@@ -54,7 +49,6 @@ class Region:
 
     Attributes
     ----------
-    name, kind : str
     cap : SkyCircle or None
         Where it is a circle.
     stars : int
@@ -81,7 +75,6 @@ class CandidateRegion:
 
     Attributes
     ----------
-    region : Region
     inside : ndarray of bool, shape (s,)
     independent : bool
         Whether it shares few stars with the candidates before it.
@@ -98,7 +91,6 @@ class TriedRegion:
 
     Attributes
     ----------
-    region : Region
     error_mag : ndarray, shape (n,), or None
         Model less observed magnitude of the judging detections; None where it has a fault.
     zero_point_mag : ndarray, shape (v,), or None
@@ -125,8 +117,6 @@ def find_candidates(
 
     Parameters
     ----------
-    sample : MatchedStars
-    fitted : FittedModel
     used : ndarray of bool, shape (n,)
         Detections that may train.
     """

@@ -33,7 +33,6 @@ class RegionResult:
 
     Attributes
     ----------
-    region : Region
     fault : str or None
         Why it cannot be used.
     scatter_mag, scatter_err_mag : float
@@ -105,7 +104,6 @@ class RegionComparison:
 
     Attributes
     ----------
-    results : tuple of RegionResult
     judged_by : {"truth", "consensus"}
         What the zero points are compared with: the injected ones, or the mean of the regions'
         that share few stars.
@@ -165,11 +163,9 @@ def rank_regions(
     ----------
     tried : sequence of TriedRegion
         One of them the described region.
-    judging : JudgingDetections
     reference_mag : ndarray, shape (n,), or None
         The true offsets. None to compare with the mean of the independent regions; that this
         is no truth counts in the errors, for which these regions are drawn as well.
-    backend : str
     draws, seed : int
         Of the bootstrap over fields.
     """

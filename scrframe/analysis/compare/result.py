@@ -93,7 +93,6 @@ class OffsetError:
     level : str
         "visit", "ccd", "pixel" or "total" against the truth of a simulated survey; "repeats"
         or "overlaps" are rms differences of held-out detections of the same star.
-    rms_mag : float
     count : int
         Offsets, or pairs of detections, judged.
     """
@@ -109,14 +108,12 @@ class BackendResult:
 
     Attributes
     ----------
-    name, summary, version : str
     settings : dict
         Settings it ran with, plain JSON values.
     chosen : dict or None
         Hyperparameters that a search found; None where none was asked for.
     fault : str or None
         What the backend does that it may not; it then has no figures.
-    notes : tuple of str
     folds : dict of str to BackendScores
         By kind of folds, "random" and "blocked".
     offsets : dict of str to OffsetError
@@ -165,12 +162,8 @@ class Comparison:
 
     Attributes
     ----------
-    survey, band : str
     reference : str
         Name of the backend that differences are taken against.
-    seeds : tuple of int
-    folds : int
-    control_stars : int
     truth : bool
         Whether offsets are judged against the truth of a simulated survey.
     data_note : str

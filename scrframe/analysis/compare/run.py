@@ -85,7 +85,6 @@ class Plan:
     ----------
     backends : tuple of ColourModel
         The description's own first.
-    folds, seeds : int
     """
 
     backends: tuple[ColourModel, ...]
@@ -133,10 +132,6 @@ def compare_backends(
         Is told of progress.
     registry : Registry, optional
         Plugins; by default all that are installed.
-
-    Returns
-    -------
-    ComparisonRun
 
     Raises
     ------

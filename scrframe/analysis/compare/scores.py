@@ -83,7 +83,6 @@ class ResidualTrend:
 
     Attributes
     ----------
-    variable : str
     centre : ndarray, shape (bins,)
         Median of the variable in each bin.
     mean_mag, err_mag : ndarray, shape (bins,)
@@ -191,8 +190,6 @@ class Coverage:
         The same of a normal distribution, 0.683 and 0.954.
     pull_sd : float
         Standard deviation of residual over error.
-    median_err_mag : float
-    count : int
     expected, found : ndarray, shape (k,)
         The curve of calibration: share that a normal distribution has within as many errors,
         and share found.

@@ -35,8 +35,6 @@ class TrainingSet:
         Their observed intrinsic colours.
     folds : tuple of Folds
         By seed; the first random ones serve the control stars' predictions for the offsets.
-    trend : TrendSettings
-    seed, threads : int
     """
 
     features: Features
@@ -137,7 +135,6 @@ def blocked_folds(
     Parameters
     ----------
     ra_deg, dec_deg : ndarray, shape (n,)
-    folds, seed : int
 
     Returns
     -------

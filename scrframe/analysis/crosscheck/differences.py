@@ -40,8 +40,6 @@ class VisitRows:
     mjd : ndarray, shape (v,)
     offset_a_mag, offset_b_mag, err_a_mag, err_b_mag : ndarray, shape (v,)
         Offsets, and the errors that each run states.
-    errors : PairedErrors
-    agreement : Agreement
     if_independent : ndarray, shape (v,)
         Significance if the stated errors were independent.
     """
@@ -66,7 +64,6 @@ class ExposureRows:
     ----------
     visit : ndarray of str, shape (e,)
     ccd : ndarray of int, shape (e,)
-    errors : PairedErrors
     ccd_term, total : Agreement
         Of what the CCD adds to its visit, and of their sum with u_ZP; without maps.
     """
@@ -84,7 +81,6 @@ class RunDifferences:
 
     Attributes
     ----------
-    visits : VisitRows
     exposures : ExposureRows or None
         None where either run has no offsets by CCD and visit.
     levels : mapping of str to Agreement

@@ -80,10 +80,6 @@ def crosscheck(
     registry : Registry, optional
         Plugins; by default all that are installed.
 
-    Returns
-    -------
-    CrossCheck
-
     Raises
     ------
     ConfigError

@@ -78,7 +78,6 @@ def movable(
 
     Parameters
     ----------
-    around : Around
     levels : sequence of FittedLevel
         Those whose columns the table holds.
     counts : mapping of str to ndarray
@@ -119,7 +118,6 @@ def moved_without(around: Around, columns: Movable, removed: BoolArray) -> Float
 
     Parameters
     ----------
-    around : Around
     columns : Movable
         q columns.
     removed : ndarray of bool, shape (n,)
@@ -143,7 +141,6 @@ def at_rest(around: Around, group: IntArray, target: FloatArray) -> Around:
 
     Parameters
     ----------
-    around : Around
     group : ndarray of int64, shape (n,)
         Group of each detection, from 0 to g - 1; -1 for none.
     target : ndarray, shape (g,)

@@ -109,14 +109,7 @@ class DetectionCounts:
 
 @dataclass(frozen=True)
 class OpenedRun:
-    """A finished run with what explanations ask of it.
-
-    Attributes
-    ----------
-    products : RunProducts
-    data : RunData
-    registry : Registry
-    """
+    """A finished run with what explanations ask of it."""
 
     products: RunProducts
     data: RunData
@@ -283,7 +276,6 @@ def exposure_offsets(
 
     Parameters
     ----------
-    run : OpenedRun
     visit, ccd : ndarray of int64, shape (x,)
         Row in the table of visits, and number; NaN is returned for what has no offset.
     """

@@ -147,7 +147,6 @@ def explain_star(run: OpenedRun, rows: IntArray) -> StarExplanation:
 
     Parameters
     ----------
-    run : OpenedRun
     rows : ndarray of int64
         Its detections in stars.parquet.
     """

@@ -155,7 +155,6 @@ def explain_visit(run: OpenedRun, visit: int, ccd: int | None = None) -> VisitEx
 
     Parameters
     ----------
-    run : OpenedRun
     visit : int
         Row in the table of visits.
     ccd : int, optional

@@ -45,7 +45,6 @@ class ErrorSetResult:
     ----------
     error_mag : ndarray, shape (s,)
         Scatter of each star's model magnitude over the realisations.
-    summary : ErrorSummary
     gaussian_mag : tuple of float
         Mean and sigma of a Gaussian fitted to all differences.
     counts : ndarray of int, shape (b,)

@@ -68,7 +68,6 @@ def draw(
     ----------
     flux : ndarray, shape (s, m)
         Observed spectra, or other quantities.
-    errors : InputErrors
     seed, number : int
         Of the run, and of the realisation.
     """
@@ -102,7 +101,6 @@ def label_errors(
     error_mag, weight : ndarray, shape (n,)
         Error of each detection, independent of the others, and its weight in the mean.
     star : ndarray of int, shape (n,)
-    stars : int
     """
     variance = np.bincount(star, (weight * error_mag) ** 2, minlength=stars)
     total = np.bincount(star, weight, minlength=stars)
@@ -120,9 +118,7 @@ class TrainedColours:
     features : ndarray, shape (s, m)
     label_mag : ndarray, shape (s,)
         Observed intrinsic colours; only those of training stars are used.
-    plan : TrainingPlan
     fit : callable
-    trend : TrendSettings
     """
 
     def __init__(

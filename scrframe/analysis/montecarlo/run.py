@@ -98,10 +98,6 @@ def monte_carlo(
     registry : Registry, optional
         Plugins; by default all that are installed.
 
-    Returns
-    -------
-    MonteCarloRun
-
     Raises
     ------
     ConfigError

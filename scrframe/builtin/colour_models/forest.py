@@ -94,7 +94,6 @@ class FittedForest(FittedColourModel):
 
     Attributes
     ----------
-    trees : tuple of Tree
     colour_mag, weights : ndarray of float64, shape (t,)
         The training colours and their weights.
     width : int
@@ -188,7 +187,6 @@ class ForestSmoother:
 
     Attributes
     ----------
-    forest : FittedForest
     leaves : ndarray of unsigned int, shape (trees, n)
         The leaf of each tree and row.
     """

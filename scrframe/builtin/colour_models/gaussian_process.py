@@ -62,7 +62,6 @@ class Kernel:
 
     Attributes
     ----------
-    linear : Standardised
     axes : ndarray, shape (m, k)
         From standardised features to components of unit variance, by length scale.
     centres : ndarray, shape (c, k)

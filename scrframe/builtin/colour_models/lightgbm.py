@@ -49,7 +49,6 @@ class FittedLightGbm(FittedColourModel):
 
     Attributes
     ----------
-    booster : lightgbm.Booster
     width : int
         Number of features.
     threads : int

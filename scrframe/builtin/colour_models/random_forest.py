@@ -84,7 +84,6 @@ def grow_forest(
         Intrinsic colours in mag.
     weights : ndarray of float64, shape (n,), or None
         Weights of the stars in splits and leaf means.
-    config : BaggingConfig
     seed : int
         Not negative.
     threads : int

@@ -117,9 +117,6 @@ class FittedLinear(FittedColourModel):
     ----------
     name : str
         Name of the model, for messages.
-    functions : Functions
-    solution : Penalised
-    training : Training
     chosen : mapping of str to float
         What was chosen on the training stars.
     threads : int
@@ -189,7 +186,6 @@ class LinearSmoother:
 
     Attributes
     ----------
-    model : FittedLinear
     features : ndarray, shape (n, m)
         The fixed rows. Their functions are evaluated anew each time: for millions of stars
         they would take far more memory.
@@ -256,7 +252,6 @@ class Penalised:
         Mean of the functions over the training stars.
     root : ndarray, shape (r, b)
         Square root of the inverse of the penalised normal matrix.
-    penalty : float
     loss_mag2 : float
         Mean square of observed less predicted colours, each without its own star.
     noise_mag : float
@@ -285,7 +280,6 @@ def regress(
         The functions at the training stars.
     mix : ndarray, shape (r, b)
         Combinations of the functions in which the penalty is even.
-    training : Training
     penalties : iterable of float
         Positive; the one with the smallest leave-one-out error is taken.
     """

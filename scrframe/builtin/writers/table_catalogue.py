@@ -61,14 +61,12 @@ def write(
 
     Parameters
     ----------
-    part : Part
     detections : Detections
         Those of the part, which name their rows.
     corrections : Corrections
         In the same order.
     root : Path
         Data root; the path relative to it is kept.
-    out : Path
     config : NoConfig
         There are no settings.
     note : str

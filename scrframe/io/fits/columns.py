@@ -163,8 +163,6 @@ def arrays_of(buffer: Buffer, hdu: Hdu, field: Field, descriptors: Array) -> lis
     ----------
     buffer : bytes or mmap
         Content of the file.
-    hdu : Hdu
-    field : Field
     descriptors : ndarray, shape (n,)
         The column's cells as stored.
 

@@ -192,7 +192,6 @@ def fits_tables(path: Path, hdu: int | str | None) -> list[FitsTable | AsciiTabl
 
     Parameters
     ----------
-    path : Path
     hdu : int, str or None
         Number or name of an extension, `all`, or None for the first table.
 

@@ -53,7 +53,6 @@ def write_simulated(stars: SimulatedStars, root: Path, gaia_format: str) -> None
     ----------
     stars : SimulatedStars
         Their parameters have errors already, those of `ERRORS`.
-    root : Path
     gaia_format : {"parquet", "csv"}
         Of the Gaia sources.
     """

@@ -77,7 +77,6 @@ def table_parts(pattern: str, names: Mapping[str, str], root: Path, key: str) ->
         Below the root; a folder stands for its files.
     names : mapping of str to str
         Names of columns in the file by their own names; ``source_id`` among them.
-    root : Path
     key : str
         Key of the description, for messages.
 
@@ -130,7 +129,6 @@ def read_rows(part: Part, valid: Mapping[str, tuple[float, float]], best: str | 
 
     Parameters
     ----------
-    part : Part
     valid : mapping of str to (float, float)
         Columns that a row must have, each within a range; others may be missing.
     best : str, optional

@@ -111,8 +111,6 @@ def read(part: Part, config: TableConfig, columns: Sequence[str] | None = None) 
 
     Parameters
     ----------
-    part : Part
-    config : TableConfig
     columns : sequence of str, optional
         Columns wanted besides the required ones; None for all.
 

@@ -61,7 +61,6 @@ def write_simulated(visit: SimulatedVisit, root: Path, config: TableConfig) -> P
 
     Parameters
     ----------
-    visit : SimulatedVisit
     root : Path
         Data root.
     config : TableConfig

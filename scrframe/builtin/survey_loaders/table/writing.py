@@ -92,8 +92,6 @@ def write_table(
 
     Parameters
     ----------
-    path : Path
-    table : pyarrow.Table
     config : TableConfig
         Its `format` and `hdu`.
     headers : mapping of str to value or ndarray, shape (n,)
