@@ -10,6 +10,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from pydantic import (
     BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     PlainSerializer,
     ValidationError,
@@ -39,7 +40,12 @@ _PREDICATES = ("has ", "is ", "lacks ", "must ", "needs ", "names ")
 
 
 class Settings(PluginConfig):
-    """Settings of the core, as strict as those of plugins."""
+    """Settings of the core, as strict as those of plugins.
+
+    A key's description stands in its `Field`, or as a docstring below it.
+    """
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
 
 def as_written(value: Any) -> Any:

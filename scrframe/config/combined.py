@@ -26,12 +26,10 @@ from scrframe.units import Switch
 class MemberSettings(Settings):
     """One of the surveys: a file alone, or with changes."""
 
-    survey: str = Field(
-        min_length=1, description="Its description; a relative path starts at this file's folder."
-    )
-    set: dict[str, Any] = Field(
-        default_factory=dict, description="Changes to it, `key.path: value` as of `--set`."
-    )
+    survey: str = Field(min_length=1)
+    """Its description; a relative path starts at this file's folder."""
+    set: dict[str, Any] = Field(default_factory=dict)
+    """Changes to it, `key.path: value` as of `--set`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -42,14 +40,10 @@ class MemberSettings(Settings):
 class ShareSettings(Settings):
     """What the surveys have in common."""
 
-    stars: Switch = Field(
-        default=True,
-        description="Whether deviations of the same star from the models may be correlated.",
-    )
-    terms: tuple[str, ...] = Field(
-        default=(),
-        description="Levels that are one and the same in all, but for their standard deviation.",
-    )
+    stars: Switch = True
+    """Whether deviations of the same star from the models may be correlated."""
+    terms: tuple[str, ...] = ()
+    """Levels that are one and the same in all, but for their standard deviation."""
 
 
 class CombinedSettings(Settings):
@@ -57,7 +51,7 @@ class CombinedSettings(Settings):
 
     name: Label = Field(description="Name of the run, also of its directory of results.")
     members: tuple[MemberSettings, ...] = Field(min_length=2, description="The surveys.")
-    share: ShareSettings = Field(default=as_written({}), validate_default=True)
+    share: ShareSettings = as_written({})
 
 
 @dataclass(frozen=True)

@@ -41,21 +41,13 @@ class SearchSettings(Settings):
         description="Values to try, by backend and by the backend's own keys:"
         " `{name: {key: [value, ...]}}`. A backend that is not named keeps its settings.",
     )
-    candidates: Whole = Field(
-        default=9,
-        ge=1,
-        description="Combinations that are tried at first, drawn at random; all if there are no"
-        " more.",
-    )
+    candidates: Whole = Field(9, ge=1)
+    """Combinations that are tried at first, drawn at random; all if there are no more."""
     folds: Whole = Field(default=3, ge=2, description="Number of folds, by star.")
-    factor: Whole = Field(
-        default=3,
-        ge=2,
-        description="By how much the stars grow from round to round, and the candidates shrink.",
-    )
-    min_stars: Whole = Field(
-        default=500, ge=10, description="Fewest training stars of the first round."
-    )
+    factor: Whole = Field(3, ge=2)
+    """By how much the stars grow from round to round, and the candidates shrink."""
+    min_stars: Whole = Field(500, ge=10)
+    """Fewest training stars of the first round."""
     seed: Whole = Field(default=1, ge=0, description="Seed of the draws and of the folds.")
 
     @model_validator(mode="after")
@@ -130,13 +122,10 @@ class ReferenceBlock(PluginBlock):
 
     descriptor: ClassVar[type[Descriptor]] = ReferenceCatalogue
 
-    match_radius: Annotated[float, InUnit("arcsec")] = Field(
-        default=as_written("1 arcsec"),
-        description="Largest distance of a match, at the epoch of the visit.",
-    )
-    corrections: tuple[CorrectionBlock, ...] = Field(
-        default=(), description="Corrections of the catalogue, in the order in which they act."
-    )
+    match_radius: Annotated[float, InUnit("arcsec")] = as_written("1 arcsec")
+    """Largest distance of a match, at the epoch of the visit."""
+    corrections: tuple[CorrectionBlock, ...] = ()
+    """Corrections of the catalogue, in the order in which they act."""
 
     @classmethod
     def enter(cls, data: dict[str, Any], context: Context) -> None:
@@ -168,19 +157,13 @@ class ColourModelBlock(PluginBlock):
 
     descriptor: ClassVar[type[Descriptor]] = ColourModel
 
-    test_fraction: Real = Field(
-        default=0.25,
-        gt=0,
-        lt=1,
-        description="Share of the control stars held out to test the model.",
-    )
-    cross_fit: Switch = Field(
-        default=True, description="Predict control stars by models trained without them."
-    )
+    test_fraction: Real = Field(0.25, gt=0, lt=1)
+    """Share of the control stars held out to test the model."""
+    cross_fit: Switch = True
+    """Predict control stars by models trained without them."""
     folds: Whole = Field(default=5, ge=2, description="Number of folds of the cross-fit, by star.")
-    seed: Whole = Field(
-        default=1, ge=0, description="Seed of the split, the folds and the backend."
-    )
+    seed: Whole = Field(1, ge=0)
+    """Seed of the split, the folds and the backend."""
     regrow_rounds: Whole = Field(
         default=2,
         ge=1,
@@ -193,18 +176,14 @@ class ColourModelBlock(PluginBlock):
         description="A trend of colour with the features that is taken out before training;"
         " none is the paper's.",
     )
-    trend_ridge: Real = Field(
-        0.1, gt=0, description="Ridge of the trend, in standardised features."
-    )
-    trend_components: Whole = Field(
-        8, ge=1, description="Principal components whose products a quadratic trend has."
-    )
-    standardise: Literal["per_star", "per_wavelength", "none"] = Field(
-        default="per_star", description="Over what the mean and sd of spectra are taken."
-    )
-    search: SearchSettings | None = Field(
-        default=None, description="A search for the backend's settings; by default none."
-    )
+    trend_ridge: Real = Field(0.1, gt=0)
+    """Ridge of the trend, in standardised features."""
+    trend_components: Whole = Field(8, ge=1)
+    """Principal components whose products a quadratic trend has."""
+    standardise: Literal["per_star", "per_wavelength", "none"] = "per_star"
+    """Over what the mean and sd of spectra are taken."""
+    search: SearchSettings | None = None
+    """A search for the backend's settings; by default none."""
 
 
 class LevelBlock(FlatBlock):
@@ -212,17 +191,15 @@ class LevelBlock(FlatBlock):
 
     descriptor: ClassVar[type[Descriptor]] = OffsetLevel
 
-    name: str = Field(
-        pattern=r"^[a-z][a-z0-9_]*$", description="Name, also of the column offset_<name>."
-    )
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    """Name, also of the column offset_<name>."""
     parent: str | None = Field(
         default=None,
         description="Level that this one refines, one listed before it; recorded in the tables of"
         " offsets, it changes no result.",
     )
-    mode: Literal["joint", "sequential"] | None = Field(
-        default=None, description="The only mode in which the level takes part; by default both."
-    )
+    mode: Literal["joint", "sequential"] | None = None
+    """The only mode in which the level takes part; by default both."""
     sd: Annotated[float, InUnit("mag")] = Field(
         default=as_written("20 mmag"),
         validate_default=True,
@@ -230,9 +207,8 @@ class LevelBlock(FlatBlock):
         description="Standard deviation of its offsets, from which mode joint starts, and which"
         " decides where the data do not.",
     )
-    hold_sd: Switch = Field(
-        default=False, description="Whether mode joint keeps `sd` instead of estimating it."
-    )
+    hold_sd: Switch = False
+    """Whether mode joint keeps `sd` instead of estimating it."""
 
 
 class WriterBlock(PluginBlock):

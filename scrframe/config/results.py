@@ -24,22 +24,15 @@ class StandardColumns(Settings):
     """Columns of the table of standards."""
 
     magnitude: str = Field(min_length=1, description="Column of the magnitude in the band.")
-    error: str | None = Field(
-        default=None,
-        description="Column of its error; by default the error of the tie is from the scatter.",
-    )
-    source_id: str | None = Field(
-        default=None, description="Column of the reference catalogue's identifier."
-    )
-    ra: str | None = Field(
-        default=None, description="Column of the right ascension, if there is no identifier."
-    )
+    error: str | None = None
+    """Column of its error; by default the error of the tie is from the scatter."""
+    source_id: str | None = None
+    """Column of the reference catalogue's identifier."""
+    ra: str | None = None
+    """Column of the right ascension, if there is no identifier."""
     dec: str | None = Field(default=None, description="Column of the declination.")
-    colour: str | None = Field(
-        default=None,
-        description="Column of the colour of colour terms; by default the modelled intrinsic"
-        " colour C0.",
-    )
+    colour: str | None = None
+    """Column of the colour of colour terms; by default the modelled intrinsic colour C0."""
 
     @model_validator(mode="after")
     def _one_way_to_match(self) -> StandardColumns:
@@ -53,87 +46,63 @@ class StandardColumns(Settings):
 class StandardsSettings(Settings):
     """A table of stars with true magnitudes."""
 
-    file: str = Field(
-        min_length=1,
-        description="The table, below the data root; FITS, VOTable, Parquet, ECSV or CSV.",
-    )
+    file: str = Field(min_length=1)
+    """The table, below the data root; FITS, VOTable, Parquet, ECSV or CSV."""
     columns: StandardColumns
-    match_radius: Annotated[float, InUnit("arcsec")] = Field(
-        default=as_written("1 arcsec"), description="Largest distance of a match by position."
-    )
+    match_radius: Annotated[float, InUnit("arcsec")] = as_written("1 arcsec")
+    """Largest distance of a match by position."""
 
 
 class VegaSettings(Settings):
     """A spectrum of Vega, which is not shipped."""
 
-    file: str = Field(
-        min_length=1,
-        description="The spectrum, below the data root, such as CALSPEC's alpha_lyr_stis.",
-    )
+    file: str = Field(min_length=1)
+    """The spectrum, below the data root, such as CALSPEC's alpha_lyr_stis."""
     wavelength: str = Field(default="WAVELENGTH", description="Column of the wavelength.")
     flux: str = Field(default="FLUX", description="Column of the flux per unit wavelength.")
-    wavelength_unit: WavelengthUnit | None = Field(
-        default=None, description="Unit of the wavelength, where the file does not state it."
-    )
-    flux_unit: Literal["erg / (s cm2 Angstrom)", "W / (m2 nm)"] | None = Field(
-        default=None, description="Unit of the flux, where the file does not state it."
-    )
+    wavelength_unit: WavelengthUnit | None = None
+    """Unit of the wavelength, where the file does not state it."""
+    flux_unit: Literal["erg / (s cm2 Angstrom)", "W / (m2 nm)"] | None = None
+    """Unit of the flux, where the file does not state it."""
     magnitude: Real = Field(default=0.0, description="Magnitude of Vega in the band.")
 
 
 class PassbandSettings(Settings):
     """Synthetic photometry of the reference spectra through the survey's passband."""
 
-    file: str = Field(
-        min_length=1,
-        description="The passband, below the data root; a table of wavelength and transmission"
-        " per photon.",
-    )
-    wavelength: str = Field(
-        default="wavelength",
-        description="Column of the wavelength; col1, col2, ... in a text without names.",
-    )
+    file: str = Field(min_length=1)
+    """The passband, below the data root; a table of wavelength and transmission per photon."""
+    wavelength: str = "wavelength"
+    """Column of the wavelength; col1, col2, ... in a text without names."""
     transmission: str = Field(default="transmission", description="Column of the transmission.")
-    wavelength_unit: WavelengthUnit | None = Field(
-        default=None, description="Unit of the wavelength, where the file does not state it."
-    )
-    vega: VegaSettings | None = Field(
-        default=None, description="Spectrum of Vega, for the system Vega."
-    )
+    wavelength_unit: WavelengthUnit | None = None
+    """Unit of the wavelength, where the file does not state it."""
+    vega: VegaSettings | None = None
+    """Spectrum of Vega, for the system Vega."""
 
 
 class AbsoluteSettings(Settings):
     """The tie of the zero point to a true system, by standards or by synthetic photometry."""
 
-    kind: Literal["standards", "passband"] = Field(
-        description="What calibrated stars are compared with."
-    )
-    system: Literal["AB", "Vega"] = Field(
-        description="System of the magnitudes, a label that all products carry."
-    )
-    err: Annotated[float, InUnit("mag")] = Field(
-        description="Systematic error of the standard or synthetic magnitudes."
-    )
-    bright: Annotated[float, InUnit("mag", positive=False)] | None = Field(
-        default=None, description="Calibrated magnitude of the brightest stars compared."
-    )
-    faint: Annotated[float, InUnit("mag", positive=False)] | None = Field(
-        default=None, description="Calibrated magnitude of the faintest stars compared."
-    )
+    kind: Literal["standards", "passband"]
+    """What calibrated stars are compared with."""
+    system: Literal["AB", "Vega"]
+    """System of the magnitudes, a label that all products carry."""
+    err: Annotated[float, InUnit("mag")]
+    """Systematic error of the standard or synthetic magnitudes."""
+    bright: Annotated[float, InUnit("mag", positive=False)] | None = None
+    """Calibrated magnitude of the brightest stars compared."""
+    faint: Annotated[float, InUnit("mag", positive=False)] | None = None
+    """Calibrated magnitude of the faintest stars compared."""
     min_stars: Whole = Field(default=10, ge=5, description="Stars that a tie needs.")
-    colour_order: Whole = Field(
-        default=0, ge=0, le=3, description="Order of the colour term; 0 for none."
-    )
-    colour_pivot: Real | None = Field(
-        default=None,
-        description="Colour at which the shift holds; by default the median of the stars'.",
-    )
-    standards: StandardsSettings | None = Field(
-        default=None, description="The table, for the kind standards."
-    )
-    passband: PassbandSettings | None = Field(
-        default=None, description="The passband, for the kind passband."
-    )
+    colour_order: Whole = Field(0, ge=0, le=3)
+    """Order of the colour term; 0 for none."""
+    colour_pivot: Real | None = None
+    """Colour at which the shift holds; by default the median of the stars'."""
+    standards: StandardsSettings | None = None
+    """The table, for the kind standards."""
+    passband: PassbandSettings | None = None
+    """The passband, for the kind passband."""
 
     @model_validator(mode="after")
     def _complete(self) -> AbsoluteSettings:
@@ -153,52 +122,28 @@ class AbsoluteSettings(Settings):
 class CheckSettings(Settings):
     """Limits of the null tests; a number fails that is above its limit and significant."""
 
-    significance: Real = Field(
-        default=3.3,
-        gt=0,
-        description="Standard deviations above which a number is significant.",
-    )
+    significance: Real = Field(3.3, gt=0)
+    """Standard deviations above which a number is significant."""
     residual_trend: Magnitude = Field(
         default=as_written("15 mmag"),
         gt=0,
         description="Largest departure of residuals from flat in magnitude, colour, E and distance"
         " to the training stars.",
     )
-    residual_ccd: Magnitude = Field(
-        default=as_written("8 mmag"),
-        gt=0,
-        description="Standard deviation of mean residuals by CCD beyond noise.",
-    )
-    reserved: Magnitude = Field(
-        default=as_written("10 mmag"),
-        gt=0,
-        description="Difference of the mean residuals of reserved and used stars.",
-    )
-    visit_trend: Magnitude = Field(
-        default=as_written("20 mmag"),
-        gt=0,
-        description="Range of a trend of visit offsets with what they must not depend on.",
-    )
-    repeats_pull: Real = Field(
-        default=0.25,
-        gt=0,
-        description="Departure from 1 of the standard deviation of repeats over their errors.",
-    )
-    repeats: Magnitude = Field(
-        default=as_written("10 mmag"),
-        gt=0,
-        description="Root mean square difference of two visits of a field beyond its error.",
-    )
-    overlaps: Magnitude = Field(
-        default=as_written("15 mmag"),
-        gt=0,
-        description="Root mean square difference of two fields beyond its error.",
-    )
-    ccd_step: Magnitude = Field(
-        default=as_written("5 mmag"),
-        gt=0,
-        description="Step in time of a CCD's offset that the other CCDs do not have.",
-    )
+    residual_ccd: Magnitude = Field(as_written("8 mmag"), gt=0)
+    """Standard deviation of mean residuals by CCD beyond noise."""
+    reserved: Magnitude = Field(as_written("10 mmag"), gt=0)
+    """Difference of the mean residuals of reserved and used stars."""
+    visit_trend: Magnitude = Field(as_written("20 mmag"), gt=0)
+    """Range of a trend of visit offsets with what they must not depend on."""
+    repeats_pull: Real = Field(0.25, gt=0)
+    """Departure from 1 of the standard deviation of repeats over their errors."""
+    repeats: Magnitude = Field(as_written("10 mmag"), gt=0)
+    """Root mean square difference of two visits of a field beyond its error."""
+    overlaps: Magnitude = Field(as_written("15 mmag"), gt=0)
+    """Root mean square difference of two fields beyond its error."""
+    ccd_step: Magnitude = Field(as_written("5 mmag"), gt=0)
+    """Step in time of a CCD's offset that the other CCDs do not have."""
     ccd_places: Real = Field(
         default=0.5,
         gt=0,
@@ -236,14 +181,12 @@ class MonteCarloSettings(Settings):
         " is perturbed.",
     )
     seed: Whole = Field(default=1, ge=0, description="Seed of the errors that are drawn.")
-    median: MedianErrors = Field(default=as_written({}), validate_default=True)
-    high: HighErrors = Field(default=as_written({}), validate_default=True)
+    median: MedianErrors = as_written({})
+    high: HighErrors = as_written({})
 
 
 class ReportSettings(Settings):
     """The report of a run: null tests, anomalies, figures and the page."""
 
-    enabled: bool = Field(
-        default=True,
-        description="Whether a run ends with its report; `scrframe report` makes it any time.",
-    )
+    enabled: bool = True
+    """Whether a run ends with its report; `scrframe report` makes it any time."""

@@ -57,10 +57,8 @@ class DataSettings(Settings):
         " is ./sample. Relative paths start at the working directory. Default"
         f" {DEFAULT_ROOT}.",
     )
-    on_bad_file: Literal["stop", "skip"] = Field(
-        default="stop",
-        description="Whether a damaged catalogue stops the run or is left out and listed.",
-    )
+    on_bad_file: Literal["stop", "skip"] = "stop"
+    """Whether a damaged catalogue stops the run or is left out and listed."""
 
 
 class ExtinctionSettings(Settings):
@@ -73,59 +71,45 @@ class ExtinctionSettings(Settings):
         description="Another extinction catalogue: the shift that it would cause enters"
         " mag_cal_sys of mode joint.",
     )
-    second_curve: CurveBlock | None = Field(
-        default=None, description="Another extinction curve, for the same purpose."
-    )
+    second_curve: CurveBlock | None = None
+    """Another extinction curve, for the same purpose."""
 
 
 class SelectionSettings(Settings):
     """Which detections calibrate, and which of them train the colour model."""
 
-    calibration: tuple[CutText, ...] = Field(
-        min_length=1, description="Cuts of the Calibration Sample, in the order of counting."
-    )
-    control: tuple[CutText, ...] = Field(
-        min_length=1, description="Further cuts of the Control Sample, which trains the model."
-    )
+    calibration: tuple[CutText, ...] = Field(min_length=1)
+    """Cuts of the Calibration Sample, in the order of counting."""
+    control: tuple[CutText, ...] = Field(min_length=1)
+    """Further cuts of the Control Sample, which trains the model."""
 
 
 class PhotometrySettings(Settings):
     """The true photometric error: (scale * catalogued)^2 + floor^2, from repeats."""
 
-    estimate: Switch = Field(
-        default=True, description="Whether scale and floor are estimated where repeats allow it."
-    )
-    scale: Real = Field(
-        default=1.0, gt=0, description="True over catalogued error, where it is not estimated."
-    )
-    floor: Magnitude = Field(
-        default=as_written("5 mmag"),
-        ge=0,
-        description="Error of every magnitude, where it is not estimated.",
-    )
+    estimate: Switch = True
+    """Whether scale and floor are estimated where repeats allow it."""
+    scale: Real = Field(1.0, gt=0)
+    """True over catalogued error, where it is not estimated."""
+    floor: Magnitude = Field(as_written("5 mmag"), ge=0)
+    """Error of every magnitude, where it is not estimated."""
 
 
 class SystematicSettings(Settings):
     """What mag_cal_sys includes: the shift that each alternative model would cause."""
 
     law: Switch = Field(default=True, description="Another order of the reddening law.")
-    law_regions: Switch = Field(
-        default=True, description="The law fitted without one eighth of the sky, each in turn."
-    )
-    reference_region: Switch = Field(
-        default=True,
-        description="Training without one quarter of the control stars' sky, each in turn.",
-    )
+    law_regions: Switch = True
+    """The law fitted without one eighth of the sky, each in turn."""
+    reference_region: Switch = True
+    """Training without one quarter of the control stars' sky, each in turn."""
     colour_model: Switch = Field(default=True, description="The trend alone as colour model.")
-    extinction: Switch = Field(
-        default=True, description="Extinctions of another scale and zero point."
-    )
-    extinction_scale: Real = Field(
-        default=0.02, ge=0, description="Relative uncertainty of the scale of extinctions."
-    )
-    extinction_zero: Magnitude = Field(
-        default=as_written("10 mmag"), ge=0, description="Uncertainty of their zero point."
-    )
+    extinction: Switch = True
+    """Extinctions of another scale and zero point."""
+    extinction_scale: Real = Field(0.02, ge=0)
+    """Relative uncertainty of the scale of extinctions."""
+    extinction_zero: Magnitude = Field(as_written("10 mmag"), ge=0)
+    """Uncertainty of their zero point."""
 
 
 class JointSettings(Settings):
@@ -137,27 +121,16 @@ class JointSettings(Settings):
         description="The solve selects on predicted magnitudes, this far inside the limits of"
         " selection.calibration; the sample reaches as far beyond them.",
     )
-    reserved: Real = Field(
-        default=0.03,
-        ge=0,
-        lt=0.5,
-        description="Share of the stars held out of training and solving, to test the result.",
-    )
-    scatter: tuple[ScatterProperty, ...] = Field(
-        default=as_written(("magnitude", "extinction", "colour")),
-        description="What the stars' scatter about the model depends on.",
-    )
-    scatter_degree: Whole = Field(
-        default=2, ge=1, le=3, description="Degree of that dependence, in the logarithm."
-    )
-    max_rounds: Whole = Field(
-        default=15, ge=2, description="Largest number of rounds of weights and variances."
-    )
-    settled: Real = Field(
-        default=0.01,
-        gt=0,
-        description="Relative change of a standard deviation below which it has converged.",
-    )
+    reserved: Real = Field(0.03, ge=0, lt=0.5)
+    """Share of the stars held out of training and solving, to test the result."""
+    scatter: tuple[ScatterProperty, ...] = as_written(("magnitude", "extinction", "colour"))
+    """What the stars' scatter about the model depends on."""
+    scatter_degree: Whole = Field(2, ge=1, le=3)
+    """Degree of that dependence, in the logarithm."""
+    max_rounds: Whole = Field(15, ge=2)
+    """Largest number of rounds of weights and variances."""
+    settled: Real = Field(0.01, gt=0)
+    """Relative change of a standard deviation below which it has converged."""
     seed: Whole = Field(default=1, ge=0, description="Seed of the reserved stars and of draws.")
     photometry: PhotometrySettings = Field(default_factory=PhotometrySettings)
     robust: RobustSettings = Field(default_factory=RobustSettings)
@@ -168,30 +141,21 @@ class JointSettings(Settings):
 class OffsetSettings(Settings):
     """The hierarchy of offsets."""
 
-    mode: Literal["joint", "sequential"] = Field(
-        default="joint",
-        description="How the levels are solved: all at once, or the paper's means one after the"
-        " other.",
-    )
+    mode: Literal["joint", "sequential"] = "joint"
+    """How the levels are solved: all at once, or the paper's means one after the other."""
     min_stars: Whole = Field(
         default=20,
         ge=1,
         description="Detections of the Calibration Sample that a group needs for an offset of"
         " its own in mode sequential.",
     )
-    max_rounds: Whole = Field(
-        default=5, ge=1, description="Largest number of rounds of colour model and visit offsets."
-    )
-    tolerance: Annotated[float, InUnit("mag")] = Field(
-        default=as_written("0.5 mmag"),
-        description="Largest change of the visit offsets when they have converged.",
-    )
-    levels: tuple[LevelBlock, ...] = Field(
-        default=as_written(DEFAULT_LEVELS),
-        min_length=1,
-        description="Levels, in the order in which they are solved.",
-    )
-    joint: JointSettings = Field(default=as_written({}), validate_default=True)
+    max_rounds: Whole = Field(5, ge=1)
+    """Largest number of rounds of colour model and visit offsets."""
+    tolerance: Annotated[float, InUnit("mag")] = as_written("0.5 mmag")
+    """Largest change of the visit offsets when they have converged."""
+    levels: tuple[LevelBlock, ...] = Field(as_written(DEFAULT_LEVELS), min_length=1)
+    """Levels, in the order in which they are solved."""
+    joint: JointSettings = as_written({})
 
     def active_levels(self) -> tuple[LevelBlock, ...]:
         """Return the levels that take part in the chosen mode."""
@@ -227,26 +191,20 @@ class SurveyDescription(Settings):
     selection: SelectionSettings
     colour_model: ColourModelBlock
     reddening: ReddeningSettings = Field(default_factory=ReddeningSettings)
-    offsets: OffsetSettings = Field(default=as_written({}), validate_default=True)
-    zero_point: tuple[CutText, ...] = Field(
-        default=as_written(DEFAULT_ZERO_POINT),
-        description="Cuts of the detections whose mean difference is u_ZP.",
-    )
+    offsets: OffsetSettings = as_written({})
+    zero_point: tuple[CutText, ...] = as_written(DEFAULT_ZERO_POINT)
+    """Cuts of the detections whose mean difference is u_ZP."""
     absolute: AbsoluteSettings | None = Field(
         default=None,
         description="Ties the zero point to AB or Vega, by standards or synthetic photometry;"
         " by default magnitudes are on the survey's own system.",
     )
-    writers: tuple[WriterBlock, ...] = Field(
-        default=as_written(({"kind": "fits_catalogue"},)),
-        description="Formats of the corrected catalogues.",
-    )
-    diagnostics: tuple[DiagnosticBlock, ...] = Field(
-        default=as_written(({"kind": "spread"},)),
-        description="Figures of merit that go into summary.json.",
-    )
-    montecarlo: MonteCarloSettings = Field(default=as_written({}), validate_default=True)
-    checks: CheckSettings = Field(default=as_written({}), validate_default=True)
+    writers: tuple[WriterBlock, ...] = as_written(({"kind": "fits_catalogue"},))
+    """Formats of the corrected catalogues."""
+    diagnostics: tuple[DiagnosticBlock, ...] = as_written(({"kind": "spread"},))
+    """Figures of merit that go into summary.json."""
+    montecarlo: MonteCarloSettings = as_written({})
+    checks: CheckSettings = as_written({})
     report: ReportSettings = Field(default_factory=ReportSettings)
     simulation: SimulationSettings = Field(default_factory=SimulationSettings)
 
