@@ -41,12 +41,12 @@ class SearchSettings(Settings):
         description="Values to try, by backend and by the backend's own keys:"
         " `{name: {key: [value, ...]}}`. A backend that is not named keeps its settings.",
     )
-    candidates: Whole = Field(9, ge=1)
+    candidates: Whole = Field(default=9, ge=1)
     """Combinations that are tried at first, drawn at random; all if there are no more."""
     folds: Whole = Field(default=3, ge=2, description="Number of folds, by star.")
-    factor: Whole = Field(3, ge=2)
+    factor: Whole = Field(default=3, ge=2)
     """By how much the stars grow from round to round, and the candidates shrink."""
-    min_stars: Whole = Field(500, ge=10)
+    min_stars: Whole = Field(default=500, ge=10)
     """Fewest training stars of the first round."""
     seed: Whole = Field(default=1, ge=0, description="Seed of the draws and of the folds.")
 
@@ -157,12 +157,12 @@ class ColourModelBlock(PluginBlock):
 
     descriptor: ClassVar[type[Descriptor]] = ColourModel
 
-    test_fraction: Real = Field(0.25, gt=0, lt=1)
+    test_fraction: Real = Field(default=0.25, gt=0, lt=1)
     """Share of the control stars held out to test the model."""
     cross_fit: Switch = True
     """Predict control stars by models trained without them."""
     folds: Whole = Field(default=5, ge=2, description="Number of folds of the cross-fit, by star.")
-    seed: Whole = Field(1, ge=0)
+    seed: Whole = Field(default=1, ge=0)
     """Seed of the split, the folds and the backend."""
     regrow_rounds: Whole = Field(
         default=2,
@@ -176,9 +176,9 @@ class ColourModelBlock(PluginBlock):
         description="A trend of colour with the features that is taken out before training;"
         " none is the paper's.",
     )
-    trend_ridge: Real = Field(0.1, gt=0)
+    trend_ridge: Real = Field(default=0.1, gt=0)
     """Ridge of the trend, in standardised features."""
-    trend_components: Whole = Field(8, ge=1)
+    trend_components: Whole = Field(default=8, ge=1)
     """Principal components whose products a quadratic trend has."""
     standardise: Literal["per_star", "per_wavelength", "none"] = "per_star"
     """Over what the mean and sd of spectra are taken."""

@@ -95,7 +95,7 @@ class AbsoluteSettings(Settings):
     faint: Annotated[float, InUnit("mag", positive=False)] | None = None
     """Calibrated magnitude of the faintest stars compared."""
     min_stars: Whole = Field(default=10, ge=5, description="Stars that a tie needs.")
-    colour_order: Whole = Field(0, ge=0, le=3)
+    colour_order: Whole = Field(default=0, ge=0, le=3)
     """Order of the colour term; 0 for none."""
     colour_pivot: Real | None = None
     """Colour at which the shift holds; by default the median of the stars'."""
@@ -122,7 +122,7 @@ class AbsoluteSettings(Settings):
 class CheckSettings(Settings):
     """Limits of the null tests; a number fails that is above its limit and significant."""
 
-    significance: Real = Field(3.3, gt=0)
+    significance: Real = Field(default=3.3, gt=0)
     """Standard deviations above which a number is significant."""
     residual_trend: Magnitude = Field(
         default=as_written("15 mmag"),
@@ -130,19 +130,19 @@ class CheckSettings(Settings):
         description="Largest departure of residuals from flat in magnitude, colour, E and distance"
         " to the training stars.",
     )
-    residual_ccd: Magnitude = Field(as_written("8 mmag"), gt=0)
+    residual_ccd: Magnitude = Field(default=as_written("8 mmag"), gt=0)
     """Standard deviation of mean residuals by CCD beyond noise."""
-    reserved: Magnitude = Field(as_written("10 mmag"), gt=0)
+    reserved: Magnitude = Field(default=as_written("10 mmag"), gt=0)
     """Difference of the mean residuals of reserved and used stars."""
-    visit_trend: Magnitude = Field(as_written("20 mmag"), gt=0)
+    visit_trend: Magnitude = Field(default=as_written("20 mmag"), gt=0)
     """Range of a trend of visit offsets with what they must not depend on."""
-    repeats_pull: Real = Field(0.25, gt=0)
+    repeats_pull: Real = Field(default=0.25, gt=0)
     """Departure from 1 of the standard deviation of repeats over their errors."""
-    repeats: Magnitude = Field(as_written("10 mmag"), gt=0)
+    repeats: Magnitude = Field(default=as_written("10 mmag"), gt=0)
     """Root mean square difference of two visits of a field beyond its error."""
-    overlaps: Magnitude = Field(as_written("15 mmag"), gt=0)
+    overlaps: Magnitude = Field(default=as_written("15 mmag"), gt=0)
     """Root mean square difference of two fields beyond its error."""
-    ccd_step: Magnitude = Field(as_written("5 mmag"), gt=0)
+    ccd_step: Magnitude = Field(default=as_written("5 mmag"), gt=0)
     """Step in time of a CCD's offset that the other CCDs do not have."""
     ccd_places: Real = Field(
         default=0.5,

@@ -74,14 +74,14 @@ class SimulationSettings(Settings):
     """
 
     fields: Whole = Field(default=36, ge=1, description="Number of fields, of two pointings each.")
-    density: Real = Field(2150.0, gt=0, le=50000)
+    density: Real = Field(default=2150.0, gt=0, le=50000)
     """Stars with spectra per square degree."""
     seed: Whole = Field(default=1, ge=0, description="Seed of everything random.")
-    control_fields: Whole | None = Field(None, ge=1)
+    control_fields: Whole | None = Field(default=None, ge=1)
     """How many of the fields lie in the control region; by default one in three."""
-    overlapping_fields: Real = Field(0.6, ge=0, le=1)
+    overlapping_fields: Real = Field(default=0.6, ge=0, le=1)
     """Share of the other fields that overlap a neighbour by two fifths."""
-    other_sources: Real = Field(0.9, ge=0)
+    other_sources: Real = Field(default=0.9, ge=0)
     """Fainter stars, galaxies and spurious detections per star with a spectrum."""
     region: RegionSettings | None = Field(
         default=None,
@@ -89,42 +89,42 @@ class SimulationSettings(Settings):
         " Galactic plane, as the paper's survey.",
     )
     visit_sd: Real = Field(default=0.063, ge=0, description="Offsets of visits, in mag.")
-    visit_seasonal: Real = Field(0.3, ge=0, le=1)
+    visit_seasonal: Real = Field(default=0.3, ge=0, le=1)
     """Share of the variance of visits that follows the season."""
     ccd_sd: Real = Field(default=0.022, ge=0, description="Offsets of a CCD in a visit, in mag.")
-    ccd_static: Real = Field(0.4, ge=0, le=1)
+    ccd_static: Real = Field(default=0.4, ge=0, le=1)
     """Share of their variance that is constant."""
     ccd_drift: Real = Field(default=0.2, ge=0, le=1, description="Share that drifts with time.")
-    ccd_jitter: Real = Field(0.4, ge=0, le=1)
+    ccd_jitter: Real = Field(default=0.4, ge=0, le=1)
     """Share that is new in every visit."""
     pixel_sd: Real = Field(default=0.009, ge=0, description="Offsets over a CCD's pixels, in mag.")
     extinction_noise: Switch = True
     """Measured extinctions have errors, correlated with the spectra's."""
-    extinction_noise_correlation: Real = Field(0.3, ge=0, le=1)
+    extinction_noise_correlation: Real = Field(default=0.3, ge=0, le=1)
     """Coefficient of that correlation."""
     xp_noise: Switch = Field(default=True, description="Spectra have noise of the real size.")
     reference_noise: Switch = True
     """The reference magnitude has errors (median 0.003 mag)."""
-    law_variation: Real = Field(0.02, ge=0)
+    law_variation: Real = Field(default=0.02, ge=0)
     """Relative variation of the extinction law between fields."""
-    hidden_scatter: Real = Field(0.05, ge=0)
+    hidden_scatter: Real = Field(default=0.05, ge=0)
     """Scatter of colours that spectra do not show, in mag."""
-    hidden_coherent: Real = Field(0.05, ge=0, le=1)
+    hidden_coherent: Real = Field(default=0.05, ge=0, le=1)
     """Share of its variance that is coherent over degrees."""
     population_gradients: Switch = True
     """Colours, giants and metallicity vary by field and with extinction."""
-    outliers: Real = Field(0.02, ge=0, lt=1)
+    outliers: Real = Field(default=0.02, ge=0, lt=1)
     """Share of detections that are wrong: half of them stars that are blends."""
     variables: Real = Field(default=0.01, ge=0, lt=1, description="Share of stars that vary.")
-    error_underestimate: Real = Field(1.5, ge=0)
+    error_underestimate: Real = Field(default=1.5, ge=0)
     """True photometric errors divided by those in the catalogues."""
     defective_column: Switch = True
     """One column of one CCD is defective."""
-    photometric_floor: Real = Field(0.008, ge=0)
+    photometric_floor: Real = Field(default=0.008, ge=0)
     """Error of every magnitude, in mag, that the catalogued errors do not include."""
     photometric_limit: Real = 21.5
     """Magnitude at which the catalogued error is about 0.1 mag."""
-    astrometric_error_mas: Real = Field(70.0, ge=0)
+    astrometric_error_mas: Real = Field(default=70.0, ge=0)
     """Rms distance of measured from true positions, in mas."""
     band: BandSettings | None = None
     """The band that is drawn; by default u, as stars of the paper's control field have it."""

@@ -89,9 +89,9 @@ class PhotometrySettings(Settings):
 
     estimate: Switch = True
     """Whether scale and floor are estimated where repeats allow it."""
-    scale: Real = Field(1.0, gt=0)
+    scale: Real = Field(default=1.0, gt=0)
     """True over catalogued error, where it is not estimated."""
-    floor: Magnitude = Field(as_written("5 mmag"), ge=0)
+    floor: Magnitude = Field(default=as_written("5 mmag"), ge=0)
     """Error of every magnitude, where it is not estimated."""
 
 
@@ -106,9 +106,9 @@ class SystematicSettings(Settings):
     colour_model: Switch = Field(default=True, description="The trend alone as colour model.")
     extinction: Switch = True
     """Extinctions of another scale and zero point."""
-    extinction_scale: Real = Field(0.02, ge=0)
+    extinction_scale: Real = Field(default=0.02, ge=0)
     """Relative uncertainty of the scale of extinctions."""
-    extinction_zero: Magnitude = Field(as_written("10 mmag"), ge=0)
+    extinction_zero: Magnitude = Field(default=as_written("10 mmag"), ge=0)
     """Uncertainty of their zero point."""
 
 
@@ -121,15 +121,15 @@ class JointSettings(Settings):
         description="The solve selects on predicted magnitudes, this far inside the limits of"
         " selection.calibration; the sample reaches as far beyond them.",
     )
-    reserved: Real = Field(0.03, ge=0, lt=0.5)
+    reserved: Real = Field(default=0.03, ge=0, lt=0.5)
     """Share of the stars held out of training and solving, to test the result."""
     scatter: tuple[ScatterProperty, ...] = as_written(("magnitude", "extinction", "colour"))
     """What the stars' scatter about the model depends on."""
-    scatter_degree: Whole = Field(2, ge=1, le=3)
+    scatter_degree: Whole = Field(default=2, ge=1, le=3)
     """Degree of that dependence, in the logarithm."""
-    max_rounds: Whole = Field(15, ge=2)
+    max_rounds: Whole = Field(default=15, ge=2)
     """Largest number of rounds of weights and variances."""
-    settled: Real = Field(0.01, gt=0)
+    settled: Real = Field(default=0.01, gt=0)
     """Relative change of a standard deviation below which it has converged."""
     seed: Whole = Field(default=1, ge=0, description="Seed of the reserved stars and of draws.")
     photometry: PhotometrySettings = Field(default_factory=PhotometrySettings)
@@ -149,11 +149,11 @@ class OffsetSettings(Settings):
         description="Detections of the Calibration Sample that a group needs for an offset of"
         " its own in mode sequential.",
     )
-    max_rounds: Whole = Field(5, ge=1)
+    max_rounds: Whole = Field(default=5, ge=1)
     """Largest number of rounds of colour model and visit offsets."""
     tolerance: Annotated[float, InUnit("mag")] = as_written("0.5 mmag")
     """Largest change of the visit offsets when they have converged."""
-    levels: tuple[LevelBlock, ...] = Field(as_written(DEFAULT_LEVELS), min_length=1)
+    levels: tuple[LevelBlock, ...] = Field(default=as_written(DEFAULT_LEVELS), min_length=1)
     """Levels, in the order in which they are solved."""
     joint: JointSettings = as_written({})
 
