@@ -1,15 +1,28 @@
-"""The null tests of a finished run."""
+"""The null tests of a finished run, and the anomalies in it."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from astropy import units
+from astropy.table import Column, Table
 from scipy.cluster import hierarchy
 
 from scrframe.arrays import FloatArray
+from scrframe.checks.anomalies.search import AnomalyInput, search_detections, search_stars
+from scrframe.checks.anomalies.stars import StarRepeats
 from scrframe.checks.null_tests.suite import NullTestLimits, StarSample, VisitSample, null_tests
-from scrframe.checks.verdict import Limit, NullTestResult
+from scrframe.checks.verdict import Anomaly, Limit, NullTestResult
 from scrframe.config.results import CheckSettings
+from scrframe.errors import DataError
+from scrframe.products.files import to_json, write_ecsv
 from scrframe.products.finished_run import RunProducts
 from scrframe.products.run_data import RunData
 from scrframe.statistics.groups import codes
@@ -17,8 +30,12 @@ from scrframe.tables import FLAG_BITS, chord, unit_vectors
 
 #: A first of October, when observing seasons begin, and the length of a year, in d.
 SEASON_START, YEAR = 55835.0, 365.2425
+
+
 #: Fields further apart than this, in deg, are in different regions.
 REGION_DEG = 3.0
+
+
 #: Flags of stars that the training stars do not represent.
 OUTSIDE = sum(FLAG_BITS[name] for name in ("outside_spectrum", "outside_shape", "outside_snr"))
 
@@ -185,3 +202,158 @@ def _galactic(ra_deg: FloatArray, dec_deg: FloatArray) -> tuple[FloatArray, Floa
         longitude[known] = start + (place.l.deg - start) % 360
         latitude[known] = place.b.deg
     return longitude, latitude
+
+
+STAR_CATALOGUE = "star_catalogue.parquet"
+
+
+#: Columns of the catalogue of stars that the search for variables reads.
+STAR_COLUMNS = (
+    "source_id",
+    "ra_deg",
+    "dec_deg",
+    "chi2",
+    "dof",
+    "n_detections",
+    "n_visits",
+    "photometric_err",
+    "one_outlier",
+)
+
+
+#: Smallest photometric error in mag, against zeros in catalogues.
+LEAST_ERR = 1e-4
+
+
+def find_anomalies(products: RunProducts) -> tuple[Anomaly, ...]:
+    """Search a finished run for what stands out.
+
+    Bad columns, rows and regions of the detectors, jumps and drifts in time, visits and exposures
+    far from others of their group, exchanged detectors, stars that vary.
+
+    Parameters
+    ----------
+    products : RunProducts
+        As `open_run` returns it.
+
+    Returns
+    -------
+    tuple of Anomaly
+        The most significant first, variable stars last.
+
+    Raises
+    ------
+    DataError
+        If a product is missing or damaged.
+    """
+    return (
+        *search_detections(anomaly_input(products.data())),
+        *_variables(products.path / STAR_CATALOGUE),
+    )
+
+
+def anomaly_input(data: RunData) -> AnomalyInput:
+    """Return what the searches look at; detections without a residual are left out."""
+    table = data.visit_table
+    rows = np.flatnonzero(np.isfinite(data.residual))
+
+    def column(name: str) -> npt.NDArray[Any]:
+        return np.asarray(data.star(name)[rows])
+
+    names = data.correction_columns()
+    parts = {name: column(name) for name in names}
+    none = np.zeros(len(rows))
+    visit = parts.pop("offset_visit", none)
+    ccd = parts.pop("offset_ccd", none)
+    x, y = column("x_pix"), column("y_pix")
+    return AnomalyInput(
+        visits=data.visits,
+        mjd=table.mjd,
+        season=table.season,
+        field=table.field,
+        ccds=data.ccds,
+        extent=_extent(data, x, y),
+        visit=data.visit_code[rows],
+        ccd=np.searchsorted(data.ccds, data.ccd[rows]),
+        star=np.unique(column("source_id"), return_inverse=True)[1],
+        x=x,
+        y=y,
+        residual=data.residual[rows],
+        err=_photometric_err(data, column("mag_err")),
+        offset_visit=visit,
+        offset_ccd=ccd,
+        offset_map=np.sum(list(parts.values()), axis=0) if parts else none,
+        visit_err=table.err_mag,
+    )
+
+
+def write_anomalies(path: Path, anomalies: Sequence[Anomaly]) -> None:
+    """Write anomalies as an ECSV table, in place of an older one.
+
+    Parameters
+    ----------
+    path : Path
+        File to write.
+    anomalies : sequence of Anomaly
+        One row each: kind, size in mag, significance, the sentence, and `where` as JSON.
+    """
+    kinds = [one.kind for one in anomalies]
+    where = [json.dumps(to_json(one.where), ensure_ascii=False) for one in anomalies]
+    texts = [one.text for one in anomalies]
+    table = Table(
+        [
+            Column(np.array(kinds, dtype=str), name="kind", description="what it is"),
+            Column(np.array(where, dtype=str), name="where", description="where it is, as JSON"),
+            Column(
+                np.array([one.size_mag for one in anomalies], dtype=float),
+                name="size",
+                unit=units.mag,
+                description="by how much it stands out",
+            ),
+            Column(
+                np.array([one.significance for one in anomalies], dtype=float),
+                name="significance",
+                description="in standard deviations, after the number of trials",
+            ),
+            Column(np.array(texts, dtype=str), name="text", description="in words"),
+        ]
+    )
+    write_ecsv(table, path)
+
+
+def _extent(data: RunData, x: FloatArray, y: FloatArray) -> tuple[float, float]:
+    if data.camera is not None:
+        return float(data.camera.nx), float(data.camera.ny)
+    reach = [float(np.ceil(axis.max() - 0.5)) if len(axis) else 1.0 for axis in (x, y)]
+    return max(reach[0], 1.0), max(reach[1], 1.0)
+
+
+def _photometric_err(data: RunData, err: npt.NDArray[Any]) -> FloatArray:
+    """Return photometric errors in mag, as estimated where the run has done so."""
+    stated = np.asarray(err, dtype=np.float64)
+    known = stated[np.isfinite(stated) & (stated > 0)]
+    usual = float(np.median(known)) if len(known) else 1.0
+    stated = np.where(np.isfinite(stated) & (stated > 0), stated, usual)
+    if data.photometry is not None:
+        stated = np.hypot(data.photometry.scale * stated, data.photometry.floor_mag)
+    return np.asarray(np.maximum(stated, LEAST_ERR))
+
+
+def _variables(path: Path) -> tuple[Anomaly, ...]:
+    if not path.is_file():  # a run of an earlier version
+        return ()
+    try:
+        table = pq.read_table(path, columns=list(STAR_COLUMNS))
+    except (OSError, KeyError, pa.ArrowException) as error:
+        line = str(error).splitlines()[0]
+        raise DataError(f"{path}: is damaged: {line}") from None
+    star = {name: table.column(name).to_numpy() for name in STAR_COLUMNS}
+    repeats = StarRepeats(
+        chi2=star["chi2"],
+        dof=star["dof"],
+        detections=star["n_detections"],
+        visits=star["n_visits"],
+        err=star["photometric_err"],
+        one_outlier=star["one_outlier"],
+    )
+    return search_stars(repeats, star["source_id"], star["ra_deg"], star["dec_deg"])

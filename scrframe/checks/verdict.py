@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
-from scrframe.statistics.json import to_json
+from scrframe.products.files import to_json
 
 Verdict = Literal["passed", "failed", "not testable"]
 #: The verdicts, worst first.

@@ -23,9 +23,7 @@ from scrframe.cli.common import (
     resumable,
 )
 from scrframe.cli.comparing import compare
-from scrframe.cli.crosscheck import crosscheck
 from scrframe.cli.explain import explain
-from scrframe.cli.montecarlo import montecarlo
 from scrframe.cli.plugins import column_lines, plugins_app, surveys_app
 from scrframe.cli.rendering import (
     WIDE,
@@ -39,6 +37,7 @@ from scrframe.cli.rendering import (
     rendered,
     show,
 )
+from scrframe.cli.uncertainty import crosscheck, montecarlo
 from scrframe.errors import ConfigError
 from scrframe.version import __version__
 

@@ -1,6 +1,13 @@
 """Survey descriptions: YAML to validated settings, with errors that name the line."""
 
-from scrframe.config.combined import CombinedDescription, is_combined, load_combined
+from scrframe.config.combined import (
+    CombinedDescription,
+    ShippedSurvey,
+    copy_survey,
+    is_combined,
+    load_combined,
+    shipped_surveys,
+)
 from scrframe.config.loading import SAMPLE, DataRoot, load_survey, locate, resolve_data_root
 from scrframe.config.schema import (
     VocabularyRow,
@@ -9,7 +16,6 @@ from scrframe.config.schema import (
     own_columns,
     survey_schema,
 )
-from scrframe.config.shipped import ShippedSurvey, copy_survey, shipped_surveys
 from scrframe.config.simulation import SimulationSettings
 from scrframe.config.survey import SurveyDescription
 

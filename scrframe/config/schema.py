@@ -30,7 +30,7 @@ from scrframe.tables.columns import (
     Column,
 )
 from scrframe.tables.cuts import Cut, unknown_column
-from scrframe.tables.derived import INPUTS
+from scrframe.tables.table import INPUTS
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 #: Columns of detections that only the framework knows, once there is a model.

@@ -32,7 +32,7 @@ from scrframe.tables import (
     Solution,
     SolvedLevel,
 )
-from scrframe.tables.derived import season_of
+from scrframe.tables.table import season_of
 
 #: To be raised whenever the files change so that older readers would go wrong.
 FORMAT = 2

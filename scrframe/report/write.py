@@ -1,27 +1,241 @@
-"""The report of a finished run: null tests, anomalies, figures and the page."""
+"""The report of a finished run: null tests, anomalies, figures, and the page.
+
+The page says whether to believe the run, then all that it rests on.
+"""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
-from scrframe.checks.run_anomalies import find_anomalies, write_anomalies
-from scrframe.checks.run_checks import run_checks
+from scrframe.checks.run_checks import find_anomalies, run_checks, write_anomalies
 from scrframe.checks.verdict import Anomaly, NullTestResult
 from scrframe.observer import Observer
 from scrframe.plugin import Registry
 from scrframe.products.files import writable, write_json
 from scrframe.products.finished_run import STARS, RunProducts, StarColumns, open_run
 from scrframe.products.run_data import RunData
+from scrframe.report import merit, paper
+from scrframe.report import run_tables as tables
 from scrframe.report.figure import FigureProduct
-from scrframe.report.figures.catalogue import FIGURES, draw_all, other_figures
-from scrframe.report.page import write_page
-from scrframe.report.run_page import ANOMALIES, CHECKS, RunStory, run_page
+from scrframe.report.figures.catalogue import FIGURES, FURTHER, Drawn, draw_all, other_figures
+from scrframe.report.page import Page, PageTable, Section, write_page
+
+#: What stands in a run's folder of the report besides the page and the figures.
+CHECKS, ANOMALIES = "checks.json", "anomalies.ecsv"
+
+
+@dataclass(frozen=True)
+class RunStory:
+    """What the page of a run tells.
+
+    Attributes
+    ----------
+    summary : mapping
+        The content of ``summary.json``.
+    drawn : Drawn
+    checks : sequence of NullTestResult
+    anomalies : sequence of Anomaly
+    findings : sequence of mapping
+        What the design cannot tell, of ``solution/design_report.json``.
+    """
+
+    summary: Mapping[str, Any]
+    drawn: Drawn
+    checks: Sequence[NullTestResult] = ()
+    anomalies: Sequence[Anomaly] = ()
+    findings: Sequence[Mapping[str, Any]] = ()
+
+
+def run_page(story: RunStory) -> Page:
+    """Return the page of a run."""
+    summary = story.summary
+    counts = summary["counts"]
+    sections = (
+        _glance(story),
+        _section(story, "Samples", tables.cut_tables(counts), _samples(summary)),
+        _section(story, "Colour model", tables.model_table(summary["colour_model"])),
+        _section(story, "Reddening law", tables.law_tables(summary["reddening_law"])),
+        _section(story, "Offsets", tables.level_table(summary["offsets"]), *_offsets(story)),
+        _section(story, "Maps"),
+        _section(story, "Residuals", (), *_residuals()),
+        _section(story, FURTHER),
+        _checks(story),
+        _anomalies(story),
+        _errors(story),
+        _section(story, "Provenance", tables.provenance_tables(summary)),
+        _not_shown(story),
+        _paper(story),
+    )
+    return Page(
+        title=f"{summary['survey']}, {summary['band']} band: calibration report",
+        lead="Whether to believe this calibration, and what it rests on.",
+        answer=answer(story),
+        sections=tuple(one for one in sections if one.tables or one.figures or one.text),
+        warning=summary["data_note"],
+        facts={
+            "Stars": f"{counts['calibration']['stars']:,}",
+            "Detections": f"{counts['calibration']['detections']:,}",
+            "Visits": f"{counts['visits']:,}",
+            "Colour model": str(summary["colour_model"]["kind"]),
+            "Mode": str(summary["offsets"]["mode"]),
+            "scrframe": str(summary["scrframe_version"]),
+        },
+    )
+
+
+def answer(story: RunStory) -> tuple[str, ...]:
+    """Return what the reader came for: believe it or not, and why, in sentences."""
+    return (
+        merit.verdict(story.checks),
+        *_unsettled(story.summary),
+        *merit.found(story.checks, story.anomalies),
+        *_spread(story),
+    )
+
+
+def _unsettled(summary: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say what has not converged."""
+    states = {
+        "the colour model and the law": summary["colour_model"]["converged"],
+        "the joint solution": summary["offsets"].get("joint", {}).get("converged", True),
+    }
+    loose = [name for name, settled in states.items() if not settled]
+    return (f"Not converged when the rounds ended: {' and '.join(loose)}.",) if loose else ()
+
+
+def _spread(story: RunStory) -> tuple[str, ...]:
+    spread = story.summary["diagnostics"].get("spread")
+    sigma = [
+        None if spread is None else spread[when]["gaussian_sigma_mag"]
+        for when in ("before", "after")
+    ]
+    if None in sigma:
+        return ()
+    before, after = (tables.MMAG * float(one) for one in sigma if one is not None)
+    return (
+        f"Model less observed magnitudes scatter by {before:.1f} mmag before and {after:.1f} mmag"
+        f" after the correction (the paper: {tables.MMAG * paper.SPREAD_BEFORE_MAG:.0f} and"
+        f" {tables.MMAG * paper.SPREAD_AFTER_MAG:.0f} mmag).",
+    )
+
+
+def _section(
+    story: RunStory, title: str, content: tuple[PageTable, ...] = (), *text: str
+) -> Section:
+    return Section(title, text, content, tuple(story.drawn.by_section.get(title, ())))
+
+
+def _glance(story: RunStory) -> Section:
+    failed = [one for one in story.checks if one.verdict == "failed"]
+    return Section(
+        "At a glance",
+        tables=(
+            *tables.check_table(failed, "Null tests that failed"),
+            *tables.merit_table(story.summary, headlines=True),
+        ),
+    )
+
+
+def _samples(summary: Mapping[str, Any]) -> str:
+    counts, trains = summary["counts"], summary["colour_model"]["training_stars"] > 0
+    both = [counts[name] for name in ("calibration", "control")]
+    ours = [f"{one['stars']:,} stars ({one['detections']:,} detections)" for one in both]
+    return (
+        f"{ours[0]} calibrate; {ours[1]} of them are in the Control Sample, whose colours"
+        f" {'train' if trains else 'judge'} the model."
+        f" The paper has {paper.CALIBRATION_STARS:,} and {paper.CONTROL_STARS:,} stars."
+    )
+
+
+def _offsets(story: RunStory) -> tuple[str, ...]:
+    said = [
+        "Offsets are corrections: they are added to observed magnitudes. A scatter that exceeds"
+        " the median error by far is real; one that does not is noise."
+    ]
+    loose = [one["message"] for one in story.findings if one["kind"] == "disconnected"]
+    if loose:
+        said.append(
+            f"{len(loose):,} groups of visits share no star with the others. Offsets between"
+            " groups rest on the colour model alone and have its errors; no repeated star tests"
+            " them."
+        )
+    return tuple(said)
+
+
+def _residuals() -> tuple[str, ...]:
+    return (
+        "Residuals are model less calibrated magnitudes. Their width is the scatter of stars about"
+        " the model and the photometric noise; what matters is whether their mean depends on"
+        " anything.",
+    )
+
+
+def _checks(story: RunStory) -> Section:
+    if not story.checks:
+        return Section("Null tests", ("No null test was made.",))
+    count = Counter(one.verdict for one in story.checks)
+    text = (
+        "Each test looks for something that must not be there if the calibration is right, and can"
+        " fail. A test that these data do not allow says why, and is no evidence either way."
+        f" Failed: {count['failed']}; passed: {count['passed']}; not testable:"
+        f" {count['not testable']}. The limits are in the description; the numbers behind each"
+        f" test in {CHECKS}."
+    )
+    return Section("Null tests", (text,), tables.check_table(story.checks, "All null tests"))
+
+
+def _anomalies(story: RunStory) -> Section:
+    if not story.anomalies:
+        return Section("Anomalies", ("None was found.",))
+    text = (
+        "What differs from comparable data, the most significant first. An anomaly is a hint to"
+        f" look at the data; it is not a failed test. All of them are in {ANOMALIES}."
+    )
+    return Section("Anomalies", (text,), tables.anomaly_tables(story.anomalies))
+
+
+def _errors(story: RunStory) -> Section:
+    joint = story.summary["offsets"].get("joint")
+    if joint is None:
+        text = (
+            "The levels were solved one after the other (mode sequential), which estimates neither"
+            " the scatter of the levels nor the photometric error: errors of offsets are those of"
+            " the means."
+        )
+        return _section(story, "Errors", (), text)
+    text = (
+        "Variances are estimated together with the offsets. Repeats are the spread of differences"
+        " between successive detections of a star, over the square root of 2; over the stated"
+        " error it is near 1 if the errors are right."
+    )
+    return _section(story, "Errors", tables.error_tables(joint), text)
+
+
+def _not_shown(story: RunStory) -> Section:
+    rows = [
+        {"figure": f"Figure {one.number}: {one.title}", "why it is missing": one.reason}
+        for one in story.drawn.missing
+    ]
+    return Section("Figures not shown", tables=tables.table_of("Figures not shown", rows))
+
+
+def _paper(story: RunStory) -> Section:
+    text = (
+        f"The paper's figures are of {paper.PAPER.removeprefix('paper (').removesuffix(')')}, from"
+        " real data. Scatters and spreads of this run should be alike if its data are; for"
+        " simulated data they say what was put in. Coefficients of the law are strongly"
+        " correlated: compare R, not single coefficients."
+    )
+    return Section("Beside the paper", (text,), tables.merit_table(story.summary))
+
 
 #: Folder of the report below a run.
 REPORT = "report"

@@ -25,7 +25,7 @@ from scrframe.products.solution import read_solution
 from scrframe.run.plugins import SelectedWriter, check_writers, read_application
 from scrframe.run.workspace import missing_folders, open_executor, remove_empty, run_tasks
 from scrframe.tables import BY_NAME, Corrections, Detections, Solution
-from scrframe.tables.derived import derive
+from scrframe.tables.table import derive
 
 #: Folder of corrected catalogues in a run.
 CATALOGUES = "catalogues"

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from scrframe.checks.fits import bounded, cluster_fit, line
 from scrframe.checks.null_tests.detectors import ccd_places, ccd_steps
 from scrframe.checks.null_tests.pairs import Calibrated, differences, repeat_pull, successive
 from scrframe.checks.null_tests.trends import (
@@ -16,6 +15,7 @@ from scrframe.checks.null_tests.trends import (
     residual_trend,
     visit_trend,
 )
+from scrframe.checks.statistics import bounded, cluster_fit, line
 from scrframe.checks.verdict import Limit, NullTest
 
 TEST = NullTest("test", "Test")

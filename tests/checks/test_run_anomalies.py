@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from scrframe.checks.run_anomalies import write_anomalies
+from scrframe.checks.run_checks import write_anomalies
 from scrframe.checks.verdict import Anomaly
 
 

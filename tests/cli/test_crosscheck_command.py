@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scrframe.cli.crosscheck import NAMED, crosscheck_lines
+from scrframe.cli.uncertainty import NAMED, crosscheck_lines
 
 
 def test_it_shows_each_level_and_where_the_products_are(scrframe_command, tiny_run):

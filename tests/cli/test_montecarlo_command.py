@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scrframe.cli.montecarlo import montecarlo_lines
+from scrframe.cli.uncertainty import montecarlo_lines
 
 
 def test_it_ends_with_a_line_for_each_set_of_errors(scrframe_command, tiny_survey):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scrframe.config import shipped
+from scrframe.config import combined
 
 SURVEYS = Path(__file__).parents[2] / "surveys"
 
@@ -21,7 +21,7 @@ def test_all_descriptions_are_listed_with_their_loaders(scrframe_command):
 
 def test_a_loader_that_is_missing_is_said(scrframe_command, monkeypatch, tmp_path):
     (tmp_path / "mine.yaml").write_text("name: mine\nloader: {kind: elsewhere}\n")
-    monkeypatch.setattr(shipped, "PLACES", (tmp_path, SURVEYS))
+    monkeypatch.setattr(combined, "PLACES", (tmp_path, SURVEYS))
     lines = scrframe_command("surveys", "list").out.splitlines()
     assert lines[1:] == ["mine  elsewhere (not installed)"]
 
@@ -73,5 +73,5 @@ def test_wrong_names_and_folders_are_refused(refused, tmp_path):
 
 
 def test_an_installation_without_descriptions_is_said(refused, monkeypatch, tmp_path):
-    monkeypatch.setattr(shipped, "PLACES", (tmp_path / "none", tmp_path / "nor"))
+    monkeypatch.setattr(combined, "PLACES", (tmp_path / "none", tmp_path / "nor"))
     assert "install scrframe anew" in refused("surveys", "list")

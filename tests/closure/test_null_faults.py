@@ -13,8 +13,7 @@ import pytest
 
 from scrframe.checks.anomalies.search import search_detections
 from scrframe.checks.null_tests.suite import null_tests
-from scrframe.checks.run_anomalies import anomaly_input
-from scrframe.checks.run_checks import as_limits, star_sample, visit_sample
+from scrframe.checks.run_checks import anomaly_input, as_limits, star_sample, visit_sample
 from scrframe.config.results import CheckSettings
 
 from .drawn_products import CCD, FIRST, LAST, OTHER, SWAPPED_VISIT, Faults, covariance, draw_run

@@ -17,8 +17,7 @@ import pytest
 from astropy.io import fits
 
 import scrframe
-from scrframe.checks.run_anomalies import find_anomalies
-from scrframe.checks.run_checks import run_checks
+from scrframe.checks.run_checks import find_anomalies, run_checks
 from scrframe.checks.verdict import Anomaly, NullTestResult
 from scrframe.products.finished_run import open_run
 from scrframe.scr import iteration

@@ -22,8 +22,7 @@ from scrframe.report.figures.catalogue import FIGURES, Drawn, RunFigure, draw_al
 from scrframe.report.figures.residuals import Histogram, figure_histograms
 from scrframe.report.merit import found, merit_rows, verdict
 from scrframe.report.page import render
-from scrframe.report.run_page import RunStory, run_page
-from scrframe.report.write import Report, write_report
+from scrframe.report.write import Report, RunStory, run_page, write_report
 from scrframe.statistics.robust import gaussian
 
 

@@ -7,8 +7,7 @@ from astropy.time import Time
 from scrframe.errors import DataError
 from scrframe.tables.columns import VOCABULARY
 from scrframe.tables.cuts import Cut
-from scrframe.tables.derived import INPUTS, derive
-from scrframe.tables.table import ColumnTable
+from scrframe.tables.table import INPUTS, ColumnTable, derive
 
 
 def test_galactic_coordinates_of_known_places():

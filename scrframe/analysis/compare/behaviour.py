@@ -23,10 +23,9 @@ import numpy as np
 from scrframe.analysis.compare.result import Json
 from scrframe.arrays import Features, FloatArray
 from scrframe.plugin import FittedColourModel
-from scrframe.products.files import write_json
+from scrframe.products.files import from_json, to_json, write_json
 from scrframe.run.session import tree_memory
 from scrframe.scr.training import Linear
-from scrframe.statistics.json import from_json, to_json
 
 #: Standard deviations beyond which a response is no chance.
 SURE = 5.0

@@ -13,8 +13,7 @@ from scipy import stats
 from scrframe.analysis.compare.region_candidates import Region, TriedRegion
 from scrframe.analysis.compare.result import Difference, Verdict, write_rows
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.products.files import write_json
-from scrframe.statistics.json import to_json
+from scrframe.products.files import to_json, write_json
 
 #: A directory that holds this file is a comparison of control regions.
 REGIONS = "regions.json"

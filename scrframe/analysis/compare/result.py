@@ -19,8 +19,7 @@ from astropy.table import Table
 
 from scrframe.analysis.compare.scores import Coverage, Dispersion, ResidualTrend
 from scrframe.arrays import FloatArray
-from scrframe.products.files import write_ecsv, write_json
-from scrframe.statistics.json import from_json, to_json
+from scrframe.products.files import from_json, to_json, write_ecsv, write_json
 
 Json: TypeAlias = dict[str, Any]
 Row: TypeAlias = dict[str, str | int | float]

@@ -15,16 +15,16 @@ import pyarrow as pa
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.errors import DataError
 from scrframe.plugin import OffsetLevel, Registry
+from scrframe.products.files import to_json
 from scrframe.products.finished_run import RunProducts
 from scrframe.products.run_data import LevelData, RunData
 from scrframe.products.solution import read_visit_covariance
 from scrframe.run.sample.selection import predicted_errors
 from scrframe.statistics.groups import find_sorted
-from scrframe.statistics.json import to_json
 from scrframe.statistics.robust import robust_sd
 from scrframe.tables import FLAG_BITS, Detections, SolvedLevel
 from scrframe.tables.columns import DETECTION_REQUIRED
-from scrframe.tables.derived import derive
+from scrframe.tables.table import derive
 
 Kind = Literal["visit", "exposure", "ccd", "star"]
 #: Metadata of a field that is None, and not in the JSON, where a run has no such figure.

@@ -12,8 +12,8 @@ from scipy import special, stats
 
 from scrframe.arrays import FloatArray
 from scrframe.checks.anomalies.stars import SingleResiduals
+from scrframe.checks.statistics import after_trials, normal_scores, significance_limit
 from scrframe.statistics.robust import robust_sd
-from scrframe.statistics.significance import after_trials, normal_scores, significance_limit
 
 IntArray = npt.NDArray[Any]
 Measure = Literal["offset", "scatter", "stars"]

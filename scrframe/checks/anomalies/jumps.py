@@ -11,8 +11,8 @@ import numpy.typing as npt
 from scipy import fft, ndimage, stats
 
 from scrframe.arrays import FloatArray
+from scrframe.checks.statistics import after_trials, normal_from_t, significance_limit
 from scrframe.statistics.robust import MAD_EFFICIENCY, MEDIAN_CHI2, robust_sd
-from scrframe.statistics.significance import after_trials, normal_from_t, significance_limit
 
 #: Values on either side of a jump; fewer are values that deviate, and no jump.
 LEAST_SIDE = 3

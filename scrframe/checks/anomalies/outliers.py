@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from scrframe.arrays import FloatArray
 from scrframe.checks.anomalies.jumps import limited
+from scrframe.checks.statistics import after_trials, normal_from_t, significance_limit
 from scrframe.statistics.robust import MAD_EFFICIENCY, robust_sd
-from scrframe.statistics.significance import after_trials, normal_from_t, significance_limit
 
 #: Groups of visits below so many visits say nothing about one of them.
 LEAST_GROUP = 8

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from scipy import special
 
 from scrframe.arrays import FloatArray
+from scrframe.checks.statistics import after_trials, significance_limit
 from scrframe.statistics.robust import robust_sd
-from scrframe.statistics.significance import after_trials, significance_limit
 
 IntArray = npt.NDArray[Any]
 #: Bins of the stated error in which the true one is measured, and pairs that a bin needs.

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from scrframe.arrays import FloatArray
 from scrframe.checks.anomalies.stars import SingleResiduals
+from scrframe.checks.statistics import after_trials, significance_limit
 from scrframe.statistics.robust import robust_sd
-from scrframe.statistics.significance import after_trials, significance_limit
 
 IntArray = npt.NDArray[Any]
 

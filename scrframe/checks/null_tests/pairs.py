@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.checks.fits import bounded
+from scrframe.checks.statistics import bounded
 from scrframe.checks.verdict import Limit, NullTest, NullTestResult, judge, untestable
 from scrframe.statistics.groups import codes
 from scrframe.statistics.robust import robust_sd

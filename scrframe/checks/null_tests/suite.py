@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from scrframe.arrays import BoolArray, FloatArray, IntArray
-from scrframe.checks.fits import bounded
 from scrframe.checks.null_tests.detectors import ccd_places, ccd_steps
 from scrframe.checks.null_tests.pairs import Calibrated, differences, repeat_pull, successive
 from scrframe.checks.null_tests.trends import (
@@ -19,6 +18,7 @@ from scrframe.checks.null_tests.trends import (
     residual_trend,
     visit_trend,
 )
+from scrframe.checks.statistics import bounded
 from scrframe.checks.verdict import Limit, NullTest, NullTestResult, untestable
 from scrframe.statistics.groups import codes, less_group_mean
 

@@ -16,7 +16,7 @@ from numpy.polynomial import legendre
 from scipy import sparse, stats
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.checks.fits import GRID, bounded, cluster_fit, line, ranks
+from scrframe.checks.statistics import GRID, bounded, cluster_fit, line, ranks
 from scrframe.checks.verdict import Limit, NullTest, NullTestResult, judge, untestable
 from scrframe.statistics.groups import codes, less_group_mean
 

@@ -34,7 +34,7 @@ from scrframe.run.sample.assembly import derive_for
 from scrframe.run.sample.selection import StarSelection, predicted_errors, predicted_inside
 from scrframe.statistics.groups import group_medians
 from scrframe.tables import Detections, FittedLevel, MatchedStars
-from scrframe.tables.derived import derive
+from scrframe.tables.table import derive
 
 
 def describe_round(this: JointRound) -> str:

@@ -26,7 +26,7 @@ from scrframe.tables import (
     OffsetTable,
     SolvedLevel,
 )
-from scrframe.tables.derived import INPUTS, derive, season_of
+from scrframe.tables.table import INPUTS, derive, season_of
 
 #: Columns of an exposure without stars that its visit tells, or its detector.
 TOLD = frozenset({"visit", "file", "field", "mjd", "ccd"})

@@ -36,7 +36,7 @@ from scrframe.tables import (
     StarFeatures,
 )
 from scrframe.tables.cuts import Cut
-from scrframe.tables.derived import derive
+from scrframe.tables.table import derive
 
 T = TypeVar("T", bound=ColumnTable)
 #: Share of a visit's detections that may stand at one place in two parts.

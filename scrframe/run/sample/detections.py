@@ -18,7 +18,7 @@ from scrframe.products.solution import VisitSeen
 from scrframe.run.workspace import Workspace, run_tasks
 from scrframe.tables import Detections, Footprint, unit_vectors
 from scrframe.tables.cuts import Cut
-from scrframe.tables.derived import derive
+from scrframe.tables.table import derive
 
 #: Columns by which a detection takes part in the matching.
 PLACE = ["visit", "ra", "dec"]

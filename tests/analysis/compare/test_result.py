@@ -15,7 +15,7 @@ from scrframe.analysis.compare.result import (
     Pair,
 )
 from scrframe.analysis.compare.scores import binned, coverage, disperse
-from scrframe.statistics.json import to_json
+from scrframe.products.files import to_json
 
 
 def figures(seed):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scrframe.tables import Detections, MatchedStars
-from scrframe.tables.derived import derive
+from scrframe.tables.table import derive
 
 
 def build_table(visit, ccd, x=None, y=None, **columns):

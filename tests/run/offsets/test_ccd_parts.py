@@ -15,7 +15,7 @@ from scrframe.offsets.outliers.weights import OutlierSettings
 from scrframe.products.solution import VisitSeen
 from scrframe.run.offsets.joint_solution import ccd_parts, visit_spread
 from scrframe.tables import Detections, FittedLevel, LevelDesign, MatchedStars
-from scrframe.tables.derived import derive
+from scrframe.tables.table import derive
 
 #: As many visits with stars as detectors, and one more visit without, in a season of its own.
 #: The last detector has no stars in the first visit.

@@ -2,16 +2,148 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
-from scrframe.builtin.reference_catalogues.gaia.corrections import CORRECTIONS, OUTSIDE
+import numpy as np
+import numpy.typing as npt
+
+from scrframe.arrays import FloatArray
+from scrframe.builtin.reference_catalogues.gaia.corrections import (
+    CORRECTIONS,
+    OUTSIDE,
+    correct_sources,
+)
 from scrframe.builtin.reference_catalogues.gaia.features import read_features
 from scrframe.builtin.reference_catalogues.gaia.parts import check, feature_parts, source_parts
-from scrframe.builtin.reference_catalogues.gaia.products import GaiaXpConfig
-from scrframe.builtin.reference_catalogues.gaia.sources import read_sources
+from scrframe.builtin.reference_catalogues.gaia.products import COPIED, GaiaXpConfig, blocks, opened
 from scrframe.builtin.reference_catalogues.gaia.write import write_simulated
-from scrframe.plugin import ReferenceCatalogue, hookimpl
+from scrframe.errors import DataError
+from scrframe.io.block import Block
+from scrframe.plugin import ChosenCorrection, Part, ReferenceCatalogue, hookimpl
+from scrframe.tables import Footprint, ReferenceStars
 from scrframe.tables.columns import REFERENCE_REQUIRED
+from scrframe.units import MAG_PER_RELATIVE_FLUX, parse_unit
+
+Columns = dict[str, npt.NDArray[np.generic]]
+
+
+#: Share of a part's stars that another unit must bring into the footprint to be suspected.
+SUSPICIOUS = 0.9
+
+
+def read_sources(
+    part: Part,
+    config: GaiaXpConfig,
+    footprint: Footprint | None,
+    corrections: Sequence[ChosenCorrection],
+) -> ReferenceStars:
+    """Read the stars of one part that lie in the footprint and have a spectrum.
+
+    Stars without a position or G_BP are left out. A missing proper motion counts as zero:
+    of such stars only a two-parameter solution is known.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, or positions are in another unit than degrees.
+    """
+    _check_units(part)
+    columns = part.detail["columns"]
+    kept = [_stars(block, columns, config, footprint) for block in blocks(part)]
+    stars = ReferenceStars.from_columns(_joined(kept) if kept else _empty(config))
+    return correct_sources(stars, corrections)
+
+
+def _stars(
+    block: Block, names: Mapping[str, str], config: GaiaXpConfig, footprint: Footprint | None
+) -> Columns:
+    """Return one block's stars in the vocabulary of the framework."""
+
+    def number(name: str) -> FloatArray:
+        return block.numbers(names[name])
+
+    ra, dec, bp_mag = number("ra"), number("dec"), number("phot_bp_mean_mag")
+    keep = np.isfinite(ra) & np.isfinite(dec) & np.isfinite(bp_mag)
+    _check_range(ra[keep], dec[keep], block.label)
+    if "has_xp_continuous" in names:
+        keep &= np.asarray(block.flags(names["has_xp_continuous"]).fill_null(False))
+    if footprint is not None and keep.any():
+        inside = footprint.contains(ra[keep], dec[keep])
+        if not inside.any():
+            _check_other_units(ra[keep], dec[keep], footprint, block.label)
+        keep[keep] = inside
+    epoch = number("ref_epoch") if "ref_epoch" in names else np.full(len(block), np.nan)
+    epoch = np.nan_to_num(epoch, nan=config.ref_epoch)
+    columns: Columns = {
+        "source_id": block.identifiers(names["source_id"]),
+        "ref_ra": ra,
+        "ref_dec": dec,
+        "ref_epoch": epoch,
+        "pmra": np.nan_to_num(number("pmra")),
+        "pmdec": np.nan_to_num(number("pmdec")),
+        "reference_mag": bp_mag,
+        "reference_mag_err": _magnitude_error(number("phot_bp_mean_flux_over_error")),
+        **{own: number(name) for name, own in COPIED.items()},
+    }
+    return {name: values[keep] for name, values in columns.items()}
+
+
+def _magnitude_error(flux_over_error: FloatArray) -> FloatArray:
+    """Return the error of G_BP in mag; NaN where the ratio is missing or not positive."""
+    ratio = np.where(flux_over_error > 0, flux_over_error, np.nan)
+    return np.asarray(MAG_PER_RELATIVE_FLUX / ratio)
+
+
+def _check_units(part: Part) -> None:
+    """Refuse positions that a file declares in another unit than degrees."""
+    table = opened(part)
+    for name in ("ra", "dec"):
+        own = part.detail["columns"][name]
+        unit = table.unit(own)
+        if unit and parse_unit(unit) != parse_unit("deg"):
+            raise DataError(f"{table.label}: column {own} is in {unit}; expected degrees")
+
+
+def _check_range(ra: FloatArray, dec: FloatArray, label: str) -> None:
+    if len(ra) and not (ra.min() >= 0 and ra.max() <= 360 and abs(dec).max() <= 90):
+        raise DataError(
+            f"{label}: positions are no degrees: ra from {ra.min():g} to {ra.max():g},"
+            f" dec from {dec.min():g} to {dec.max():g}"
+        )
+
+
+def _check_other_units(ra: FloatArray, dec: FloatArray, footprint: Footprint, label: str) -> None:
+    """Refuse positions that miss the footprint but would fill it in another unit."""
+    in_radians = ra.max() <= 2 * np.pi and abs(dec).max() <= np.pi / 2
+    for unit, possible, ra_deg, dec_deg in (
+        ("radians", in_radians, np.rad2deg(ra) % 360, np.rad2deg(dec)),
+        ("hours", ra.max() <= 24, 15 * ra, dec),
+    ):
+        if possible and footprint.contains(ra_deg, np.clip(dec_deg, -90, 90)).mean() > SUSPICIOUS:
+            raise DataError(
+                f"{label}: column ra is in {unit}, not degrees: read so, the stars lie"
+                " where the catalogues are"
+            )
+
+
+def _joined(blocks: list[Columns]) -> Columns:
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def _empty(config: GaiaXpConfig) -> Columns:
+    none: FloatArray = np.empty(0)
+    names = (
+        "ref_ra",
+        "ref_dec",
+        "ref_epoch",
+        "pmra",
+        "pmdec",
+        "reference_mag",
+        "reference_mag_err",
+        *COPIED.values(),
+    )
+    return {"source_id": np.empty(0, dtype=np.int64), **dict.fromkeys(names, none)}
+
 
 GAIA_XP = ReferenceCatalogue(
     name="gaia_xp",

@@ -22,6 +22,14 @@ from scrframe.plugin import Part, PluginConfig
 from scrframe.spectra import XpOperator, load_operator
 from scrframe.units import InUnit
 
+#: Names in the vocabulary of columns that are taken as they are.
+COPIED = {
+    "phot_g_mean_mag": "g_mag",
+    "phot_bp_mean_mag": "bp_mag",
+    "phot_rp_mean_mag": "rp_mag",
+    "phot_bp_rp_excess_factor": "phot_bp_rp_excess_factor",
+}
+
 SAMPLES_NM: FloatArray = np.arange(336.0, 1021.0, 2.0)
 SAMPLE_STEP_NM = 2.0
 #: The samples averaged for a point lie this far or less from it, in steps of the samples.

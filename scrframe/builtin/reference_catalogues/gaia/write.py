@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from scrframe.builtin.reference_catalogues.gaia.sources import COPIED
+from scrframe.builtin.reference_catalogues.gaia.products import COPIED
 from scrframe.spectra import BASES, PACKED
 from scrframe.tables import SimulatedStars
 from scrframe.units import MAG_PER_RELATIVE_FLUX

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from scrframe.arrays import FloatArray
 from scrframe.builtin.reference_catalogues.gaia import parts as gaia_parts
-from scrframe.builtin.reference_catalogues.gaia import sources as gaia_sources
+from scrframe.builtin.reference_catalogues.gaia import plugin as gaia_sources
 from scrframe.builtin.reference_catalogues.gaia.products import GaiaXpConfig
 from scrframe.builtin.reference_catalogues.parameters.settings import StellarParametersConfig
 from scrframe.errors import DataError, did_you_mean

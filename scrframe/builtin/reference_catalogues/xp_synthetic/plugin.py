@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from scrframe.arrays import FloatArray
 from scrframe.builtin.reference_catalogues.gaia import parts as gaia_parts
-from scrframe.builtin.reference_catalogues.gaia import sources as gaia_sources
+from scrframe.builtin.reference_catalogues.gaia import plugin as gaia_sources
 from scrframe.builtin.reference_catalogues.gaia.corrections import CORRECTIONS, OUTSIDE
 from scrframe.builtin.reference_catalogues.gaia.features import StarFluxes, Target, read_fluxes
 from scrframe.builtin.reference_catalogues.gaia.products import SAMPLES_NM, GaiaXpConfig

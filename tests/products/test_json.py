@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scrframe.statistics.json import from_json, to_json
+from scrframe.products.files import from_json, to_json
 
 
 def test_values_are_only_those_of_json():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from scrframe.statistics.significance import (
+from scrframe.checks.statistics import (
     after_trials,
     normal_from_t,
     normal_scores,
