@@ -7,7 +7,8 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
-from scrframe.config.base import Settings
+from scrframe.config.base import Settings, as_written
+from scrframe.config.traits import Scale, TraitSettings
 from scrframe.units import InUnit, Real, Switch, Whole
 
 Degrees = Annotated[float, InUnit("deg", positive=False)]
@@ -111,6 +112,8 @@ class SimulationSettings(Settings):
     """Scatter of colours that spectra do not show, in mag."""
     hidden_coherent: Real = Field(default=0.05, ge=0, le=1)
     """Share of its variance that is coherent over degrees."""
+    hidden_scale: Scale = as_written("2 deg")
+    """Scale of that part."""
     population_gradients: Switch = True
     """Colours, giants and metallicity vary by field and with extinction."""
     outliers: Real = Field(default=0.02, ge=0, lt=1)
@@ -126,6 +129,8 @@ class SimulationSettings(Settings):
     """Magnitude at which the catalogued error is about 0.1 mag."""
     astrometric_error_mas: Real = Field(default=70.0, ge=0)
     """Rms distance of measured from true positions, in mas."""
+    traits: TraitSettings = as_written({})
+    """Traits of real skies, atmospheres and detectors."""
     band: BandSettings | None = None
     """The band that is drawn; by default u, as stars of the paper's control field have it."""
     shared_scatter: Real | None = Field(

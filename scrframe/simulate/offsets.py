@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.config.simulation import SimulationSettings
 from scrframe.simulate.layout import Layout, season_phase
+from scrframe.simulate.systematics import Systematics, draw_systematics
 from scrframe.tables import Camera
 
 #: Share of the variance of the visits, less the season, that two visits of a night share.
@@ -29,11 +31,14 @@ class InjectedOffsets:
     visit : ndarray, shape (v,)
     ccd : ndarray, shape (v, c)
         Of each visit and detector, in the camera's order.
+    systematics : Systematics
+        What varies with the place in a visit, and with colour.
     """
 
     visit: FloatArray
     ccd: FloatArray
     pattern: PixelPattern
+    systematics: Systematics = field(default_factory=Systematics)
 
 
 @dataclass(frozen=True)
@@ -71,14 +76,19 @@ class PixelPattern:
 
 
 def draw_offsets(
-    settings: SimulationSettings, layout: Layout, camera: Camera, rng: np.random.Generator
+    settings: SimulationSettings,
+    layout: Layout,
+    camera: Camera,
+    rng: np.random.Generator,
+    branch: int = 1,
 ) -> InjectedOffsets:
-    """Draw offsets of the sizes that the settings ask for."""
+    """Draw offsets of the sizes that the settings ask for; systematics have a seed of their own."""
     shares = settings.ccd_static, settings.ccd_drift, settings.ccd_jitter
     return InjectedOffsets(
         settings.visit_sd * _visits(layout, settings.visit_seasonal, rng),
         settings.ccd_sd * _ccds(layout, len(camera.ccd), shares, rng),
         _pattern(settings.pixel_sd, camera, rng),
+        draw_systematics(settings, layout, camera, branch),
     )
 
 
@@ -155,16 +165,40 @@ def _standard(values: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class OffsetTerms:
-    """Offsets of detections, shape (n,), in mag, in the gauge of `in_gauge`."""
+    """Offsets of detections, shape (n,), in mag, in the gauge of `in_gauge`.
+
+    Attributes
+    ----------
+    visit, ccd, pixel : ndarray
+    focal : ndarray or None
+        How much of their sum is the visit's surface over the focal plane, of zero mean in
+        each visit; None without such surfaces.
+    colour : ndarray or None
+        What corrects a star's colour beside them.
+    """
 
     visit: FloatArray
     ccd: FloatArray
     pixel: FloatArray
+    focal: FloatArray | None = None
+    colour: FloatArray | None = None
+
+    def take(self, rows: slice) -> OffsetTerms:
+        """Return the offsets of some of the detections."""
+        found = {item.name: getattr(self, item.name) for item in fields(self)}
+        return replace(
+            self, **{name: part[rows] for name, part in found.items() if part is not None}
+        )
 
     @property
     def total(self) -> FloatArray:
-        """Their sum."""
+        """The sum of visit, CCD and pixel: what corrects a star of the reference colour."""
         return self.visit + self.ccd + self.pixel
+
+    @property
+    def applied(self) -> FloatArray:
+        """What corrects each magnitude, its colour included."""
+        return self.total if self.colour is None else self.total + self.colour
 
 
 def in_gauge(
@@ -179,7 +213,8 @@ def in_gauge(
 
     Over the detections that are `judged` pixel terms sum to zero within each CCD over all
     visits, CCD terms within each visit, and visit terms over all. A survey-wide constant is
-    dropped. A comparison with a solution repeats this over its own detections.
+    dropped. Of a surface over the focal plane the CCD terms hold the mean on each CCD, and the
+    pixel terms the rest. A comparison with a solution repeats this over its own detections.
 
     Parameters
     ----------
@@ -190,12 +225,37 @@ def in_gauge(
     """
     n_visits, n_ccds = offsets.ccd.shape
     pixel = offsets.pattern(place, x, y)
+    of_exposure = offsets.ccd
+    focal = _focal(offsets, visit, place, x, y)
+    if focal is not None:
+        exposure = visit * n_ccds + place
+        surface = _means(focal[judged], exposure[judged], n_visits * n_ccds)
+        pixel = pixel + focal - surface[exposure]
+        of_exposure = of_exposure + surface.reshape(n_visits, n_ccds)
+        focal = focal - _means(focal[judged], visit[judged], n_visits)[visit]
     by_ccd = _means(pixel[judged], place[judged], n_ccds)
-    ccd = (offsets.ccd + by_ccd)[visit, place]
+    ccd = (of_exposure + by_ccd)[visit, place]
     by_visit = _means(ccd[judged], visit[judged], n_visits)
     terms = (offsets.visit + by_visit)[visit]
     constant = terms[judged].mean() if judged.any() else 0.0
-    return OffsetTerms(terms - constant, ccd - by_visit[visit], pixel - by_ccd[place])
+    return OffsetTerms(terms - constant, ccd - by_visit[visit], pixel - by_ccd[place], focal)
+
+
+def _focal(
+    offsets: InjectedOffsets, visit: IntArray, place: IntArray, x: FloatArray, y: FloatArray
+) -> FloatArray | None:
+    """Return the surfaces over the focal plane at detections, shape (n,)."""
+    surfaces = offsets.systematics.surfaces
+    if surfaces is None:
+        return None
+    xi, eta = offsets.pattern.camera.to_plane(place, x, y)
+    focal = np.zeros(len(visit))
+    order = np.argsort(visit, kind="stable")
+    starts = np.searchsorted(visit[order], np.arange(len(surfaces.slope) + 1))
+    for number, (start, end) in enumerate(itertools.pairwise(starts)):
+        rows = order[start:end]
+        focal[rows] = surfaces(number, xi[rows], eta[rows])
+    return focal
 
 
 def _means(values: FloatArray, group: IntArray, number: int) -> FloatArray:

@@ -12,6 +12,7 @@ from scrframe.config.simulation import SimulationSettings
 from scrframe.simulate.coefficients import stacked
 from scrframe.simulate.detections import Traits, observe_visit
 from scrframe.simulate.offsets import draw_offsets
+from scrframe.simulate.sky import SkyTraits
 from scrframe.simulate.stars import REDDENING_LAW, Spectroscope, Stars, dimming
 from scrframe.simulate.survey import (
     Curve,
@@ -61,32 +62,42 @@ def in_second_band(
     main, *by_visit = generators(settings.seed, 1 + len(first.layout.mjd), branch)
     stars = first.stars
     if settings.band is not None:
-        stars = stars_in_band(stars, make_spectroscope(curve, settings.band))
+        law = SkyTraits.draw(settings.traits, settings.seed).law(stars.ra_deg, stars.dec_deg)
+        stars = stars_in_band(stars, make_spectroscope(curve, settings.band), law)
     hidden = first.traits.mag_true - _model(first.stars)
     own = settings.hidden_scatter * main.standard_normal(len(stars))
     share = settings.shared_scatter
     scatter = share * hidden + np.sqrt(1 - share**2) * own
     traits: Traits = replace(first.traits, mag_true=_model(stars) + scatter)
-    offsets = draw_offsets(settings, first.layout, first.camera, main)
+    offsets = draw_offsets(settings, first.layout, first.camera, main, branch)
     visits = [
         observe_visit(number, settings, first.layout, first.camera, stars, traits, rng)
         for number, rng in enumerate(by_visit)
     ]
-    terms = offset_terms(visits, offsets)
+    terms = offset_terms(visits, offsets, stars)
     noise = [
-        photometric_noise(settings, found.mag - term.total, rng)
+        photometric_noise(settings, found.mag - term.applied, rng)
         for found, term, rng in zip(visits, terms, by_visit, strict=True)
     ]
     return replace(first, stars=stars, traits=traits, visits=visits, terms=terms, noise=noise)
 
 
-def stars_in_band(stars: Stars, spectroscope: Spectroscope) -> Stars:
+def stars_in_band(stars: Stars, spectroscope: Spectroscope, law: FloatArray) -> Stars:
     """Return stars in u with the colours and slopes of another band.
 
     Those without a spectrum have what stars with one have at their colour in u.
+
+    Parameters
+    ----------
+    stars : Stars
+    spectroscope : Spectroscope
+        With the band.
+    law : ndarray, shape (n,)
+        By what fraction the slope of each star departs from what its spectrum says; the same
+        in both bands.
     """
     assert spectroscope.band is not None
-    in_u = np.polyval(REDDENING_LAW, stars.colour0)
+    in_u = np.polyval(REDDENING_LAW, stars.colour0) * (1 + law)
     excess = stars.slope / in_u - 1
     known = np.flatnonzero(stars.has_spectrum)
     colour0, slope = np.empty(len(stars)), np.empty(len(stars))
@@ -102,8 +113,9 @@ def stars_in_band(stars: Stars, spectroscope: Spectroscope) -> Stars:
         slope[rows] = spectroscope.slope(
             coefficients, colour0[rows], extinction, stars.bp_mag[rows], epsilon
         )
+    slope[known] *= 1 + law[known]
     others = np.flatnonzero(~stars.has_spectrum)
-    for values, factor in ((colour0, np.ones(len(stars))), (slope, 1 + excess)):
+    for values, factor in ((colour0, np.ones(len(stars))), (slope, (1 + excess) * (1 + law))):
         fit = np.polyfit(stars.colour0[known], values[known] / factor[known], POWERS - 1)
         values[others] = factor[others] * np.polyval(fit, stars.colour0[others])
     return replace(stars, colour0=colour0, slope=slope)

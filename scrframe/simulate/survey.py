@@ -23,7 +23,9 @@ from scrframe.simulate.detections import (
 from scrframe.simulate.layout import SECOND_POINTING_ARCSEC, Layout, plan
 from scrframe.simulate.library import PassbandColour, law_tilt, load_library
 from scrframe.simulate.offsets import InjectedOffsets, OffsetTerms, draw_offsets, in_gauge
-from scrframe.simulate.stars import Sky, Spectroscope, Stars, draw_stars
+from scrframe.simulate.sky import Sky
+from scrframe.simulate.stars import Spectroscope, Stars, draw_stars
+from scrframe.simulate.systematics import REFERENCE_COLOUR
 from scrframe.spectra.xp_operator import load_operator
 from scrframe.statistics.sky import to_plane, to_sky
 from scrframe.tables import Camera, SimulatedStars, SimulatedVisit
@@ -69,7 +71,7 @@ class SimulatedSurvey:
     def visit(self, number: int) -> SimulatedVisit:
         """Return one visit as a survey loader writes it."""
         layout, found = self.layout, self.visits[number]
-        clean = found.mag - self.terms[number].total
+        clean = found.mag - self.terms[number].applied
         table = {
             "ccd": self.camera.ccd[found.place],
             "x": found.x,
@@ -101,7 +103,7 @@ class SimulatedSurvey:
         `place`, shape (n,); by default they count from 0 on each detector.
 
         Offsets are corrections to be added to the observed magnitude, without a constant of
-        the survey.
+        the survey. Columns of traits are there where the survey has them.
         """
         found, terms = self.visits[number], self.terms[number]
         ccd = self.camera.ccd[found.place]
@@ -114,6 +116,7 @@ class SimulatedSurvey:
         def label(text: str) -> pa.DictionaryArray:
             return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), [text])
 
+        traits = {"offset_focal": terms.focal, "offset_colour": terms.colour}
         return pa.table(
             {
                 "file": label(file),
@@ -130,6 +133,7 @@ class SimulatedSurvey:
                 "offset_ccd": terms.ccd[rows],
                 "offset_pixel": terms.pixel[rows],
                 "offset_total": terms.total[rows],
+                **{name: part[rows] for name, part in traits.items() if part is not None},
                 "outlier": found.outlier[rows],
                 "variable": self.traits.amplitude[star] > 0,
                 "defect": found.defect[rows],
@@ -158,7 +162,7 @@ def build_survey(
     """
     main, *by_field = generators(settings.seed, 1 + settings.fields)
     layout = plan(settings, camera, main)
-    sky, spectroscope = Sky.draw(main), make_spectroscope(curve, settings.band)
+    sky, spectroscope = Sky.draw(settings, main), make_spectroscope(curve, settings.band)
     offsets = draw_offsets(settings, layout, camera, main)
     dust = _mean_extinctions(layout, main)
     law = settings.law_variation * _standard(sky.law(layout.ra_deg, layout.dec_deg))
@@ -178,9 +182,9 @@ def build_survey(
     ]
     stars, traits, visits = _without_unseen(stars, traits, visits, main)
     catalogue = catalogued_stars(settings, stars, traits, load_noise_model(), spectroscope, main)
-    terms = offset_terms(visits, offsets)
+    terms = offset_terms(visits, offsets, stars)
     noise = [
-        photometric_noise(settings, found.mag - term.total, rng)
+        photometric_noise(settings, found.mag - term.applied, rng)
         for found, term, rng in zip(visits, terms, visit_rngs, strict=True)
     ]
     return SimulatedSurvey(
@@ -309,7 +313,9 @@ def _without_unseen(
     return stars.take(kept), traits.take(kept), visits
 
 
-def offset_terms(visits: list[VisitDetections], offsets: InjectedOffsets) -> list[OffsetTerms]:
+def offset_terms(
+    visits: list[VisitDetections], offsets: InjectedOffsets, stars: Stars
+) -> list[OffsetTerms]:
     """Return the injected offsets of each visit's detections, in the gauge of the products."""
     sizes = [len(found.star) for found in visits]
     place, x, y, star = (
@@ -318,13 +324,27 @@ def offset_terms(visits: list[VisitDetections], offsets: InjectedOffsets) -> lis
     )
     visit = np.repeat(np.arange(len(visits)), sizes)
     whole = in_gauge(offsets, visit, place, x, y, star >= 0)
-    edges = np.cumsum(sizes)[:-1]
+    ends = np.cumsum(sizes)
     return [
-        OffsetTerms(*columns)
-        for columns in zip(
-            *(np.split(part, edges) for part in (whole.visit, whole.ccd, whole.pixel)), strict=True
-        )
+        colour_corrected(whole.take(slice(end - size, end)), number, found, offsets, stars)
+        for number, (found, size, end) in enumerate(zip(visits, sizes, ends, strict=True))
     ]
+
+
+def colour_corrected(
+    terms: OffsetTerms,
+    visit: int,
+    found: VisitDetections,
+    offsets: InjectedOffsets,
+    stars: Stars,
+) -> OffsetTerms:
+    """Return the offsets of one visit's detections with what corrects their colours."""
+    colours = offsets.systematics.colours
+    if colours is None:
+        return terms
+    # What is no star has no colour to be corrected for.
+    colour = np.where(found.star >= 0, found.mag - stars.bp_mag[found.star], REFERENCE_COLOUR)
+    return replace(terms, colour=colours(visit, found.place, colour))
 
 
 def photometric_noise(
