@@ -47,7 +47,6 @@ def run_checks(
 
     Parameters
     ----------
-    products : RunProducts
     limits : CheckSettings, optional
         By default those of the run's description.
 

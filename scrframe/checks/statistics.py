@@ -32,7 +32,6 @@ class ClusterFit:
     ----------
     coefficients : ndarray, shape (p,)
     covariance : ndarray, shape (p, p)
-    clusters : int
     """
 
     coefficients: FloatArray
@@ -107,7 +106,6 @@ class Line:
 
     Attributes
     ----------
-    slope, error : float
     spread : float
         Standard deviation of the groups about the line beyond their errors.
     freedom : int

@@ -147,9 +147,6 @@ def judge(
 
     Parameters
     ----------
-    test : NullTest
-    value : float
-    limit : Limit
     probability : float
         Of a number so large by chance.
     seen : float
@@ -172,14 +169,7 @@ def judge(
     else:
         verdict, reason = "passed", f"{shown}; {show(seen, test.unit)} would have been seen"
     return NullTestResult(
-        test.name,
-        test.title,
-        value,
-        limit.size,
-        test.unit,
-        verdict,
-        reason,
-        further,
+        test.name, test.title, value, limit.size, test.unit, verdict, reason, further
     )
 
 

@@ -80,8 +80,7 @@ def _version(asked: bool) -> None:
 def root(
     context: typer.Context,
     version: Annotated[
-        bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """Put survey photometry on one scale with Stellar Colour Regression."""
@@ -225,8 +224,7 @@ def simulate(
     survey: SurveyFile,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Directory to create.")],
     fields: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Number of fields, of two pointings each."),
+        int | None, typer.Option(metavar="N", help="Number of fields, of two pointings each.")
     ] = None,
     density: Annotated[
         float | None, typer.Option(metavar="PER_DEG2", help="Stars per square degree.")

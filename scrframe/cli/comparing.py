@@ -146,10 +146,7 @@ def comparison_lines(run: ComparisonRun, out: object) -> list[str]:
 
 
 def _row(
-    comparison: Comparison,
-    result: BackendResult,
-    levels: Sequence[str],
-    costs: dict[str, Costs],
+    comparison: Comparison, result: BackendResult, levels: Sequence[str], costs: dict[str, Costs]
 ) -> Iterator[str]:
     yield result.name
     if result.fault:

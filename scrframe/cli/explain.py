@@ -38,8 +38,7 @@ def explain(
         ),
     ] = None,
     star: Annotated[
-        int | None,
-        typer.Option(metavar="SOURCE_ID", help="What makes up this star's magnitudes."),
+        int | None, typer.Option(metavar="SOURCE_ID", help="What makes up this star's magnitudes.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
 ) -> None:

@@ -26,8 +26,7 @@ def crosscheck(
         typer.Option(metavar="DIR", help="Directory of results; default: runs/<A>_against_<B>."),
     ] = None,
     min_stars: Annotated[
-        int,
-        typer.Option(min=2, metavar="N", help="Stars that a visit needs in each run."),
+        int, typer.Option(min=2, metavar="N", help="Stars that a visit needs in each run.")
     ] = 20,
     quiet: Quiet = False,
 ) -> None:

@@ -194,12 +194,7 @@ def rename_keys(
 
 
 def _renamed(
-    document: Document,
-    node: Any,
-    model: type[Any],
-    path: KeyPath,
-    context: Context,
-    options: bool,
+    document: Document, node: Any, model: type[Any], path: KeyPath, context: Context, options: bool
 ) -> Iterator[str]:
     if isinstance(node, list):
         for number, item in enumerate(node):

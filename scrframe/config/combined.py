@@ -60,10 +60,8 @@ class CombinedDescription:
 
     Attributes
     ----------
-    name : str
     members : tuple of SurveyDescription
         In mode joint, each of another name.
-    share : ShareSettings
     source : Path
         The file.
     """
@@ -258,7 +256,6 @@ class ShippedSurvey:
     ----------
     name : str
         Of its file, without the ending.
-    path : Path
     summary : str
         First sentence of the comment at its head; empty if it has none.
     loader : str

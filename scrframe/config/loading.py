@@ -136,10 +136,7 @@ def _validated(document: Document, registry: Registry) -> SurveyDescription:
 
 
 def apply_overrides(
-    document: Document,
-    overrides: Sequence[str],
-    model: type[BaseModel],
-    environ: Mapping[str, str],
+    document: Document, overrides: Sequence[str], model: type[BaseModel], environ: Mapping[str, str]
 ) -> None:
     """Apply ``key.path=value`` texts, in order; values are YAML.
 

@@ -39,7 +39,7 @@ class SearchSettings(Settings):
 
     over: Mapping[str, Mapping[str, Values]] = Field(
         description="Values to try, by backend and by the backend's own keys:"
-        " `{name: {key: [value, ...]}}`. A backend that is not named keeps its settings.",
+        " `{name: {key: [value, ...]}}`. A backend that is not named keeps its settings."
     )
     candidates: Whole = Field(default=9, ge=1)
     """Combinations that are tried at first, drawn at random; all if there are no more."""

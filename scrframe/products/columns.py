@@ -42,7 +42,6 @@ class ProductColumn:
         In astropy's notation; empty for numbers and labels.
     type : str
         Storage type; ``text`` is a dictionary of strings in Parquet, ``string`` one in ECSV.
-    description : str
     mode : {"", "joint", "sequential"}
         The only mode of solving the offsets in which it is written; empty for both.
     described : bool

@@ -47,7 +47,6 @@ def from_json(kind: Any, value: Any) -> Any:
     kind : type
         A dataclass, `tuple[x, ...]`, `dict[str, x]`, `x | None`, an array type, or a plain
         type, of which dataclasses may be nested to any depth.
-    value : plain JSON value
     """
     if is_dataclass(kind) and isinstance(kind, type):
         kinds = _kinds(kind)

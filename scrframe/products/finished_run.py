@@ -135,7 +135,6 @@ class StarColumns(Mapping[str, npt.NDArray[Any]]):
 
     Parameters
     ----------
-    path : Path
     visits : tuple of str
         Keys that the column ``visit_code`` counts by.
     """

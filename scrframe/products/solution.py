@@ -51,7 +51,6 @@ def write_solution(folder: Path, solution: Solution, settings: Mapping[str, Any]
     ----------
     folder : Path
         Made if need be.
-    solution : Solution
     settings : mapping
         Settings of each level by name, as plain JSON, for restoring it.
     """
@@ -351,8 +350,6 @@ class VisitSeen:
 
     Attributes
     ----------
-    key, file, field : str
-    mjd : float
     ra_deg, dec_deg, radius_deg : float
         A disc that holds its detections.
     detections : int

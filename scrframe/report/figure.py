@@ -19,11 +19,7 @@ from scrframe.report.style import house_style
 #: Largest SVG that a page holds, in bytes; beyond it the PNG is used if that is smaller.
 SVG_LIMIT = 150_000
 #: What would otherwise put the time of the run into a file.
-UNDATED = {
-    "png": {"Software": None},
-    "pdf": {"CreationDate": None},
-    "svg": {"Date": None},
-}
+UNDATED = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 
 def figure_data(

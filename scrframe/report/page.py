@@ -34,7 +34,6 @@ class Cell:
 
     Attributes
     ----------
-    text : str
     kind : {"text", "number", "good", "bad", "neutral"}
         Numbers align right; the last three mark verdicts, by a sign and a colour besides the
         words.
@@ -62,7 +61,6 @@ class PageTable:
     ----------
     caption : str
         With the units of its numbers.
-    header : tuple of str
     rows : tuple of tuple of Cell
         The first cell of a row is its heading.
     stack : bool
@@ -119,11 +117,8 @@ class Section:
 
     Attributes
     ----------
-    title : str
     text : tuple of str
         Paragraphs.
-    tables : tuple of PageTable
-    figures : tuple of FigureProduct
     """
 
     title: str
@@ -143,12 +138,10 @@ class Page:
 
     Attributes
     ----------
-    title : str
     lead : str
         What the page is about, in a sentence.
     answer : tuple of str
         What the reader came for, in a few sentences; shown first.
-    sections : tuple of Section
     warning : str
         What must not be overlooked, such as data that are simulated.
     facts : mapping of str to str

@@ -40,9 +40,6 @@ class RunStory:
     ----------
     summary : mapping
         The content of ``summary.json``.
-    drawn : Drawn
-    checks : sequence of NullTestResult
-    anomalies : sequence of Anomaly
     findings : sequence of mapping
         What the design cannot tell, of ``solution/design_report.json``.
     """
@@ -251,7 +248,6 @@ class Report:
         Its page, index.html.
     checks : tuple of NullTestResult
         Null tests and their verdicts.
-    anomalies : tuple of Anomaly
     """
 
     path: Path
@@ -284,10 +280,6 @@ def write_report(
         Is told of progress.
     registry : Registry, optional
         Plugins; by default all that are installed.
-
-    Returns
-    -------
-    Report
 
     Raises
     ------

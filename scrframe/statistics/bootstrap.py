@@ -45,7 +45,6 @@ def drawn(
     index : ndarray, shape (n,)
         Group of each residual, from 0 without gaps.
     statistic : {"sd", "mad", "rms"}
-    draws, seed : int
     """
     groups = int(index.max()) + 1
     work = _medians if statistic == "mad" else _moments

@@ -81,7 +81,6 @@ def fit_gaussian(
     ----------
     values : ndarray, shape (n,)
         All finite.
-    bin_width : float
     half_range : float
         Values further from the median are not in the histogram.
     """

@@ -28,7 +28,6 @@ class OrderScore:
         Mean squared residual less that of the best candidate, in mag^2.
     excess_err : float
         Its standard error, from the differences by group.
-    chosen : bool
     """
 
     order: int

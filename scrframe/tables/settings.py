@@ -68,11 +68,7 @@ class ReddeningSettings:
     start: Annotated[Real, Field(description="R of the first round.")] = 1.39
     max_rounds: Annotated[Whole, Field(ge=1, description="Largest number of rounds.")] = 5
     tolerance: Annotated[
-        Real,
-        Field(
-            gt=0,
-            description="Largest change of R, over the range of C0, at convergence.",
-        ),
+        Real, Field(gt=0, description="Largest change of R, over the range of C0, at convergence.")
     ] = 0.005
     visit_constants: Annotated[
         Switch, Field(description="One free constant a visit; false: one for all, as in the paper.")

@@ -154,9 +154,6 @@ class SolvedLevel:
 
     Attributes
     ----------
-    fitted : FittedLevel
-    kind : str
-    offsets : OffsetTable
     applied : bool
         Whether the offsets are added to magnitudes. Others are for the record: nuisance
         terms, and what the table of exposures has summed already.

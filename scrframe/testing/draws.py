@@ -34,10 +34,8 @@ def draw_visit(camera: Camera, number: int, band: str, per_ccd: int = 5) -> Simu
 
     Parameters
     ----------
-    camera : Camera
     number : int
         Of the visit, from 1; each is another one.
-    band : str
     per_ccd : int
         Detections on each detector.
     """
@@ -63,17 +61,7 @@ def draw_visit(camera: Camera, number: int, band: str, per_ccd: int = 5) -> Simu
     }
     mjd = 56000.1 + 30.0 * number
     return SimulatedVisit(
-        "field_0001",
-        number,
-        number,
-        ra_deg,
-        dec_deg,
-        mjd,
-        150.0,
-        1.2,
-        0.9,
-        band,
-        pa.table(columns),
+        "field_0001", number, number, ra_deg, dec_deg, mjd, 150.0, 1.2, 0.9, band, pa.table(columns)
     )
 
 

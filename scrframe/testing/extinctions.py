@@ -186,10 +186,7 @@ def check_curve_units(subject: Subject) -> None:
         f"k goes from {k[0]:.3g} at 450 nm to {k[-1]:.3g} at 900 nm: it must be positive and fall;"
         " are its wavelengths in nm?",
     )
-    demand(
-        0.1 < k[10] < 30,
-        f"k is {k[10]:.3g} at 550 nm: give A / E in mag per unit E",
-    )
+    demand(0.1 < k[10] < 30, f"k is {k[10]:.3g} at 550 nm: give A / E in mag per unit E")
 
 
 def check_curve_chunks(subject: Subject) -> None:

@@ -66,8 +66,7 @@ CHECKS: dict[str, tuple[Function, ...]] = {
     ),
     "diagnostic": _checks(products, "settings numbers chunks few_stars pickling"),
     "writer": _checks(
-        products,
-        "settings written corrected note deterministic input_untouched bad_file pickling",
+        products, "settings written corrected note deterministic input_untouched bad_file pickling"
     ),
 }
 _TRAITS: dict[str, KindTraits] = {
@@ -110,7 +109,6 @@ def subject_of(
 
     Parameters
     ----------
-    descriptor : Descriptor
     kind : str
         One of `KINDS`.
     module : str

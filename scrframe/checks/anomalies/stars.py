@@ -152,7 +152,6 @@ def variable_stars(repeats: StarRepeats, limit: float | None = None) -> Variable
 
     Parameters
     ----------
-    repeats : StarRepeats
     limit : float, optional
         Significance after trials that a star needs; by default `significance_limit()`.
     """

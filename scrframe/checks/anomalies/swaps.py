@@ -94,7 +94,6 @@ def swapped_detectors(
         Pixels, from 0.5.
     singles : SingleResiduals
         Of the n detections, with the correction of the map applied.
-    patterns : Patterns
     extent : tuple of float
         Pixels of a detector along x and y.
     limit : float, optional

@@ -37,7 +37,6 @@ def ccd_places(
 
     Parameters
     ----------
-    test : NullTest
     position : two ndarrays, shape (n,)
         Right ascension and declination in deg.
     visit, ccd : ndarray of int64, shape (n,)
@@ -97,7 +96,6 @@ def ccd_steps(
 
     Parameters
     ----------
-    test : NullTest
     offset_mag : ndarray, shape (v, c)
         Offset of each CCD in each visit; NaN where there is none.
     mjd : ndarray, shape (v,)

@@ -68,14 +68,12 @@ def repeat_pull(
 
     Parameters
     ----------
-    test : NullTest
     mag : ndarray, shape (n,)
         Calibrated magnitudes.
     error : ndarray, shape (n,)
         Errors that are independent between detections, such as those of photometry.
     group : ndarray of int64, shape (m,)
         Repeats with offsets in common, such as those of two exposures.
-    pairs : Repeats, of m pairs
     limit : Limit
         Without unit.
     """
@@ -124,12 +122,7 @@ class Calibrated:
 
 
 def differences(
-    test: NullTest,
-    stars: Calibrated,
-    group: IntArray,
-    pairs: Repeats,
-    limit: Limit,
-    what: str,
+    test: NullTest, stars: Calibrated, group: IntArray, pairs: Repeats, limit: Limit, what: str
 ) -> NullTestResult:
     """Test whether stars have the same magnitude in two groups of detections, such as fields.
 
@@ -138,8 +131,6 @@ def differences(
 
     Parameters
     ----------
-    test : NullTest
-    stars : Calibrated, of n detections
     group : ndarray of int64, shape (n,)
         Field or visit.
     pairs : Repeats

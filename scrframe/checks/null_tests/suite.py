@@ -149,18 +149,7 @@ class NullTestLimits:
 def null_tests(
     stars: StarSample, visits: VisitSample, limits: NullTestLimits
 ) -> tuple[NullTestResult, ...]:
-    """Run all null tests.
-
-    Parameters
-    ----------
-    stars : StarSample
-    visits : VisitSample
-    limits : NullTestLimits
-
-    Returns
-    -------
-    tuple of NullTestResult
-    """
+    """Run all null tests."""
     return (
         *_residuals(stars, limits),
         *_visits(visits, limits),

@@ -63,10 +63,8 @@ def residual_trend(
 
     Parameters
     ----------
-    test : NullTest
     x : ndarray, shape (n,)
         The quantity; detections without it are left out.
-    stars : DetectionResiduals
     limit : Limit
         In mag.
     x_unit : str
@@ -116,9 +114,7 @@ def residual_by_ccd(
 
     Parameters
     ----------
-    test : NullTest
     ccd : ndarray of int, shape (n,)
-    stars : DetectionResiduals
     limit : Limit
         In mag.
     """
@@ -167,10 +163,8 @@ def mean_difference(
 
     Parameters
     ----------
-    test : NullTest
     chosen : ndarray of bool, shape (n,)
         The first kind; the others are the second.
-    stars : DetectionResiduals
     limit : Limit
         In mag.
     """
@@ -221,7 +215,6 @@ def visit_trend(
 
     Parameters
     ----------
-    test : NullTest
     x : ndarray, shape (v,)
         The quantity by visit; visits without it are left out.
     offset_mag : ndarray, shape (v,)
