@@ -23,15 +23,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails
 
-from scrframe.config.base import (
-    Settings,
-    dotted,
-    key_types,
-    models_in,
-    problem,
-    reword,
-    unknown_key,
-)
+from scrframe.config import base
 from scrframe.config.document import Document, KeyPath
 from scrframe.errors import ConfigError, PluginError
 from scrframe.plugin import Descriptor, PluginConfig, Registry
@@ -40,7 +32,7 @@ from scrframe.plugin import Descriptor, PluginConfig, Registry
 Context = dict[str, Any]
 
 
-class PluginBlock(Settings):
+class PluginBlock(base.Settings):
     """A block that names a plugin.
 
     Attributes
@@ -100,7 +92,7 @@ class PluginBlock(Settings):
         try:
             block = handler({**core, "plugins": plugins})
         except ValidationError as error:
-            problems = [*reword(error, cls), *problems]
+            problems = [*base.reword(error, cls), *problems]
         if problems:
             raise ValidationError.from_exception_data(cls.__name__, problems)
         return block
@@ -113,10 +105,10 @@ class PluginBlock(Settings):
         found: dict[str, PluginConfig] = {}
         problems: list[InitErrorDetails] = []
         if isinstance(kind, str) and kind not in choices:
-            problems.append(problem(("kind",), cls.unknown_kind(kind, context), kind))
+            problems.append(base.problem(("kind",), cls.unknown_kind(kind, context), kind))
         for key in data:
             if key not in core and key not in choices:
-                problems.append(problem((key,), unknown_key(key, [*core, *choices])))
+                problems.append(base.problem((key,), base.unknown_key(key, [*core, *choices])))
         for name, descriptor in choices.items():
             if name in data or name == kind:
                 # An empty block, "name:" alone, means the defaults.
@@ -141,7 +133,7 @@ def _validated(
     try:
         return {descriptor.name: descriptor.config.model_validate(given)}, []
     except ValidationError as error:
-        return {}, reword(error, descriptor.config, path, also_known)
+        return {}, base.reword(error, descriptor.config, path, also_known)
 
 
 class FlatBlock(PluginBlock):
@@ -155,7 +147,7 @@ class FlatBlock(PluginBlock):
         if not isinstance(kind, str):
             return {}, []
         if kind not in choices:
-            return {}, [problem(("kind",), cls.unknown_kind(kind, context), kind)]
+            return {}, [base.problem(("kind",), cls.unknown_kind(kind, context), kind)]
         own = {key: data[key] for key in data if key not in core}
         return _validated(choices[kind], own, (), core)
 
@@ -204,12 +196,14 @@ def _renamed(
     for old, new in getattr(model, "renamed_keys", {}).items():
         if old in node:
             where = document.origin((*path, old), of_key=True)
-            text = f"{where}: {dotted(document, (*path, old))} is called {new} now"
+            text = f"{where}: {base.dotted(document, (*path, old))} is called {new} now"
             if new in node and not options:
                 raise ConfigError(f"{text}, and both are given; remove {old}")
             document.rename(path, old, new)
             yield f"{text}; the old name still works, but will be removed"
-    inner = [(key, each) for key, kind in key_types(model).items() for each in models_in(kind)]
+    inner = [
+        (key, each) for key, kind in base.key_types(model).items() for each in base.models_in(kind)
+    ]
     if issubclass(model, PluginBlock):
         model.enter(node, context)
         inner += [(name, each.config) for name, each in model.choices(context).items()]

@@ -8,22 +8,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, ValidationError, ValidationInfo, model_validator
 from pydantic_core import InitErrorDetails
 
+from scrframe import plugin
 from scrframe.config.base import Settings, as_written, problem, reword, unknown_key
 from scrframe.config.blocks import Context, FlatBlock, PluginBlock
 from scrframe.errors import PluginError, did_you_mean
-from scrframe.plugin import (
-    ColourModel,
-    Correction,
-    Descriptor,
-    Diagnostic,
-    ExtinctionCatalogue,
-    ExtinctionCurve,
-    OffsetLevel,
-    ReferenceCatalogue,
-    Registry,
-    SurveyLoader,
-    Writer,
-)
 from scrframe.units import InUnit, Real, Switch, Whole
 
 #: Values of one setting, as they are written in YAML.
@@ -60,14 +48,14 @@ class SearchSettings(Settings):
 
 
 def _problems(
-    over: Mapping[str, Mapping[str, Sequence[Any]]], registry: Registry
+    over: Mapping[str, Mapping[str, Sequence[Any]]], registry: plugin.Registry
 ) -> Iterator[InitErrorDetails]:
     """Yield what the backends refuse of the values."""
     if not over:
         yield problem(("over",), "names no backend; expected `{backend: {key: [values]}}`")
     for name, settings in over.items():
         try:
-            backend = registry.get(ColourModel, name)
+            backend = registry.get(plugin.ColourModel, name)
         except PluginError as error:
             yield problem(("over", name), f"is an unknown key: {error}")
             continue
@@ -86,7 +74,7 @@ def _problems(
 
 
 def _refused(
-    backend: ColourModel, key: str, value: Any, path: tuple[str | int, ...]
+    backend: plugin.ColourModel, key: str, value: Any, path: tuple[str | int, ...]
 ) -> Iterator[InitErrorDetails]:
     """Yield what the backend says of one value; other settings are validated elsewhere."""
     try:
@@ -101,12 +89,12 @@ def _refused(
 class CorrectionBlock(PluginBlock):
     """A correction of a reference catalogue, by a name that the catalogue knows."""
 
-    descriptor: ClassVar[type[Descriptor]] = Correction
+    descriptor: ClassVar[type[plugin.Descriptor]] = plugin.Correction
 
     @classmethod
-    def choices(cls, context: Context) -> dict[str, Descriptor]:
+    def choices(cls, context: Context) -> dict[str, plugin.Descriptor]:
         """Return the corrections that the chosen catalogue understands."""
-        catalogue: ReferenceCatalogue | None = context.get("catalogue")
+        catalogue: plugin.ReferenceCatalogue | None = context.get("catalogue")
         return {} if catalogue is None else {each.name: each for each in catalogue.corrections}
 
     @classmethod
@@ -120,7 +108,7 @@ class CorrectionBlock(PluginBlock):
 class ReferenceBlock(PluginBlock):
     """Where reference stars and their spectra come from, and how they are matched."""
 
-    descriptor: ClassVar[type[Descriptor]] = ReferenceCatalogue
+    descriptor: ClassVar[type[plugin.Descriptor]] = plugin.ReferenceCatalogue
 
     match_radius: Annotated[float, InUnit("arcsec")] = as_written("1 arcsec")
     """Largest distance of a match, at the epoch of the visit."""
@@ -137,25 +125,25 @@ class ReferenceBlock(PluginBlock):
 class LoaderBlock(PluginBlock):
     """How the survey's catalogues are read."""
 
-    descriptor: ClassVar[type[Descriptor]] = SurveyLoader
+    descriptor: ClassVar[type[plugin.Descriptor]] = plugin.SurveyLoader
 
 
 class ExtinctionBlock(PluginBlock):
     """Where the extinction of stars comes from."""
 
-    descriptor: ClassVar[type[Descriptor]] = ExtinctionCatalogue
+    descriptor: ClassVar[type[plugin.Descriptor]] = plugin.ExtinctionCatalogue
 
 
 class CurveBlock(PluginBlock):
     """The extinction curve by which spectra are dereddened."""
 
-    descriptor: ClassVar[type[Descriptor]] = ExtinctionCurve
+    descriptor: ClassVar[type[plugin.Descriptor]] = plugin.ExtinctionCurve
 
 
 class ColourModelBlock(PluginBlock):
     """The model of intrinsic colours, and how it is trained and tested."""
 
-    descriptor: ClassVar[type[Descriptor]] = ColourModel
+    descriptor: ClassVar[type[plugin.Descriptor]] = plugin.ColourModel
 
     test_fraction: Real = Field(default=0.25, gt=0, lt=1)
     """Share of the control stars held out to test the model."""
@@ -189,7 +177,7 @@ class ColourModelBlock(PluginBlock):
 class LevelBlock(FlatBlock):
     """One level of offsets; the keys of its kind stand beside these."""
 
-    descriptor: ClassVar[type[Descriptor]] = OffsetLevel
+    descriptor: ClassVar[type[plugin.Descriptor]] = plugin.OffsetLevel
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     """Name, also of the column offset_<name>."""
@@ -214,13 +202,13 @@ class LevelBlock(FlatBlock):
 class WriterBlock(PluginBlock):
     """A format in which corrected catalogues are written."""
 
-    descriptor: ClassVar[type[Descriptor]] = Writer
+    descriptor: ClassVar[type[plugin.Descriptor]] = plugin.Writer
 
 
 class DiagnosticBlock(PluginBlock):
     """A figure of merit that goes into summary.json."""
 
-    descriptor: ClassVar[type[Descriptor]] = Diagnostic
+    descriptor: ClassVar[type[plugin.Descriptor]] = plugin.Diagnostic
 
 
 #: All of them.

@@ -10,18 +10,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, PrivateAttr, field_validator
 
+from scrframe.config import plugin_blocks as blocks
 from scrframe.config.base import CutText, Label, Settings, as_written
 from scrframe.config.document import escape, reads_as_text
-from scrframe.config.plugin_blocks import (
-    ColourModelBlock,
-    CurveBlock,
-    DiagnosticBlock,
-    ExtinctionBlock,
-    LevelBlock,
-    LoaderBlock,
-    ReferenceBlock,
-    WriterBlock,
-)
 from scrframe.config.results import (
     AbsoluteSettings,
     CheckSettings,
@@ -64,14 +55,14 @@ class DataSettings(Settings):
 class ExtinctionSettings(Settings):
     """The extinction of stars and the extinction curve."""
 
-    values: ExtinctionBlock
-    curve: CurveBlock
-    second_values: ExtinctionBlock | None = Field(
+    values: blocks.ExtinctionBlock
+    curve: blocks.CurveBlock
+    second_values: blocks.ExtinctionBlock | None = Field(
         default=None,
         description="Another extinction catalogue: the shift that it would cause enters"
         " mag_cal_sys of mode joint.",
     )
-    second_curve: CurveBlock | None = None
+    second_curve: blocks.CurveBlock | None = None
     """Another extinction curve, for the same purpose."""
 
 
@@ -153,17 +144,17 @@ class OffsetSettings(Settings):
     """Largest number of rounds of colour model and visit offsets."""
     tolerance: Annotated[float, InUnit("mag")] = as_written("0.5 mmag")
     """Largest change of the visit offsets when they have converged."""
-    levels: tuple[LevelBlock, ...] = Field(default=as_written(DEFAULT_LEVELS), min_length=1)
+    levels: tuple[blocks.LevelBlock, ...] = Field(default=as_written(DEFAULT_LEVELS), min_length=1)
     """Levels, in the order in which they are solved."""
     joint: JointSettings = as_written({})
 
-    def active_levels(self) -> tuple[LevelBlock, ...]:
+    def active_levels(self) -> tuple[blocks.LevelBlock, ...]:
         """Return the levels that take part in the chosen mode."""
         return tuple(level for level in self.levels if level.mode in (None, self.mode))
 
     @field_validator("levels")
     @classmethod
-    def _tree(cls, levels: tuple[LevelBlock, ...]) -> tuple[LevelBlock, ...]:
+    def _tree(cls, levels: tuple[blocks.LevelBlock, ...]) -> tuple[blocks.LevelBlock, ...]:
         before: list[str] = []
         for level in levels:
             if level.name in before:
@@ -185,11 +176,11 @@ class SurveyDescription(Settings):
     name: Label = Field(description="Name of the survey, also of its directory of results.")
     band: str = Field(min_length=1, description="Band to be calibrated, as the survey names it.")
     data: DataSettings = Field(default_factory=DataSettings)
-    loader: LoaderBlock
-    reference: ReferenceBlock
+    loader: blocks.LoaderBlock
+    reference: blocks.ReferenceBlock
     extinction: ExtinctionSettings
     selection: SelectionSettings
-    colour_model: ColourModelBlock
+    colour_model: blocks.ColourModelBlock
     reddening: ReddeningSettings = Field(default_factory=ReddeningSettings)
     offsets: OffsetSettings = as_written({})
     zero_point: tuple[CutText, ...] = as_written(DEFAULT_ZERO_POINT)
@@ -199,9 +190,9 @@ class SurveyDescription(Settings):
         description="Ties the zero point to AB or Vega, by standards or synthetic photometry;"
         " by default magnitudes are on the survey's own system.",
     )
-    writers: tuple[WriterBlock, ...] = as_written(({"kind": "fits_catalogue"},))
+    writers: tuple[blocks.WriterBlock, ...] = as_written(({"kind": "fits_catalogue"},))
     """Formats of the corrected catalogues."""
-    diagnostics: tuple[DiagnosticBlock, ...] = as_written(({"kind": "spread"},))
+    diagnostics: tuple[blocks.DiagnosticBlock, ...] = as_written(({"kind": "spread"},))
     """Figures of merit that go into summary.json."""
     montecarlo: MonteCarloSettings = as_written({})
     checks: CheckSettings = as_written({})

@@ -11,18 +11,9 @@ import numpy as np
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.errors import ScrframeError
 from scrframe.tables import Extinctions
+from scrframe.testing import readers
 from scrframe.testing.common import judge_columns, judge_same, refused, same_bits
 from scrframe.testing.draws import draw_stars
-from scrframe.testing.readers import (
-    SAME_AGAIN,
-    columns_of,
-    example_of,
-    judge_delivered,
-    judge_kind,
-    judge_once,
-    judge_ranges,
-    parts_of,
-)
 from scrframe.testing.references import by_star, judge_truth, rows_of, written_stars
 from scrframe.testing.subject import KindTraits, Reading, Repeat, Subject, demand
 
@@ -48,7 +39,7 @@ def _write(subject: Subject) -> Path:
     if subject.descriptor.write_simulated is not None:
         subject.descriptor.write_simulated(draw_stars(), root)
     else:
-        example_of(subject, root)
+        readers.example_of(subject, root)
     return root
 
 
@@ -62,9 +53,9 @@ def _ids(subject: Subject) -> IntArray:
 def _read(subject: Subject, ids: IntArray) -> Extinctions:
     wanted = np.array(ids)
     wanted.flags.writeable = False
-    tables = [subject.descriptor.read(p, subject.config, wanted) for p in parts_of(subject)]
+    tables = [subject.descriptor.read(p, subject.config, wanted) for p in readers.parts_of(subject)]
     for table in tables:
-        judge_kind(table, Extinctions, "read")
+        readers.judge_kind(table, Extinctions, "read")
     return by_star(Extinctions.concat(tables))
 
 
@@ -74,8 +65,10 @@ def _table(subject: Subject, *, judge: bool = False) -> Extinctions:
 
 
 def _repeat(subject: Subject) -> Iterator[Repeat]:
-    again = columns_of(_read(subject, _ids(subject)))
-    yield Repeat(columns_of(_table(subject)), again, "when stars are read again", SAME_AGAIN)
+    again = readers.columns_of(_read(subject, _ids(subject)))
+    yield Repeat(
+        readers.columns_of(_table(subject)), again, "when stars are read again", readers.SAME_AGAIN
+    )
 
 
 def _readings(subject: Subject) -> Iterator[Reading]:
@@ -98,8 +91,8 @@ def check_schema(subject: Subject) -> None:
         "`read` delivers no star of the example; the identifiers asked for are those that"
         " `write_simulated` was given, or 1 to 1000: use these in `example`",
     )
-    judge_delivered(table, catalogue.columns, catalogue.own_columns, "read")
-    judge_once(table["source_id"], "read")
+    readers.judge_delivered(table, catalogue.columns, catalogue.own_columns, "read")
+    readers.judge_once(table["source_id"], "read")
 
 
 def check_finite(subject: Subject) -> None:
@@ -118,7 +111,7 @@ def check_finite(subject: Subject) -> None:
 
 def check_units(subject: Subject) -> None:
     """Check that values are in the units of the vocabulary."""
-    judge_ranges(_table(subject), RANGES)
+    readers.judge_ranges(_table(subject), RANGES)
 
 
 def check_chunks(subject: Subject) -> None:
@@ -132,8 +125,8 @@ def check_chunks(subject: Subject) -> None:
         " asked for that the catalogue holds",
     )
     judge_same(
-        columns_of(whole.take(np.arange(0, len(whole), 2))),
-        columns_of(some),
+        readers.columns_of(whole.take(np.arange(0, len(whole), 2))),
+        readers.columns_of(some),
         "when fewer stars are asked for",
         "treat each star by itself",
     )

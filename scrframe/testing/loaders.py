@@ -13,17 +13,9 @@ import numpy.typing as npt
 from scrframe.plugin import Part, SurveyLoader, file_part
 from scrframe.statistics.sky import to_plane
 from scrframe.tables import Detections, SimulatedVisit
+from scrframe.testing import readers
 from scrframe.testing.common import judge_columns, judge_same
 from scrframe.testing.draws import draw_visit
-from scrframe.testing.readers import (
-    SAME_AGAIN,
-    columns_of,
-    judge_delivered,
-    judge_kind,
-    judge_ranges,
-    parts_of,
-    root_of,
-)
 from scrframe.testing.subject import (
     KindTraits,
     NotTestedError,
@@ -79,20 +71,22 @@ def loader_of(subject: Subject) -> SurveyLoader:
 
 
 def _tables(subject: Subject, *, judge: bool = False) -> list[Detections]:
-    parts = parts_of(subject)
+    parts = readers.parts_of(subject)
     return subject.once("detections", lambda: [_read(subject, part) for part in parts], judge=judge)
 
 
 def _read(subject: Subject, part: Part, columns: Any = None) -> Detections:
     table: Detections = subject.descriptor.read(part, subject.config, columns)
-    judge_kind(table, Detections, "read")
+    readers.judge_kind(table, Detections, "read")
     return table
 
 
 def _repeat(subject: Subject) -> Iterator[Repeat]:
-    for part, table in zip(parts_of(subject), _tables(subject), strict=True):
-        again = columns_of(_read(subject, part))
-        yield Repeat(columns_of(table), again, "when a part is read again", SAME_AGAIN)
+    for part, table in zip(readers.parts_of(subject), _tables(subject), strict=True):
+        again = readers.columns_of(_read(subject, part))
+        yield Repeat(
+            readers.columns_of(table), again, "when a part is read again", readers.SAME_AGAIN
+        )
 
 
 def _readings(subject: Subject) -> Iterator[Reading]:
@@ -112,7 +106,7 @@ def check_schema(subject: Subject) -> None:
     judge_columns(loader.columns, ("detection",))
     for table in tables:
         demand(len(table), "`read` delivers no detection of the example: return every row")
-        judge_delivered(table, loader.columns, loader.own_columns, "read")
+        readers.judge_delivered(table, loader.columns, loader.own_columns, "read")
         demand(
             all(table.codes("visit")[1]),
             "`visit` is an empty text in some rows: give every detection the key of its visit",
@@ -159,7 +153,7 @@ def check_finite(subject: Subject) -> None:
 def check_units(subject: Subject) -> None:
     """Check that values are in the units of the vocabulary, and consistent with each other."""
     for table in _tables(subject):
-        judge_ranges(table, RANGES)
+        readers.judge_ranges(table, RANGES)
         error = np.nanmedian(table["mag_err"])
         demand(
             error < 1,
@@ -221,7 +215,7 @@ def _fitted_scale(
 
 def check_visit_key(subject: Subject) -> None:
     """Check that the key of a visit comes from the content, not from the name of the file."""
-    part = parts_of(subject)[0]
+    part = readers.parts_of(subject)[0]
     path = Path(part.path)
     if not path.is_file():
         raise NotTestedError(f"{part.key} is no file")
@@ -246,7 +240,7 @@ def check_columns_subset(subject: Subject) -> None:
     loader = loader_of(subject)
     optional = [name for name in loader.columns if name not in Detections.required]
     optional += [column.name for column in loader.own_columns]
-    pairs = list(zip(parts_of(subject), _tables(subject), strict=True))
+    pairs = list(zip(readers.parts_of(subject), _tables(subject), strict=True))
     for part, whole in reversed(pairs):
         for chosen in ([], optional[:1], optional[-1:]):
             some = _read(subject, part, tuple(chosen))
@@ -260,7 +254,10 @@ def check_columns_subset(subject: Subject) -> None:
             names = [name for name in whole.names if name in wanted]
             when = f"when columns={chosen} are read"
             judge_same(
-                columns_of(whole.select(names)), columns_of(some.select(names)), when, advice
+                readers.columns_of(whole.select(names)),
+                readers.columns_of(some.select(names)),
+                when,
+                advice,
             )
 
 
@@ -284,7 +281,7 @@ def check_round_trip(subject: Subject) -> None:
     loader = subject.descriptor
     if loader.write_simulated is None:
         raise NotTestedError("the loader has no `write_simulated`")
-    root_of(subject)  # makes the settings
+    readers.root_of(subject)  # makes the settings
     root = subject.folder("simulated")
     visits = {visit.number: visit for visit in _simulate(subject, root)}
     tables = [_read(subject, part) for part in loader.parts(subject.config, root)]

@@ -10,18 +10,9 @@ import numpy as np
 
 from scrframe.arrays import IntArray
 from scrframe.tables import ColumnTable, Footprint, ReferenceStars
+from scrframe.testing import readers
 from scrframe.testing.common import NOT_DERIVED, judge_columns, judge_same
 from scrframe.testing.draws import draw_stars
-from scrframe.testing.readers import (
-    SAME_AGAIN,
-    columns_of,
-    example_of,
-    judge_delivered,
-    judge_kind,
-    judge_once,
-    judge_ranges,
-    parts_of,
-)
 from scrframe.testing.subject import KindTraits, NotTestedError, Reading, Repeat, Subject, demand
 
 T = TypeVar("T", bound=ColumnTable)
@@ -46,19 +37,21 @@ def _write(subject: Subject) -> Path:
     """Write simulated stars, or the example, and return the folder."""
     catalogue, root = subject.descriptor, subject.folder("stars")
     if catalogue.write_simulated is None:
-        example_of(subject, root)
+        readers.example_of(subject, root)
         return root
     if catalogue.example is not None:
-        example_of(subject, subject.folder("example"))
+        readers.example_of(subject, subject.folder("example"))
     catalogue.write_simulated(draw_stars(), root, "parquet")
     return root
 
 
 def _read_stars(subject: Subject, footprint: Footprint | None = None) -> ReferenceStars:
     read, config = subject.descriptor.read_sources, subject.config
-    tables = [read(part, config, footprint, ()) for part in parts_of(subject, "source_parts")]
+    tables = [
+        read(part, config, footprint, ()) for part in readers.parts_of(subject, "source_parts")
+    ]
     for table in tables:
-        judge_kind(table, ReferenceStars, "read_sources")
+        readers.judge_kind(table, ReferenceStars, "read_sources")
     return by_star(ReferenceStars.concat(tables))
 
 
@@ -74,7 +67,7 @@ def _stars(subject: Subject, *, judge: bool = False) -> ReferenceStars:
 def _read_features(subject: Subject, stars: ReferenceStars) -> dict[str, Any]:
     """Return the features of stars as arrays by name, ordered by source_id."""
     read, config = subject.descriptor.read_features, subject.config
-    tables = [read(part, config, stars, ()) for part in parts_of(subject, "feature_parts")]
+    tables = [read(part, config, stars, ()) for part in readers.parts_of(subject, "feature_parts")]
     tables = [table for table in tables if len(table)]
     demand(tables, "`read_features` returns nothing for the stars that `read_sources` read")
     joined = type(tables[0]).concat(tables)
@@ -89,8 +82,13 @@ def _features(subject: Subject, *, judge: bool = False) -> dict[str, Any]:
 
 def _repeat(subject: Subject) -> Iterator[Repeat]:
     stars, when = _stars(subject), "when stars are read again"
-    yield Repeat(columns_of(stars), columns_of(_read_stars(subject)), when, SAME_AGAIN)
-    yield Repeat(_features(subject), _read_features(subject, stars), when, SAME_AGAIN)
+    yield Repeat(
+        readers.columns_of(stars),
+        readers.columns_of(_read_stars(subject)),
+        when,
+        readers.SAME_AGAIN,
+    )
+    yield Repeat(_features(subject), _read_features(subject, stars), when, readers.SAME_AGAIN)
 
 
 def _readings(subject: Subject) -> Iterator[Reading]:
@@ -123,11 +121,11 @@ def check_schema(subject: Subject) -> None:
     own = [column for column in catalogue.own_columns if column.stage == "reference"]
     # The S/N comes with the features.
     promised = [name for name in catalogue.columns if name not in NOT_DERIVED]
-    judge_delivered(stars, promised, own, "read_sources")
-    judge_once(stars["source_id"], "read_sources")
+    readers.judge_delivered(stars, promised, own, "read_sources")
+    readers.judge_once(stars["source_id"], "read_sources")
     found = _features(subject, judge=True)["source_id"]
     _judge_only(found, stars["source_id"])
-    judge_once(found, "read_features")
+    readers.judge_once(found, "read_features")
 
 
 def _judge_only(found: IntArray, wanted: IntArray) -> None:
@@ -158,7 +156,7 @@ def check_finite(subject: Subject) -> None:
 def check_units(subject: Subject) -> None:
     """Check that values are in the units of the vocabulary."""
     stars = _stars(subject)
-    judge_ranges(stars, RANGES)
+    readers.judge_ranges(stars, RANGES)
     spread = np.hypot(np.ptp(stars["ref_ra"]), np.ptp(stars["ref_dec"]))
     demand(
         spread == 0 or stars["ref_ra"].max() > 2 * np.pi or np.ptp(stars["ref_dec"]) > 0.2,

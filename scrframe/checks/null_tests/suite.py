@@ -9,15 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from scrframe.arrays import BoolArray, FloatArray, IntArray
+from scrframe.checks.null_tests import trends
 from scrframe.checks.null_tests.detectors import ccd_places, ccd_steps
 from scrframe.checks.null_tests.pairs import Calibrated, differences, repeat_pull, successive
-from scrframe.checks.null_tests.trends import (
-    DetectionResiduals,
-    mean_difference,
-    residual_by_ccd,
-    residual_trend,
-    visit_trend,
-)
 from scrframe.checks.statistics import bounded
 from scrframe.checks.verdict import Limit, NullTest, NullTestResult, untestable
 from scrframe.statistics.groups import codes, less_group_mean
@@ -167,23 +161,26 @@ def null_tests(
 
 def _residuals(stars: StarSample, limits: NullTestLimits) -> list[NullTestResult]:
     who = "reserved stars" if stars.reserved else "stars outside the control region"
-    every = DetectionResiduals(stars.residual_mag, stars.visit, stars.region)
+    every = trends.DetectionResiduals(stars.residual_mag, stars.visit, stars.region)
     honest = every.take(stars.judges)
     checks = []
     for key, words, unit in STAR_QUANTITIES:
         test = NullTest(f"residual_{key}", f"Residual of {who} against {words}")
         if key in stars.quantities:
             x = stars.quantities[key][stars.judges]
-            checks.append(residual_trend(test, x, honest, limits.trend, unit))
+            checks.append(trends.residual_trend(test, x, honest, limits.trend, unit))
         else:
             checks.append(untestable(test, limits.trend, "the run has no such column"))
     test = NullTest("residual_ccd", f"Residual of {who} by CCD")
-    checks.append(residual_by_ccd(test, stars.ccd[stars.judges], honest, limits.ccd))
+    checks.append(trends.residual_by_ccd(test, stars.ccd[stars.judges], honest, limits.ccd))
     test = NullTest("residual_reserved", "Residual of reserved against used stars")
     if not stars.reserved:
         return [*checks, untestable(test, limits.kinds, "no stars were reserved")]
     both = stars.judges | stars.solved
-    return [*checks, mean_difference(test, stars.judges[both], every.take(both), limits.kinds)]
+    return [
+        *checks,
+        trends.mean_difference(test, stars.judges[both], every.take(both), limits.kinds),
+    ]
 
 
 def _visits(visits: VisitSample, limits: NullTestLimits) -> list[NullTestResult]:
@@ -198,7 +195,9 @@ def _visits(visits: VisitSample, limits: NullTestLimits) -> list[NullTestResult]
         group = visits.night if timed else visits.field
         x, others = visits.quantities[key], () if timed else (visits.date, visits.phase)
         offset, covariance = visits.offset_mag, visits.covariance
-        checks.append(visit_trend(test, x, offset, covariance, group, limits.visit, unit, others))
+        checks.append(
+            trends.visit_trend(test, x, offset, covariance, group, limits.visit, unit, others)
+        )
     return checks
 
 
