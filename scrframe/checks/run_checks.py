@@ -11,17 +11,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from astropy import units
-from astropy.table import Column, Table
 from scipy.cluster import hierarchy
 
-from scrframe.arrays import FloatArray
+from scrframe.arrays import BoolArray, FloatArray, IntArray
 from scrframe.checks.anomalies.search import AnomalyInput, search_detections, search_stars
 from scrframe.checks.anomalies.stars import StarRepeats
 from scrframe.checks.null_tests.suite import NullTestLimits, StarSample, VisitSample, null_tests
 from scrframe.checks.verdict import Anomaly, Limit, NullTestResult
 from scrframe.config.results import CheckSettings
 from scrframe.errors import DataError
+from scrframe.products.columns import ProductColumn, ecsv_table
 from scrframe.products.files import to_json, write_ecsv
 from scrframe.products.finished_run import RunProducts
 from scrframe.products.run_data import RunData
@@ -143,13 +142,13 @@ def visit_sample(data: RunData, covariance: FloatArray, stars: StarSample) -> Vi
     return VisitSample(table.offset_mag, covariance, field, night, table.mjd, phase, quantities)
 
 
-def _fields(data: RunData) -> npt.NDArray[np.int64]:
+def _fields(data: RunData) -> IntArray:
     """Return a number for the field of each visit; a visit without a field is one by itself."""
     names = np.asarray(data.visit_table.field, dtype=str)
     return codes(np.where(names == "", np.asarray(data.visits, dtype=str), names))
 
 
-def _regions(data: RunData) -> npt.NDArray[np.int64]:
+def _regions(data: RunData) -> IntArray:
     """Return a number for the region of each visit: fields of which no two are far apart."""
     field = _fields(data)
     first = np.unique(field, return_index=True)[1]
@@ -164,7 +163,7 @@ def _regions(data: RunData) -> npt.NDArray[np.int64]:
 
 
 def _errors(
-    data: RunData, visit: npt.NDArray[np.int64], covariance: FloatArray
+    data: RunData, visit: IntArray, covariance: FloatArray
 ) -> tuple[FloatArray | None, FloatArray | None]:
     """Return the errors of detections, and of exposures less what the visits have in common."""
     if not data.has("mag_cal_err"):
@@ -175,7 +174,7 @@ def _errors(
     return photometric, np.sqrt(np.maximum(offset**2 - common, 0.0))
 
 
-def _predicted_inside(data: RunData) -> npt.NDArray[np.bool_]:
+def _predicted_inside(data: RunData) -> BoolArray:
     """Return which detections are predicted within the magnitudes of the solve, shape (n,).
 
     Beyond them a cut on observed magnitudes keeps those that noise brought in.
@@ -220,6 +219,16 @@ STAR_COLUMNS = (
 )
 
 
+#: Columns of the table of anomalies.
+ANOMALIES = (
+    ProductColumn("kind", "", "string", "what it is"),
+    ProductColumn("where", "", "string", "where it is, as JSON"),
+    ProductColumn("size", "mag", "float64", "by how much it stands out"),
+    ProductColumn(
+        "significance", "", "float64", "in standard deviations, after the number of trials"
+    ),
+    ProductColumn("text", "", "string", "in words"),
+)
 #: Smallest photometric error in mag, against zeros in catalogues.
 LEAST_ERR = 1e-4
 
@@ -296,28 +305,15 @@ def write_anomalies(path: Path, anomalies: Sequence[Anomaly]) -> None:
     anomalies : sequence of Anomaly
         One row each: kind, size in mag, significance, the sentence, and `where` as JSON.
     """
-    kinds = [one.kind for one in anomalies]
     where = [json.dumps(to_json(one.where), ensure_ascii=False) for one in anomalies]
-    texts = [one.text for one in anomalies]
-    table = Table(
-        [
-            Column(np.array(kinds, dtype=str), name="kind", description="what it is"),
-            Column(np.array(where, dtype=str), name="where", description="where it is, as JSON"),
-            Column(
-                np.array([one.size_mag for one in anomalies], dtype=float),
-                name="size",
-                unit=units.mag,
-                description="by how much it stands out",
-            ),
-            Column(
-                np.array([one.significance for one in anomalies], dtype=float),
-                name="significance",
-                description="in standard deviations, after the number of trials",
-            ),
-            Column(np.array(texts, dtype=str), name="text", description="in words"),
-        ]
-    )
-    write_ecsv(table, path)
+    values = {
+        "kind": np.array([one.kind for one in anomalies], dtype=str),
+        "where": np.array(where, dtype=str),
+        "size": np.array([one.size_mag for one in anomalies], dtype=float),
+        "significance": np.array([one.significance for one in anomalies], dtype=float),
+        "text": np.array([one.text for one in anomalies], dtype=str),
+    }
+    write_ecsv(ecsv_table(ANOMALIES, values), path)
 
 
 def _extent(data: RunData, x: FloatArray, y: FloatArray) -> tuple[float, float]:

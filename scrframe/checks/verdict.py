@@ -54,16 +54,7 @@ class NullTestResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as plain data for JSON; what is not finite becomes None."""
-        return {
-            "name": self.name,
-            "title": self.title,
-            "value": to_json(self.value),
-            "limit": to_json(self.limit),
-            "unit": self.unit,
-            "verdict": self.verdict,
-            "reason": self.reason,
-            "detail": to_json(self.detail),
-        }
+        return dict(to_json(self))
 
 
 @dataclass(frozen=True)
@@ -92,13 +83,7 @@ class Anomaly:
 
     def to_json(self) -> dict[str, Any]:
         """Return the anomaly as plain data for JSON; what is not finite becomes None."""
-        return {
-            "kind": self.kind,
-            "where": to_json(self.where),
-            "size_mag": to_json(self.size_mag),
-            "significance": to_json(self.significance),
-            "text": self.text,
-        }
+        return dict(to_json(self))
 
 
 @dataclass(frozen=True)

@@ -193,7 +193,7 @@ def report(
         further[15] = page.saved_figure(crosscheck)
     made = write_report(run, further=further, observer=observer_for(screen))
     if made.checks:
-        screen.say(rendered(check_table(made), screen.is_terminal, WIDE))
+        screen.say(rendered([check_table(made)], screen.is_terminal, WIDE))
     judge(screen, made, made.path, strict)
 
 
@@ -243,13 +243,8 @@ def simulate(
     screen = Screen(quiet)
     description = load_survey(survey, overrides=changes or ())
     settings = _simulation_settings(description.simulation, fields, density, seed)
-    path = write_survey(
-        description,
-        out,
-        settings=settings,
-        gaia_format=gaia_format.value,
-        observer=observer_for(screen),
-    )
+    how: dict[str, Any] = {"gaia_format": gaia_format.value, "observer": observer_for(screen)}
+    path = write_survey(description, out, settings=settings, **how)
     screen.say(f"simulated survey in {path}; calibrate it with --data {path}")
 
 
@@ -288,14 +283,8 @@ def apply(
     from scrframe.run.correct import apply as correct
 
     screen = Screen(quiet)
-    corrected = correct(
-        run,
-        catalogues,
-        out=out,
-        unknown_visit=unknown_visit.value,
-        workers=workers,
-        observer=observer_for(screen),
-    )
+    how: dict[str, Any] = {"workers": workers, "observer": observer_for(screen)}
+    corrected = correct(run, catalogues, out=out, unknown_visit=unknown_visit.value, **how)
     total, good = sum(c.detections for c in corrected), sum(c.corrected for c in corrected)
     screen.say(f"{len(corrected)} catalogues in {out or run / 'applied'}")
     screen.say(f"{good:,} of {total:,} detections corrected")

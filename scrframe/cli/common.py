@@ -120,7 +120,10 @@ class Screen:
     def close(self) -> None:
         """Write out what is buffered."""
         for stream in (sys.stdout, sys.stderr):
-            _flush(stream)
+            try:
+                stream.flush()
+            except (BrokenPipeError, ValueError):
+                _mute(stream)
 
 
 def _write(stream: TextIO, text: str) -> None:
@@ -131,13 +134,6 @@ def _write(stream: TextIO, text: str) -> None:
         encoding = stream.encoding or "ascii"
         _write(stream, text.encode(encoding, "backslashreplace").decode(encoding))
     except BrokenPipeError:
-        _mute(stream)
-
-
-def _flush(stream: TextIO) -> None:
-    try:
-        stream.flush()
-    except (BrokenPipeError, ValueError):
         _mute(stream)
 
 

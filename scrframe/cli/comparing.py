@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from scrframe.analysis.compare.region_ranking import RegionResult
     from scrframe.analysis.compare.result import BackendResult, Comparison, Difference
     from scrframe.analysis.compare.run import ComparisonRun
-    from scrframe.config import SurveyDescription
 
 #: Width of the table in a file or pipe, in characters.
 WIDE = 180
@@ -63,48 +62,30 @@ def compare(
     quiet: Quiet = False,
 ) -> None:
     """Compare colour models: how well they predict, the offsets they lead to, their cost."""
-    from scrframe.analysis.compare.run import compare_backends, default_out
     from scrframe.config import load_survey
 
     screen = Screen(quiet)
     if regions and backends is not None:
         raise typer.BadParameter("--regions compares no colour models: leave out --backends")
     description = load_survey(survey, overrides=changes or ())
+    how: dict[str, Any] = {"data": data, "workers": workers, "observer": observer_for(screen)}
     if regions:
-        _rank_regions(screen, description, data, out, workers)
+        from scrframe.analysis.compare import control_regions
+
+        target = out or control_regions.default_out(description)
+        with resumable(target):
+            ranked = control_regions.rank_control_regions(description, out=target, **how)
+        show(screen, regions_table(ranked), regions_lines(ranked, target), REGIONS_WIDTH)
         return
+    from scrframe.analysis.compare.run import compare_backends, default_out
+
     target = out or default_out(description)
     names = None if backends is None else [name.strip() for name in backends.split(",")]
     with resumable(target):
         run = compare_backends(
-            description,
-            data=data,
-            backends=names,
-            folds=folds,
-            seeds=seeds,
-            out=target,
-            workers=workers,
-            observer=observer_for(screen),
+            description, out=target, backends=names, folds=folds, seeds=seeds, **how
         )
     show(screen, comparison_table(run), comparison_lines(run, target), WIDE)
-
-
-def _rank_regions(
-    screen: Screen,
-    description: SurveyDescription,
-    data: str | None,
-    out: Path | None,
-    workers: int | None,
-) -> None:
-    """Rank control regions and show the answer."""
-    from scrframe.analysis.compare.control_regions import default_out, rank_control_regions
-
-    target = out or default_out(description)
-    with resumable(target):
-        run = rank_control_regions(
-            description, data=data, out=target, workers=workers, observer=observer_for(screen)
-        )
-    show(screen, regions_table(run), regions_lines(run, target), REGIONS_WIDTH)
 
 
 def comparison_table(run: ComparisonRun) -> Table:
@@ -254,7 +235,14 @@ def regions_lines(run: RegionsRun, out: object) -> list[str]:
 def _region_row(result: RegionResult) -> list[str]:
     region = result.region
     median = f"{region.extinction_median:.3f}"
-    known = [region.name, *_region_verdict(result), f"{region.stars:,}", median]
+    verdict, interval = NONE, NONE
+    if result.fault:
+        verdict = "fault, see below"
+    elif result.total is not None:
+        verdict, interval = result.total.verdict, _interval(result.total)
+    elif region.kind == "described":
+        verdict = "the described"
+    known = [region.name, verdict, interval, f"{region.stars:,}", median]
     if result.fault:
         return known
     pairs = (
@@ -263,11 +251,3 @@ def _region_row(result: RegionResult) -> list[str]:
         (result.total_mag, result.total_err_mag),
     )
     return [*known, *(f"{1000 * value:.2f} +- {1000 * err:.2f}" for value, err in pairs)]
-
-
-def _region_verdict(result: RegionResult) -> tuple[str, str]:
-    if result.fault:
-        return "fault, see below", NONE
-    if result.total is None:
-        return ("the described", NONE) if result.region.kind == "described" else (NONE, NONE)
-    return result.total.verdict, _interval(result.total)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from scrframe.cli.common import Screen
 from scrframe.cli.explain_visit import MOST, detections, title, visit_pieces
-from scrframe.cli.rendering import NONE, known, mmag, table_of
+from scrframe.cli.rendering import NONE, known, mmag, rendered, table_of
 
 if TYPE_CHECKING:
     from scrframe.analysis.explain.ccd import CcdExplanation, CcdInVisit, CcdMap, Strip
@@ -56,14 +53,7 @@ def explain(
 
 def explanation_text(explanation: Explanation, terminal: bool) -> str:
     """Return an explanation as text, with colours if it is for a terminal."""
-    page = io.StringIO()
-    width = None if terminal else WIDE
-    console = Console(
-        file=page, force_terminal=terminal, width=width, markup=False, highlight=False
-    )
-    for piece in _pieces(explanation):
-        console.print(Text(piece) if isinstance(piece, str) else piece)
-    return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
+    return rendered(_pieces(explanation), terminal, WIDE)
 
 
 def _pieces(explanation: Explanation) -> Iterator[str | Table]:

@@ -71,7 +71,12 @@ def _interruptions_kept() -> Iterator[None]:
 
 def _guarded(screen: Screen, arguments: list[str]) -> int:
     try:
-        return _dispatch(arguments)
+        from scrframe.cli.app import app
+
+        code = int(app(args=arguments, prog_name="scrframe", standalone_mode=False) or 0)
+        if code == ExitCode.INTERRUPTED:  # typer turns an interruption into a code
+            raise KeyboardInterrupt
+        return code
     except typer.Exit as stop:
         return int(stop.exit_code)
     except (typer.Abort, KeyboardInterrupt):
@@ -86,15 +91,6 @@ def _guarded(screen: Screen, arguments: list[str]) -> int:
         return ExitCode.INPUT
     except Exception as error:
         return _unexpected(screen, error)
-
-
-def _dispatch(arguments: list[str]) -> int:
-    from scrframe.cli.app import app
-
-    code = int(app(args=arguments, prog_name="scrframe", standalone_mode=False) or 0)
-    if code == ExitCode.INTERRUPTED:  # typer turns an interruption into a code
-        raise KeyboardInterrupt
-    return code
 
 
 def _unexpected(screen: Screen, error: Exception) -> int:

@@ -77,12 +77,13 @@ def mmag(
 small_mmag = partial(mmag, sign=False, decimals=2)
 
 
-def rendered(table: Table, terminal: bool, plain_width: int = PLAIN_WIDTH) -> str:
-    """Return a table as text, with colours if it is for a terminal."""
+def rendered(pieces: Iterable[Table | str], terminal: bool, plain_width: int = PLAIN_WIDTH) -> str:
+    """Return tables and lines as text, with colours if it is for a terminal."""
     page = io.StringIO()
     width = None if terminal else plain_width
     console = Console(file=page, force_terminal=terminal, width=width, markup=False)
-    console.print(table)
+    for piece in pieces:
+        console.print(Text(piece) if isinstance(piece, str) else piece)
     return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
 
 
@@ -90,7 +91,7 @@ def show(
     screen: Screen, table: Table, lines: Iterable[str], plain_width: int = PLAIN_WIDTH
 ) -> None:
     """Show a table and the lines below it."""
-    for text in (rendered(table, screen.is_terminal, plain_width), *lines):
+    for text in (rendered([table], screen.is_terminal, plain_width), *lines):
         screen.say(text)
 
 
@@ -167,7 +168,13 @@ class BarObserver(LineObserver):
         if self._progress is not None:
             yield lambda done: None
             return
-        with _progress_bar() as bar:
+        with Progress(
+            TextColumn("{task.description:<34}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=Console(file=sys.stdout),
+        ) as bar:
             self._progress = bar
             task = bar.add_task(title, total=total)
             try:
@@ -176,16 +183,6 @@ class BarObserver(LineObserver):
                 bar.update(task, total=end, completed=end)
             finally:
                 self._progress = None
-
-
-def _progress_bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description:<34}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=Console(file=sys.stdout),
-    )
 
 
 def check_table(made: Report) -> Table:

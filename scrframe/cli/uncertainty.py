@@ -116,16 +116,9 @@ def montecarlo(
     description = load_survey(survey, overrides=changes or ())
     target = out or default_out(description)
     with resumable(target):
-        run = monte_carlo(
-            description,
-            data=data,
-            errors=errors.value,
-            realisations=realisations,
-            seed=seed,
-            out=target,
-            workers=workers,
-            observer=observer_for(screen),
-        )
+        how: dict[str, Any] = {"workers": workers, "observer": observer_for(screen)}
+        how |= {"data": data, "realisations": realisations, "seed": seed}
+        run = monte_carlo(description, errors=errors.value, out=target, **how)
     for line in montecarlo_lines(run.summary, target):
         screen.say(line)
 

@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from scrframe.config.base import Label, Settings, as_written, lines
 from scrframe.config.blocks import rename_keys
-from scrframe.config.document import Document, parse_yaml
+from scrframe.config.document import Document, KeyPath, parse_yaml
 from scrframe.config.loading import MEMBERS, load_survey, read_text
 from scrframe.config.survey import SurveyDescription
 from scrframe.errors import ConfigError, did_you_mean
@@ -125,10 +125,8 @@ def load_combined(
         The YAML file.
     overrides : sequence of str
         Changes ``key.path=value`` to the descriptions of all surveys, after those of `set`.
-    registry : Registry, optional
-        Plugins; by default all that are installed.
-    environ : mapping, optional
-        Variables for ``${NAME}`` and ``${NAME:-default}``; by default the environment.
+    registry, environ : optional
+        As of `load_survey`.
 
     Raises
     ------
@@ -146,8 +144,9 @@ def load_combined(
         settings = CombinedSettings.model_validate(document.data)
     except ValidationError as error:
         raise ConfigError("\n".join(lines(error, CombinedSettings, document))) from None
+    how = {"registry": plugins, "environ": variables}
     members = tuple(
-        _member(block, document, number, source.parent, overrides, plugins, variables)
+        _member(block, document, (MEMBERS, number), source.parent, overrides, how)
         for number, block in enumerate(settings.members)
     )
     wrong = _wrong_members(members, document) or _wrong_terms(settings, members, document)
@@ -159,31 +158,24 @@ def load_combined(
 def _member(
     block: MemberSettings,
     document: Document,
-    number: int,
+    path: KeyPath,
     folder: Path,
     overrides: Sequence[str],
-    registry: Registry,
-    environ: Mapping[str, str],
+    how: Mapping[str, Any],
 ) -> SurveyDescription:
     """Load one of the surveys; what is wrong with a change names the line of the change."""
     changes = {
-        f"{key}={json.dumps(value)}": document.origin((MEMBERS, number, "set", key), of_key=True)
+        f"{key}={json.dumps(value)}": document.origin((*path, "set", key), of_key=True)
         for key, value in block.set.items()
     }
     try:
-        return load_survey(
-            folder / block.survey,
-            overrides=[*changes, *overrides],
-            registry=registry,
-            environ=environ,
-        )
+        return load_survey(folder / block.survey, overrides=[*changes, *overrides], **how)
     except ConfigError as error:
         text = str(error)
         for change, origin in changes.items():
             text = text.replace(f"--set {change}", origin)
-        where = document.origin((MEMBERS, number))
         if not (folder / block.survey).is_file():
-            text = f"{where}: {text}"
+            text = f"{document.origin(path)}: {text}"
         raise ConfigError(text) from None
 
 

@@ -86,12 +86,17 @@ class Document:
         items = [(new if key == old else key, value) for key, value in node.items() if key != new]
         node.clear()
         node.update(items)
+        self.forget((*path, new))
         length = len(path) + 1
         for origins in (self.keys, self.values):
-            for known in [known for known in origins if known[:length] == (*path, new)]:
-                del origins[known]
             for known in [known for known in origins if known[:length] == (*path, old)]:
                 origins[*path, new, *known[length:]] = origins.pop(known)
+
+    def forget(self, path: KeyPath) -> None:
+        """Drop the origins of what is replaced, at and below a path."""
+        for origins in (self.keys, self.values):
+            for known in [known for known in origins if known[: len(path)] == path]:
+                del origins[known]
 
 
 def parse_yaml(text: str, source: str, environ: Mapping[str, str]) -> Document:
@@ -177,12 +182,9 @@ class _Reader:
     def scalar(self, node: yaml.ScalarNode) -> Any:
         try:
             value = node.value if node.style is not None else _plain(node.value)
-            return self.expand(value) if isinstance(value, str) else value
+            return _VARIABLE.sub(self.variable, value) if isinstance(value, str) else value
         except ValueError as error:
             raise ConfigError(f"{self.place(node.start_mark)}: {error}") from None
-
-    def expand(self, text: str) -> str:
-        return _VARIABLE.sub(self.variable, text)
 
     def variable(self, match: re.Match[str]) -> str:
         escaped, body = match.groups()

@@ -74,12 +74,15 @@ def load_survey(
             " calibrate and validate take; give the description of one of them"
         )
     renamed = rename_keys(document, SurveyDescription, plugins)
-    apply_overrides(document, overrides, SurveyDescription, variables)
+    _apply_overrides(document, overrides, SurveyDescription, variables)
     renamed += rename_keys(document, SurveyDescription, plugins, options=True)
     for text in renamed:
         warnings.warn(text, FutureWarning, stacklevel=2)
     _default_root(document, variables)
-    description = _validated(document, plugins)
+    try:
+        description = SurveyDescription.model_validate(document.data, context={"registry": plugins})
+    except ValidationError as error:
+        raise ConfigError("\n".join(lines(error, SurveyDescription, document))) from None
     wrong = check_columns(description, document, plugins)
     if wrong:
         raise ConfigError("\n".join(wrong))
@@ -128,36 +131,14 @@ def _default_root(document: Document, environ: Mapping[str, str]) -> None:
         data["root"] = parse_value(f'"{DEFAULT_ROOT}"', "SCRFRAME_DATA", environ)
 
 
-def _validated(document: Document, registry: Registry) -> SurveyDescription:
-    try:
-        return SurveyDescription.model_validate(document.data, context={"registry": registry})
-    except ValidationError as error:
-        raise ConfigError("\n".join(lines(error, SurveyDescription, document))) from None
-
-
-def apply_overrides(
+def _apply_overrides(
     document: Document, overrides: Sequence[str], model: type[BaseModel], environ: Mapping[str, str]
 ) -> None:
     """Apply ``key.path=value`` texts, in order; values are YAML.
 
     Items of a list are reached by their ``name``, or by their number from 0. Whether a
-    key exists is left to the validation that follows, whose errors then name the option.
-
-    Parameters
-    ----------
-    document : Document
-        Changed in place.
-    overrides : sequence of str
-        The options' arguments.
-    model : type of BaseModel
-        Knows the defaults, so that ``offsets.levels.pixel.size`` reaches a default level.
-    environ : mapping
-        Environment variables for ``${...}``.
-
-    Raises
-    ------
-    ConfigError
-        If an argument has no ``=`` or its path leads nowhere.
+    key exists is left to the validation that follows, whose errors then name the option. The
+    model knows the defaults, so that ``offsets.levels.pixel.size`` reaches a default level.
     """
     for text in overrides:
         key, equals, value = text.partition("=")
@@ -179,7 +160,7 @@ def _set(
         step = _step(holder, text, option, steps[:depth])
         path = (*path, step)
         if depth == len(steps) - 1:
-            _forget(document, path)
+            document.forget(path)
             document.keys[path] = document.values[path] = option
             holder[step] = value
             return
@@ -210,24 +191,13 @@ def _step(holder: Any, text: str, option: str, before: list[str]) -> str | int:
 def _default(model: type[BaseModel], steps: list[str]) -> Any:
     """Return the default at a path as data that can be changed: a list, or no keys yet."""
     for step in steps[:-1]:
-        field = model.model_fields.get(step)
-        if field is None or not isinstance(field.annotation, type):
+        kind = model.model_fields[step].annotation if step in model.model_fields else None
+        if not isinstance(kind, type) or not issubclass(kind, BaseModel):
             return {}
-        if not issubclass(field.annotation, BaseModel):
-            return {}
-        model = field.annotation
+        model = kind
     field = model.model_fields.get(steps[-1])
     default = None if field is None else field.default
-    if isinstance(default, tuple):
-        return list(copy.deepcopy(default))
-    return {}
-
-
-def _forget(document: Document, path: KeyPath) -> None:
-    """Drop the origins of what is replaced."""
-    for origins in (document.keys, document.values):
-        for known in [known for known in origins if known[: len(path)] == path]:
-            del origins[known]
+    return list(copy.deepcopy(default)) if isinstance(default, tuple) else {}
 
 
 @dataclass(frozen=True)

@@ -52,9 +52,16 @@ def survey_schema(registry: Registry) -> dict[str, Any]:
         if block.__name__ in definitions:
             base = definitions[block.__name__]
             base["properties"].pop("plugins")
-            descriptors = _descriptors(block, registry)
-            write = _flat if issubclass(block, FlatBlock) else _nested
-            definitions[block.__name__] = write(base, block, descriptors, definitions)
+            own = {
+                name: _own_schema(block, descriptor, definitions)
+                for name, descriptor in _descriptors(block, registry).items()
+            }
+            if issubclass(block, FlatBlock):
+                definitions[block.__name__] = _flat(base, own)
+                continue
+            base["properties"]["kind"] |= {"enum": list(own)}
+            for name, keys in own.items():  # each plugin's keys sit under its name
+                base["properties"][name] = {**keys, "type": ["object", "null"]}
     return {"$schema": _DIALECT, **schema, "$defs": definitions}
 
 
@@ -68,31 +75,12 @@ def _descriptors(block: type[PluginBlock], registry: Registry) -> dict[str, Desc
     return found
 
 
-def _nested(
-    base: dict[str, Any],
-    block: type[PluginBlock],
-    descriptors: Mapping[str, Descriptor],
-    definitions: dict[str, Any],
-) -> dict[str, Any]:
-    """Return a block in which each plugin's keys sit under its name."""
-    base["properties"]["kind"] |= {"enum": list(descriptors)}
-    for name, descriptor in descriptors.items():
-        own = _own_schema(block, descriptor, definitions)
-        base["properties"][name] = {**own, "type": ["object", "null"]}
-    return base
-
-
-def _flat(
-    base: dict[str, Any],
-    block: type[PluginBlock],
-    descriptors: Mapping[str, Descriptor],
-    definitions: dict[str, Any],
-) -> dict[str, Any]:
+def _flat(base: dict[str, Any], plugins: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """Return a block that has the keys of its kind beside the core's."""
     choices = []
-    for name, descriptor in descriptors.items():
-        own = _own_schema(block, descriptor, definitions)
-        kind = {**base["properties"]["kind"], "const": name, "description": descriptor.summary}
+    for name, own in plugins.items():
+        about = own["description"]
+        kind = {**base["properties"]["kind"], "const": name, "description": about}
         choices.append(
             {
                 "type": "object",
@@ -101,8 +89,8 @@ def _flat(
                 "required": [*base["required"], *own.get("required", [])],
             }
         )
-    about: dict[str, Any] = {key: base[key] for key in ("title", "description") if key in base}
-    return {**about, "oneOf": choices} if choices else {**about, "not": {}}
+    shown: dict[str, Any] = {key: base[key] for key in ("title", "description") if key in base}
+    return {**shown, "oneOf": choices} if choices else {**shown, "not": {}}
 
 
 def _own_schema(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from scrframe.arrays import BoolArray, FloatArray, IntArray
 from scrframe.errors import DataError
@@ -59,6 +60,15 @@ class VisitTable:
         return len(self.visit)
 
 
+def arrays_of(table: pa.Table) -> dict[str, npt.NDArray[Any]]:
+    """Return the columns of a table as arrays; text as such, not as objects."""
+    columns = {name: table.column(name).to_numpy() for name in table.column_names}
+    return {
+        name: values.astype(str) if values.dtype.kind == "O" else values
+        for name, values in columns.items()
+    }
+
+
 @dataclass(frozen=True)
 class LevelData:
     """One level of offsets, one row a column of its design.
@@ -93,21 +103,13 @@ class LevelData:
     @classmethod
     def of(cls, level: SolvedLevel) -> LevelData:
         """Return a level of a solution."""
-        table, offsets = level.fitted.labels(), level.offsets
-        labels = {name: table.column(name).to_numpy() for name in table.column_names}
         return cls(
             name=level.fitted.name,
             kind=level.kind,
             role=level.fitted.role,
             applied=level.applied,
-            labels={
-                name: values.astype(str) if values.dtype.kind == "O" else values
-                for name, values in labels.items()
-            },
-            offset_mag=offsets.offset_mag,
-            err_mag=offsets.err_mag,
-            scatter_mag=offsets.scatter_mag,
-            count=offsets.count,
+            labels=arrays_of(level.fitted.labels()),
+            **vars(level.offsets),
         )
 
 

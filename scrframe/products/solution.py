@@ -14,12 +14,13 @@ import pyarrow as pa
 from astropy.table import Table
 from pydantic import ValidationError
 
-from scrframe.arrays import FloatArray
+from scrframe.arrays import FloatArray, IntArray
 from scrframe.errors import DataError
 from scrframe.plugin import OffsetLevel, Registry
 from scrframe.products import columns
 from scrframe.products.columns import ProductColumn, ecsv_table
 from scrframe.products.files import damaged, replacing, write_ecsv, write_json
+from scrframe.products.run_data import arrays_of
 from scrframe.tables import (
     BY_NAME,
     ExposureTable,
@@ -61,7 +62,10 @@ def write_solution(folder: Path, solution: Solution, settings: Mapping[str, Any]
         table.meta["data_note"] = note
         write_ecsv(table, folder / f"offsets_{level.fitted.name}.ecsv")
     if solution.exposures is not None:
-        write_ecsv(_exposure_table(solution.exposures, note), folder / EXPOSURES)
+        rows = vars(solution.exposures)
+        exposures = {column.name: rows[_exposure(column)] for column in columns.EXPOSURES}
+        table = ecsv_table(columns.EXPOSURES, exposures, {"data_note": note})
+        write_ecsv(table, folder / EXPOSURES)
     write_law(folder, solution.law, note)
     write_json(
         folder / "provenance.json",
@@ -112,9 +116,8 @@ def read_solution(folder: Path, registry: Registry) -> Solution:
 
 
 def _offset_table(level: SolvedLevel, settings: Mapping[str, Any]) -> Table:
-    labels, offsets = level.fitted.labels(), level.offsets
-    values = {name: _plain_column(labels.column(name)) for name in labels.column_names}
-    values |= {
+    offsets = level.offsets
+    values = arrays_of(level.fitted.labels()) | {
         "offset": offsets.offset_mag,
         "offset_err": offsets.err_mag,
         "scatter": offsets.scatter_mag,
@@ -138,21 +141,10 @@ def _offset_column(name: str) -> ProductColumn:
     return declared.get(name, ProductColumn(name, "", "string", known))
 
 
-#: Attributes of `ExposureTable` by their names in the file.
-_EXPOSURES = {
-    "visit": "visit",
-    "ccd": "ccd",
-    "offset": "offset_mag",
-    "offset_err": "err_mag",
-    "offset_sys": "sys_mag",
-    "level": "level",
-    "n_detections": "count",
-}
-
-
-def _exposure_table(exposures: ExposureTable, note: str) -> Table:
-    values = {name: getattr(exposures, attribute) for name, attribute in _EXPOSURES.items()}
-    return ecsv_table(columns.EXPOSURES, values, {"data_note": note})
+def _exposure(column: ProductColumn) -> str:
+    """Return the attribute of `ExposureTable` that a column of the file holds."""
+    own = {"offset": "offset_mag", "offset_err": "err_mag", "offset_sys": "sys_mag"}
+    return {**own, "n_detections": "count"}.get(column.name, column.name)
 
 
 def _read_exposures(path: Path) -> ExposureTable:
@@ -160,7 +152,7 @@ def _read_exposures(path: Path) -> ExposureTable:
     kinds = {"string": np.str_, "int64": np.int64, "float64": np.float64}
     return ExposureTable(
         **{
-            _EXPOSURES[column.name]: np.array(table[column.name], dtype=kinds[column.type])
+            _exposure(column): np.array(table[column.name], dtype=kinds[column.type])
             for column in columns.EXPOSURES
         }
     )
@@ -203,12 +195,6 @@ def read_visit_covariance(folder: Path) -> tuple[tuple[str, ...], FloatArray] | 
         raise damaged(path, error) from None
 
 
-def _plain_column(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
-    """Return a column as an array; text as such, for ECSV writes objects as JSON."""
-    values: np.ndarray[Any, Any] = column.to_numpy()
-    return values.astype(str) if values.dtype.kind == "O" else values
-
-
 def _read_level(folder: Path, name: str, registry: Registry) -> SolvedLevel:
     table = Table.read(folder / f"offsets_{name}.ecsv", format="ascii.ecsv")
     meta = table.meta
@@ -228,9 +214,25 @@ def _read_level(folder: Path, name: str, registry: Registry) -> SolvedLevel:
 
 def write_law(folder: Path, law: ReddeningLaw, note: str) -> None:
     """Write a law's coefficients, and its slopes by field if it has any."""
-    write_ecsv(_law_table(law, note), folder / LAW)
+    values = {
+        "coefficient": coefficient_names(law.terms),
+        "power": [power for power, _ in law.terms],
+        "extinction_power": [power for _, power in law.terms],
+        "value": law.coefficients,
+        "error": np.sqrt(np.diag(law.covariance)),
+    }
+    meta = {
+        "law": "R(C0, E) = sum of value * C0 ** power * E ** extinction_power, mag per unit E",
+        "covariance": law.covariance.tolist(),
+        "dM_mag": float(law.offset_mag),
+        "scores": [asdict(score) for score in law.scores],
+        "data_note": note,
+    }
+    write_ecsv(ecsv_table(columns.LAW, values, meta), folder / LAW)
     if law.slopes is not None:
-        write_ecsv(_slope_table(law.slopes, note), folder / SLOPES)
+        values = {**vars(law.slopes), "field": list(law.slopes.field)}
+        meta = {"sd_mag": law.slopes.sd, "data_note": note}
+        write_ecsv(ecsv_table(columns.SLOPES, values, meta), folder / SLOPES)
 
 
 def read_law(folder: Path) -> ReddeningLaw:
@@ -261,30 +263,6 @@ def coefficient_names(terms: tuple[LawTerm, ...]) -> list[str]:
     of_colour = sum(1 for _, power in terms if not power)
     rest = [f"b{power}" for _, power in terms[of_colour:]]
     return [f"a{number}" for number in range(of_colour)] + rest
-
-
-def _law_table(law: ReddeningLaw, note: str) -> Table:
-    values = {
-        "coefficient": coefficient_names(law.terms),
-        "power": [power for power, _ in law.terms],
-        "extinction_power": [power for _, power in law.terms],
-        "value": law.coefficients,
-        "error": np.sqrt(np.diag(law.covariance)),
-    }
-    meta = {
-        "law": "R(C0, E) = sum of value * C0 ** power * E ** extinction_power, mag per unit E",
-        "covariance": law.covariance.tolist(),
-        "dM_mag": float(law.offset_mag),
-        "scores": [asdict(score) for score in law.scores],
-        "data_note": note,
-    }
-    return ecsv_table(columns.LAW, values, meta)
-
-
-def _slope_table(slopes: FieldSlopes, note: str) -> Table:
-    values = {column.name: getattr(slopes, column.name) for column in columns.SLOPES}
-    meta = {"sd_mag": slopes.sd, "data_note": note}
-    return ecsv_table(columns.SLOPES, {**values, "field": list(slopes.field)}, meta)
 
 
 def _read_slopes(path: Path) -> FieldSlopes:
@@ -339,7 +317,7 @@ def read_visits(folder: Path, visits: Sequence[str]) -> dict[str, npt.NDArray[An
     return {**facts, "ra_deg": ra, "dec_deg": dec}
 
 
-def seasons(mjd: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+def seasons(mjd: npt.NDArray[np.float64]) -> IntArray:
     """Return the observing season of each date, -1 for none, same shape."""
     return np.asarray(season_of(mjd).fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from scrframe.arrays import FloatArray, IntArray
+from scrframe.arrays import BoolArray, FloatArray, IntArray
 from scrframe.errors import DataError
 from scrframe.products import columns
 from scrframe.products.columns import arrow_table, for_levels
@@ -232,7 +232,7 @@ def _known(values: FloatArray, star: IntArray, stars: int) -> FloatArray:
     return found
 
 
-def _any(values: npt.NDArray[np.bool_], star: IntArray) -> npt.NDArray[np.bool_]:
+def _any(values: BoolArray, star: IntArray) -> BoolArray:
     return np.asarray(np.bincount(star, values) > 0)
 
 
@@ -303,7 +303,7 @@ def judged_by_reserved(stars: pa.Table) -> dict[str, Any]:
     return {"reserved": _figures(stars, reserved), "solved": _figures(stars, solved)}
 
 
-def _figures(stars: pa.Table, chosen: npt.NDArray[np.bool_]) -> dict[str, Any]:
+def _figures(stars: pa.Table, chosen: BoolArray) -> dict[str, Any]:
     model, mag, error = (
         stars.column(name).to_numpy()[chosen] for name in ("mag_model", "mag_cal", "mag_cal_err")
     )
@@ -322,7 +322,7 @@ def _figures(stars: pa.Table, chosen: npt.NDArray[np.bool_]) -> dict[str, Any]:
     }
 
 
-def _pairs(source: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def _pairs(source: IntArray) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Return rows of successive detections of the same star."""
     order = np.argsort(source, kind="stable")
     same = source[order][1:] == source[order][:-1]

@@ -140,7 +140,7 @@ def test_what_is_said_of_a_survey_alone_is_its_own_run(both, description, tmp_pa
 
 
 def test_the_screen_shows_errors_and_what_is_shared(both):
-    shown = rendered(combined_table(both.run.summary), False)
+    shown = rendered([combined_table(both.run.summary)], False)
     for name in NAMES:
         figures = both.run.summary["members"][name]
         row = next(line for line in shown.splitlines() if line.strip().startswith(name))

@@ -67,7 +67,7 @@ def run_of(ranking, *backends):
 
 
 def shown(run):
-    return rendered(comparison_table(run), False, WIDE)
+    return rendered([comparison_table(run)], False, WIDE)
 
 
 def test_the_table_has_a_row_for_each_model_the_best_first():

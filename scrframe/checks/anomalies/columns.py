@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
-from scrframe.arrays import FloatArray
+from scrframe.arrays import BoolArray, FloatArray
 from scrframe.checks.anomalies.stars import SingleResiduals
 from scrframe.checks.statistics import after_trials, normal_scores, significance_limit
 from scrframe.statistics.robust import robust_sd
@@ -78,7 +78,7 @@ class _Windows:
 
     shape: str
     residuals: FloatArray  # of offset and scatter together
-    by_offset: npt.NDArray[np.bool_]  # whether the offset weighs more than the scatter
+    by_offset: BoolArray  # whether the offset weighs more than the scatter
     stars: FloatArray
     expected: FloatArray
     size: tuple[int, int]
@@ -126,43 +126,33 @@ def detector_defects(
     if len(ccd) < LEAST:
         return []
     limit = significance_limit() if limit is None else limit
-    number = int(ccd.max()) + 1
     score = normal_scores(singles.value / singles.sigma)
     spread = normal_scores(np.abs(score))
-    found = list(_all_windows(ccd, x, y, score, spread, 1 / singles.sigma, extent, number))
+    gain = 1 / singles.sigma
+    sums_of = (score * gain, gain**2, spread, None)
+    found = list(_all_windows(ccd, (x, y), sums_of, extent))
     trials = sum(int(np.isfinite(z).sum()) for one in found for z in (one.residuals, one.stars))
     candidates = [entry for one in found for entry in _significant(one, trials, limit)]
-    candidates.sort(key=lambda entry: -entry[0])
+    candidates.sort(key=lambda entry: -entry.significance)
     order = np.argsort(ccd, kind="stable")
-    bounds = np.searchsorted(ccd[order], np.arange(number + 1))
+    bounds = np.searchsorted(ccd[order], np.arange(int(ccd.max()) + 2))
     accounted = np.zeros(0 if star is None else int(star.max()) + 1, dtype=np.bool_)
     places: list[DetectorDefect] = []
     mirrors: list[DetectorDefect] = []
-    for significance, place, measure, expected, shape, x_range, y_range in candidates:
-        if any(_overlap(one, place, x_range, y_range) for one in (*places, *mirrors)):
+    for each in candidates:
+        if any(_overlap(known, each) for known in (*places, *mirrors)):
             continue
-        rows = order[bounds[place] : bounds[place + 1]]
-        inside = _within(x[rows], y[rows], x_range, y_range)
-        beside = _within(x[rows], y[rows], *_grown(shape, x_range, y_range)) & ~inside
+        rows = order[bounds[each.ccd] : bounds[each.ccd + 1]]
+        inside = _within(x[rows], y[rows], each.x, each.y)
+        beside = _within(x[rows], y[rows], *_grown(each)) & ~inside
         offset, scatter = _sizes(singles.value[rows], inside, beside)
-        one = DetectorDefect(
-            shape,
-            place,
-            x_range,
-            y_range,
-            measure,
-            offset,
-            scatter,
-            int(inside.sum()),
-            expected,
-            significance,
-        )
-        if star is not None and measure != "stars":
+        one = replace(each, offset_mag=offset, scatter_mag=scatter, count=int(inside.sum()))
+        if star is not None and one.measure != "stars":
             own = inside & ~accounted[star[rows]]
             if own.sum() < inside.sum() and not _differs(score[rows], spread[rows], own, beside):
                 mirrors.append(one)
                 continue
-        if {"offset": abs(offset), "scatter": scatter, "stars": np.inf}[measure] < LEAST_MAG:
+        if {"offset": abs(offset), "scatter": scatter, "stars": np.inf}[one.measure] < LEAST_MAG:
             continue
         places.append(one)
         if star is not None:
@@ -171,15 +161,9 @@ def detector_defects(
 
 
 def _all_windows(
-    ccd: IntArray,
-    x: FloatArray,
-    y: FloatArray,
-    score: FloatArray,
-    spread: FloatArray,
-    gain: FloatArray,
-    extent: tuple[float, float],
-    number: int,
+    ccd: IntArray, pixels: Sequence[FloatArray], sums_of: Sequence[Any], extent: tuple[float, float]
 ) -> Iterator[_Windows]:
+    number = int(ccd.max()) + 1
     per_detector = len(ccd) / number
     for shape in ("column", "row", "region"):
         if shape == "region":
@@ -193,13 +177,13 @@ def _all_windows(
             fine = max(round(across / wide), 1)
             cells = (fine, SEGMENTS) if shape == "column" else (SEGMENTS, fine)
         place = ccd.astype(np.int64)
-        for position, side, parts in ((x, extent[0], cells[0]), (y, extent[1], cells[1])):
+        for position, side, parts in zip(pixels, extent, cells, strict=True):
             step = np.clip(((position - 0.5) * (parts / side)).astype(np.int64), 0, parts - 1)
             place = place * parts + step
         grid = (number, *cells)
         sums = [
             np.bincount(place, weights, int(np.prod(grid))).reshape(grid).astype(float)
-            for weights in (score * gain, gain**2, spread, None)
+            for weights in sums_of
         ]
         cell = extent[0] / cells[0], extent[1] / cells[1]
         windows = SQUARE_WINDOWS if shape == "region" else STRIP_WINDOWS
@@ -267,9 +251,8 @@ def _slide(grid: FloatArray, size: tuple[int, int], around: tuple[int, int] = (0
     return np.asarray(by_row[:, :, high[1]] - by_row[:, :, low[1]])
 
 
-def _significant(
-    windows: _Windows, trials: int, limit: float
-) -> Iterator[tuple[float, int, Measure, float, str, tuple[float, float], tuple[float, float]]]:
+def _significant(windows: _Windows, trials: int, limit: float) -> Iterator[DetectorDefect]:
+    """Yield the windows above a limit, whose sizes are not known yet."""
     for z, stars in ((windows.residuals, False), (windows.stars, True)):
         found = np.argwhere(np.nan_to_num(z) > limit)
         sure = after_trials(z[tuple(found.T)], trials)
@@ -279,52 +262,36 @@ def _significant(
             measure: Measure = "offset" if windows.by_offset[place, a, b] else "scatter"
             measure = "stars" if stars else measure
             x0, y0 = 0.5 + float(a) * windows.cell[0], 0.5 + float(b) * windows.cell[1]
-            yield (
-                float(significance),
-                int(place),
-                measure,
-                float(windows.expected[place, a, b]),
-                windows.shape,
-                (x0, x0 + windows.size[0] * windows.cell[0]),
-                (y0, y0 + windows.size[1] * windows.cell[1]),
+            x = x0, x0 + windows.size[0] * windows.cell[0]
+            y = y0, y0 + windows.size[1] * windows.cell[1]
+            expected = float(windows.expected[place, a, b])
+            yield DetectorDefect(
+                windows.shape, int(place), x, y, measure, 0.0, 0.0, 0, expected, float(significance)
             )
 
 
-def _overlap(
-    known: DetectorDefect, place: int, x: tuple[float, float], y: tuple[float, float]
-) -> bool:
+def _overlap(known: DetectorDefect, other: DetectorDefect) -> bool:
     """Return whether a window touches a known place, which would be the same thing twice."""
-    return (
-        known.ccd == place
-        and x[0] <= known.x[1]
-        and known.x[0] <= x[1]
-        and y[0] <= known.y[1]
-        and known.y[0] <= y[1]
-    )
+    sides = ((known.x, other.x), (known.y, other.y))
+    return known.ccd == other.ccd and all(a[0] <= b[1] and b[0] <= a[1] for a, b in sides)
 
 
 def _within(
     x: FloatArray, y: FloatArray, x_range: tuple[float, float], y_range: tuple[float, float]
-) -> npt.NDArray[np.bool_]:
+) -> BoolArray:
     across = (x >= x_range[0]) & (x < x_range[1])
     return np.asarray(across & (y >= y_range[0]) & (y < y_range[1]))
 
 
-def _grown(
-    shape: str, x: tuple[float, float], y: tuple[float, float]
-) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return a place with its flanks."""
+def _grown(place: DetectorDefect) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return a place with its flanks, along x and y."""
+    shape, x, y = place.shape, place.x, place.y
     more_x = 0.0 if shape == "row" else FLANKS[shape] * (x[1] - x[0])
     more_y = 0.0 if shape == "column" else FLANKS[shape] * (y[1] - y[0])
     return (x[0] - more_x, x[1] + more_x), (y[0] - more_y, y[1] + more_y)
 
 
-def _differs(
-    score: FloatArray,
-    spread: FloatArray,
-    inside: npt.NDArray[np.bool_],
-    beside: npt.NDArray[np.bool_],
-) -> bool:
+def _differs(score: FloatArray, spread: FloatArray, inside: BoolArray, beside: BoolArray) -> bool:
     """Return whether normal scores, or those of the spread, differ from the flanks at all."""
     own, rest = int(inside.sum()), int(beside.sum())
     if min(own, rest) < LEAST:
@@ -335,9 +302,7 @@ def _differs(
     return bool(max(offset, more) > AT_ALL * error)
 
 
-def _sizes(
-    value: FloatArray, inside: npt.NDArray[np.bool_], beside: npt.NDArray[np.bool_]
-) -> tuple[float, float]:
+def _sizes(value: FloatArray, inside: BoolArray, beside: BoolArray) -> tuple[float, float]:
     """Return offset and additional scatter of a place against its flanks."""
     rest, own = value[beside], value[inside]
     if not len(own) or not len(rest):

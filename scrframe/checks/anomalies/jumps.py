@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy import fft, ndimage, stats
 
-from scrframe.arrays import FloatArray
+from scrframe.arrays import FloatArray, IntArray
 from scrframe.checks.statistics import after_trials, normal_from_t, significance_limit
 from scrframe.statistics.robust import MAD_EFFICIENCY, MEDIAN_CHI2, robust_sd
 
@@ -117,7 +116,7 @@ def without(series: FloatArray, time: FloatArray, changes: Iterable[Change]) -> 
     return left
 
 
-def limited(series: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+def limited(series: FloatArray) -> tuple[FloatArray, IntArray]:
     """Return series without gaps and values far from their neighbours, and the values of each."""
     smooth = running(series)
     rest = np.where(np.isnan(series), 0.0, series - smooth)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -108,22 +108,15 @@ def deviating_exposures(
     limit = significance_limit() if limit is None else limit
     if offset.shape[0] < LEAST_GROUP:
         return []
-    away = offset - _of_neighbours(offset)
-    found = _far(away.ravel(), err.ravel(), "neighbours", limit)
-    ccds = offset.shape[1]
-    return [
-        DeviatingOffset(
-            one.visit // ccds, one.visit % ccds, one.group, one.size_mag, one.significance
-        )
-        for one in found
-    ]
-
-
-def _of_neighbours(offset: FloatArray) -> FloatArray:
-    """Return the mean of the visits before and after, without the visit itself."""
+    # from the mean of the visits before and after, without the visit itself
     values, _ = limited(offset)
     total = WINDOW * ndimage.uniform_filter1d(values, WINDOW, axis=0, mode="mirror")
-    return np.asarray((total - values) / (WINDOW - 1))
+    away = offset - (total - values) / (WINDOW - 1)
+    ccds = offset.shape[1]
+    return [
+        replace(one, visit=one.visit // ccds, ccd=one.visit % ccds)
+        for one in _far(away.ravel(), err.ravel(), "neighbours", limit)
+    ]
 
 
 def fitted_spread(away: FloatArray, err: FloatArray) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -99,7 +99,8 @@ def search_detections(data: AnomalyInput) -> tuple[Anomaly, ...]:
         defect_in_words(one, data.ccds)
         for one in detector_defects(data.ccd, data.x, data.y, unmapped, data.extent, star=data.star)
     ]
-    visit, visit_err = _visit_offsets(data, singles)
+    visit, err, _ = _means(data.visit, data.offset_visit, singles, len(data.visits))
+    visit_err = np.fmax(err, data.visit_err)
     order = np.argsort(data.mjd, kind="stable")
     order = order[np.isfinite(data.mjd[order])]
     exposure, exposure_err = _exposure_offsets(data, singles)
@@ -122,21 +123,18 @@ def search_stars(
         Positions in deg.
     """
     stars = variable_stars(repeats)
-    return tuple(
-        variable_in_words(
-            rank,
-            len(stars.star),
-            int(source_id[row]),
-            (float(ra[row]), float(dec[row])),
-            int(repeats.detections[row]),
-            float(amplitude),
-            float(significance),
+    found = []
+    for rank, row in enumerate(stars.star[:MOST_VARIABLES]):
+        source, detections = int(source_id[row]), int(repeats.detections[row])
+        amplitude, significance = float(stars.amplitude_mag[rank]), float(stars.significance[rank])
+        place = {"ra_deg": float(ra[row]), "dec_deg": float(dec[row])}
+        says = (
+            f"Star {source} varies by {_mmag(amplitude)} (rms) over {detections} detections, "
+            f"{_sigma(significance)}; number {rank + 1} of {len(stars.star)} such stars."
         )
-        for rank, (row, amplitude, significance) in enumerate(
-            zip(stars.star[:MOST_VARIABLES], stars.amplitude_mag, stars.significance, strict=False),
-            start=1,
-        )
-    )
+        where = {"source_id": source, **place, "detections": detections}
+        found.append(Anomaly("variable_star", where, amplitude, significance, says))
+    return tuple(found)
 
 
 def defect_in_words(place: DetectorDefect, ccds: IntArray) -> Anomaly:
@@ -180,19 +178,13 @@ def _differences(place: DetectorDefect) -> str:
     return ", ".join(says) or "residuals unlike the rest of the detector"
 
 
-def change_in_words(entry: Change, dates: FloatArray, ccd: int) -> Anomaly:
-    """Return a jump or drift of a detector as an anomaly; `dates` are those of the series."""
-    return _change_in_words(entry, dates, f"the offset of CCD {ccd}", {"ccd": ccd}, "")
+def change_in_words(entry: Change, dates: FloatArray, ccd: int | None = None) -> Anomaly:
+    """Return a jump or drift of a detector, or of the visits' zero point, as an anomaly.
 
-
-def visit_change_in_words(entry: Change, dates: FloatArray) -> Anomaly:
-    """Return a jump or drift of the visits' zero point as an anomaly."""
-    return _change_in_words(entry, dates, "the zero point of the visits", {}, "zero_point_")
-
-
-def _change_in_words(
-    entry: Change, dates: FloatArray, what: str, where: dict[str, Any], prefix: str
-) -> Anomaly:
+    `dates` are those of the series.
+    """
+    what = "The zero point of the visits" if ccd is None else f"The offset of CCD {ccd}"
+    where: dict[str, Any] = {} if ccd is None else {"ccd": ccd}
     first, last = float(dates[entry.before]), float(dates[entry.after])
     size = f"{entry.size_mag * 1000:+.1f} +- {entry.error_mag * 1000:.1f} mmag"
     if entry.kind == "jump":
@@ -201,17 +193,15 @@ def _change_in_words(
         rate = entry.size_mag / max(last - first, 1e-9) * YEAR * 1000
         says = f"drifts by {size} from MJD {first:.0f} to {last:.0f} ({rate:+.2f} mmag a year)"
     return Anomaly(
-        kind=f"{prefix}{entry.kind}",
+        kind=entry.kind if ccd is not None else f"zero_point_{entry.kind}",
         where={**where, "mjd1": first, "mjd2": last},
         size_mag=entry.size_mag,
         significance=entry.significance,
-        text=f"{what[0].upper()}{what[1:]} {says}, {_sigma(entry.significance)}.",
+        text=f"{what} {says}, {_sigma(entry.significance)}.",
     )
 
 
-def deviation_in_words(
-    entry: DeviatingOffset, visits: Sequence[str], mjd: FloatArray, ccds: IntArray
-) -> Anomaly:
+def deviation_in_words(entry: DeviatingOffset, data: AnomalyInput) -> Anomaly:
     """Return a visit or exposure far from those it is compared with as an anomaly."""
     group = {
         "season": "the visits of its season",
@@ -219,10 +209,11 @@ def deviation_in_words(
         "field": "the other visits of its field",
         "neighbours": "the visits before and after",
     }[entry.group]
-    where: dict[str, Any] = {"visit": visits[entry.visit], "mjd": float(mjd[entry.visit])}
-    what = f"visit {visits[entry.visit]}"
+    visit = data.visits[entry.visit]
+    where: dict[str, Any] = {"visit": visit, "mjd": float(data.mjd[entry.visit])}
+    what = f"visit {visit}"
     if entry.ccd >= 0:
-        where["ccd"] = int(ccds[entry.ccd])
+        where["ccd"] = int(data.ccds[entry.ccd])
         what = f"CCD {where['ccd']} in {what}"
     where["kin"] = entry.group
     return Anomaly(
@@ -235,14 +226,12 @@ def deviation_in_words(
     )
 
 
-def swaps_in_words(
-    swaps: Sequence[Swap], visits: Sequence[str], mjd: FloatArray, ccds: IntArray
-) -> Anomaly:
+def swaps_in_words(swaps: Sequence[Swap], data: AnomalyInput) -> Anomaly:
     """Return one pair of detectors that looks exchanged in some visits as an anomaly."""
     best = max(swaps, key=lambda one: one.significance)
-    first, second = int(ccds[best.first]), int(ccds[best.second])
-    dates = [float(mjd[one.visit]) for one in swaps]
-    place = f"visit {visits[best.visit]}"
+    first, second = int(data.ccds[best.first]), int(data.ccds[best.second])
+    dates = [float(data.mjd[one.visit]) for one in swaps]
+    place = f"visit {data.visits[best.visit]}"
     if len(swaps) > 1:
         place = f"{len(swaps)} visits from MJD {min(dates):.2f} to {max(dates):.2f}, as {place}"
     return Anomaly(
@@ -250,7 +239,7 @@ def swaps_in_words(
         where={
             "ccd": first,
             "other_ccd": second,
-            "visit": visits[best.visit],
+            "visit": data.visits[best.visit],
             "visits": len(swaps),
             "mjd1": min(dates),
             "mjd2": max(dates),
@@ -262,43 +251,12 @@ def swaps_in_words(
     )
 
 
-def variable_in_words(
-    rank: int,
-    stars: int,
-    source_id: int,
-    sky: tuple[float, float],
-    detections: int,
-    amplitude: float,
-    significance: float,
-) -> Anomaly:
-    """Return a star that varies as an anomaly, the `rank`-th of so many `stars`."""
-    return Anomaly(
-        kind="variable_star",
-        where={
-            "source_id": source_id,
-            "ra_deg": sky[0],
-            "dec_deg": sky[1],
-            "detections": detections,
-        },
-        size_mag=amplitude,
-        significance=significance,
-        text=f"Star {source_id} varies by {_mmag(amplitude)} (rms) over {detections} detections, "
-        f"{_sigma(significance)}; number {rank} of {stars} such stars.",
-    )
-
-
 def _mmag(value: float) -> str:
     return f"{abs(value) * 1000:.1f} mmag"
 
 
 def _sigma(value: float) -> str:
     return f"{min(value, 99.0):.1f} sigma"
-
-
-def _visit_offsets(data: AnomalyInput, singles: SingleResiduals) -> tuple[FloatArray, FloatArray]:
-    number = len(data.visits)
-    offset, err, _ = _means(data.visit, data.offset_visit, singles, number)
-    return offset, np.fmax(err, data.visit_err)
 
 
 def _exposure_offsets(
@@ -332,34 +290,27 @@ def _of_detectors(
 ) -> list[Anomaly]:
     patterns = Patterns(offset, err, typical(offset), data.offset_map)
     swaps = swapped_detectors(data.visit, data.ccd, data.x, data.y, singles, patterns, data.extent)
-    found = _by_pair(swaps, data)
+    pairs: dict[tuple[int, int], list[Swap]] = {}
     left = offset.copy()
     for one in swaps:
+        pairs.setdefault((one.first, one.second), []).append(one)
         left[one.visit, [one.first, one.second]] = np.nan
+    found = [swaps_in_words(group, data) for group in pairs.values()]
     dates, left = data.mjd[order], left[order]
     changes = find_changes(left, dates)
     found += [change_in_words(entry, dates, int(data.ccds[entry.series])) for entry in changes]
     # an exposure beside a jump is none that deviates
     for far in deviating_exposures(without(left, dates, changes), err[order]):
-        moved = DeviatingOffset(
-            int(order[far.visit]), far.ccd, far.group, far.size_mag, far.significance
-        )
-        found.append(deviation_in_words(moved, data.visits, data.mjd, data.ccds))
+        moved = replace(far, visit=int(order[far.visit]))
+        found.append(deviation_in_words(moved, data))
     return found
-
-
-def _by_pair(swaps: list[Swap], data: AnomalyInput) -> list[Anomaly]:
-    pairs: dict[tuple[int, int], list[Swap]] = {}
-    for one in swaps:
-        pairs.setdefault((one.first, one.second), []).append(one)
-    return [swaps_in_words(group, data.visits, data.mjd, data.ccds) for group in pairs.values()]
 
 
 def _of_visits(
     data: AnomalyInput, offset: FloatArray, err: FloatArray, order: IntArray
 ) -> list[Anomaly]:
     found = [
-        deviation_in_words(one, data.visits, data.mjd, data.ccds)
+        deviation_in_words(one, data)
         for one in deviating_visits(offset, err, data.season, data.field)
     ]
     dates, known = data.mjd[order], np.isfinite(offset[order])
@@ -370,6 +321,4 @@ def _of_visits(
     night = np.cumsum(np.r_[0, np.diff(dates) > NIGHT_GAP])
     count = np.bincount(night)
     nights, means = np.bincount(night, dates) / count, np.bincount(night, values) / count
-    return found + [
-        visit_change_in_words(one, nights) for one in find_changes(means[:, None], nights)
-    ]
+    return found + [change_in_words(one, nights) for one in find_changes(means[:, None], nights)]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from scrframe.arrays import FloatArray
+from scrframe.arrays import BoolArray, FloatArray
 from scrframe.checks.statistics import after_trials, significance_limit
 from scrframe.statistics.robust import robust_sd
 
@@ -121,7 +121,7 @@ class StarRepeats:
     detections: npt.NDArray[Any]
     visits: npt.NDArray[Any]
     err: FloatArray
-    one_outlier: npt.NDArray[np.bool_]
+    one_outlier: BoolArray
 
 
 @dataclass(frozen=True)

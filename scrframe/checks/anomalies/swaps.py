@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scrframe.arrays import FloatArray
+from scrframe.arrays import BoolArray, FloatArray
 from scrframe.checks.anomalies.stars import SingleResiduals
 from scrframe.checks.statistics import after_trials, significance_limit
 from scrframe.statistics.robust import robust_sd
@@ -209,12 +209,7 @@ def _add_offsets(
 
 
 def _chosen(
-    z: FloatArray,
-    share: FloatArray,
-    size: FloatArray,
-    fits: npt.NDArray[np.bool_],
-    trials: int,
-    limit: float,
+    z: FloatArray, share: FloatArray, size: FloatArray, fits: BoolArray, trials: int, limit: float
 ) -> list[Swap]:
     strong = np.argwhere((z > limit) & fits)
     strong = strong[strong[:, 1] < strong[:, 2]]
@@ -227,14 +222,6 @@ def _chosen(
         if significance[row] < limit or {(visit, first), (visit, second)} & taken:
             continue
         taken |= {(visit, first), (visit, second)}
-        swaps.append(
-            Swap(
-                visit,
-                first,
-                second,
-                float(size[first, second]),
-                float(share[visit, first, second]),
-                float(significance[row]),
-            )
-        )
+        differ, shown = float(size[first, second]), float(share[visit, first, second])
+        swaps.append(Swap(visit, first, second, differ, shown, float(significance[row])))
     return swaps

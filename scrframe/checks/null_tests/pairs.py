@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
-from scrframe.arrays import FloatArray, IntArray
+from scrframe.arrays import BoolArray, FloatArray, IntArray
 from scrframe.checks.statistics import bounded
 from scrframe.checks.verdict import Limit, NullTest, NullTestResult, judge, untestable
 from scrframe.statistics.groups import codes
@@ -33,12 +32,12 @@ class Repeats:
     first: IntArray
     second: IntArray
 
-    def take(self, rows: npt.NDArray[np.bool_]) -> Repeats:
+    def take(self, rows: BoolArray) -> Repeats:
         """Return some of the pairs."""
         return Repeats(self.first[rows], self.second[rows])
 
 
-def successive(source: npt.NDArray[np.int64], chosen: npt.NDArray[np.bool_]) -> Repeats:
+def successive(source: IntArray, chosen: BoolArray) -> Repeats:
     """Return the successive detections of each star among the chosen rows.
 
     Parameters

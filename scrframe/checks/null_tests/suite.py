@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from scrframe.arrays import BoolArray, FloatArray, IntArray
 from scrframe.checks.null_tests import trends
@@ -70,7 +69,7 @@ class StarSample:
     photometric_err: FloatArray | None
     exposure_err: FloatArray | None
     position: tuple[FloatArray, FloatArray]
-    source: npt.NDArray[np.int64]
+    source: IntArray
     ccd: IntArray
     visit: IntArray
     field: IntArray

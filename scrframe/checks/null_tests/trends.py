@@ -11,11 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from numpy.polynomial import legendre
 from scipy import sparse, stats
 
-from scrframe.arrays import FloatArray, IntArray
+from scrframe.arrays import BoolArray, FloatArray, IntArray
 from scrframe.checks.statistics import GRID, bounded, cluster_fit, line, ranks
 from scrframe.checks.verdict import Limit, NullTest, NullTestResult, judge, untestable
 from scrframe.statistics.groups import codes, less_group_mean
@@ -48,7 +47,7 @@ class DetectionResiduals:
     visit: IntArray
     region: IntArray
 
-    def take(self, rows: npt.NDArray[np.bool_]) -> DetectionResiduals:
+    def take(self, rows: BoolArray) -> DetectionResiduals:
         """Return some of the detections."""
         return DetectionResiduals(self.residual_mag[rows], self.visit[rows], self.region[rows])
 
@@ -157,7 +156,7 @@ def residual_by_ccd(
 
 
 def mean_difference(
-    test: NullTest, chosen: npt.NDArray[np.bool_], stars: DetectionResiduals, limit: Limit
+    test: NullTest, chosen: BoolArray, stars: DetectionResiduals, limit: Limit
 ) -> NullTestResult:
     """Test whether two kinds of stars have the same mean residual within visits.
 
