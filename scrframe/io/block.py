@@ -273,23 +273,22 @@ class Block:
         rows = np.arange(len(self)) if rows is None else rows
         if is_text(column.type):
             chosen = replace(self, rows=self.rows[rows], table=self.table.take(pa.array(rows)))
-            return chosen._from_lists(name, chosen._parsed_lists(name), width)
+            # Empty text is a missing array.
+            body = pc.utf8_trim(chosen.texts(name), characters=" \t\r\n[]()")
+            body = pc.if_else(pc.equal(body, ""), None, body)
+            items = pc.split_pattern(body, ",")
+            values = _cast(items.flatten(), pa.float64())
+            if values is None:
+                bad = np.array([_cast(row.values, pa.float64()) is None for row in items])
+                what = "is not an array of numbers such as [1.0, 2.0], with commas"
+                chosen.refuse(bad, f"column {name} {what}")
+            return chosen._from_lists(
+                name, pa.ListArray.from_arrays(items.offsets, values, mask=items.is_null()), width
+            )
         if not _is_list(column.type):
             raise self._wrong_kind(name, column.type, "arrays of numbers")
         found = self._from_lists(name, column, width)
         return found if len(rows) == len(found) else found[rows]
-
-    def _parsed_lists(self, name: str) -> pa.Array:
-        """Return text of arrays as lists of numbers; empty ones as missing."""
-        body = pc.utf8_trim(self.texts(name), characters=" \t\r\n[]()")
-        body = pc.if_else(pc.equal(body, ""), None, body)
-        items = pc.split_pattern(body, ",")
-        values = _cast(items.flatten(), pa.float64())
-        if values is None:
-            bad = np.array([_cast(row.values, pa.float64()) is None for row in items])
-            what = "is not an array of numbers such as [1.0, 2.0], with commas"
-            self.refuse(bad, f"column {name} {what}")
-        return pa.ListArray.from_arrays(items.offsets, values, mask=items.is_null())
 
     def _from_lists(self, name: str, array: pa.Array, width: int) -> RealArray:
         lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
@@ -320,7 +319,8 @@ class Block:
         values = _cast(column, kind)
         if values is None:
             bad = np.array([_cast(column[row : row + 1], kind) is None for row in range(len(self))])
-            said = _shortened(column[int(np.flatnonzero(bad)[0])].as_py())
+            line = " ".join(column[int(np.flatnonzero(bad)[0])].as_py().split())
+            said = line if len(line) <= 60 else line[:60] + "..."
             wanted = "a whole number" if kind == pa.int64() else "a number"
             self.refuse(bad, f'column {name} is "{said}", expected {wanted}')
         return values
@@ -366,8 +366,3 @@ def _given(text: pa.Array) -> pa.Array:
     trimmed = pc.utf8_trim_whitespace(text.cast(pa.string()))
     absent = pc.is_in(trimmed, value_set=_texts(NULLS))
     return pc.if_else(absent, pa.scalar(None, pa.string()), trimmed)
-
-
-def _shortened(text: str, most: int = 60) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= most else line[:most] + "..."

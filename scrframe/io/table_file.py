@@ -161,7 +161,16 @@ def from_numpy(values: Any) -> pa.Array:
     mask = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
     array = np.asarray(np.ma.getdata(values))
     if array.dtype.kind == "O":
-        return _from_objects(values)
+        items = [None if isinstance(item, np.ma.core.MaskedConstant) else item for item in values]
+        if all(item is None or isinstance(item, (str, bytes)) for item in items):
+            text = [
+                item.decode("utf-8", "replace") if isinstance(item, bytes) else item
+                for item in items
+            ]
+            return pa.array(text, type=pa.string())
+        return lists(
+            [np.ma.filled(np.ma.asarray(item, dtype=float), np.nan).ravel() for item in items]
+        )
     if array.dtype.kind in "SU":
         return pa.array(np.char.strip(array.astype(str)).astype(object), pa.string(), mask=mask)
     array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
@@ -171,17 +180,6 @@ def from_numpy(values: Any) -> pa.Array:
         array = np.where(mask, np.nan, array)
     flat = pa.array(array.reshape(-1))
     return pa.FixedSizeListArray.from_arrays(flat, int(np.prod(array.shape[1:])))
-
-
-def _from_objects(values: Any) -> pa.Array:
-    """Return arrays of varying length, or text, as a column."""
-    items = [None if isinstance(item, np.ma.core.MaskedConstant) else item for item in values]
-    if all(item is None or isinstance(item, (str, bytes)) for item in items):
-        text = [
-            item.decode("utf-8", "replace") if isinstance(item, bytes) else item for item in items
-        ]
-        return pa.array(text, type=pa.string())
-    return lists([np.ma.filled(np.ma.asarray(item, dtype=float), np.nan).ravel() for item in items])
 
 
 def lists(rows: Sequence[Any]) -> pa.Array:

@@ -227,7 +227,11 @@ def choose_order(
             "reddening.order: auto needs at least two visits to judge by; name the order"
         )
     sums = Sums.over(*data.centred(kept), block, len(names))
-    fold = _folds(sums.count)
+    # Groups are dealt out to folds, the largest first.
+    fold = np.empty(len(sums.count), dtype=np.intp)
+    fold[np.argsort(-sums.count, kind="stable")] = np.arange(len(sums.count)) % min(
+        FOLDS, len(sums.count)
+    )
     judged = []
     for order, power in pairs:
         columns = np.array([richest.index(term) for term in terms_of(order, power)])
@@ -284,13 +288,6 @@ def _groups(visit: Codes, fields: Fields | None) -> Codes:
     if fields is None or len(np.unique(fields.code)) < LEAST_FIELDS:
         return visit
     return fields.code
-
-
-def _folds(count: FloatArray) -> npt.NDArray[np.intp]:
-    """Deal groups out to folds, the largest first."""
-    fold = np.empty(len(count), dtype=np.intp)
-    fold[np.argsort(-count, kind="stable")] = np.arange(len(count)) % min(FOLDS, len(count))
-    return fold
 
 
 def held_out_loss(sums: Sums, fold: npt.NDArray[np.intp]) -> FloatArray | None:

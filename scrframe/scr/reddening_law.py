@@ -97,7 +97,25 @@ def fit_law(
     terms = terms_of(settings.order, settings.extinction_order)
     data = LawData.of(colour0_mag, extinction, excess_mag, group, terms)
     if settings.field_slopes:
-        law = _with_slopes(data, settings, _checked(fields, visit, settings), star)
+        if fields is None:
+            raise CalibrationError(
+                "reddening.field_slopes needs the field of each visit, which the catalogues do not"
+                " give; leave it out, or let the loader supply the column `field`"
+            )
+        if not settings.visit_constants:
+            raise CalibrationError(
+                "reddening.field_slopes needs a constant for each visit; set"
+                " `reddening.visit_constants: true`"
+            )
+        home = np.zeros(int(visit.max()) + 1, dtype=np.int64)
+        home[visit] = fields.code
+        many = len(np.unique(visit[fields.code != home[visit]]))
+        if many:
+            raise CalibrationError(
+                f"reddening.field_slopes: {many} visits have detections in more than one field;"
+                " the column `field` must be the same all over a visit"
+            )
+        law = _with_slopes(data, settings, fields, star)
     else:
         law = _plain(data, settings, star)
     return replace(law, scores=chosen)
@@ -145,17 +163,14 @@ def _with_slopes(
         used, kept = kept, np.abs(residual) <= settings.clip_sigma * fit.noise_mag
         if np.array_equal(used, kept):
             break
-    slopes = _slope_table(fit, fields, sums.count > 0)
-    offset = float(np.mean(misfit[used]))
-    return ReddeningLaw(fit.coefficients, fit.covariance, offset, data.terms, slopes=slopes)
-
-
-def _slope_table(fit: SlopeFit, fields: Fields, seen: BoolArray) -> FieldSlopes:
+    seen = sums.count > 0
     names = tuple(name for name, there in zip(fields.name, seen, strict=True) if there)
     slope, err, free, free_err = (
         part[seen] for part in (fit.slope, fit.err, fit.free, fit.free_err)
     )
-    return FieldSlopes(names, slope, err, free, free_err, fit.sd)
+    slopes = FieldSlopes(names, slope, err, free, free_err, fit.sd)
+    offset = float(np.mean(misfit[used]))
+    return ReddeningLaw(fit.coefficients, fit.covariance, offset, data.terms, slopes=slopes)
 
 
 def repeat_factor(
@@ -174,28 +189,6 @@ def repeat_factor(
     by_star = np.bincount(star[kept], score)
     alone = float(score @ score)
     return max(float(by_star @ by_star) / alone, 1.0) if alone > 0 else 1.0
-
-
-def _checked(fields: Fields | None, visit: Codes, settings: ReddeningSettings) -> Fields:
-    if fields is None:
-        raise CalibrationError(
-            "reddening.field_slopes needs the field of each visit, which the catalogues do not"
-            " give; leave it out, or let the loader supply the column `field`"
-        )
-    if not settings.visit_constants:
-        raise CalibrationError(
-            "reddening.field_slopes needs a constant for each visit; set"
-            " `reddening.visit_constants: true`"
-        )
-    home = np.zeros(int(visit.max()) + 1, dtype=np.int64)
-    home[visit] = fields.code
-    many = len(np.unique(visit[fields.code != home[visit]]))
-    if many:
-        raise CalibrationError(
-            f"reddening.field_slopes: {many} visits have detections in more than one field;"
-            " the column `field` must be the same all over a visit"
-        )
-    return fields
 
 
 def largest_change(

@@ -121,13 +121,19 @@ def star_means(seen: StarDetections, stars: int, limit: float = VARIABLE_LIMIT) 
     if not fine.all():
         seen = seen.take(np.flatnonzero(fine))
     count = np.bincount(seen.star, minlength=stars)
-    weight = _weights(seen, stars)
+    none = np.bincount(seen.star, seen.weight, stars) <= 0
+    robust = np.where(none[seen.star], 1.0, seen.weight)
+    weight = np.asarray(robust / seen.photometric_err**2)
     total = np.bincount(seen.star, weight, stars)
     share = weight / total[seen.star]
     known = count > 0
     visits, offset_err = _by_exposure(seen, share, stars)
     chi2, largest = _chi2(seen, stars)
-    probability, variable, one_outlier = _variability(chi2, largest, count, visits, limit)
+    probability = _where(count > 1, chdtrc(np.maximum(count - 1, 1), chi2))
+    suspect = (visits > 1) & (probability < limit)
+    rest = chdtrc(np.maximum(count - 2, 1), np.maximum(chi2 - largest, 0.0))
+    one_outlier = suspect & (count > 2) & (rest >= limit)
+    variable = suspect & ~one_outlier
     return StarMeans(
         mag=_where(known, np.bincount(seen.star, share * seen.mag, stars)),
         photometric_err=_where(known, np.maximum(total, np.finfo(float).tiny) ** -0.5),
@@ -165,12 +171,6 @@ def _by_exposure(
     return np.bincount(in_visit[new_visit] // visits, minlength=stars), error
 
 
-def _weights(seen: StarDetections, stars: int) -> FloatArray:
-    none = np.bincount(seen.star, seen.weight, stars) <= 0
-    robust = np.where(none[seen.star], 1.0, seen.weight)
-    return np.asarray(robust / seen.photometric_err**2)
-
-
 def _chi2(seen: StarDetections, stars: int) -> tuple[FloatArray, FloatArray]:
     """Return chi2 by star, and by how much it falls without its most deviant detection."""
     weight = seen.total_err**-2.0
@@ -184,16 +184,6 @@ def _chi2(seen: StarDetections, stars: int) -> tuple[FloatArray, FloatArray]:
     largest = np.zeros(stars)
     np.maximum.at(largest, seen.star, fall)
     return np.asarray(np.bincount(seen.star, part, stars)), largest
-
-
-def _variability(
-    chi2: FloatArray, largest: FloatArray, count: IntArray, visits: IntArray, limit: float
-) -> tuple[FloatArray, BoolArray, BoolArray]:
-    probability = _where(count > 1, chdtrc(np.maximum(count - 1, 1), chi2))
-    suspect = (visits > 1) & (probability < limit)
-    rest = chdtrc(np.maximum(count - 2, 1), np.maximum(chi2 - largest, 0.0))
-    one_outlier = suspect & (count > 2) & (rest >= limit)
-    return probability, suspect & ~one_outlier, one_outlier
 
 
 def _where(known: BoolArray, values: npt.ArrayLike) -> FloatArray:

@@ -180,17 +180,14 @@ class ColourPredictor:
         assert model is not None
         colours = np.array(model.predict(self._features).colour_mag)
         if plan.cross_fit:
-            colours[plan.train] = self._folds(labels)
+            known = self._features[self._plan.train]
+            held_out = np.empty(len(labels))
+            for number in np.unique(self._plan.fold):
+                inside = self._plan.fold == number
+                model = self._fit(known[~inside], labels[~inside])
+                held_out[inside] = model.predict(known[inside]).colour_mag
+            colours[plan.train] = held_out
         return colours
-
-    def _folds(self, labels: FloatArray) -> FloatArray:
-        features = self._features[self._plan.train]
-        held_out = np.empty(len(labels))
-        for number in np.unique(self._plan.fold):
-            inside = self._plan.fold == number
-            model = self._fit(features[~inside], labels[~inside])
-            held_out[inside] = model.predict(features[inside]).colour_mag
-        return held_out
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,24 @@ def _control_fields(settings: SimulationSettings, camera: Camera) -> tuple[Float
     """Return fields of which both pointings lie wholly in the control region."""
     east, north = (value / 3600 for value in SECOND_POINTING_ARCSEC)
     if settings.region is None:
-        ra, dec = _control_grid(camera, east, north)
+        wide, high = camera.half_extent()
+        margin = 0.02
+        xi = np.array([min(0, east) - wide - margin, max(0, east) + wide + margin])
+        eta = np.array([min(0, north) - high - margin, max(0, north) + high + margin])
+        grid_ra = np.arange(CONTROL_RA[1] - xi[1] - 0.02, CONTROL_RA[0], -CONTROL_STEP)
+        grid_dec = np.arange(CONTROL_DEC[1] - eta[1] - 0.02, CONTROL_DEC[0], -CONTROL_STEP)
+        ra, dec = (grid.ravel() for grid in np.meshgrid(grid_ra, grid_dec))
+        inside = np.ones(len(ra), bool)
+        for corner_xi, corner_eta in [(a, b) for a in xi for b in eta]:
+            corners = [
+                to_sky(np.array([corner_xi]), np.array([corner_eta]), a, d)
+                for a, d in zip(ra, dec, strict=True)
+            ]
+            corner_ra, corner_dec = (np.concatenate(part) for part in zip(*corners, strict=True))
+            inside &= (corner_ra > CONTROL_RA[0]) & (corner_ra < CONTROL_RA[1])
+            inside &= (corner_dec > CONTROL_DEC[0]) & (corner_dec < CONTROL_DEC[1])
+            inside &= galactic(corner_ra, corner_dec)[1] > CONTROL_B
+        ra, dec = ra[inside], dec[inside]
     else:
         ra, dec = _control_grid_of_region(settings.region, camera, (east, north))
     # Unless told how many, one field in three, or as many as there is room for.
@@ -149,28 +166,6 @@ def _control_fields(settings: SimulationSettings, camera: Camera) -> tuple[Float
             f"simulation.control_fields: the control region holds {room} fields, not {number}"
         )
     return ra[:number], dec[:number]
-
-
-def _control_grid(camera: Camera, east: float, north: float) -> tuple[FloatArray, FloatArray]:
-    """Return where fields fit into the control region of the paper."""
-    wide, high = camera.half_extent()
-    margin = 0.02
-    xi = np.array([min(0, east) - wide - margin, max(0, east) + wide + margin])
-    eta = np.array([min(0, north) - high - margin, max(0, north) + high + margin])
-    grid_ra = np.arange(CONTROL_RA[1] - xi[1] - 0.02, CONTROL_RA[0], -CONTROL_STEP)
-    grid_dec = np.arange(CONTROL_DEC[1] - eta[1] - 0.02, CONTROL_DEC[0], -CONTROL_STEP)
-    ra, dec = (grid.ravel() for grid in np.meshgrid(grid_ra, grid_dec))
-    inside = np.ones(len(ra), bool)
-    for corner_xi, corner_eta in [(a, b) for a in xi for b in eta]:
-        corners = [
-            to_sky(np.array([corner_xi]), np.array([corner_eta]), a, d)
-            for a, d in zip(ra, dec, strict=True)
-        ]
-        corner_ra, corner_dec = (np.concatenate(part) for part in zip(*corners, strict=True))
-        inside &= (corner_ra > CONTROL_RA[0]) & (corner_ra < CONTROL_RA[1])
-        inside &= (corner_dec > CONTROL_DEC[0]) & (corner_dec < CONTROL_DEC[1])
-        inside &= galactic(corner_ra, corner_dec)[1] > CONTROL_B
-    return ra[inside], dec[inside]
 
 
 def _plane_fields(

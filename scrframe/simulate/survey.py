@@ -164,7 +164,11 @@ def build_survey(
     layout = plan(settings, camera, main)
     sky, spectroscope = Sky.draw(settings, main), make_spectroscope(curve, settings.band)
     offsets = draw_offsets(settings, layout, camera, main)
-    dust = _mean_extinctions(layout, main)
+    # E is high in the plane and towards the Galactic centre.
+    chance = main.uniform(0, 1, len(layout.name))
+    height = np.exp(-np.abs(layout.galactic_b) / 3.0)
+    centre = 0.75 + 0.25 * np.cos(np.deg2rad(layout.galactic_l))
+    dust = np.asarray((0.25 + 0.75 * chance) * (0.35 + 0.75 * height) * centre + 0.1)
     law = settings.law_variation * _standard(sky.law(layout.ra_deg, layout.dec_deg))
     parts = []
     for number, rng in enumerate(by_field):
@@ -233,14 +237,6 @@ def generators(seed: int, number: int, branch: int = 0) -> list[np.random.Genera
     return [np.random.default_rng(child) for child in root.spawn(number)]
 
 
-def _mean_extinctions(layout: Layout, rng: np.random.Generator) -> FloatArray:
-    """Return the mean E of the fields: high in the plane and towards the Galactic centre."""
-    chance = rng.uniform(0, 1, len(layout.name))
-    height = np.exp(-np.abs(layout.galactic_b) / 3.0)
-    centre = 0.75 + 0.25 * np.cos(np.deg2rad(layout.galactic_l))
-    return np.asarray((0.25 + 0.75 * chance) * (0.35 + 0.75 * height) * centre + 0.1)
-
-
 def _standard(values: FloatArray) -> FloatArray:
     """Return values of zero mean and unit scatter; a few values are left as they are."""
     return np.asarray((values - values.mean()) / values.std()) if len(values) > 3 else values
@@ -271,7 +267,13 @@ def _field(
     # A field that comes earlier has drawn the stars of the sky that they share.
     fresh = np.ones(count, bool)
     reach = max(3.0, float(np.hypot(*(top - low))))
-    for other in np.flatnonzero(_apart(layout, number) < reach):
+    # Rough distances in deg of the fields before this one.
+    others_ra, others_dec = layout.ra_deg[:number], layout.dec_deg[:number]
+    turn = np.mod(others_ra - layout.ra_deg[number] + 180, 360) - 180
+    apart = np.asarray(
+        np.hypot(turn * np.cos(np.deg2rad(others_dec)), others_dec - layout.dec_deg[number])
+    )
+    for other in np.flatnonzero(apart < reach):
         there = float(layout.ra_deg[other]), float(layout.dec_deg[other])
         other_xi, other_eta = to_plane(ra, dec, *there)
         fresh &= ~(
@@ -291,13 +293,6 @@ def _field(
         law_excess=float(law[number]),
         control=bool(layout.control[number]),
     )
-
-
-def _apart(layout: Layout, number: int) -> FloatArray:
-    """Return rough distances in deg of the fields before one from it, shape (number,)."""
-    ra, dec = layout.ra_deg[:number], layout.dec_deg[:number]
-    turn = np.mod(ra - layout.ra_deg[number] + 180, 360) - 180
-    return np.asarray(np.hypot(turn * np.cos(np.deg2rad(dec)), dec - layout.dec_deg[number]))
 
 
 def _without_unseen(

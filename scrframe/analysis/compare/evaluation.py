@@ -118,7 +118,25 @@ def evaluate(
         done(units)
 
     try:
-        return _evaluate(backend, settings, training, count)
+        _require(_leakage(CheckedModel(backend, settings, training), training))
+        count(1)
+        held_out: dict[tuple[str, int], FloatArray] = {}
+        err_mag = None
+        for folds in training.folds:
+            checked = CheckedModel(backend, settings, training, folds.seed)
+            predicted, errors = held_out_colours(checked, training, folds, count)
+            for kind, colour_mag in predicted.items():
+                _require(
+                    behaviour.check_skill(colour_mag - training.colour_mag, training.colour_mag)
+                )
+                held_out[kind, folds.seed] = colour_mag
+            if folds.seed == 0:
+                err_mag = errors
+        final = _final(CheckedModel(backend, settings, training), training)
+        count(1)
+        colour = np.array(final.colour_mag)
+        colour[training.control] = held_out["random", 0]
+        return replace(final, held_out=held_out, err_mag=err_mag, colour_mag=colour)
     except FaultError as fault:
         return BackendEvaluation(fault=str(fault))
     except (Exception, SystemExit) as error:  # foreign code may fail in any way
@@ -130,28 +148,6 @@ def evaluate(
 def trainings(training: TrainingSet) -> int:
     """Return the units of work of one backend."""
     return 2 + sum(folds.number for folds in training.folds)
-
-
-def _evaluate(
-    backend: ColourModel, settings: PluginConfig, training: TrainingSet, done: Callable[[int], None]
-) -> BackendEvaluation:
-    _require(_leakage(CheckedModel(backend, settings, training), training))
-    done(1)
-    held_out: dict[tuple[str, int], FloatArray] = {}
-    err_mag = None
-    for folds in training.folds:
-        checked = CheckedModel(backend, settings, training, folds.seed)
-        predicted, errors = held_out_colours(checked, training, folds, done)
-        for kind, colour_mag in predicted.items():
-            _require(behaviour.check_skill(colour_mag - training.colour_mag, training.colour_mag))
-            held_out[kind, folds.seed] = colour_mag
-        if folds.seed == 0:
-            err_mag = errors
-    final = _final(CheckedModel(backend, settings, training), training)
-    done(1)
-    colour = np.array(final.colour_mag)
-    colour[training.control] = held_out["random", 0]
-    return replace(final, held_out=held_out, err_mag=err_mag, colour_mag=colour)
 
 
 def _require(fault: str | None) -> None:

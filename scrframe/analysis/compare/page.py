@@ -8,16 +8,8 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from scrframe.analysis.compare.backend_figures import (
-    VARIABLES,
-    cost_figure,
-    coverage_figure,
-    difference_figure,
-    figure_name,
-    level_name,
-    reliability_figure,
-    trend_figures,
-)
+from scrframe.analysis.compare import backend_figures
+from scrframe.analysis.compare.backend_figures import VARIABLES, level_name
 from scrframe.analysis.compare.behaviour import Costs
 from scrframe.analysis.compare.result import (
     BackendResult,
@@ -135,7 +127,7 @@ def _sections(
             " not hold zero.",
         ),
         _there(difference_table(comparison)),
-        _there(difference_figure(comparison)),
+        _there(backend_figures.difference_figure(comparison)),
     )
     figures = predicted_figure(comparison, residuals), scatter_figure(comparison, residuals)
     yield Section("Predictions", figures=_there(*figures))
@@ -146,15 +138,18 @@ def _sections(
             " field whose stars differ in it from the control field's. It does not average down.",
         ),
         _there(trend_table(comparison)),
-        _there(*trend_figures(comparison), sky_figure(comparison, residuals)),
+        _there(*backend_figures.trend_figures(comparison), sky_figure(comparison, residuals)),
     )
-    figures = coverage_figure(comparison), reliability_figure(comparison, residuals)
+    figures = (
+        backend_figures.coverage_figure(comparison),
+        backend_figures.reliability_figure(comparison, residuals),
+    )
     yield Section(
         "Errors of single stars", (), _there(coverage_table(comparison)), _there(*figures)
     )
     text = "What calibration needs in the end: offsets solved with each model's magnitudes."
     yield Section("Offsets", (text,), _there(offset_table(comparison)))
-    table, figure = cost_table(comparison, costs), cost_figure(comparison, costs)
+    table, figure = cost_table(comparison, costs), backend_figures.cost_figure(comparison, costs)
     yield Section("Cost", (), _there(table), _there(figure))
     yield Section("Settings", tables=(settings_table(comparison),))
 
@@ -232,7 +227,7 @@ def difference_table(comparison: Comparison) -> PageTable | None:
     for key in keys:
         gaps = {one.name: one.against_reference.get(key) for one in results}
         cells = {name: _interval(gap, marked=True) for name, gap in gaps.items()}
-        rows.append({"figure": figure_name(key), **cells})
+        rows.append({"figure": backend_figures.figure_name(key), **cells})
     caption = (
         f"Differences against {comparison.reference} in mmag with 95 per cent intervals; below"
         " zero is better. A tick marks what is better, a cross what is worse, neither what is not"

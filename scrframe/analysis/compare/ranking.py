@@ -103,7 +103,14 @@ def rank(
     }
     order = sorted(samples, key=lambda name: (float(samples[name].by_seed.mean()), name))
     estimates = {(one, two): samples[one].less(samples[two]) for one, two in combinations(order, 2)}
-    apart = _holm({pair: one.chance() for pair, one in estimates.items()}, 1 - level)
+    # A chance below 1 - level of any by mistake (Holm 1979).
+    chances = {pair: one.chance() for pair, one in estimates.items()}
+    by_chance = sorted(chances, key=lambda pair: chances[pair])
+    apart: set[tuple[str, str]] = set()
+    for tested, pair in enumerate(by_chance):
+        if chances[pair] > (1 - level) / (len(by_chance) - tested):
+            break
+        apart.add(pair)
     pairs = {
         pair: Difference.of(one.value, *one.interval(level), pair in apart)
         for pair, one in estimates.items()
@@ -167,17 +174,6 @@ class _Estimate:
         if not self.err > 0:
             return 1.0
         return float(2 * stats.t.sf(abs(self.value) / self.err, self.freedom))
-
-
-def _holm(chances: Mapping[tuple[str, str], float], size: float) -> set[tuple[str, str]]:
-    """Return the pairs told apart, with a chance below `size` of any by mistake (Holm 1979)."""
-    order = sorted(chances, key=lambda pair: chances[pair])
-    apart: set[tuple[str, str]] = set()
-    for i, pair in enumerate(order):
-        if chances[pair] > size / (len(order) - i):
-            break
-        apart.add(pair)
-    return apart
 
 
 def _groups(order: list[str], apart: set[tuple[str, str]]) -> Ranking:

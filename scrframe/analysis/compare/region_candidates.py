@@ -139,7 +139,14 @@ def find_candidates(
         name = f"{circle.radius_deg:g} deg about RA {circle.ra_deg:.1f}, Dec {circle.dec_deg:+.1f}"
         inside = able & circle.holds(sky.ra_deg, sky.dec_deg)
         found.append(sky.candidate(name, "cap", inside, circle))
-    return _marked(found)
+    # Whether each shares few stars with the independent ones before.
+    marked: list[CandidateRegion] = []
+    taken = np.zeros_like(found[0].inside)
+    for candidate in found:
+        fresh = bool((candidate.inside & taken).sum() <= SHARED * candidate.inside.sum())
+        taken |= candidate.inside & fresh
+        marked.append(replace(candidate, independent=fresh))
+    return marked
 
 
 @dataclass(frozen=True)
@@ -166,17 +173,6 @@ class _Sky:
         low, high = np.quantile(self.colour_mag[inside], [0.01, 0.99])
         values = float(median), float(p90), float(low), float(high)
         return CandidateRegion(Region(name, kind, circle, int(inside.sum()), *values), inside)
-
-
-def _marked(candidates: list[CandidateRegion]) -> list[CandidateRegion]:
-    """Say of each candidate whether it shares few stars with the independent ones before."""
-    found: list[CandidateRegion] = []
-    taken = np.zeros_like(candidates[0].inside)
-    for each in candidates:
-        fresh = bool((each.inside & taken).sum() <= SHARED * each.inside.sum())
-        taken |= each.inside & fresh
-        found.append(replace(each, independent=fresh))
-    return found
 
 
 def _inner_circles(sky: _Sky, inside: BoolArray) -> list[tuple[float, SkyCircle]]:

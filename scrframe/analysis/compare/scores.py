@@ -155,19 +155,9 @@ def binned(
     centre = np.array([np.median(value[index == one]) for one in range(len(count))])
     left = residual - mean[index]
     group = np.arange(len(left)) if block is None else np.asarray(block)[good]
-    err = _scatter_error(left, index, group, count)
-    return ResidualTrend(variable, centre, mean, err, count.astype(np.int64))
-
-
-def _scatter_error(
-    left: FloatArray, index: IntArray, group: IntArray, count: npt.NDArray[np.int_]
-) -> FloatArray:
-    """Return the errors of bin means from the scatter between groups, shape (bins,).
-
-    The linear form of a bootstrap of whole groups, exact without draws (Cameron & Miller 2015,
-    Sect. II). A bin that lies in one group has no such scatter: its error is that of
-    independent stars. `left` are the residuals less the mean of their bin.
-    """
+    # The linear form of a bootstrap of whole groups, exact without draws (Cameron & Miller 2015,
+    # Sect. II). A bin that lies in one group has no such scatter: its error is that of
+    # independent stars. `left` are the residuals less the mean of their bin.
     names, group = np.unique(group, return_inverse=True)
     both, place = np.unique(index * len(names) + group, return_inverse=True)
     of_bin = both // len(names)
@@ -175,7 +165,8 @@ def _scatter_error(
     with np.errstate(divide="ignore", invalid="ignore"):
         grouped = np.bincount(of_bin, sums**2) * groups / (groups - 1)
         single = np.bincount(index, left**2) * count / (count - 1)
-    return np.asarray(np.sqrt(np.where(groups > 1, grouped, single)) / count)
+    err = np.asarray(np.sqrt(np.where(groups > 1, grouped, single)) / count)
+    return ResidualTrend(variable, centre, mean, err, count.astype(np.int64))
 
 
 @dataclass(frozen=True)

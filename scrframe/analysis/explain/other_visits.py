@@ -12,7 +12,6 @@ from scrframe.analysis.explain.opened_run import OPTIONAL, OpenedRun, mean_and_e
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.offsets.unobserved import KnownVisits, predict_unobserved_visits
 from scrframe.statistics.groups import find_sorted
-from scrframe.tables import Detections
 
 #: No more neighbours than this are solved anew: those that share most stars.
 MOST_NEIGHBOURS = 40
@@ -277,7 +276,12 @@ def around_of(run: OpenedRun, rows: IntArray) -> Around:
     """
     data = run.data
     table = run.detections(rows)
-    residual = data.residual[rows] - _nuisance(run, table)
+    # The sum of the nuisance terms.
+    nuisance = np.zeros(len(table))
+    for level in run.levels(table.names):
+        if level.fitted.role == "nuisance":
+            nuisance += level.fitted.design(table).weights @ level.offsets.offset_mag
+    residual = data.residual[rows] - nuisance
     _, first, star = np.unique(data.star_code[rows], return_index=True, return_inverse=True)
     deviation = np.asarray(data.star("star_dev")[rows][first], dtype=np.float64)
     error = np.asarray(data.star("star_dev_err")[rows][first], dtype=np.float64)
@@ -298,15 +302,6 @@ def around_of(run: OpenedRun, rows: IntArray) -> Around:
         star_precision=np.where(known, own, 0.0),
         residual_mag=residual - (seen - mean)[star],
     )
-
-
-def _nuisance(run: OpenedRun, table: Detections) -> FloatArray:
-    """Return the sum of the nuisance terms of detections, in mag, shape (n,)."""
-    total = np.zeros(len(table))
-    for level in run.levels(table.names):
-        if level.fitted.role == "nuisance":
-            total += level.fitted.design(table).weights @ level.offsets.offset_mag
-    return total
 
 
 def _split_weights(

@@ -102,7 +102,20 @@ def fit(
     colour, weight = check_training("LightGBM model", features, colour_mag, weights, needed)
     used = weight > 0
     helpful = min(threads, 1 + int(used.sum()) // ROWS_PER_THREAD)
-    parameters = _parameters(config, seed, helpful)
+    settings = config.model_dump()
+    del settings["num_trees"]  # given as the number of rounds, of which it is an alias
+    parameters = {
+        **settings,
+        "objective": "regression",
+        "bagging_freq": 1,
+        "seed": seed,
+        "num_threads": helpful,
+        "deterministic": True,
+        # By column each histogram is filled by one thread in row order, so that its sums
+        # do not depend on the number of threads.
+        "force_col_wise": True,
+        "verbosity": -1,
+    }
     data = lightgbm.Dataset(
         np.ascontiguousarray(features[used], dtype=np.float32),
         label=colour[used],
@@ -111,23 +124,6 @@ def fit(
     )
     booster = lightgbm.train(parameters, data, num_boost_round=config.num_trees)
     return FittedLightGbm(booster, features.shape[1], threads)
-
-
-def _parameters(config: LightGbmConfig, seed: int, threads: int) -> dict[str, Any]:
-    settings = config.model_dump()
-    del settings["num_trees"]  # given as the number of rounds, of which it is an alias
-    return {
-        **settings,
-        "objective": "regression",
-        "bagging_freq": 1,
-        "seed": seed,
-        "num_threads": threads,
-        "deterministic": True,
-        # By column each histogram is filled by one thread in row order, so that its sums
-        # do not depend on the number of threads.
-        "force_col_wise": True,
-        "verbosity": -1,
-    }
 
 
 @hookimpl

@@ -101,42 +101,33 @@ def grow_forest(
 
     def grow(number: int) -> Tree:
         rng = np.random.default_rng([seed, number])
-        bag = _draw(rng, len(codes), config.bootstrap_fraction, weight)
+        usable = np.flatnonzero(weight > 0)
+        size = max(1, round(config.bootstrap_fraction * len(usable)))
+        drawn = np.bincount(usable[rng.integers(0, len(usable), size)], minlength=len(codes))
+        bag = drawn.astype(np.min_scalar_type(int(drawn.max())))
+        wanted = (
+            math.sqrt(codes.shape[1])
+            if isinstance(config.max_features, str)
+            else config.max_features * codes.shape[1]
+        )
         settings = {
             "min_samples_leaf": config.min_samples_leaf,
-            "max_features": _width(config.max_features, codes.shape[1]),
+            "max_features": max(1, round(wanted)),
             "max_depth": config.max_depth,
             "random_state": int(rng.integers(2**31 - 1)),
         }
-        return _with_leaves(grow_tree(codes, colour, weight, bag, settings), codes, bag)
+        splits = grow_tree(codes, colour, weight, bag, settings)
+        is_leaf = splits.tree_.children_left < 0
+        leaf_of_node = np.cumsum(is_leaf) - 1
+        smallest = np.min_scalar_type(int(is_leaf.sum()) - 1)
+        nodes = splits.apply(codes, check_input=False)
+        return Tree(splits, leaf_of_node, leaf_of_node[nodes].astype(smallest), bag)
 
     with ThreadPoolExecutor(threads) as pool:
         trees = tuple(pool.map(grow, range(config.trees)))
     return FittedForest(
         trees, colour, weight, codes.shape[1], grid, threads, name=name, errors=config.errors
     )
-
-
-def _draw(rng: np.random.Generator, rows: int, fraction: float, weight: FloatArray) -> Bag:
-    """Return how often each row is in the bag; only rows of positive weight are drawn."""
-    usable = np.flatnonzero(weight > 0)
-    size = max(1, round(fraction * len(usable)))
-    drawn = np.bincount(usable[rng.integers(0, len(usable), size)], minlength=rows)
-    return drawn.astype(np.min_scalar_type(int(drawn.max())))
-
-
-def _width(max_features: float | str, features: int) -> int:
-    wanted = math.sqrt(features) if isinstance(max_features, str) else max_features * features
-    return max(1, round(wanted))
-
-
-def _with_leaves(splits: Any, codes: Features, bag: Bag) -> Tree:
-    """Return a tree with its leaves counted and its training rows put into them."""
-    is_leaf = splits.tree_.children_left < 0
-    leaf_of_node = np.cumsum(is_leaf) - 1
-    smallest = np.min_scalar_type(int(is_leaf.sum()) - 1)
-    nodes = splits.apply(codes, check_input=False)
-    return Tree(splits, leaf_of_node, leaf_of_node[nodes].astype(smallest), bag)
 
 
 class RandomForestConfig(BaggingConfig):

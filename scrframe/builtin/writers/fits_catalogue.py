@@ -147,7 +147,12 @@ def _extended(
     at = row[here]
     if len(at) and (at.min() < 0 or at.max() >= rows or np.bincount(at).max() > 1):
         raise DataError(f"{hdu.label}: the detections' row numbers do not fit its {rows} rows")
-    added = _added(columns, here, at, rows)
+    kinds = {"I": ">i2", "J": ">i4", "D": ">f8"}
+    forms = [(name, kinds[_form(name)[0]]) for name in columns]
+    added = np.empty(rows, dtype=np.dtype(forms))
+    for name, values in columns.items():
+        added[name] = _form(name)[1]
+        added[name][at] = values[here]
     table = np.empty((rows, width + added.dtype.itemsize), dtype=np.uint8)
     old = np.frombuffer(file.buffer, np.uint8, rows * width, hdu.data_offset)
     table[:, :width] = old.reshape(rows, width)
@@ -157,17 +162,6 @@ def _extended(
     heap = bytes(file.buffer[start : hdu.data_offset + hdu.data_size])
     padding = bytes(-(table.size + len(heap)) % BLOCK)
     return [_table_header(hdu, columns, added.dtype), table.data, heap, padding]
-
-
-def _added(columns: Mapping[str, Array], here: Array, at: Array, rows: int) -> Array:
-    """Return the appended fields of one table as records, shape (rows,), in FITS byte order."""
-    kinds = {"I": ">i2", "J": ">i4", "D": ">f8"}
-    forms = [(name, kinds[_form(name)[0]]) for name in columns]
-    added = np.empty(rows, dtype=np.dtype(forms))
-    for name, values in columns.items():
-        added[name] = _form(name)[1]
-        added[name][at] = values[here]
-    return added
 
 
 def _form(name: str) -> tuple[str, float]:

@@ -131,18 +131,15 @@ def _parquet_rows(
         )
     chosen = range(meta.num_row_groups) if groups is None else range(groups[0], groups[1] + 1)
     first = sum(meta.row_group(number).num_rows for number in range(chosen.start))
-    with pq.ParquetWriter(target, whole, compression=_compression(meta)) as writer:
+    used = meta.row_group(0).column(0).compression if meta.num_row_groups else "SNAPPY"
+    compression = {"UNCOMPRESSED": "none"}.get(used, used.lower())
+    with pq.ParquetWriter(target, whole, compression=compression) as writer:
         for number in chosen:
             rows = file.read_row_group(number, use_threads=False)
             spread = added.spread(rows.num_rows, target.name, first)
             arrays = [*rows.columns, *(pa.array(values) for values in spread.values())]
             writer.write_table(pa.Table.from_arrays(arrays, schema=whole))
             first += rows.num_rows
-
-
-def _compression(meta: Any) -> str:
-    used = meta.row_group(0).column(0).compression if meta.num_row_groups else "SNAPPY"
-    return {"UNCOMPRESSED": "none"}.get(used, used.lower())
 
 
 def _encoded(facts: Mapping[str, str]) -> dict[bytes, bytes]:
@@ -265,22 +262,23 @@ def _append(
             raise DataError(
                 f"{source}: has texts with line breaks, which this writer cannot write back"
             )
-        further = _formatted(added.spread(len(block), source, first), delimiter)
+        # NaN is an empty field, which blanks cannot separate.
+        empty = delimiter != " "
+        table = pa.table(
+            {
+                name: pa.array(values, from_pandas=empty)
+                for name, values in added.spread(len(block), source, first).items()
+            }
+        )
+        buffer = io.BytesIO()
+        pacsv.write_csv(
+            table, buffer, pacsv.WriteOptions(include_header=False, delimiter=delimiter)
+        )
+        further = buffer.getvalue().decode().split("\n")[:-1]
         pairs = map(delimiter.join, zip(block, further, strict=True))
         sink.write((end.join(pairs) + end).encode())
         first += len(block)
     return first
-
-
-def _formatted(columns: Mapping[str, Any], delimiter: str) -> list[str]:
-    """Return the lines of columns; NaN is an empty field, which blanks cannot separate."""
-    empty = delimiter != " "
-    table = pa.table(
-        {name: pa.array(values, from_pandas=empty) for name, values in columns.items()}
-    )
-    buffer = io.BytesIO()
-    pacsv.write_csv(table, buffer, pacsv.WriteOptions(include_header=False, delimiter=delimiter))
-    return buffer.getvalue().decode().split("\n")[:-1]
 
 
 _TEXT_FORMATS: Mapping[str, Callable[[Path, Path, Added], Path]] = {

@@ -200,7 +200,11 @@ def meant(stored: Array, field: Field) -> tuple[Array, BoolArray | None]:
     if field.scale != 1.0:
         return values * np.float64(field.scale) + np.float64(field.zero), is_null
     if (field.code, field.zero) in _UNSIGNED:
-        return _shifted(values, np.dtype(_UNSIGNED[field.code, field.zero])), is_null
+        # Half the range is added: that flips the highest bit and leaves the others.
+        kind = np.dtype(_UNSIGNED[field.code, field.zero])
+        bits = np.dtype(f"u{kind.itemsize}")
+        flipped: Array = values.view(bits) ^ bits.type(2 ** (8 * kind.itemsize - 1))
+        return flipped.view(kind), is_null
     return values + np.float64(field.zero) if field.zero else values, is_null
 
 
@@ -226,10 +230,3 @@ def physical(stored: Array, field: Field, hdu: Hdu) -> Array:
             )
         return values
     return np.where(is_null, np.nan, values.astype(np.float64))
-
-
-def _shifted(values: Array, kind: np.dtype[Any]) -> Array:
-    """Add half the range: it flips the highest bit and leaves the others."""
-    bits = np.dtype(f"u{kind.itemsize}")
-    flipped: Array = values.view(bits) ^ bits.type(2 ** (8 * kind.itemsize - 1))
-    return flipped.view(kind)

@@ -72,7 +72,19 @@ def correct(
     except Exception as error:  # any failure of the user's code
         reason = f"{type(error).__name__}: {error}"
         raise DataError(f"correction {config.function} failed: {reason}") from error
-    return corrected, np.asarray(outside | _out_of_range(stars, config))
+    magnitude = np.asarray(stars["g_mag"], dtype=np.float64)
+    colour = np.asarray(stars["bp_mag"] - stars["rp_mag"], dtype=np.float64)
+    beyond = np.zeros(len(magnitude), dtype=bool)
+    for values, least, greatest in (
+        (magnitude, config.g_min, config.g_max),
+        (colour, config.bp_rp_min, config.bp_rp_max),
+    ):
+        # Written so that a missing value is out of any range.
+        if least is not None:
+            beyond |= ~(values >= least)
+        if greatest is not None:
+            beyond |= ~(values <= greatest)
+    return corrected, np.asarray(outside | beyond)
 
 
 def _all_at_once(
@@ -99,22 +111,6 @@ def _one_by_one(
     caution = np.array([np.asarray(answer[1])[:3] for answer in answers]).reshape(-1, 3)
     unreliable: BoolArray = np.any(caution > NORMAL_CAUTION, axis=1)
     return corrected.reshape(flux.shape), unreliable
-
-
-def _out_of_range(stars: Mapping[str, Any], config: SpectrumPackageConfig) -> BoolArray:
-    magnitude = np.asarray(stars["g_mag"], dtype=np.float64)
-    colour = np.asarray(stars["bp_mag"] - stars["rp_mag"], dtype=np.float64)
-    outside = np.zeros(len(magnitude), dtype=bool)
-    for values, least, greatest in (
-        (magnitude, config.g_min, config.g_max),
-        (colour, config.bp_rp_min, config.bp_rp_max),
-    ):
-        # Written so that a missing value is out of any range.
-        if least is not None:
-            outside |= ~(values >= least)
-        if greatest is not None:
-            outside |= ~(values <= greatest)
-    return outside
 
 
 def files(config: SpectrumPackageConfig, root: Path) -> list[Path]:

@@ -10,21 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from scrframe.arrays import FloatArray, IntArray
+from scrframe.builtin.reference_catalogues.gaia import products
 from scrframe.builtin.reference_catalogues.gaia.corrections import (
     correct_flux,
     spectrum_corrections,
 )
 from scrframe.builtin.reference_catalogues.gaia.parts import may_hold
-from scrframe.builtin.reference_catalogues.gaia.products import (
-    SAMPLED,
-    SAMPLES_NM,
-    GaiaXpConfig,
-    average,
-    average_error,
-    blocks,
-    operator_for,
-    wavelengths,
-)
+from scrframe.builtin.reference_catalogues.gaia.products import SAMPLED, SAMPLES_NM, GaiaXpConfig
 from scrframe.io.block import Block, RealArray
 from scrframe.plugin import ChosenCorrection, Part
 from scrframe.spectra import BASES, PACKED, XpOperator, load_operator
@@ -96,12 +88,12 @@ class Target:
 
 def on_grid(config: GaiaXpConfig) -> Target:
     """Return the target of the configured grid of wavelengths."""
-    operator = operator_for(config.grid.start, config.grid.stop, config.grid.step)
+    operator = products.operator_for(config.grid.start, config.grid.stop, config.grid.step)
     grid_nm = operator.wavelength_nm
     return Target(
         operator,
-        lambda samples: average(samples, grid_nm),
-        lambda errors: average_error(errors, grid_nm),
+        lambda samples: products.average(samples, grid_nm),
+        lambda errors: products.average_error(errors, grid_nm),
     )
 
 
@@ -140,7 +132,18 @@ def read_features(
         If the file is damaged or its arrays are not what they should be.
     """
     found = read_fluxes(part, stars, corrections, on_grid(config))
-    return _spectra(found, stars["source_id"], config)
+    # Of a part without any, arrays of no length.
+    grid_nm = products.wavelengths(config.grid.start, config.grid.stop, config.grid.step)
+    if not found:
+        none = np.empty((0, len(grid_nm)))
+        found = [StarFluxes(np.empty(0, int), none, none, np.empty(0), np.empty(0, np.uint8))]
+    return Spectra(
+        source_id=stars["source_id"][np.concatenate([block.star for block in found])],
+        wavelength_nm=grid_nm,
+        flux=np.concatenate([block.flux.astype(np.float32) for block in found]),
+        snr=np.concatenate([block.snr for block in found]),
+        flags=np.concatenate([block.flags for block in found]),
+    )
 
 
 def read_fluxes(
@@ -158,7 +161,7 @@ def read_fluxes(
     found: list[StarFluxes] = []
     seen = np.zeros(len(ids), dtype=bool)
     if len(ids) and may_hold(part, int(ids[0]), int(ids[-1])):
-        for block in blocks(part):
+        for block in products.blocks(part):
             here = block.identifiers(columns["source_id"])
             rows, star = first_rows(here, ids, seen)
             if len(rows):
@@ -245,17 +248,3 @@ def _complete(found: StarFluxes, label: str) -> StarFluxes:
         return found
     logger.info("%s: %d spectra lack BP or RP and are left out", label, (~whole).sum())
     return StarFluxes(*(getattr(found, item.name)[whole] for item in fields(found)))
-
-
-def _spectra(found: list[StarFluxes], ids: npt.NDArray[np.int64], config: GaiaXpConfig) -> Spectra:
-    grid_nm = wavelengths(config.grid.start, config.grid.stop, config.grid.step)
-    if not found:
-        none = np.empty((0, len(grid_nm)))
-        found = [StarFluxes(np.empty(0, int), none, none, np.empty(0), np.empty(0, np.uint8))]
-    return Spectra(
-        source_id=ids[np.concatenate([block.star for block in found])],
-        wavelength_nm=grid_nm,
-        flux=np.concatenate([block.flux.astype(np.float32) for block in found]),
-        snr=np.concatenate([block.snr for block in found]),
-        flags=np.concatenate([block.flags for block in found]),
-    )

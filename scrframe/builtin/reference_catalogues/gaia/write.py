@@ -66,14 +66,10 @@ def write_sources(stars: SimulatedStars, root: Path, gaia_format: str) -> None:
     write = _write_csv if gaia_format == "csv" else _write_parquet
     sources = root / "gaia_source"
     sources.mkdir(parents=True, exist_ok=True)
-    write(sources / "GaiaSource_simulated", iter([_source_table(stars)]), "gaia_source")
-
-
-def _source_table(stars: SimulatedStars) -> pa.Table:
     table = stars.table
     error = table["reference_mag_err"].to_numpy()
     own_names = {own: archive for archive, own in COPIED.items()}
-    return pa.table(
+    written = pa.table(
         {
             "solution_id": np.full(len(table), SOLUTION_ID),
             "source_id": table["source_id"],
@@ -90,6 +86,7 @@ def _source_table(stars: SimulatedStars) -> pa.Table:
             "has_xp_continuous": table["has_spectrum"],
         }
     )
+    write(sources / "GaiaSource_simulated", iter([written]), "gaia_source")
 
 
 def _spectrum_table(
@@ -99,24 +96,20 @@ def _spectrum_table(
     count = rows.stop - rows.start
     columns: dict[str, Any] = {"source_id": ids[rows], "solution_id": np.full(count, SOLUTION_ID)}
     for band, at in (("bp", 0), ("rp", 1)):
-        columns |= _bookkeeping(band, count)
+        numbers = {
+            "basis_function_id": np.int16(56),
+            "degrees_of_freedom": np.int16(DEGREES_OF_FREEDOM),
+            "n_parameters": np.int8(BASES),
+            "n_measurements": np.int16(DEGREES_OF_FREEDOM + BASES),
+            "n_rejected_measurements": np.int16(0),
+            "standard_deviation": np.float32(STANDARD_DEVIATION),
+            "chi_squared": np.float32(DEGREES_OF_FREEDOM),
+        }
+        columns |= {f"{band}_{name}": np.full(count, value) for name, value in numbers.items()}
         columns |= _arrays(stars, band, at, rows, gaia_format == "csv")
         columns[f"{band}_n_relevant_bases"] = np.full(count, BASES, dtype=np.int16)
         columns[f"{band}_relative_shrinking"] = np.zeros(count, dtype=np.float32)
     return pa.table(columns)
-
-
-def _bookkeeping(band: str, count: int) -> dict[str, npt.NDArray[Any]]:
-    numbers = {
-        "basis_function_id": np.int16(56),
-        "degrees_of_freedom": np.int16(DEGREES_OF_FREEDOM),
-        "n_parameters": np.int8(BASES),
-        "n_measurements": np.int16(DEGREES_OF_FREEDOM + BASES),
-        "n_rejected_measurements": np.int16(0),
-        "standard_deviation": np.float32(STANDARD_DEVIATION),
-        "chi_squared": np.float32(DEGREES_OF_FREEDOM),
-    }
-    return {f"{band}_{name}": np.full(count, value) for name, value in numbers.items()}
 
 
 def _arrays(stars: SimulatedStars, band: str, at: int, rows: slice, as_text: bool) -> Columns:

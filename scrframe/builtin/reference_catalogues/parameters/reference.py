@@ -198,7 +198,11 @@ def source_parts(config: StellarParametersConfig, root: Path) -> list[Part]:
     try:
         found = gaia_parts.source_parts(_gaia(config), root)
     except DataError as error:
-        raise DataError(_own_keys(str(error))) from None
+        message = str(error)
+        keys = {"gaia_xp.columns": f"{KEY}.gaia_columns", "gaia_xp.": f"{KEY}."}
+        for key, own_key in keys.items():
+            message = message.replace(key, own_key)
+        raise DataError(message) from None
     # A star has parameters whether or not it has an XP spectrum.
     return [
         replace(
@@ -297,14 +301,6 @@ def _gaia(config: StellarParametersConfig) -> GaiaXpConfig:
     return GaiaXpConfig.model_validate(
         {"sources": config.sources, "ref_epoch": config.ref_epoch, "columns": config.gaia_columns}
     )
-
-
-def _own_keys(message: str) -> str:
-    """Return a message on Gaia's sources with this catalogue's keys."""
-    keys = {"gaia_xp.columns": f"{KEY}.gaia_columns", "gaia_xp.": f"{KEY}."}
-    for other, own in keys.items():
-        message = message.replace(other, own)
-    return message
 
 
 def _names(config: StellarParametersConfig) -> dict[str, str]:

@@ -128,7 +128,10 @@ def read(part: Part, config: TableConfig, columns: Sequence[str] | None = None) 
         for block in _blocks(table, part, config, wanted, root)
     ]
     if not pieces:
-        return _empty(config, wanted)
+        kinds = {column.name: column for column in config.own_columns} | BY_NAME
+        return Detections(
+            pa.table({name: pa.array([], type=arrow_type(kinds[name].kind)) for name in wanted})
+        )
     found = Detections.concat(pieces)
     _refuse_mixed_dates(found, part.path)
     return found
@@ -273,13 +276,6 @@ def _detections(block: Block, config: TableConfig, wanted: Sequence[str], file: 
         else:
             made[name] = mapped(block, config, name)
     return Detections.from_columns(made)
-
-
-def _empty(config: TableConfig, wanted: Sequence[str]) -> Detections:
-    kinds = {column.name: column for column in config.own_columns} | BY_NAME
-    return Detections(
-        pa.table({name: pa.array([], type=arrow_type(kinds[name].kind)) for name in wanted})
-    )
 
 
 def _refuse_mixed_dates(found: Detections, path: Path) -> None:

@@ -10,20 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from scrframe.arrays import FloatArray
-from scrframe.builtin.survey_loaders.table.reading import (
-    JD_ZERO,
-    ab_zero_point,
-    constant_of,
-    decoded,
-    is_mag,
-    mag_factor,
-    magnitude_errors,
-    magnitudes,
-    numbers_of,
-    origin_of,
-    refuse_nulls,
-    unit_of,
-)
+from scrframe.builtin.survey_loaders.table import reading
 from scrframe.builtin.survey_loaders.table.settings import TableConfig
 from scrframe.builtin.survey_loaders.table.source import DATES, KINDS, Source
 from scrframe.errors import DataError
@@ -58,7 +45,16 @@ def mapped(block: Block, config: TableConfig, name: str) -> Any:
         return _complete(block, name, source, _dates(block, source))
     values = _of_kind(block, name, source, kind)
     if name in _RANGES:
-        return _position(block, name, source, values)
+        low, high = _RANGES[name]
+        bad = (values < low - _SLACK_DEG) | (values > high + _SLACK_DEG)
+        if bad.any():
+            worst = values[np.flatnonzero(bad)[0]]
+            block.refuse(
+                bad,
+                f"{name} ({reading.origin_of(source)}) is {worst:g} deg, outside {low:g} to"
+                f" {high:g}: is its unit right?",
+            )
+        return values % 360.0 if name == "ra" else np.clip(values, low, high)
     return values
 
 
@@ -101,12 +97,14 @@ def _labels(block: Block, name: str, source: Source) -> pa.Array:
     elif source.expression is not None:
         raise DataError(f"{block.label}: {name} is text, which no expression makes")
     else:
-        text = pa.array([str(constant_of(block, name, source)).strip()] * len(block), pa.string())
+        text = pa.array(
+            [str(reading.constant_of(block, name, source)).strip()] * len(block), pa.string()
+        )
     if source.codes is not None:
-        coded = decoded(block, name, source, text)
+        coded = reading.decoded(block, name, source, text)
         text = pa.array([None if each is None else str(each) for each in coded], pa.string())
     if name == "visit":
-        refuse_nulls(block, name, source, text)
+        reading.refuse_nulls(block, name, source, text)
     return pc.fill_null(text, "").dictionary_encode()
 
 
@@ -124,7 +122,7 @@ def _tiles(block: Block, name: str, source: Source) -> pa.Array:
     ra, dec = (block.numbers(column) for column in source.tile or ())
     grid = EqualAreaGrid(source.size or 1.0)
     cells, place = np.unique(grid.cell(ra, dec), return_inverse=True)
-    block.refuse(cells[place] < 0, f"{name} ({origin_of(source)}) has no position")
+    block.refuse(cells[place] < 0, f"{name} ({reading.origin_of(source)}) has no position")
     centres = zip(*grid.centre(cells), strict=True)
     labels = pa.array([f"{east:07.3f}{north:+07.3f}" for east, north in centres], pa.string())
     return labels.take(pa.array(place))
@@ -132,20 +130,21 @@ def _tiles(block: Block, name: str, source: Source) -> pa.Array:
 
 def _whole(block: Block, name: str, source: Source, kind: Kind) -> npt.NDArray[np.int64]:
     if source.codes is not None:
-        coded = decoded(block, name, source, block.texts(source.names[0]))
+        coded = reading.decoded(block, name, source, block.texts(source.names[0]))
         values = np.array([_int(each) for each in coded], dtype=np.int64)
     elif source.column is not None:
         values = block.integers(source.column)
     else:
-        numbers = numbers_of(block, name, source)
+        numbers = reading.numbers_of(block, name, source)
         block.refuse(
             ~np.isfinite(numbers) | (numbers != np.round(numbers)),
-            f"{name} ({origin_of(source)}) is not a whole number",
+            f"{name} ({reading.origin_of(source)}) is not a whole number",
         )
         values = numbers.astype(np.int64)
     limit = _LIMITS[kind]
     block.refuse(
-        (values > limit) | (values < -limit - 1), f"{name} ({origin_of(source)}) is too large"
+        (values > limit) | (values < -limit - 1),
+        f"{name} ({reading.origin_of(source)}) is too large",
     )
     return values
 
@@ -159,63 +158,61 @@ def _int(value: Any) -> int:
 
 def _scaled(block: Block, name: str, source: Source) -> FloatArray:
     """Return numbers in the unit of the vocabulary."""
-    values = numbers_of(block, name, source)
+    values = reading.numbers_of(block, name, source)
     target = BY_NAME[name].unit if name in BY_NAME else ""
-    unit = unit_of(block, source)
+    unit = reading.unit_of(block, source)
     if not target or unit is None:
         return values
     try:
         return values * unit_factor(unit, target)
     except ValueError as error:
-        raise DataError(f"{block.label}: {name} ({origin_of(source)}) {error}") from None
+        raise DataError(f"{block.label}: {name} ({reading.origin_of(source)}) {error}") from None
 
 
 def _dates(block: Block, source: Source) -> FloatArray:
     """Return modified Julian dates."""
     unit = source.unit
     if unit == "iso":
-        return _iso(block, source)
+        if source.column is not None:
+            text = pc.fill_null(block.texts(source.column), "NaT")
+        else:
+            text = pa.array(
+                [str(reading.constant_of(block, "mjd", source))] * len(block), pa.string()
+            )
+        dates = text.dictionary_encode()
+        labels = pc.replace_substring(dates.dictionary, " ", "T").to_pylist()
+        found = np.full(len(labels), np.nan)
+        for number, label in enumerate(labels):
+            try:
+                stamp = np.datetime64(label.removesuffix("Z"), "us")
+            except ValueError:
+                bad = np.asarray(dates.indices) == number
+                block.refuse(bad, f'mjd ({reading.origin_of(source)}) is "{label}", no ISO date')
+            found[number] = (stamp - np.datetime64("1858-11-17")) / np.timedelta64(1, "D")
+        return found[np.asarray(dates.indices)] if len(text) else np.zeros(0)
     if source.column is not None and pa.types.is_timestamp(block.column(source.column).type):
         stamps = block.column(source.column).cast(pa.timestamp("us")).to_numpy(zero_copy_only=False)
         days = (stamps - np.datetime64("1858-11-17")) / np.timedelta64(1, "D")
         return np.asarray(days, dtype=np.float64)
-    values = numbers_of(block, "mjd", source)
+    values = reading.numbers_of(block, "mjd", source)
     if unit == "jd":
-        return values - JD_ZERO
+        return values - reading.JD_ZERO
     if unit is not None and unit not in DATES:
         return values * unit_factor(unit, "d")
     return values
 
 
-def _iso(block: Block, source: Source) -> FloatArray:
-    if source.column is not None:
-        text = pc.fill_null(block.texts(source.column), "NaT")
-    else:
-        text = pa.array([str(constant_of(block, "mjd", source))] * len(block), pa.string())
-    dates = text.dictionary_encode()
-    labels = pc.replace_substring(dates.dictionary, " ", "T").to_pylist()
-    found = np.full(len(labels), np.nan)
-    for number, label in enumerate(labels):
-        try:
-            stamp = np.datetime64(label.removesuffix("Z"), "us")
-        except ValueError:
-            bad = np.asarray(dates.indices) == number
-            block.refuse(bad, f'mjd ({origin_of(source)}) is "{label}", no ISO date')
-        found[number] = (stamp - np.datetime64("1858-11-17")) / np.timedelta64(1, "D")
-    return found[np.asarray(dates.indices)] if len(text) else np.zeros(0)
-
-
 def magnitude(block: Block, source: Source) -> FloatArray:
     """Return magnitudes, NaN where there is none or the flux is not positive."""
-    values, unit = numbers_of(block, "mag", source), unit_of(block, source)
+    values, unit = reading.numbers_of(block, "mag", source), reading.unit_of(block, source)
     if is_flux(source, unit):
-        return magnitudes(values, _zero_point(block, source, unit))
-    return values * (1.0 if unit is None else mag_factor(unit))
+        return reading.magnitudes(values, _zero_point(block, source, unit))
+    return values * (1.0 if unit is None else reading.mag_factor(unit))
 
 
 def is_flux(source: Source, unit: str | None) -> bool:
     """Return whether a magnitude is made from a flux."""
-    return source.zero_point is not None or (unit is not None and not is_mag(unit))
+    return source.zero_point is not None or (unit is not None and not reading.is_mag(unit))
 
 
 def _zero_point(block: Block, source: Source, unit: str | None) -> FloatArray | float:
@@ -224,43 +221,33 @@ def _zero_point(block: Block, source: Source, unit: str | None) -> FloatArray | 
     if source.zero_point is not None:
         return source.zero_point
     try:
-        return ab_zero_point(unit or "")
+        return reading.ab_zero_point(unit or "")
     except ValueError as error:
-        raise DataError(f"{block.label}: mag ({origin_of(source)}) {error}") from None
+        raise DataError(f"{block.label}: mag ({reading.origin_of(source)}) {error}") from None
 
 
 def _magnitude_error(block: Block, config: TableConfig) -> FloatArray:
     """Return errors of magnitudes, at least `min_error`; NaN where there is none."""
     source, flux_source = config.source("mag_err"), config.source("mag")
-    values, unit = numbers_of(block, "mag_err", source), unit_of(block, source)
-    flux_unit = unit_of(block, flux_source)
-    if is_flux(flux_source, flux_unit) and not (unit is not None and is_mag(unit)):
+    values, unit = reading.numbers_of(block, "mag_err", source), reading.unit_of(block, source)
+    flux_unit = reading.unit_of(block, flux_source)
+    if is_flux(flux_source, flux_unit) and not (unit is not None and reading.is_mag(unit)):
         try:
             scale = 1.0 if unit is None or flux_unit is None else unit_factor(unit, flux_unit)
         except ValueError as error:
-            raise DataError(f"{block.label}: mag_err ({origin_of(source)}) {error}") from None
-        flux = numbers_of(block, "mag", flux_source)
-        errors = magnitude_errors(flux, values * scale)
-    elif unit is not None and not is_mag(unit):
+            raise DataError(
+                f"{block.label}: mag_err ({reading.origin_of(source)}) {error}"
+            ) from None
+        flux = reading.numbers_of(block, "mag", flux_source)
+        errors = reading.magnitude_errors(flux, values * scale)
+    elif unit is not None and not reading.is_mag(unit):
         raise DataError(
-            f"{block.label}: mag_err ({origin_of(source)}) has the unit {unit}, but mag is no flux"
+            f"{block.label}: mag_err ({reading.origin_of(source)}) has the unit {unit}, but mag is"
+            " no flux"
         )
     else:
-        errors = values * (1.0 if unit is None else mag_factor(unit))
+        errors = values * (1.0 if unit is None else reading.mag_factor(unit))
     return np.where(errors >= 0, np.maximum(errors, config.min_error), np.nan)
-
-
-def _position(block: Block, name: str, source: Source, values: FloatArray) -> FloatArray:
-    low, high = _RANGES[name]
-    bad = (values < low - _SLACK_DEG) | (values > high + _SLACK_DEG)
-    if bad.any():
-        worst = values[np.flatnonzero(bad)[0]]
-        block.refuse(
-            bad,
-            f"{name} ({origin_of(source)}) is {worst:g} deg, outside {low:g} to {high:g}:"
-            " is its unit right?",
-        )
-    return values % 360.0 if name == "ra" else np.clip(values, low, high)
 
 
 def _complete(block: Block, name: str, source: Source, values: FloatArray) -> FloatArray:
@@ -268,6 +255,7 @@ def _complete(block: Block, name: str, source: Source, values: FloatArray) -> Fl
     if bad.any():
         block.refuse(
             bad,
-            f"{name} ({origin_of(source)}) has no value; leave such rows out by a cut under rows",
+            f"{name} ({reading.origin_of(source)}) has no value; leave such rows out by a cut"
+            " under rows",
         )
     return values

@@ -64,34 +64,30 @@ def check_unit(name: str, source: Source) -> bool:
     """
     unit = source.unit
     try:
-        return _checked(name, unit, source)
+        declared = BY_NAME.get(name)
+        if name == "mag" and source.zero_point is not None:
+            if unit is not None and is_mag(unit):
+                raise ValueError("is a magnitude already and needs no zero_point")
+            return False
+        if unit is None:
+            return True
+        if name == "mjd" and unit in DATES:
+            return True
+        if name in ("mag", "mag_err"):
+            if is_mag(unit):
+                return True
+            if name == "mag":
+                ab_zero_point(unit)
+            return False
+        if declared is None:
+            parse_unit(unit)
+        elif not declared.unit:
+            raise ValueError(f'has the unit "{unit}", but takes none')
+        else:
+            unit_factor(unit, declared.unit)
+        return True
     except ValueError as error:
         raise ValueError(f'maps "{name}", which {error}') from None
-
-
-def _checked(name: str, unit: str | None, source: Source) -> bool:
-    declared = BY_NAME.get(name)
-    if name == "mag" and source.zero_point is not None:
-        if unit is not None and is_mag(unit):
-            raise ValueError("is a magnitude already and needs no zero_point")
-        return False
-    if unit is None:
-        return True
-    if name == "mjd" and unit in DATES:
-        return True
-    if name in ("mag", "mag_err"):
-        if is_mag(unit):
-            return True
-        if name == "mag":
-            ab_zero_point(unit)
-        return False
-    if declared is None:
-        parse_unit(unit)
-    elif not declared.unit:
-        raise ValueError(f'has the unit "{unit}", but takes none')
-    else:
-        unit_factor(unit, declared.unit)
-    return True
 
 
 def mag_factor(unit: str) -> float:

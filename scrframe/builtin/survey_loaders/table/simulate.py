@@ -202,7 +202,16 @@ def invert(visit: SimulatedVisit, config: TableConfig) -> SimulatedTable:
                 _put(made, name, source, facts, config)
     for own in config.own_columns:
         _put(made, own.name, config.columns[own.name], facts, config)
-    _unset_flags(made, config)
+    # All flags are set to what the description calls a detection that may calibrate.
+    bits: dict[str, int] = {}
+    for flag in config.flags:
+        if flag.bad_bits is None:
+            made.put(flag.column, bool(flag.good))
+        else:
+            good = flag.bad_bits if flag.good else 0
+            bits[flag.column] = bits.get(flag.column, 0) | good
+    for column, value in bits.items():
+        made.put(column, value)
     _refuse_unknown_cuts(made, config)
     for join in config.join:
         for name in (*join.on, *join.columns):
@@ -271,7 +280,13 @@ def _wanted(
         return np.full(made.star.shape, blanks.get(source.dtype or "number", 0.0))
     values = np.asarray(facts[name])
     if source.codes is not None:
-        return _encoded(name, values, source.codes)
+        back = {str(value): text for text, value in source.codes.items()}
+        text = values.astype(str)
+        unknown = sorted(set(text) - set(back))
+        if unknown:
+            raise refused(f"no code of {name} stands for {unknown[0]}", "columns", name, "codes")
+        names, index = np.unique(text, return_inverse=True)
+        return np.array([back[each] for each in names])[index]
     if name in ("mag", "mag_err"):
         found = _photometry(made, name, source, facts, config)
         # The description's number for no value stands for NaN.
@@ -281,16 +296,6 @@ def _wanted(
         return _dates(source, values)
     unit = BY_NAME[name].unit if name in BY_NAME else ""
     return values / unit_factor(source.unit, unit) if source.unit is not None and unit else values
-
-
-def _encoded(name: str, values: Array, codes: Mapping[str, Any]) -> Array:
-    back = {str(value): text for text, value in codes.items()}
-    text = values.astype(str)
-    unknown = sorted(set(text) - set(back))
-    if unknown:
-        raise refused(f"no code of {name} stands for {unknown[0]}", "columns", name, "codes")
-    names, index = np.unique(text, return_inverse=True)
-    return np.array([back[each] for each in names])[index]
 
 
 def _photometry(
@@ -355,19 +360,6 @@ def _solve(made: SimulatedTable, name: str, text: str, wanted: FloatArray) -> No
     if not linear or not np.all(np.isfinite(slope) & (slope != 0)):
         raise refused(f'"{text}" is not linear in {column}', *key)
     made.put(column, (wanted - start) / slope)
-
-
-def _unset_flags(made: SimulatedTable, config: TableConfig) -> None:
-    """Set all flags to what the description calls a detection that may calibrate."""
-    bits: dict[str, int] = {}
-    for flag in config.flags:
-        if flag.bad_bits is None:
-            made.put(flag.column, bool(flag.good))
-        else:
-            good = flag.bad_bits if flag.good else 0
-            bits[flag.column] = bits.get(flag.column, 0) | good
-    for column, value in bits.items():
-        made.put(column, value)
 
 
 def _refuse_unknown_cuts(made: SimulatedTable, config: TableConfig) -> None:
