@@ -47,7 +47,12 @@ def read_sources(
     DataError
         If the file is damaged, or positions are in another unit than degrees.
     """
-    _check_units(part)
+    table = opened(part)
+    for name in ("ra", "dec"):
+        own = part.detail["columns"][name]
+        unit = table.unit(own)
+        if unit and parse_unit(unit) != parse_unit("deg"):
+            raise DataError(f"{table.label}: column {own} is in {unit}; expected degrees")
     columns = part.detail["columns"]
     kept = [_stars(block, columns, config, footprint) for block in blocks(part)]
     stars = ReferenceStars.from_columns(_joined(kept) if kept else _empty(config))
@@ -74,6 +79,10 @@ def _stars(
         keep[keep] = inside
     epoch = number("ref_epoch") if "ref_epoch" in names else np.full(len(block), np.nan)
     epoch = np.nan_to_num(epoch, nan=config.ref_epoch)
+    # NaN where the ratio is missing or not positive.
+    flux_over_error = number("phot_bp_mean_flux_over_error")
+    ratio = np.where(flux_over_error > 0, flux_over_error, np.nan)
+    error = np.asarray(MAG_PER_RELATIVE_FLUX / ratio)
     columns: Columns = {
         "source_id": block.identifiers(names["source_id"]),
         "ref_ra": ra,
@@ -82,26 +91,10 @@ def _stars(
         "pmra": np.nan_to_num(number("pmra")),
         "pmdec": np.nan_to_num(number("pmdec")),
         "reference_mag": bp_mag,
-        "reference_mag_err": _magnitude_error(number("phot_bp_mean_flux_over_error")),
+        "reference_mag_err": error,
         **{own: number(name) for name, own in COPIED.items()},
     }
     return {name: values[keep] for name, values in columns.items()}
-
-
-def _magnitude_error(flux_over_error: FloatArray) -> FloatArray:
-    """Return the error of G_BP in mag; NaN where the ratio is missing or not positive."""
-    ratio = np.where(flux_over_error > 0, flux_over_error, np.nan)
-    return np.asarray(MAG_PER_RELATIVE_FLUX / ratio)
-
-
-def _check_units(part: Part) -> None:
-    """Refuse positions that a file declares in another unit than degrees."""
-    table = opened(part)
-    for name in ("ra", "dec"):
-        own = part.detail["columns"][name]
-        unit = table.unit(own)
-        if unit and parse_unit(unit) != parse_unit("deg"):
-            raise DataError(f"{table.label}: column {own} is in {unit}; expected degrees")
 
 
 def _check_range(ra: FloatArray, dec: FloatArray, label: str) -> None:
