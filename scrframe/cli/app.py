@@ -177,21 +177,26 @@ def report(
         Path | None,
         typer.Option(metavar="DIR", help="Results of `scrframe crosscheck`, to be shown as well."),
     ] = None,
+    workers: Workers = None,
     strict: Strict = False,
     quiet: Quiet = False,
 ) -> None:
     """Judge a finished run: null tests, anomalies, figures and a page, in RUN_DIR/report."""
-    from scrframe.analysis.crosscheck import page
-    from scrframe.analysis.montecarlo import products
     from scrframe.report.write import write_report
+    from scrframe.run.workspace import default_workers, open_executor
 
     screen = Screen(quiet)
     further = {}
     if montecarlo is not None:
+        from scrframe.analysis.montecarlo import products
+
         further[14] = products.saved_figure(montecarlo)
     if crosscheck is not None:
+        from scrframe.analysis.crosscheck import page
+
         further[15] = page.saved_figure(crosscheck)
-    made = write_report(run, further=further, observer=observer_for(screen))
+    with open_executor(workers or default_workers()) as executor:
+        made = write_report(run, further=further, observer=observer_for(screen), executor=executor)
     if made.checks:
         screen.say(rendered([check_table(made)], screen.is_terminal, WIDE))
     judge(screen, made, made.path, strict)

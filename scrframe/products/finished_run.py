@@ -27,8 +27,6 @@ from scrframe.tables import Camera, Solution
 STARS = "stars.parquet"
 #: Text columns, which `RunData` does not offer.
 TEXT = ("file", "visit")
-#: Columns that stay read in `StarColumns.lean`: those of residuals, and what has few bytes.
-KEPT, FEW_BYTES = ("delta", "offset_total"), 4
 #: Columns without which a file is no stars.parquet.
 NEEDED = ("visit", "ccd", "source_id", "delta", "offset_total", "mag_cal", "colour0", "extinction")
 
@@ -153,14 +151,10 @@ class StarColumns(Mapping[str, npt.NDArray[Any]]):
             raise DataError(f"{path}: has no column {missing[0]}; is it of a calibration?")
         self._names = ["visit_code", *(name for name in schema.names if name not in TEXT)]
 
-    def lean(self) -> StarColumns:
-        """Return the same columns, of which only small and usual ones stay in memory."""
+    def unread(self) -> StarColumns:
+        """Return the same columns, none of which is read."""
         other = copy(self)
-        other._read = {
-            name: values
-            for name, values in self._read.items()
-            if values.itemsize <= FEW_BYTES or name in KEPT
-        }
+        other._read = {}
         return other
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:

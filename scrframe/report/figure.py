@@ -6,14 +6,14 @@ import base64
 import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from astropy.table import Table
 from matplotlib.figure import Figure
 
-from scrframe.products.files import write_bytes, write_ecsv
+from scrframe.report.rendered import RenderedFigure
 from scrframe.report.style import house_style
 
 #: Largest SVG that a page holds, in bytes; beyond it the PNG is used if that is smaller.
@@ -87,7 +87,8 @@ class FigureProduct:
         if engine is not None:
             with house_style():
                 engine.execute(self.figure)
-            self.figure.set_layout_engine("none")
+                # With "none", matplotlib would still draw twice for each format.
+                self.figure.set_layout_engine(None)
 
     def rendered(self, file_format: str) -> bytes:
         """Return the figure as a "png", "pdf" or "svg" file; the same bytes each time."""
@@ -117,8 +118,27 @@ class FigureProduct:
 
     def save(self, folder: Path) -> list[Path]:
         """Write name.png, name.pdf and name.ecsv into an existing folder; return the paths."""
-        paths = [folder / f"{self.name}.{kind}" for kind in ("png", "pdf", "ecsv")]
-        write_bytes(self._rendered_png(), paths[0])
-        write_bytes(self.rendered("pdf"), paths[1])
-        write_ecsv(self.data, paths[2])
-        return paths
+        return self.finished().save(folder)
+
+    def numbered(self, number: int) -> RenderedFigure:
+        """Return the figure in all its formats, with a number in its title."""
+        return replace(self.finished(), title=f"Figure {number}: {self.title}")
+
+    def finished(self) -> RenderedFigure:
+        """Return the figure in all its formats."""
+        numbers = io.StringIO()
+        self.data.write(numbers, format="ascii.ecsv")
+        return RenderedFigure(
+            self.name,
+            self.title,
+            self.caption,
+            self.alt,
+            self.data,
+            self.embedded(),
+            *self.size_px(),
+            (
+                ("png", self._rendered_png()),
+                ("pdf", self.rendered("pdf")),
+                ("ecsv", numbers.getvalue().encode("utf-8")),
+            ),
+        )

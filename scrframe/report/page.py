@@ -11,20 +11,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from astropy.table import Table
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from scrframe.products.files import write_bytes
-from scrframe.report.figure import FigureProduct
+from scrframe.report.rendered import RenderedFigure
+
+if TYPE_CHECKING:  # it loads the drawing library
+    from scrframe.report.figure import FigureProduct
 
 #: Folder beside the page that holds the figures as files.
 FIGURES = "figures"
 #: Longest table of numbers that a page shows below its figure; longer ones are linked only.
 SHOWN_ROWS = 120
 NONE = "\N{EN DASH}"
+PageFigure: TypeAlias = "FigureProduct | RenderedFigure"
 Kind = Literal["text", "number", "good", "bad", "neutral"]
 
 
@@ -119,12 +123,13 @@ class Section:
     ----------
     text : tuple of str
         Paragraphs.
+    figures : tuple of FigureProduct or RenderedFigure
     """
 
     title: str
     text: tuple[str, ...] = ()
     tables: tuple[PageTable, ...] = ()
-    figures: tuple[FigureProduct, ...] = ()
+    figures: tuple[PageFigure, ...] = ()
 
     @property
     def anchor(self) -> str:
@@ -155,7 +160,7 @@ class Page:
     warning: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
 
-    def figures(self) -> list[FigureProduct]:
+    def figures(self) -> list[PageFigure]:
         """Return all figures, in their order."""
         return [figure for section in self.sections for figure in section.figures]
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -20,13 +22,16 @@ from scrframe.checks.verdict import Anomaly, NullTestResult
 from scrframe.observer import Observer
 from scrframe.plugin import Registry
 from scrframe.products.files import writable, write_json
-from scrframe.products.finished_run import STARS, RunProducts, StarColumns, open_run
+from scrframe.products.finished_run import RunProducts, StarColumns, open_run
 from scrframe.products.run_data import RunData
 from scrframe.report import merit, paper
 from scrframe.report import run_tables as tables
-from scrframe.report.figure import FigureProduct
-from scrframe.report.figures.catalogue import FIGURES, FURTHER, Drawn, draw_all, other_figures
+from scrframe.report.figures.catalogue import FIGURES, FURTHER, OTHERS, Drawn, RunFigure
 from scrframe.report.page import Page, PageTable, Section, write_page
+from scrframe.report.rendered import RenderedFigure
+
+if TYPE_CHECKING:  # it loads the drawing library
+    from scrframe.report.figure import FigureProduct
 
 #: What stands in a run's folder of the report besides the page and the figures.
 CHECKS, ANOMALIES = "checks.json", "anomalies.ecsv"
@@ -266,6 +271,7 @@ def write_report(
     further: Mapping[int, FigureProduct] | None = None,
     observer: Observer | None = None,
     registry: Registry | None = None,
+    executor: Executor | None = None,
 ) -> Report:
     """Judge a finished run, and write figures and a page into its folder ``report``.
 
@@ -280,6 +286,8 @@ def write_report(
         Is told of progress.
     registry : Registry, optional
         Plugins; by default all that are installed.
+    executor : Executor, optional
+        Its workers judge and draw, a figure each at a time; by default this process does.
 
     Raises
     ------
@@ -291,12 +299,18 @@ def write_report(
     observer = observer or Observer()
     products = open_run(run_dir, registry)
     findings = products.findings()
-    figures = (*FIGURES, *other_figures(further or {}))
-    with observer.step("null tests and anomalies"):
-        checks, anomalies = run_checks(products), find_anomalies(products)
-    with observer.step("figures", len(figures)) as done:
-        drawn = draw_all(_reopener(products), done, figures)
-    story = RunStory(products.summary, drawn, checks, anomalies, findings)
+    data, judged = products.data(), partial(_judged, products)
+    # Those of residuals, the last, take longest: they begin.
+    drawings = [partial(_drawn, one.number, data) for one in reversed(FIGURES)]
+    with observer.step("null tests, anomalies and figures", 1 + len(drawings)) as done:
+        answers: list[Any] = []
+        work: list[Callable[[], Any]] = [judged, *drawings]
+        for answer in executor.map(_called, work) if executor else map(_called, work):
+            answers.append(answer)
+            done(1)
+    checks, anomalies = answers[0]
+    figures = (*zip(FIGURES, reversed(answers[1:]), strict=True), *_others(further or {}))
+    story = RunStory(products.summary, Drawn.of(figures), checks, anomalies, findings)
     with observer.step("page"), _in_place(products.path / REPORT) as folder:
         note = {"data_note": products.note}
         write_json(folder / CHECKS, {**note, "checks": [one.to_json() for one in checks]})
@@ -305,19 +319,35 @@ def write_report(
     return Report(products.path / REPORT / "index.html", checks, anomalies)
 
 
-def _reopener(products: RunProducts) -> Callable[[], RunData]:
-    """Return what gives the run anew, without most of the columns that others have read."""
-    stars = StarColumns(products.path / STARS, products.solution.visits)
-    # Of what the table of visits has read, nothing stays.
-    opened = replace(products.data(), stars=stars)
+def _called(work: Callable[[], Any]) -> Any:
+    """Do a piece of work."""
+    return work()
 
-    def reopened() -> RunData:
-        nonlocal stars
-        stars = stars.lean()
-        pa.default_memory_pool().release_unused()
-        return replace(opened, stars=stars)
 
-    return reopened
+def _judged(
+    products: RunProducts,
+) -> tuple[tuple[NullTestResult, ...], tuple[Anomaly, ...]]:
+    """Return null tests and anomalies."""
+    return run_checks(products), find_anomalies(products)
+
+
+def _drawn(number: int, data: RunData) -> RenderedFigure | None:
+    """Draw a figure of a run, whose columns stay in memory for it alone."""
+    from scrframe.report.figures.drawing import drawn_figure  # noqa: PLC0415 - drawing library
+
+    assert isinstance(data.stars, StarColumns)
+    drawn = drawn_figure(number, replace(data, stars=data.stars.unread()))
+    pa.default_memory_pool().release_unused()
+    return drawn
+
+
+def _others(
+    products: Mapping[int, FigureProduct],
+) -> Iterator[tuple[RunFigure, RenderedFigure | None]]:
+    """Yield the figures of other results than the run's, None for those not at hand."""
+    for one in OTHERS:
+        product = products.get(one.number)
+        yield one, None if product is None else product.numbered(one.number)
 
 
 @contextmanager

@@ -114,7 +114,6 @@ def calibrate(
         solution, parts = tied.solution, sample.parts
         del sample, fitted, tied  # large, and no longer needed
         record = record.with_catalogues(correct_catalogues(session, parts, solution))
-        session.executor.shutdown()
         return close_run(session, record, solution, report)
 
 
@@ -284,10 +283,13 @@ def _write_report(session: Session) -> Report | None:
     out, observer = session.workspace.out, session.observer
     with session.monitor.step("report"):
         try:
-            from scrframe.report.write import write_report  # noqa: PLC0415 - matplotlib
+            from scrframe.report.write import write_report  # noqa: PLC0415 - not always
 
             made = write_report(
-                session.workspace.run, observer=observer, registry=session.plugins.registry
+                session.workspace.run,
+                observer=observer,
+                registry=session.plugins.registry,
+                executor=session.executor,
             )
         except Exception as error:
             why = " ".join(f"{type(error).__name__}: {error}".split())

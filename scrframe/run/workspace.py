@@ -16,6 +16,7 @@ import queue
 import re
 import shutil
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -133,6 +134,8 @@ def start_worker(parent: int) -> None:
         Process number of the parent; the worker ends within seconds of it, however it ends.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not sys.warnoptions:  # nobody could tell whose they are
+        warnings.simplefilter("ignore")
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

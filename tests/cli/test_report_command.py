@@ -27,6 +27,10 @@ def run(tiny_run, tmp_path) -> Path:
     return copy
 
 
+#: In this process, where a test can set what is found.
+HERE = ("--workers", "1")
+
+
 @pytest.fixture
 def judged(monkeypatch):
     """Return a function that sets what null tests say, and leaves figures away."""
@@ -42,7 +46,7 @@ def judged(monkeypatch):
 
 def test_the_command_shows_tests_and_where_the_page_is(scrframe_command, run, judged):
     judged("passed")
-    answer = scrframe_command("report", run)
+    answer = scrframe_command("report", run, *HERE)
     assert (answer.code, answer.err) == (0, "")
     lines = answer.out.splitlines()
     row = next(line for line in lines if "Things fall" in line)
@@ -63,7 +67,7 @@ def test_the_command_shows_tests_and_where_the_page_is(scrframe_command, run, ju
 )
 def test_only_a_failed_test_is_strict(scrframe_command, run, judged, verdict, options, code):
     judged("passed", verdict)
-    answer = scrframe_command("report", run, *options)
+    answer = scrframe_command("report", run, *HERE, *options)
     assert answer.code == code
     assert answer.err == ""
     written = json.loads((run / "report" / "checks.json").read_text(encoding="utf-8"))
@@ -72,7 +76,7 @@ def test_only_a_failed_test_is_strict(scrframe_command, run, judged, verdict, op
 
 def test_quiet_shows_nothing(scrframe_command, run, judged):
     judged("failed")
-    answer = scrframe_command("report", run, "--quiet", "--strict")
+    answer = scrframe_command("report", run, *HERE, "--quiet", "--strict")
     assert (answer.code, answer.out, answer.err) == (3, "", "")
 
 
@@ -121,7 +125,7 @@ def test_a_report_that_fails_does_not_lose_the_calibration(
     def fail(*_: object) -> None:
         raise ValueError("no ink\nat all")
 
-    monkeypatch.setattr(reporting, "draw_all", fail)
+    monkeypatch.setattr(reporting, "run_page", fail)
     answer = scrframe_command(
         "calibrate",
         tiny_survey.description,

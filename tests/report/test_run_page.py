@@ -18,11 +18,13 @@ from reading import Reader, content
 from scrframe.checks.verdict import Anomaly, NullTestResult
 from scrframe.errors import DataError
 from scrframe.products.finished_run import open_run
-from scrframe.report.figures.catalogue import FIGURES, Drawn, RunFigure, draw_all, other_figures
+from scrframe.report.figures.catalogue import FIGURES, OTHERS, Drawn, RunFigure
+from scrframe.report.figures.drawing import DRAWINGS
 from scrframe.report.figures.residuals import Histogram, figure_histograms
 from scrframe.report.merit import found, merit_rows, verdict
 from scrframe.report.page import render
 from scrframe.report.write import Report, RunStory, run_page, write_report
+from scrframe.run.workspace import open_executor
 from scrframe.statistics.robust import gaussian
 
 
@@ -58,7 +60,7 @@ def test_the_page_loads_nothing_but_itself(read):
 
 def test_every_figure_is_there_or_its_absence_explained(read, made):
     numbers = [one.number for one in FIGURES]
-    assert numbers == sorted(numbers) and len(set(numbers)) == len(numbers)
+    assert numbers == sorted(numbers) and numbers == list(DRAWINGS)
     assert all(f"Figure {number}: " in read.text for number in numbers)
     images = read.all("img")
     assert len(images) + len(re.findall(r"needs ", read.text)) >= len(FIGURES)
@@ -68,8 +70,8 @@ def test_every_figure_is_there_or_its_absence_explained(read, made):
 
 def test_figures_of_every_section_have_their_place(made):
     run = open_run(made.path.parents[1])
-    figure = FIGURES[0].draw(run.data())
-    for section in {one.section for one in (*FIGURES, *other_figures({}))}:
+    figure = DRAWINGS[1](run.data())
+    for section in {one.section for one in (*FIGURES, *OTHERS)}:
         page = run_page(RunStory(run.summary, Drawn({section: [figure]}, []), (), ()))
         assert [one.title for one in page.sections if one.figures] == [section]
 
@@ -125,8 +127,10 @@ def test_verdicts_and_anomalies_are_written_beside_the_page(made):
 
 
 @pytest.mark.slow
-def test_the_same_run_makes_the_same_bytes_wherever_it_lies(made, tmp_path):
-    again = write_report(copy_of(made.path.parents[1], tmp_path / "elsewhere"))
+def test_the_same_run_makes_the_same_bytes_wherever_it_lies_and_whoever_draws(made, tmp_path):
+    with open_executor(2) as executor:
+        elsewhere = copy_of(made.path.parents[1], tmp_path / "elsewhere")
+        again = write_report(elsewhere, executor=executor)
     files = [path for path in made.path.parent.rglob("*") if path.is_file()]
     assert len(files) > 10
     for path in files:
@@ -199,10 +203,9 @@ def test_what_did_not_settle_is_said_at_once(tiny_run):
     assert any("Not converged" in one and "the colour model" in one for one in page.answer)
 
 
-def test_a_figure_that_a_run_cannot_show_is_listed_with_the_reason(tiny_run, made):
-    data = open_run(made.path.parents[1]).data
-    never = RunFigure(4, lambda _: None, "Maps", "Nothing", "more than there is")
-    drawn = draw_all(data, figures=(never,))
+def test_a_figure_that_a_run_cannot_show_is_listed_with_the_reason(tiny_run):
+    never = RunFigure(4, "Maps", "Nothing", "more than there is")
+    drawn = Drawn.of([(never, None)])
     text = Reader(render(run_page(RunStory(tiny_run.summary, drawn)))).text
     assert "Figure 4: Nothing" in text and "needs more than there is" in text
 
