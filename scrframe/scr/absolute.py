@@ -15,7 +15,6 @@ from scrframe.tables.solution import AbsoluteTie, System
 #: Tuning of the bisquare, for an efficiency of 95 per cent with normal errors, and of the
 #: Huber weights before it (Maronna, Martin & Yohai 2006, Sections 2.2.2 and 2.2.4).
 BISQUARE, HUBER = 4.685, 1.345
-#: Median of the absolute value of a standard normal number.
 #: Smallest error of a difference, in mag: equal numbers must not divide by zero.
 FLOOR_MAG = 1e-6
 _FIRST_ROUNDS, _ROUNDS = 10, 200

@@ -116,7 +116,9 @@ class Iteration:
         """Alternate steps i and ii until R settles; the structure is grown in the first."""
         settings = self._settings.law
         for law_round in range(1, settings.max_rounds + 1):
-            effort = self._effort(number, law_round)
+            effort: Effort = "trend" if self.only_trend(number) else "hold"
+            if effort == "hold" and law_round == 1 and number <= self._settings.regrow_rounds:
+                effort = "grow"
             self.colour0_mag = self._predictor.predict(self.labels(), effort)
             change = self._refit_law(effort)
             self._note(Round(number, law_round, change, None))
@@ -134,11 +136,6 @@ class Iteration:
     def only_trend(self, number: int) -> bool:
         """Return whether a round has the trend alone: the visits' errors are still large."""
         return number == 1 and self._predictor.has_trend
-
-    def _effort(self, number: int, law_round: int) -> Effort:
-        if self.only_trend(number):
-            return "trend"
-        return "grow" if law_round == 1 and number <= self._settings.regrow_rounds else "hold"
 
     def _refit_law(self, effort: Effort) -> float:
         observations, used = self._observations, self._observations.used
@@ -212,15 +209,9 @@ def iterate_known(
         observations.mag + offset_mag, np.zeros(len(observations.mag)), observations
     )
     judged = test[np.isfinite(labels[test])]
+    test_score = score(colour_mag[judged], labels[judged])
     return ModelMagnitudes(
-        colour0_mag=colour_mag,
-        model_mag=model_mag,
-        law=law,
-        test=score(colour_mag[judged], labels[judged]),
-        rounds=tuple(rounds),
-        converged=converged,
-        label_mag=labels,
-        offsets=offsets,
+        colour_mag, model_mag, law, test_score, tuple(rounds), converged, labels, offsets
     )
 
 

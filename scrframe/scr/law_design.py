@@ -220,7 +220,8 @@ def choose_order(
     richest = terms_of(max(order for order, _ in pairs), max(power for _, power in pairs))
     data = LawData.of(colour0_mag, extinction, excess_mag, visit, richest)
     kept = without_outliers(data, settings)
-    held_out = _groups(visit, fields)[kept]
+    few = fields is None or len(np.unique(fields.code)) < LEAST_FIELDS
+    held_out = (visit if fields is None or few else fields.code)[kept]
     names, block = np.unique(held_out, return_inverse=True)
     if len(names) < 2:
         raise CalibrationError(
@@ -282,12 +283,6 @@ def without_outliers(data: LawData, settings: ReddeningSettings) -> BoolArray:
         sigma = np.sqrt(np.sum(residual[kept] ** 2) / data.freedom(kept))
         kept = np.abs(residual) <= settings.clip_sigma * sigma
     return kept
-
-
-def _groups(visit: Codes, fields: Fields | None) -> Codes:
-    if fields is None or len(np.unique(fields.code)) < LEAST_FIELDS:
-        return visit
-    return fields.code
 
 
 def held_out_loss(sums: Sums, fold: npt.NDArray[np.intp]) -> FloatArray | None:

@@ -124,7 +124,11 @@ def fit_law(
 def _plain(data: LawData, settings: ReddeningSettings, star: Codes | None) -> ReddeningLaw:
     kept = data.finite
     for _ in range(settings.clip_rounds):
-        coefficients, inverse = _least_squares(*data.centred(kept))
+        design, excess = data.centred(kept)
+        normal = design.T @ design
+        check_determined(normal)
+        inverse = np.asarray(np.linalg.inv(normal), dtype=np.float64)
+        coefficients = inverse @ (design.T @ excess)
         misfit = data.misfit(coefficients)
         residual = misfit - group_means(misfit, data.group, kept)[data.group]
         sigma = float(np.sqrt(np.sum(residual[kept] ** 2) / data.freedom(kept)))
@@ -134,14 +138,6 @@ def _plain(data: LawData, settings: ReddeningSettings, star: Codes | None) -> Re
     shared = repeat_factor(data, residual, used, star)
     covariance = inverse * sigma**2 * shared
     return ReddeningLaw(coefficients, covariance, float(np.mean(misfit[used])), data.terms)
-
-
-def _least_squares(design: FloatArray, excess_mag: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return coefficients and (A^T A)^-1 of centred equations."""
-    normal = design.T @ design
-    check_determined(normal)
-    inverse = np.asarray(np.linalg.inv(normal), dtype=np.float64)
-    return inverse @ (design.T @ excess_mag), inverse
 
 
 def _with_slopes(

@@ -137,32 +137,20 @@ def nested_pixel(ra_deg: FloatArray, dec_deg: FloatArray, level: int) -> IntArra
     z = np.sin(np.deg2rad(dec_deg))
     quarter = np.mod(ra_deg, 360.0) / 90.0
     polar = np.abs(z) > 2 / 3
-    face_e, x_e, y_e = _equatorial(z, quarter, side)
-    face_p, x_p, y_p = _polar(z, quarter, side)
-    face = np.where(polar, face_p, face_e)
-    x, y = np.where(polar, x_p, x_e), np.where(polar, y_p, y_e)
-    return np.asarray((face << (2 * level)) + _spread(x) + (_spread(y) << 1))
-
-
-def _equatorial(z: FloatArray, quarter: FloatArray, side: int) -> tuple[IntArray, ...]:
     ascending = np.floor(side * (0.5 + quarter - 0.75 * z)).astype(np.int64)
     descending = np.floor(side * (0.5 + quarter + 0.75 * z)).astype(np.int64)
     up, down = ascending // side, descending // side
     face = np.where(up == down, (up & 3) | 4, np.where(up < down, up & 3, (down & 3) + 8))
-    return face, descending & (side - 1), side - 1 - (ascending & (side - 1))
-
-
-def _polar(z: FloatArray, quarter: FloatArray, side: int) -> tuple[IntArray, ...]:
+    x, y = descending & (side - 1), side - 1 - (ascending & (side - 1))
     base = np.minimum(quarter.astype(np.int64), 3)
-    along = quarter - base
     width = side * np.sqrt(3 * np.maximum(0.0, 1 - np.abs(z)))
-    first = np.minimum((along * width).astype(np.int64), side - 1)
-    second = np.minimum(((1 - along) * width).astype(np.int64), side - 1)
+    first = np.minimum(((quarter - base) * width).astype(np.int64), side - 1)
+    second = np.minimum(((1 - (quarter - base)) * width).astype(np.int64), side - 1)
     north = z > 0
-    face = np.where(north, base, base + 8)
-    x = np.where(north, side - 1 - second, first)
-    y = np.where(north, side - 1 - first, second)
-    return face, x, y
+    face = np.where(polar, np.where(north, base, base + 8), face)
+    x = np.where(polar, np.where(north, side - 1 - second, first), x)
+    y = np.where(polar, np.where(north, side - 1 - first, second), y)
+    return np.asarray((face << (2 * level)) + _spread(x) + (_spread(y) << 1))
 
 
 def _spread(value: IntArray) -> IntArray:

@@ -74,16 +74,13 @@ class CoefficientFit:
         """
         number = np.maximum(np.rint(extinction / E_STEP), 0).astype(np.int64)
         out = np.empty((len(flux), 110))
-        for n in np.unique(number):
+        for n in np.unique(number).tolist():
             rows = np.flatnonzero(number == n)
             target = np.concatenate([flux[rows], flux[np.ix_(rows, self.at_paper)]], axis=1)
-            out[rows] = target @ self._solution(int(n))
+            if n not in self._fits:
+                self._fits[n] = self._solve(n * E_STEP)
+            out[rows] = target @ self._fits[n]
         return out
-
-    def _solution(self, number: int) -> FloatArray:
-        if number not in self._fits:
-            self._fits[number] = self._solve(number * E_STEP)
-        return self._fits[number]
 
     def _solve(self, extinction: float) -> FloatArray:
         """Return the matrix, shape (m + 61, 110), from spectra to coefficients."""

@@ -168,20 +168,8 @@ def _not_stars(
     kind = rng.choice([GALAXY, PROBABLE_GALAXY, NOISE], number, p=[0.5, 0.2, 0.3])
     mag = limit - rng.exponential(1.0, number)
     mag[(kind == NOISE) & (rng.uniform(0, 1, number) < NO_FLUX)] = np.nan
-    no = np.zeros(number, bool)
-    return VisitDetections(
-        star=np.full(number, -1),
-        place=place,
-        x=x,
-        y=y,
-        ra_deg=ra,
-        dec_deg=dec,
-        mag=mag,
-        deviation=np.zeros(number),
-        classification=kind,
-        outlier=no,
-        defect=no,
-    )
+    star, deviation, no = np.full(number, -1), np.zeros(number), np.zeros(number, bool)
+    return VisitDetections(star, place, x, y, ra, dec, mag, deviation, kind, no, no)
 
 
 def _joined(parts: list[VisitDetections], camera: Camera) -> VisitDetections:

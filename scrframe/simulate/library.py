@@ -88,10 +88,6 @@ class StarLibrary:
         nearest = np.asarray(cKDTree(space).query(space, NEIGHBOURS + 1)[1], np.int64)
         return nearest[:, 1:]
 
-    def colour_function(self, operator_flux: FloatArray) -> ColourFunction:
-        """Fit C0 as a smooth function of the library's spectra, shape (n, 61)."""
-        return fit_colour_function(operator_flux, self.colour0)
-
     def mixtures(self, base: IntArray, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
         """Return scores (n, p) and parameters (n, 3) of stars mixed about the base stars."""
         number = len(base)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.config.simulation import SimulationSettings
 from scrframe.simulate.coefficients import CoefficientFit, stacked
+from scrframe.simulate.layout import Layout
 from scrframe.simulate.library import ColourFunction, PassbandColour, StarLibrary
 from scrframe.simulate.sky import Sky
 
@@ -168,56 +169,54 @@ def draw_stars(
     settings: SimulationSettings,
     spectroscope: Spectroscope,
     sky: Sky,
-    rng: np.random.Generator,
-    *,
-    ra_deg: FloatArray,
-    dec_deg: FloatArray,
-    bright: npt.NDArray[np.bool_],
+    layout: Layout,
     field: int,
-    centre_deg: tuple[float, float],
+    place: tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]],
     mean_extinction: float,
     law_excess: float,
-    control: bool,
+    rng: np.random.Generator,
 ) -> Stars:
     """Draw the stars of a field at given positions.
 
     Parameters
     ----------
-    bright : ndarray of bool, shape (n,)
-        Which of them have a spectrum.
+    place : tuple of ndarray, shape (n,)
+        Right ascension and declination in deg, and which of them have a spectrum.
     mean_extinction : float
         Of the field, in the unit of the curve.
     law_excess : float
         Fraction eps by which the field's extinction law departs from the mean.
-    control : bool
-        Whether it is a control field, of little extinction.
     """
+    ra_deg, dec_deg, bright = place
     number = len(ra_deg)
+    control = bool(layout.control[field])
     extinction = _extinctions(sky.dust(ra_deg, dec_deg), mean_extinction, control, rng)
-    centre = (np.array([centre_deg[0]]), np.array([centre_deg[1]]))
+    centre = layout.ra_deg[field : field + 1], layout.dec_deg[field : field + 1]
     gradients = np.array([float(f(*centre)[0]) for f in sky.populations])
     base = _populations(spectroscope.library, settings, gradients, extinction, rng)
     scores, parameters = spectroscope.library.mixtures(base, rng)
     mean, spread, low, high = BRIGHT_BP
     bp = np.clip(rng.normal(mean, spread, number), low, None)
     bp = np.where(bp > high, rng.uniform(mean, high, number), bp)
-    bp = np.where(bright, bp, _rising(*FAINT_BP, rng.uniform(0, 1, number)))
+    # The numbers of faint stars rise as 10^(0.2 m).
+    low, high = (10 ** (0.2 * limit) for limit in FAINT_BP)
+    bp = np.where(bright, bp, 5 * np.log10(low + rng.uniform(0, 1, number) * (high - low)))
     coefficients, colour0, magnitudes = spectroscope.observe(scores, extinction, bp, law_excess)
     slope = spectroscope.slope(coefficients, colour0, extinction, bp, law_excess)
     slope = slope * (1 + sky.traits.law(ra_deg, dec_deg))
     return Stars(
-        ra_deg=ra_deg,
-        dec_deg=dec_deg,
-        home=np.full(number, field, np.int64),
-        has_spectrum=bright,
-        bp_mag=bp,
-        g_mag=magnitudes["G"],
-        rp_mag=magnitudes["Grp"],
-        extinction=extinction,
-        colour0=colour0,
-        slope=slope,
-        parameters=parameters,
-        coefficients=coefficients[bright],
+        ra_deg,
+        dec_deg,
+        np.full(number, field, np.int64),
+        bright,
+        bp,
+        magnitudes["G"],
+        magnitudes["Grp"],
+        extinction,
+        colour0,
+        slope,
+        parameters,
+        coefficients[bright],
     )
 
 
@@ -251,9 +250,3 @@ def _populations(
         rows = np.flatnonzero(place == n)
         base[rows] = np.searchsorted(np.cumsum(weight) / weight.sum(), chance[rows])
     return np.minimum(base, len(library.colour0) - 1)
-
-
-def _rising(low: float, high: float, chance: FloatArray) -> FloatArray:
-    """Return magnitudes whose number rises as 10^(0.2 m) between two limits."""
-    a, b = 10 ** (0.2 * low), 10 ** (0.2 * high)
-    return np.asarray(5 * np.log10(a + chance * (b - a)))

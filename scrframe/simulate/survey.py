@@ -21,7 +21,12 @@ from scrframe.simulate.detections import (
     observe_visit,
 )
 from scrframe.simulate.layout import SECOND_POINTING_ARCSEC, Layout, plan
-from scrframe.simulate.library import PassbandColour, law_tilt, load_library
+from scrframe.simulate.library import (
+    PassbandColour,
+    fit_colour_function,
+    law_tilt,
+    load_library,
+)
 from scrframe.simulate.offsets import InjectedOffsets, OffsetTerms, draw_offsets, in_gauge
 from scrframe.simulate.sky import Sky
 from scrframe.simulate.stars import Spectroscope, Stars, draw_stars
@@ -191,17 +196,9 @@ def build_survey(
         photometric_noise(settings, found.mag - term.applied, rng)
         for found, term, rng in zip(visits, terms, visit_rngs, strict=True)
     ]
+    limit = settings.photometric_limit
     return SimulatedSurvey(
-        layout=layout,
-        camera=camera,
-        band=band,
-        limit_mag=settings.photometric_limit,
-        stars=stars,
-        traits=traits,
-        catalogue=catalogue,
-        visits=visits,
-        terms=terms,
-        noise=noise,
+        layout, camera, band, limit, stars, traits, catalogue, visits, terms, noise
     )
 
 
@@ -225,7 +222,7 @@ def make_spectroscope(curve: Curve, band: BandSettings | None = None) -> Spectro
     return Spectroscope(
         library,
         fit,
-        library.colour_function(spectra[:, fit.at_paper]),
+        fit_colour_function(spectra[:, fit.at_paper], library.colour0),
         law_tilt(extended(paper.wavelength_nm), paper.wavelength_nm, TYPICAL_R),
         colour,
     )
@@ -262,8 +259,7 @@ def _field(
     count = rng.poisson(settings.density * area * (1 + faint_per_bright))
     xi, eta = rng.uniform(low[:, None], top[:, None], (2, count))
     bright = rng.uniform(0, 1, count) < 1 / (1 + faint_per_bright)
-    centre = float(layout.ra_deg[number]), float(layout.dec_deg[number])
-    ra, dec = to_sky(xi, eta, *centre)
+    ra, dec = to_sky(xi, eta, float(layout.ra_deg[number]), float(layout.dec_deg[number]))
     # A field that comes earlier has drawn the stars of the sky that they share.
     fresh = np.ones(count, bool)
     reach = max(3.0, float(np.hypot(*(top - low))))
@@ -279,20 +275,8 @@ def _field(
         fresh &= ~(
             (other_xi > low[0]) & (other_xi < top[0]) & (other_eta > low[1]) & (other_eta < top[1])
         )
-    return draw_stars(
-        settings,
-        spectroscope,
-        sky,
-        rng,
-        ra_deg=ra[fresh],
-        dec_deg=dec[fresh],
-        bright=bright[fresh],
-        field=number,
-        centre_deg=centre,
-        mean_extinction=float(dust[number]),
-        law_excess=float(law[number]),
-        control=bool(layout.control[number]),
-    )
+    place, about = (ra[fresh], dec[fresh], bright[fresh]), (float(dust[number]), float(law[number]))
+    return draw_stars(settings, spectroscope, sky, layout, number, place, *about, rng)
 
 
 def _without_unseen(

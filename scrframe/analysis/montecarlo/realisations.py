@@ -14,8 +14,6 @@ from scrframe.statistics.robust import robust_sd
 
 #: Rows drawn at once, so that work space stays small.
 BLOCK = 65_536
-#: Standard deviation of a normal distribution over its median absolute deviation.
-MAD_TO_SD = 1.4826
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,7 @@ class TrainedColours:
         trend: TrendSettings,
     ) -> None:
         self._plan = plan
-        self._errors_of_all = _Part(features[plan.train], label_mag[plan.train], fit, trend)
+        self._whole = _Part(features[plan.train], label_mag[plan.train], fit, trend)
         self._folds: dict[int, _Part] = {}
         if plan.cross_fit:
             for fold in np.unique(plan.fold):
@@ -145,7 +143,7 @@ class TrainedColours:
         CalibrationError
             If a colour is not finite.
         """
-        colour = self._errors_of_all.predict(features)
+        colour = self._whole.predict(features)
         for fold, part in self._folds.items():
             rows = self._plan.train[self._plan.fold == fold]
             colour[rows] = part.predict(features[rows])

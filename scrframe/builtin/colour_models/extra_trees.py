@@ -7,13 +7,12 @@ leaves each star out of a third of them: that gives predictions that did not see
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from pydantic import Field
 
 from scrframe.arrays import Features, FloatArray
 from scrframe.builtin.colour_models.forest import FittedForest
-from scrframe.builtin.colour_models.random_forest import Bag, BaggingConfig, grow_forest
+from scrframe.builtin.colour_models.random_forest import BaggingConfig, grow_forest
 from scrframe.plugin import ColourModel, hookimpl
 from scrframe.version import __version__
 
@@ -44,18 +43,8 @@ def fit(
 
     The contract is that of `scrframe.plugin.colour_model.FitFunction`.
     """
-    return grow_forest(
-        "forest of extra trees", _grow_tree, features, colour_mag, weights, config, seed, threads
-    )
-
-
-def _grow_tree(
-    codes: Features, colour: FloatArray, weight: FloatArray, bag: Bag, settings: dict[str, Any]
-) -> Any:
-    from sklearn.tree import ExtraTreeRegressor  # noqa: PLC0415  (slow to import)
-
-    tree = ExtraTreeRegressor(**settings)
-    return tree.fit(codes, colour, sample_weight=bag * weight, check_input=False)
+    stars = features, colour_mag, weights
+    return grow_forest("forest of extra trees", "ExtraTreeRegressor", *stars, config, seed, threads)
 
 
 @hookimpl

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -54,15 +55,9 @@ class BaggingConfig(PluginConfig):
     )
 
 
-#: Grows one tree on codes (t, m), colours, weights and the bag of each row; the dictionary
-#: holds `min_samples_leaf`, `max_features`, `max_depth` and `random_state`, as scikit-learn
-#: names them. Returns a scikit-learn tree.
-GrowTree = Callable[[Features, FloatArray, FloatArray, Bag, dict[str, Any]], Any]
-
-
 def grow_forest(
     name: str,
-    grow_tree: GrowTree,
+    kind: str,
     features: Features,
     colour_mag: FloatArray,
     weights: FloatArray | None,
@@ -76,8 +71,8 @@ def grow_forest(
     ----------
     name : str
         Name of the model, for messages.
-    grow_tree : callable
-        Grows one tree.
+    kind : str
+        Class of the trees in `sklearn.tree`.
     features : ndarray of float32, shape (n, m)
         Standardised intrinsic spectra, one row a star.
     colour_mag : ndarray of float64, shape (n,)
@@ -94,6 +89,7 @@ def grow_forest(
     CalibrationError
         If shapes disagree, a value is not finite or there are too few stars.
     """
+    grower = getattr(import_module("sklearn.tree"), kind)  # slow to import
     needed = 2 * config.min_samples_leaf
     colour, weight = check_training(name, features, colour_mag, weights, needed)
     grid = None if config.steps is None else Grid.of(features, config.steps)
@@ -116,7 +112,9 @@ def grow_forest(
             "max_depth": config.max_depth,
             "random_state": int(rng.integers(2**31 - 1)),
         }
-        splits = grow_tree(codes, colour, weight, bag, settings)
+        splits = grower(**settings).fit(
+            codes, colour, sample_weight=bag * weight, check_input=False
+        )
         is_leaf = splits.tree_.children_left < 0
         leaf_of_node = np.cumsum(is_leaf) - 1
         smallest = np.min_scalar_type(int(is_leaf.sum()) - 1)
@@ -162,18 +160,8 @@ def fit(
 
     The contract is that of `scrframe.plugin.colour_model.FitFunction`.
     """
-    return grow_forest(
-        "random forest", _grow_tree, features, colour_mag, weights, config, seed, threads
-    )
-
-
-def _grow_tree(
-    codes: Features, colour: FloatArray, weight: FloatArray, bag: Bag, settings: dict[str, Any]
-) -> Any:
-    from sklearn.tree import DecisionTreeRegressor  # noqa: PLC0415  (slow to import)
-
-    tree = DecisionTreeRegressor(**settings)
-    return tree.fit(codes, colour, sample_weight=bag * weight, check_input=False)
+    stars = features, colour_mag, weights
+    return grow_forest("random forest", "DecisionTreeRegressor", *stars, config, seed, threads)
 
 
 @hookimpl

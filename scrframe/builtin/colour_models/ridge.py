@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
@@ -92,12 +92,8 @@ class Standardised:
         return np.asarray((features - self.mean) / self.deviation)
 
 
-class Functions(Protocol):
-    """Functions of the features; picklable."""
-
-    def __call__(self, features: Features) -> FloatArray:
-        """Return the functions, shape (n, r), at features (n, m)."""
-        ...
+#: Functions of the features (n, m), shape (n, r); picklable.
+Functions = Callable[[Features], FloatArray]
 
 
 @dataclass(frozen=True)
@@ -222,21 +218,18 @@ class LinearSmoother:
         return np.asarray(colour - (colour - fitted) / (1.0 - training.weights * own))
 
     def _predict(self, features: Features, colour: FloatArray) -> FloatArray:
-        coefficients, constant = self._solve(colour)
-        constant -= float(self.model.solution.offset @ coefficients)
-        return self.model.at(features, lambda values: values @ coefficients) + constant
-
-    def _solve(self, colour: FloatArray) -> tuple[FloatArray, float]:
         model, training = self.model, self.model.training
         constant = float(np.average(colour, weights=training.weights))
         pull = training.weights * (colour - constant)
         offset, root = model.solution.offset, model.solution.root
         moment = np.zeros(len(offset))
         with one_blas_thread():
-            for rows in blocks(len(colour)):
-                values = model.functions(training.features[rows]) - offset
-                moment += values.T @ pull[rows]
-            return root @ (root.T @ moment), constant
+            for start in range(0, len(colour), BLOCK):
+                rows = slice(start, start + BLOCK)
+                moment += (model.functions(training.features[rows]) - offset).T @ pull[rows]
+            coefficients = root @ (root.T @ moment)
+        constant -= float(offset @ coefficients)
+        return model.at(features, lambda values: values @ coefficients) + constant
 
     def _checked(self, colour_mag: FloatArray) -> FloatArray:
         return check_colours(self.model.name, colour_mag, len(self.model.training.colour_mag))
@@ -305,11 +298,6 @@ def regress(
         float(losses[best]),
         float(np.sqrt(noise.sum() / np.count_nonzero(weights))),
     )
-
-
-def blocks(rows: int) -> Iterable[slice]:
-    """Yield slices that cover the rows."""
-    return (slice(start, start + BLOCK) for start in range(0, rows, BLOCK))
 
 
 def one_blas_thread() -> threadpool_limits:

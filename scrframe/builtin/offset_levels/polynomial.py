@@ -76,7 +76,11 @@ class PolynomialLevel(KeyedLevel):
 
     def basis(self, detections: Detections) -> tuple[IntArray, FloatArray]:
         """Return all products at each detection."""
-        x, y = (_legendre(np.clip(u, -1, 1), self._order) for u in self._frame.scaled(detections))
+        root = np.sqrt(2 * np.arange(self._order + 1) + 1)
+        x, y = (
+            legendre.legvander(np.clip(u, -1, 1), self._order) * root
+            for u in self._frame.scaled(detections)
+        )
         weight = x[:, self._x_degree] * y[:, self._y_degree]
         column = np.arange(len(self._x_degree), dtype=np.int64)
         return np.broadcast_to(column, weight.shape), weight
@@ -84,11 +88,6 @@ class PolynomialLevel(KeyedLevel):
     def state(self) -> Mapping[str, Any]:
         """Return what scales the coordinates."""
         return self._frame.state()
-
-
-def _legendre(u: FloatArray, order: int) -> FloatArray:
-    """Return normalised Legendre polynomials of degree 0 to `order`, shape (n, order + 1)."""
-    return np.asarray(legendre.legvander(u, order) * np.sqrt(2 * np.arange(order + 1) + 1))
 
 
 class DetectorFrame:

@@ -46,23 +46,9 @@ def write(
 ) -> list[Path]:
     """Write one corrected catalogue below `out` and return its path.
 
-    Parameters
-    ----------
-    part : Part
-        The catalogue.
-    detections : Detections
-        Its detections, which name their extension and row; rows of the file that are not
-        among them get NaN and the flag ``no_magnitude``.
-    corrections : Corrections
-        Their corrections, in the same order.
-    root : Path
-        Data root; the path relative to it is kept.
-    out : Path
-        Where to write.
-    config : NoConfig
-        There are no settings.
-    note : str
-        Said in the primary header (keyword SCRNOTE); empty for none.
+    The contract is that of `scrframe.plugin.Writer.write`. Rows of the file that are not among
+    the detections get NaN and the flag ``no_magnitude``; `note` is said in the primary header
+    (keyword SCRNOTE).
 
     Raises
     ------

@@ -56,21 +56,8 @@ def write(
 ) -> list[Path]:
     """Write one corrected catalogue below `out` and return its path.
 
-    A part of a Parquet file becomes a file of its own, of these rows, with the number of
-    its first row group in its name.
-
-    Parameters
-    ----------
-    detections : Detections
-        Those of the part, which name their rows.
-    corrections : Corrections
-        In the same order.
-    root : Path
-        Data root; the path relative to it is kept.
-    config : NoConfig
-        There are no settings.
-    note : str
-        Said in the metadata; empty for none.
+    The contract is that of `scrframe.plugin.Writer.write`. A part of a Parquet file becomes a
+    file of its own, of these rows, with the number of its first row group in its name.
 
     Raises
     ------

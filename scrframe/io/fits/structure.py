@@ -174,17 +174,14 @@ def walk(path: Path, buffer: Buffer) -> tuple[Hdu, ...]:
         If the file is empty, truncated (with the extension and the bytes that are
         missing), or no FITS file.
     """
-    return tuple(_hdus(path, buffer))
-
-
-def _hdus(path: Path, buffer: Buffer) -> Iterator[Hdu]:
+    hdus: list[Hdu] = []
     offset, index, size = 0, 0, len(buffer)
     while offset < size:
         first = bytes(buffer[offset : offset + 10])
         expected = b"SIMPLE  = " if index == 0 else b"XTENSION= "
         if not first.startswith(expected[: len(first)]):
             if index and not bytes(buffer[offset:]).strip(b"\0 "):
-                return  # filler after the last HDU
+                break  # filler after the last HDU
             where = (
                 "is not a FITS file" if index == 0 else f"holds no FITS data after HDU {index - 1}"
             )
@@ -200,8 +197,9 @@ def _hdus(path: Path, buffer: Buffer) -> Iterator[Hdu]:
             )
         hdu = Hdu(path, index, raw, offset, start, data_size)
         hdu.__dict__["cards"] = cards  # found already: fill the cache
-        yield hdu
+        hdus.append(hdu)
         offset, index = end, index + 1
+    return tuple(hdus)
 
 
 def _header(label: str, buffer: Buffer, offset: int) -> bytes:

@@ -201,7 +201,11 @@ def fits_tables(path: Path, hdu: int | str | None) -> list[FitsTable | AsciiTabl
         If the file is damaged, or has no such table.
     """
     file = open_fits(path)
-    tables = [each for each in file.hdus if each.is_table or _kind(each) == "TABLE"]
+    tables = [
+        each
+        for each in file.hdus
+        if each.is_table or (each.index and _text(each, "XTENSION") == "TABLE")
+    ]
     if not tables:
         raise DataError(f"{path}: holds no table extension")
     if hdu is None:
@@ -212,10 +216,6 @@ def fits_tables(path: Path, hdu: int | str | None) -> list[FitsTable | AsciiTabl
         if not tables:
             raise DataError(f"{path}: has no table extension {hdu}; there are: {known}")
     return [FitsTable(file, each) if each.is_table else AsciiTable(file, each) for each in tables]
-
-
-def _kind(hdu: Hdu) -> str:
-    return _text(hdu, "XTENSION") if hdu.index else ""
 
 
 def _text(hdu: Hdu, keyword: str) -> str:

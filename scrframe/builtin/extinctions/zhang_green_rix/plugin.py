@@ -72,19 +72,7 @@ def check(part: Part, config: Zgr23Config) -> None:
 def read(part: Part, config: Zgr23Config, source_id: Ids) -> Extinctions:
     """Read the extinctions of the stars given; a star that is not there is absent.
 
-    Parameters
-    ----------
-    part : Part
-        A file.
-    config : Zgr23Config
-        The settings.
-    source_id : ndarray of int64, shape (n,)
-        The stars wanted, ascending.
-
-    Returns
-    -------
-    Extinctions
-        At most one row a star, in file order; ``teff`` in K.
+    At most one row a star, in file order; ``teff`` in K.
 
     Raises
     ------
@@ -140,16 +128,9 @@ def write_simulated(stars: SimulatedStars, root: Path) -> None:
     table = stars.table.filter(stars.table["has_spectrum"])
     column = {name: np.asarray(table[name]) for name in table.column_names}
     count = len(table)
-    estimates = np.stack(
-        [
-            column["teff"] / 1000,
-            column["feh"],
-            column["logg"],
-            column["extinction"],
-            column["parallax"],
-        ],
-        axis=1,
-    )
+    names = ("teff", "feh", "logg", "extinction", "parallax")
+    estimates = np.stack([column[name] for name in names], axis=1)
+    estimates[:, TEFF_KK] /= 1000
     # Typical errors; only that of the extinction is used.
     errors = np.tile(np.array([0.05, 0.1, 0.1, 0.0, 0.05]), (count, 1))
     errors[:, EXTINCTION] = column["extinction_err"]
@@ -171,18 +152,8 @@ def write_simulated(stars: SimulatedStars, root: Path) -> None:
 def curve(config: Any, wavelength_nm: FloatArray) -> FloatArray:
     """Return A(wavelength) / E in mag per unit E, linear between the published points.
 
-    Parameters
-    ----------
-    config : NoConfig
-        The curve has no settings.
-    wavelength_nm : ndarray
-        Wavelengths in nm.
-
-    Returns
-    -------
-    ndarray
-        The curve, same shape. The points are the paper's 61 wavelengths, every 10 nm from 392
-        to 992 nm, then J, H, Ks, W1 and W2.
+    The points are the paper's 61 wavelengths, every 10 nm from 392 to 992 nm, then J, H, Ks, W1
+    and W2; the curve has the shape of the wavelengths, in nm.
 
     Raises
     ------

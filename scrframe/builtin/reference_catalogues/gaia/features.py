@@ -115,16 +115,8 @@ def read_features(
     left out: it does not cover the grid. S/N is the median over the grid of flux over error,
     before any correction of the flux.
 
-    Parameters
-    ----------
-    part : Part
-        From `feature_parts`.
-    config : GaiaXpConfig
-        The settings.
-    stars : ReferenceStars
-        The stars wanted, in the order of ``source_id``.
-    corrections : sequence of ChosenCorrection
-        Those of spectra act on the 343 samples, before these are averaged to the grid.
+    The contract is that of `scrframe.plugin.ReferenceCatalogue.read_features`. Corrections of
+    spectra act on the 343 samples, before these are averaged to the grid.
 
     Raises
     ------

@@ -36,14 +36,8 @@ Columns = dict[str, pa.Array]
 def write_simulated(stars: SimulatedStars, root: Path, gaia_format: str) -> None:
     """Write ``gaia_source/`` and ``gaia_xp/`` below the data root.
 
-    Parameters
-    ----------
-    stars : SimulatedStars
-        Coefficients and correlations hold BP, then RP.
-    root : Path
-        The data root.
-    gaia_format : {"parquet", "csv"}
-        Parquet files, or the gzipped ECSV files of the archive's bulk download.
+    The format is ``parquet``, or ``csv`` for the gzipped ECSV files of the archive's bulk
+    download. Coefficients and correlations hold BP, then RP.
     """
     write = _write_csv if gaia_format == "csv" else _write_parquet
     write_sources(stars, root, gaia_format)

@@ -47,15 +47,7 @@ NO_VALUE = -9999.0
 
 
 def write_simulated(stars: SimulatedStars, root: Path, gaia_format: str) -> None:
-    """Write ``gaia_source/`` and ``apogee/`` below the data root.
-
-    Parameters
-    ----------
-    stars : SimulatedStars
-        Their parameters have errors already, those of `ERRORS`.
-    gaia_format : {"parquet", "csv"}
-        Of the Gaia sources.
-    """
+    """Write ``gaia_source/`` and ``apogee/``; parameters have errors already, those of `ERRORS`."""
     write_sources(stars, root, gaia_format)
     write_table(stars, root)
 

@@ -109,10 +109,7 @@ def check(part: Part, config: TableConfig) -> None:
 def read(part: Part, config: TableConfig, columns: Sequence[str] | None = None) -> Detections:
     """Read one catalogue, or some row groups of one: the rows that pass `rows`, in order.
 
-    Parameters
-    ----------
-    columns : sequence of str, optional
-        Columns wanted besides the required ones; None for all.
+    Columns wanted besides the required ones may be named; by default all are read.
 
     Raises
     ------

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from scrframe.arrays import Array, BoolArray, FloatArray
 from scrframe.builtin.survey_loaders.table.loader import passes
+from scrframe.builtin.survey_loaders.table.mapping import is_flux
 from scrframe.builtin.survey_loaders.table.reading import (
     JD_ZERO,
     RawColumns,
@@ -58,13 +59,6 @@ _MJD_ZERO = datetime(1858, 11, 17)
 
 def write_simulated(visit: SimulatedVisit, root: Path, config: TableConfig) -> Path:
     """Write a simulated visit such that the description reads it, and return its file.
-
-    Parameters
-    ----------
-    root : Path
-        Data root.
-    config : TableConfig
-        The description's mapping.
 
     Raises
     ------
@@ -303,10 +297,7 @@ def _photometry(
 ) -> FloatArray:
     mag, err = np.asarray(facts["mag"], float), np.asarray(facts["mag_err"], float)
     mag_source = config.source("mag")
-    is_flux = mag_source.zero_point is not None or (
-        mag_source.unit is not None and not is_mag(mag_source.unit)
-    )
-    if not is_flux:
+    if not is_flux(mag_source, mag_source.unit):
         values = mag if name == "mag" else np.where(np.isfinite(mag), err, np.nan)
         return values / (1.0 if source.unit is None else mag_factor(source.unit))
     zero_point: Any = mag_source.zero_point

@@ -102,29 +102,21 @@ def write_table(
     if kind == "parquet":
         pq.write_table(table, path, row_group_size=_ROW_GROUP, compression="zstd")
         return
-    content = {"csv": _csv, "ecsv": _ecsv, "votable": _votable}.get(kind or "csv")
-    data = _fits(table, config, headers) if content is None else content(table)
+    buffer = io.BytesIO()
+    if kind in (None, "csv"):
+        pacsv.write_csv(table, buffer)
+    elif kind == "ecsv":
+        text = io.StringIO()
+        _astropy(table).write(text, format="ascii.ecsv")
+        buffer.write(text.getvalue().encode())
+    elif kind == "votable":
+        _astropy(table).write(buffer, format="votable")
+    else:
+        _write_fits(buffer, table, config, headers)
+    data = buffer.getvalue()
     if path.name.lower().endswith(".gz"):
         data = gzip.compress(data, compresslevel=4, mtime=0)
     path.write_bytes(data)
-
-
-def _csv(table: pa.Table) -> bytes:
-    buffer = io.BytesIO()
-    pacsv.write_csv(table, buffer)
-    return buffer.getvalue()
-
-
-def _ecsv(table: pa.Table) -> bytes:
-    text = io.StringIO()
-    _astropy(table).write(text, format="ascii.ecsv")
-    return text.getvalue().encode()
-
-
-def _votable(table: pa.Table) -> bytes:
-    buffer = io.BytesIO()
-    _astropy(table).write(buffer, format="votable")
-    return buffer.getvalue()
 
 
 def _astropy(table: pa.Table) -> Any:
@@ -141,7 +133,9 @@ def _numpy(column: pa.ChunkedArray) -> Any:
     return np.asarray(column.to_numpy())
 
 
-def _fits(table: pa.Table, config: TableConfig, headers: Mapping[str, Any]) -> bytes:
+def _write_fits(
+    buffer: io.BytesIO, table: pa.Table, config: TableConfig, headers: Mapping[str, Any]
+) -> None:
     from astropy.io import fits  # noqa: PLC0415 - slow to import
 
     hdus: list[Any] = [fits.PrimaryHDU()]
@@ -160,9 +154,7 @@ def _fits(table: pa.Table, config: TableConfig, headers: Mapping[str, Any]) -> b
                 key = keyword if len(keyword) <= 8 else f"HIERARCH {keyword}"
                 hdu.header[key] = value.item() if isinstance(value, np.generic) else value
         hdus.append(hdu)
-    buffer = io.BytesIO()
     fits.HDUList(hdus).writeto(buffer)
-    return buffer.getvalue()
 
 
 def _extensions(
