@@ -189,10 +189,8 @@ def solve_combined(
 ) -> CombinedSolution:
     """Solve all surveys together.
 
-    Raises
-    ------
-    CalibrationError
-        If stars of the same identifier lie at different places, or a term cannot be shared.
+    Raises CalibrationError if stars of the same identifier lie at different places, or a term
+    cannot be shared.
     """
     found = _correlations(surveys) if share.stars else {}
     loading = one_factor(found, len(surveys))

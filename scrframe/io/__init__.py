@@ -87,10 +87,8 @@ def read_table(path: Path, names: Sequence[str]) -> Block:
 
     Of a FITS file the first table that has all the columns is read.
 
-    Raises
-    ------
-    DataError
-        If the file is missing, damaged, of another format, or lacks a column or all rows.
+    Raises DataError if the file is missing, damaged, of another format, or lacks a column or all
+    rows.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file")

@@ -115,10 +115,7 @@ class Block:
     def numbers(self, name: str) -> FloatArray:
         """Return a column as float64, shape (n,); NaN where there is no value.
 
-        Raises
-        ------
-        DataError
-            If it holds what is not a number.
+        Raises DataError if it holds what is not a number.
         """
         values = self._plain_numbers(name)
         for absent in self.missing:
@@ -146,10 +143,7 @@ class Block:
     def integers(self, name: str) -> IntArray:
         """Return a column of whole numbers, none missing, shape (n,).
 
-        Raises
-        ------
-        DataError
-            If it holds what is not a whole number, or one beyond 64 bits with a sign.
+        Raises DataError if it holds what is not a whole number, or one beyond 64 bits with a sign.
         """
         column = self.column(name)
         if is_text(column.type):
@@ -198,10 +192,7 @@ class Block:
     def texts(self, name: str) -> pa.Array:
         """Return a column as text; whole numbers without decimals, what is missing as null.
 
-        Raises
-        ------
-        DataError
-            If it holds numbers that are not whole, or neither text nor numbers.
+        Raises DataError if it holds numbers that are not whole, or neither text nor numbers.
         """
         column = self.column(name)
         if is_text(column.type):
@@ -223,10 +214,7 @@ class Block:
     def flags(self, name: str) -> pa.Array:
         """Return a column as booleans; what is missing is null.
 
-        Raises
-        ------
-        DataError
-            If it holds something else.
+        Raises DataError if it holds something else.
         """
         column = self.column(name)
         if pa.types.is_boolean(column.type):

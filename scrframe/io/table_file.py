@@ -59,10 +59,7 @@ class TableFile:
     def own_name(self, name: str) -> str:
         """Return the name in the file of a column that must be there.
 
-        Raises
-        ------
-        DataError
-            If it is not; the message names a near miss and what there is.
+        Raises DataError if it is not; the message names a near miss and what there is.
         """
         found = self.find(name)
         if found is None:

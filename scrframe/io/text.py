@@ -99,10 +99,7 @@ class TextTable(TableFile):
 def read_header(path: Path) -> Header:
     """Return the names of the columns, and what an ECSV header says besides.
 
-    Raises
-    ------
-    DataError
-        If the file has no line of names or data, or two columns of one name.
+    Raises DataError if the file has no line of names or data, or two columns of one name.
     """
     above: list[str] = []
     with readable(path), open_text(path) as lines:

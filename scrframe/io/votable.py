@@ -34,10 +34,7 @@ class VoTable(TableInMemory):
 def parse_votable(path: Path) -> Any:
     """Return a VOTable file as astropy holds it.
 
-    Raises
-    ------
-    DataError
-        If it is none, is cut short, or keeps its rows at another address.
+    Raises DataError if it is none, is cut short, or keeps its rows at another address.
     """
     from astropy.io import votable  # noqa: PLC0415 - slow to import
 

@@ -115,10 +115,7 @@ class ColumnScale:
     def __call__(self, values: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
         """Return values, shape (n, m), less the mean, over the standard deviation.
 
-        Raises
-        ------
-        CalibrationError
-            If a value is not finite.
+        Raises CalibrationError if a value is not finite.
         """
         features = ((values - self.mean) / self.deviation).astype(np.float32)
         bad = int((~np.isfinite(features).all(axis=1)).sum())

@@ -95,10 +95,7 @@ class LawData:
     def centred(self, kept: BoolArray) -> tuple[FloatArray, FloatArray]:
         """Return design (n', k) and excess (n',) of the kept rows, less their group's means.
 
-        Raises
-        ------
-        CalibrationError
-            If there are no more detections than unknowns.
+        Raises CalibrationError if there are no more detections than unknowns.
         """
         design, excess, group = self.design[kept], self.excess_mag[kept], self.group[kept]
         if len(design) <= design.shape[1] + np.count_nonzero(np.bincount(group)):

@@ -287,10 +287,7 @@ class SlopeModel:
     def solve(self) -> SlopeFit:
         """Estimate the variances, then coefficients and slopes.
 
-        Raises
-        ------
-        CalibrationError
-            If the law is not determined.
+        Raises CalibrationError if the law is not determined.
         """
         check_determined(self._sums.normal.sum(axis=0))
         ratio = self.best_ratio()

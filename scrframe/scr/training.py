@@ -84,10 +84,7 @@ def plan_training(
 ) -> TrainingPlan:
     """Split the control stars at random into training and test stars, and into folds.
 
-    Raises
-    ------
-    CalibrationError
-        If there are too few stars to train and to test.
+    Raises CalibrationError if there are too few stars to train and to test.
     """
     random = np.random.default_rng(seed)
     order = random.permutation(len(control))

@@ -72,10 +72,7 @@ class Layout:
 def plan(settings: SimulationSettings, camera: Camera, rng: np.random.Generator) -> Layout:
     """Lay out the fields of a survey and its dates.
 
-    Raises
-    ------
-    ConfigError
-        If more control fields are asked for than the control region holds.
+    Raises ConfigError if more control fields are asked for than the control region holds.
     """
     ra_c, dec_c = _control_fields(settings, camera)
     number, overlapping = settings.fields - len(ra_c), settings.overlapping_fields
@@ -251,10 +248,7 @@ def _region_fields(
     Single fields and the first of each pair lie evenly in right ascension, at random
     declinations, or many of them in rows; the second of a pair lies east of the first.
 
-    Raises
-    ------
-    ConfigError
-        If so many fields have no room in the region.
+    Raises ConfigError if so many fields have no room in the region.
     """
     places, first, order = _pairs(number, overlapping)
     low, high = region.other_ra

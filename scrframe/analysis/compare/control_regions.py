@@ -257,10 +257,7 @@ class _RegionTrial:
     def differences(self, inside: BoolArray) -> FloatArray:
         """Return model less observed magnitude, shape (n,), NaN of what takes no part.
 
-        Raises
-        ------
-        CalibrationError
-            If no model, or no law, can be fitted.
+        Raises CalibrationError if no model, or no law, can be fitted.
         """
         chosen, fitted = self.chosen, self.fitted
         block, trend = chosen.survey.colour_model, trend_settings(chosen)

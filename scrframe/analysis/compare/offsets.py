@@ -51,10 +51,7 @@ class TrueOffsets:
 def true_offsets(root: Path, detections: Detections) -> TrueOffsets | None:
     """Return the injected offsets of detections, None where the data are not simulated.
 
-    Raises
-    ------
-    DataError
-        If the file of the truth is not what a simulation writes.
+    Raises DataError if the file of the truth is not what a simulation writes.
     """
     path = root / TRUTH
     if not path.is_file():

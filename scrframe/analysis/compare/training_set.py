@@ -114,10 +114,7 @@ def control_columns(sample: MatchedStars, control: IntArray) -> dict[str, FloatA
 def random_folds(stars: int, folds: int, seed: int) -> IntArray:
     """Return the fold of each star, shape (stars,), folds alike in size to one star.
 
-    Raises
-    ------
-    CalibrationError
-        If there are fewer than two folds, or fewer stars than folds.
+    Raises CalibrationError if there are fewer than two folds, or fewer stars than folds.
     """
     _check(stars, folds)
     order = np.random.default_rng(seed).permutation(stars)

@@ -96,10 +96,7 @@ class RunDifferences:
 def compare_runs(a: RunData, b: RunData, min_stars: int) -> RunDifferences:
     """Compare two runs by visit, exposure and level.
 
-    Raises
-    ------
-    DataError
-        If they calibrate different bands or have no visit in common.
+    Raises DataError if they calibrate different bands or have no visit in common.
     """
     if a.band != b.band:
         raise DataError(

@@ -80,10 +80,7 @@ def figure_crosscheck(table: Table, figures: Mapping[str, Any]) -> FigureProduct
 def saved_figure(folder: Path) -> FigureProduct:
     """Draw the figure of a directory that `scrframe crosscheck` has written.
 
-    Raises
-    ------
-    DataError
-        If the directory holds no such results, or damaged ones.
+    Raises DataError if the directory holds no such results, or damaged ones.
     """
     summary = files.read_summary(folder, files.CROSSCHECK, "a cross-check")
     table = files.read_ecsv(folder / files.CROSSCHECK_VISITS)

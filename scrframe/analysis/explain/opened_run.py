@@ -234,10 +234,7 @@ class OpenedRun:
     def visit(self, name: str) -> int:
         """Return the row of a visit.
 
-        Raises
-        ------
-        DataError
-            If the run has not read it; the message offers near names.
+        Raises DataError if the run has not read it; the message offers near names.
         """
         if name in self.data.visits:
             return self.data.visits.index(name)

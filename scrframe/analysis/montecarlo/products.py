@@ -202,10 +202,7 @@ def figure_montecarlo(table: Table) -> FigureProduct:
 def saved_figure(folder: Path) -> FigureProduct:
     """Draw the figure of a directory that `scrframe montecarlo` has written.
 
-    Raises
-    ------
-    DataError
-        If the directory holds no such results, or damaged ones.
+    Raises DataError if the directory holds no such results, or damaged ones.
     """
     files.read_summary(folder, files.MONTECARLO, "a Monte Carlo")
     path = folder / FIGURES / "montecarlo.ecsv"

@@ -138,10 +138,7 @@ class TrainedColours:
     def predict(self, features: Features) -> FloatArray:
         """Return the colours of all stars, shape (s,), from features of shape (s, m).
 
-        Raises
-        ------
-        CalibrationError
-            If a colour is not finite.
+        Raises CalibrationError if a colour is not finite.
         """
         colour = self._whole.predict(features)
         for fold, part in self._folds.items():

@@ -124,10 +124,8 @@ class FittedForest(FittedColourModel):
         (Meinshausen 2006, JMLR 7, 983: the same weights, here for the second moment). It
         says how far an observed colour lies from the predicted one, noise included.
 
-        Raises
-        ------
-        CalibrationError
-            If the number of features differs from the training's or a value is not finite.
+        Raises CalibrationError if the number of features differs from the training's or a value is
+        not finite.
         """
         check_features(self.name, features, self.width)
         means = self.leaf_means(self.colour_mag)
@@ -197,10 +195,7 @@ class ForestSmoother:
     def predict(self, colour_mag: FloatArray) -> FloatArray:
         """Return the predictions, shape (n,), for training colours of shape (t,).
 
-        Raises
-        ------
-        CalibrationError
-            If the colours are not one finite number for each training row.
+        Raises CalibrationError if the colours are not one finite number for each training row.
         """
         means = self.forest.leaf_means(self._checked(colour_mag))
         out = np.empty(self.leaves.shape[1])
@@ -218,10 +213,7 @@ class ForestSmoother:
         every bag (which 20 trees or more make rare) gets the mean over all trees of its
         leaf without its own share; its colour has then shaped the splits.
 
-        Raises
-        ------
-        CalibrationError
-            If the colours are not one finite number for each training row.
+        Raises CalibrationError if the colours are not one finite number for each training row.
         """
         colour = self._checked(colour_mag)
         total, count = np.zeros(len(colour)), np.zeros(len(colour))

@@ -62,10 +62,8 @@ class FittedLightGbm(FittedColourModel):
     def predict(self, features: Features) -> ColourPrediction:
         """Predict colours in mag of features of shape (n, m), without errors.
 
-        Raises
-        ------
-        CalibrationError
-            If the number of features differs from the training's or a value is not finite.
+        Raises CalibrationError if the number of features differs from the training's or a value is
+        not finite.
         """
         check_features("LightGBM model", features, self.width)
         if not len(features):
@@ -86,10 +84,7 @@ def fit(
 
     The contract is that of `scrframe.plugin.colour_model.FitFunction`.
 
-    Raises
-    ------
-    PluginError
-        If the LightGBM library cannot be loaded.
+    Raises PluginError if the LightGBM library cannot be loaded.
     """
     try:
         import lightgbm  # noqa: PLC0415  (slow to import)

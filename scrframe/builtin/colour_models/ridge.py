@@ -135,10 +135,8 @@ class FittedLinear(FittedColourModel):
         The error is that of the regression and the scatter of observed colours about it,
         in quadrature.
 
-        Raises
-        ------
-        CalibrationError
-            If the number of features differs from the training's or a value is not finite.
+        Raises CalibrationError if the number of features differs from the training's or a value is
+        not finite.
         """
         check_features(self.name, features, self.training.features.shape[1])
         smoother = LinearSmoother(self, features)
@@ -155,10 +153,8 @@ class FittedLinear(FittedColourModel):
     def smoother(self, features: Features) -> LinearSmoother:
         """Return predictions of these rows as a function of the training colours.
 
-        Raises
-        ------
-        CalibrationError
-            If the number of features differs from the training's or a value is not finite.
+        Raises CalibrationError if the number of features differs from the training's or a value is
+        not finite.
         """
         check_features(self.name, features, self.training.features.shape[1])
         return LinearSmoother(self, features)
@@ -193,10 +189,7 @@ class LinearSmoother:
     def predict(self, colour_mag: FloatArray) -> FloatArray:
         """Return the predictions, shape (n,), for training colours of shape (t,).
 
-        Raises
-        ------
-        CalibrationError
-            If the colours are not one finite number for each training row.
+        Raises CalibrationError if the colours are not one finite number for each training row.
         """
         return self._predict(self.features, self._checked(colour_mag))
 
@@ -205,10 +198,7 @@ class LinearSmoother:
 
         Exact for the penalty and the functions as they are; both were chosen with all rows.
 
-        Raises
-        ------
-        CalibrationError
-            If the colours are not one finite number for each training row.
+        Raises CalibrationError if the colours are not one finite number for each training row.
         """
         colour = self._checked(colour_mag)
         training = self.model.training

@@ -57,10 +57,7 @@ def check_training(
 def check_colours(model: str, colour_mag: FloatArray, stars: int) -> FloatArray:
     """Return new colours of the training stars as float64, shape (stars,).
 
-    Raises
-    ------
-    CalibrationError
-        If they are not one finite number for each star.
+    Raises CalibrationError if they are not one finite number for each star.
     """
     colour = np.asarray(colour_mag, dtype=np.float64)
     if colour.shape != (stars,):

@@ -63,10 +63,7 @@ class Keys:
     def of(cls, table: Detections, by: tuple[str, ...]) -> Keys:
         """Collect the keys that occur in a table; with no columns there is one key.
 
-        Raises
-        ------
-        ConfigError
-            If the table lacks a column.
+        Raises ConfigError if the table lacks a column.
         """
         for name in by:
             if name not in table:

@@ -102,10 +102,7 @@ def bin_count(extent_pix: float, size_pix: float) -> int:
 def extent_of(detections: Detections, given: tuple[float, float] | None) -> tuple[float, float]:
     """Return the size of a detector in pixels: what is given, or what the detections span.
 
-    Raises
-    ------
-    DataError
-        If nothing is given and no detection has a position on its detector.
+    Raises DataError if nothing is given and no detection has a position on its detector.
     """
     x_size, y_size = given or (_span(detections, "x"), _span(detections, "y"))
     return float(x_size), float(y_size)

@@ -131,10 +131,7 @@ def prepare_polynomial(
 ) -> PolynomialLevel:
     """Scale the coordinates of a calibration sample.
 
-    Raises
-    ------
-    DataError
-        If the sample has no positions that span the frame.
+    Raises DataError if the sample has no positions that span the frame.
     """
     detections = matched.detections
     frame: DetectorFrame | FocalPlaneFrame

@@ -93,10 +93,7 @@ class SlopeLevel(KeyedLevel):
 def values_of(name: str, of: tuple[str, ...], detections: Detections) -> FloatArray:
     """Return the values of expressions, shape (n, k).
 
-    Raises
-    ------
-    ConfigError
-        If an expression names a column that is not there, or that is not a number.
+    Raises ConfigError if an expression names a column that is not there, or that is not a number.
     """
     try:
         return np.stack([Expression(text).evaluate(detections) for text in of], axis=1)
@@ -107,10 +104,7 @@ def values_of(name: str, of: tuple[str, ...], detections: Detections) -> FloatAr
 def prepare_slope(name: str, matched: MatchedStars, config: SlopeConfig) -> SlopeLevel:
     """Find the keys of a calibration sample, and the means of the expressions.
 
-    Raises
-    ------
-    ConfigError
-        If an expression names a column that is not there, or that is not a number.
+    Raises ConfigError if an expression names a column that is not there, or that is not a number.
     """
     values = values_of(name, config.of, matched.detections)
     centres = (0.0,) * len(config.of)

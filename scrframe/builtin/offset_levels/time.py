@@ -65,10 +65,8 @@ class Knots:
     def over(cls, name: str, mjd: FloatArray, step_d: float) -> Knots:
         """Return knots from the first date, of the beginning of its day, to the last or beyond.
 
-        Raises
-        ------
-        CalibrationError
-            If there is no date, or there are too many knots between the first and the last.
+        Raises CalibrationError if there is no date, or there are too many knots between the first
+        and the last.
         """
         dates = mjd[np.isfinite(mjd)]
         if not len(dates):

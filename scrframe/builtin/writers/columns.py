@@ -28,10 +28,7 @@ _ERRORS = {
 def corrected_columns(detections: Detections, corrections: Corrections) -> dict[str, Array]:
     """Return the columns that a corrected catalogue has besides, shape (n,) each, in order.
 
-    Raises
-    ------
-    DataError
-        If two of them have one name.
+    Raises DataError if two of them have one name.
     """
     if len(corrections.total_mag) != len(detections):
         raise ValueError("detections and corrections differ in length")
@@ -85,10 +82,7 @@ class Added:
     def spread(self, rows: int, label: object, first: int = 0) -> dict[str, Array]:
         """Return the columns of all rows of the file, shape (rows,), from row `first` on.
 
-        Raises
-        ------
-        DataError
-            If the file does not hold the detections.
+        Raises DataError if the file does not hold the detections.
         """
         at = self.row - first
         inside = (at >= 0) & (at < rows)

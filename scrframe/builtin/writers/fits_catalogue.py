@@ -50,10 +50,7 @@ def write(
     the detections get NaN and the flag ``no_magnitude``; `note` is said in the primary header
     (keyword SCRNOTE).
 
-    Raises
-    ------
-    DataError
-        If the file is damaged, is corrected already, or does not hold the detections.
+    Raises DataError if the file is damaged, is corrected already, or does not hold the detections.
     """
     file = open_fits(part.path)
     columns = corrected_columns(detections, corrections)

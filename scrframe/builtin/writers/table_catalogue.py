@@ -59,10 +59,7 @@ def write(
     The contract is that of `scrframe.plugin.Writer.write`. A part of a Parquet file becomes a
     file of its own, of these rows, with the number of its first row group in its name.
 
-    Raises
-    ------
-    DataError
-        If the file is damaged, is corrected already, or does not hold the detections.
+    Raises DataError if the file is damaged, is corrected already, or does not hold the detections.
     """
     kind = detect_format(part.path)
     if kind == "fits":
@@ -136,10 +133,7 @@ def _encoded(facts: Mapping[str, str]) -> dict[bytes, bytes]:
 def write_csv(source: Path, target: Path, added: Added) -> Path:
     """Write a CSV file with columns appended to each line; an empty field is no value.
 
-    Raises
-    ------
-    DataError
-        If the file is damaged, or texts with line breaks stand in it.
+    Raises DataError if the file is damaged, or texts with line breaks stand in it.
     """
     known = read_header(source)
     added.check(known.names, source)
@@ -159,10 +153,7 @@ def write_csv(source: Path, target: Path, added: Added) -> Path:
 def write_ecsv(source: Path, target: Path, added: Added) -> Path:
     """Write an ECSV file with columns appended; its header keeps all that it says.
 
-    Raises
-    ------
-    DataError
-        If the file is damaged.
+    Raises DataError if the file is damaged.
     """
     from astropy.table import Table  # noqa: PLC0415 - slow to import
 
@@ -190,10 +181,7 @@ def write_ecsv(source: Path, target: Path, added: Added) -> Path:
 def write_votable(source: Path, target: Path, added: Added) -> Path:
     """Write a VOTable with fields appended to its first table; all else stays.
 
-    Raises
-    ------
-    DataError
-        If the file is damaged.
+    Raises DataError if the file is damaged.
     """
     from astropy.io.votable.tree import Field, Info  # noqa: PLC0415 - slow to import
 

@@ -82,10 +82,7 @@ class Field:
 def table_fields(hdu: Hdu) -> Mapping[str, Field]:
     """Return the columns of a binary table by name, in order.
 
-    Raises
-    ------
-    DataError
-        If the HDU is not a binary table, or its header contradicts itself.
+    Raises DataError if the HDU is not a binary table, or its header contradicts itself.
     """
     if not hdu.is_table:
         raise DataError(f"{hdu.label} is not a binary table")
@@ -214,10 +211,7 @@ def physical(stored: Array, field: Field, hdu: Hdu) -> Array:
     An integer column of up to 32 bits that declares TNULLn becomes float64, with NaN for
     the nulls.
 
-    Raises
-    ------
-    DataError
-        If a 64-bit integer column has nulls, which no number could stand for.
+    Raises DataError if a 64-bit integer column has nulls, which no number could stand for.
     """
     values, is_null = meant(stored, field)
     if is_null is None:

@@ -88,30 +88,21 @@ class Hdu:
     def value(self, keyword: str) -> Any:
         """Return a keyword's value; only its card is parsed, which is cheap.
 
-        Raises
-        ------
-        DataError
-            If the keyword is missing or its value cannot be read.
+        Raises DataError if the keyword is missing or its value cannot be read.
         """
         return _value(self.label, self.cards, keyword)
 
     def whole(self, keyword: str) -> int:
         """Return a keyword's value as an integer.
 
-        Raises
-        ------
-        DataError
-            If the keyword is missing or is not an integer.
+        Raises DataError if the keyword is missing or is not an integer.
         """
         return _whole(self.label, self.cards, keyword)
 
     def number(self, keyword: str) -> float:
         """Return a keyword's value as a finite float.
 
-        Raises
-        ------
-        DataError
-            If the keyword is missing or is not a number.
+        Raises DataError if the keyword is missing or is not a number.
         """
         value = self.value(keyword)
         if isinstance(value, (bool, str)):
@@ -127,10 +118,7 @@ class Hdu:
 def load(path: Path) -> Buffer:
     """Return the bytes of a file, mapped into memory, or decompressed where it is gzipped.
 
-    Raises
-    ------
-    DataError
-        If the file cannot be opened, is empty, or its compression is damaged.
+    Raises DataError if the file cannot be opened, is empty, or its compression is damaged.
     """
     try:
         with path.open("rb") as file:

@@ -54,11 +54,8 @@ class FitsFile:
 def open_fits(path: Path) -> FitsFile:
     """Open a FITS file, plain, gzipped or with compressed tables, and check its structure.
 
-    Raises
-    ------
-    DataError
-        If the file is empty, truncated (with the extension and the bytes that are
-        missing), no FITS file, or compressed in a way that is not read.
+    Raises DataError if the file is empty, truncated (with the extension and the bytes that are
+    missing), no FITS file, or compressed in a way that is not read.
     """
     buffer = load(path)
     hdus = walk(path, buffer)

@@ -39,10 +39,7 @@ def is_compressed(hdu: Hdu) -> bool:
 def uncompressed(buffer: Buffer, hdus: Sequence[Hdu]) -> bytes:
     """Return the content of a file with its compressed tables restored, headers included.
 
-    Raises
-    ------
-    DataError
-        If a table is damaged or compressed in a way that is not read.
+    Raises DataError if a table is damaged or compressed in a way that is not read.
     """
     pieces: list[bytes] = []
     for hdu in hdus:

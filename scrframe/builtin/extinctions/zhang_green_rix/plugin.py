@@ -49,10 +49,7 @@ class Zgr23Config(PluginConfig):
 def parts(config: Zgr23Config, root: Path) -> list[Part]:
     """Return a part for every file.
 
-    Raises
-    ------
-    DataError
-        If there is none, or a file is not the catalogue.
+    Raises DataError if there is none, or a file is not the catalogue.
     """
     files = matching_files(config.files, root)
     if not files:
@@ -74,10 +71,7 @@ def read(part: Part, config: Zgr23Config, source_id: Ids) -> Extinctions:
 
     At most one row a star, in file order; ``teff`` in K.
 
-    Raises
-    ------
-    DataError
-        If the file is damaged.
+    Raises DataError if the file is damaged.
     """
     seen = np.zeros(len(source_id), dtype=bool)
     table = _opened(part.path)
@@ -155,10 +149,7 @@ def curve(config: Any, wavelength_nm: FloatArray) -> FloatArray:
     The points are the paper's 61 wavelengths, every 10 nm from 392 to 992 nm, then J, H, Ks, W1
     and W2; the curve has the shape of the wavelengths, in nm.
 
-    Raises
-    ------
-    CalibrationError
-        If a wavelength lies outside 392 to 4602.8 nm.
+    Raises CalibrationError if a wavelength lies outside 392 to 4602.8 nm.
     """
     points, values = _published()
     wanted = np.asarray(wavelength_nm, dtype=np.float64)

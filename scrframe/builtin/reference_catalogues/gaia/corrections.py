@@ -60,10 +60,7 @@ def correct(
 
     Stars out of range are corrected as the function sees fit, and flagged.
 
-    Raises
-    ------
-    DataError
-        If the function cannot be imported or fails.
+    Raises DataError if the function cannot be imported or fails.
     """
     function = _function(config.function, str(root / config.folder) if config.folder else None)
     call = _one_by_one if config.interface == "huang2024" else _all_at_once
@@ -118,10 +115,7 @@ def files(config: SpectrumPackageConfig, root: Path) -> list[Path]:
 
     A package that is installed is no input of the survey.
 
-    Raises
-    ------
-    DataError
-        If the function cannot be imported.
+    Raises DataError if the function cannot be imported.
     """
     _function(config.function, str(root / config.folder) if config.folder else None)
     if config.folder is None:

@@ -118,10 +118,7 @@ def read_features(
     The contract is that of `scrframe.plugin.ReferenceCatalogue.read_features`. Corrections of
     spectra act on the 343 samples, before these are averaged to the grid.
 
-    Raises
-    ------
-    DataError
-        If the file is damaged or its arrays are not what they should be.
+    Raises DataError if the file is damaged or its arrays are not what they should be.
     """
     found = read_fluxes(part, stars, corrections, on_grid(config))
     # Of a part without any, arrays of no length.

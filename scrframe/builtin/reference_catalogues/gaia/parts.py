@@ -33,10 +33,7 @@ _HEALPIX_SHIFT = 43
 def source_parts(config: GaiaXpConfig, root: Path) -> list[Part]:
     """Return the parts of gaia_source.
 
-    Raises
-    ------
-    DataError
-        If there is none, or a file is not a Gaia product.
+    Raises DataError if there is none, or a file is not a Gaia product.
     """
     tables = _classified(config.sources, "sources", [SOURCE], config, root)
     return [part for _, table in tables for part in _cut(table, SOURCE, config, root)]
@@ -45,11 +42,8 @@ def source_parts(config: GaiaXpConfig, root: Path) -> list[Part]:
 def feature_parts(config: GaiaXpConfig, root: Path) -> list[Part]:
     """Return the parts of the XP spectra, continuous or sampled.
 
-    Raises
-    ------
-    DataError
-        If there is none, both products are there and none is chosen, or the release has no
-        operator.
+    Raises DataError if there is none, both products are there and none is chosen, or the release
+    has no operator.
     """
     sought = list(SPECTRA.values()) if config.product == "auto" else [SPECTRA[config.product]]
     tables = _classified(config.spectra, "spectra", sought, config, root)

@@ -42,10 +42,7 @@ def read_sources(
     Stars without a position or G_BP are left out. A missing proper motion counts as zero:
     of such stars only a two-parameter solution is known.
 
-    Raises
-    ------
-    DataError
-        If the file is damaged, or positions are in another unit than degrees.
+    Raises DataError if the file is damaged, or positions are in another unit than degrees.
     """
     table = opened(part)
     for name in ("ra", "dec"):

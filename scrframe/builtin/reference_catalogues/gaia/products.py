@@ -169,10 +169,7 @@ CANONICAL = {
 def opened(part: Part) -> TableFile:
     """Return the table of a part, whose detail names its extension.
 
-    Raises
-    ------
-    DataError
-        If the file is damaged.
+    Raises DataError if the file is damaged.
     """
     (table,) = open_tables(part.path, hdu=part.detail["extension"])
     return table
@@ -181,10 +178,7 @@ def opened(part: Part) -> TableFile:
 def blocks(part: Part) -> Iterator[Block]:
     """Yield blocks of rows of a part of a product, its columns called as in the file.
 
-    Raises
-    ------
-    DataError
-        If the file is damaged.
+    Raises DataError if the file is damaged.
     """
     wide = PRODUCTS[part.detail["product"]].wide
     names = list(part.detail["columns"].values())

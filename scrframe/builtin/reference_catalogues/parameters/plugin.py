@@ -139,10 +139,7 @@ KEY = "parameter_table"
 def parts(config: ParameterTableConfig, root: Path) -> list[Part]:
     """Return a part for each file of the table.
 
-    Raises
-    ------
-    DataError
-        If there is none, or a file lacks a column.
+    Raises DataError if there is none, or a file lacks a column.
     """
     columns = config.columns
     names = {
@@ -164,10 +161,7 @@ def read(part: Part, config: ParameterTableConfig, source_id: npt.NDArray[np.int
     E is `scale` times the column. Its error is that of the column, scaled, and that of the
     scale, in quadrature. Of several rows of a star the first usable one counts.
 
-    Raises
-    ------
-    DataError
-        If the file is damaged.
+    Raises DataError if the file is damaged.
     """
     rows = read_rows(part, {"extinction": config.valid}, None)
     place, row = rows.find(source_id)

@@ -189,10 +189,7 @@ ERROR = "err_"
 def source_parts(config: StellarParametersConfig, root: Path) -> list[Part]:
     """Return the parts of gaia_source; each knows the table of parameters.
 
-    Raises
-    ------
-    DataError
-        If one of them is missing, or lacks a column.
+    Raises DataError if one of them is missing, or lacks a column.
     """
     tables = tuple(feature_parts(config, root))
     try:
@@ -224,10 +221,7 @@ def source_parts(config: StellarParametersConfig, root: Path) -> list[Part]:
 def feature_parts(config: StellarParametersConfig, root: Path) -> list[Part]:
     """Return a part for each file of the table of parameters.
 
-    Raises
-    ------
-    DataError
-        If there is none, or a file lacks a column.
+    Raises DataError if there is none, or a file lacks a column.
     """
     return table_parts(config.table, _names(config), root, KEY)
 
@@ -248,10 +242,7 @@ def read_sources(
 ) -> ReferenceStars:
     """Read the stars of a part of gaia_source that have parameters, with these.
 
-    Raises
-    ------
-    DataError
-        If a file is damaged.
+    Raises DataError if a file is damaged.
     """
     stars = gaia_sources.read_sources(part, _gaia(config), footprint, corrections)
     values = np.full((len(stars), len(PARAMETERS)), np.nan)
@@ -275,10 +266,7 @@ def read_features(
     A row that lacks a parameter, or holds one out of its valid range, is left out, and of
     several rows of a star that of the highest S/N counts; a line says how many.
 
-    Raises
-    ------
-    DataError
-        If the file is damaged.
+    Raises DataError if the file is damaged.
     """
     rows = _table(part, config)
     best = "the first" if config.columns.snr is None else "the best S/N"

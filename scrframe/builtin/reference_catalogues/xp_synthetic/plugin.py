@@ -137,10 +137,7 @@ def source_parts(config: XpSyntheticConfig, root: Path) -> list[Part]:
 def feature_parts(config: XpSyntheticConfig, root: Path) -> list[Part]:
     """Return the parts of the XP spectra, with the passband's weights, and its files.
 
-    Raises
-    ------
-    DataError
-        If there is none, the passband cannot be used, or the spectra do not cover it.
+    Raises DataError if there is none, the passband cannot be used, or the spectra do not cover it.
     """
     for path in files(config, root):
         if not path.is_file():
@@ -175,11 +172,8 @@ def files(config: XpSyntheticConfig, root: Path) -> list[Path]:
 def sample_weights(config: XpSyntheticConfig, root: Path) -> FloatArray:
     """Return the weights of the 343 samples whose sum is the flux, 1 at magnitude 0.
 
-    Raises
-    ------
-    DataError
-        If the passband or the spectrum of Vega cannot be used, or the samples do not cover
-        the passband.
+    Raises DataError if the passband or the spectrum of Vega cannot be used, or the samples do not
+    cover the passband.
     """
     band = config.passband
     path, *others = files(config, root)
@@ -218,10 +212,7 @@ def read_sources(
 ) -> ReferenceStars:
     """Read the stars of one part that lie in the footprint and have a spectrum.
 
-    Raises
-    ------
-    DataError
-        If the file is damaged.
+    Raises DataError if the file is damaged.
     """
     return gaia_sources.read_sources(part, config.gaia(), footprint, corrections)
 
@@ -238,10 +229,7 @@ def read_features(
     Its error is that of the coefficients, with their correlations; the error of the
     reference magnitude drops out of the predicted magnitude.
 
-    Raises
-    ------
-    DataError
-        If the file is damaged.
+    Raises DataError if the file is damaged.
     """
     found: list[StarFluxes] = []
     if "weights" in part.detail:

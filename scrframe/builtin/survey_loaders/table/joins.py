@@ -47,10 +47,7 @@ class JoinTable:
 def join_block(block: Block, join: Join, root: Path) -> Block:
     """Return a block with the columns of a further table.
 
-    Raises
-    ------
-    DataError
-        If a row has no partner and `required` is true, or a column's name is taken.
+    Raises DataError if a row has no partner and `required` is true, or a column's name is taken.
     """
     table = load_join(join, root)
     keys = _keys(block, tuple(join.on))
@@ -73,10 +70,7 @@ def join_block(block: Block, join: Join, root: Path) -> Block:
 def load_join(join: Join, root: Path) -> JoinTable:
     """Return a further table; one that has not changed since is not read again.
 
-    Raises
-    ------
-    DataError
-        If it is missing, damaged, lacks a column, or has a key twice.
+    Raises DataError if it is missing, damaged, lacks a column, or has a key twice.
     """
     files = tuple(matching_files(join.files, root))
     if not files:
@@ -161,10 +155,7 @@ def fingerprint(path: Path) -> str:
 def root_of(path: Path, patterns: Sequence[str]) -> Path:
     """Return the nearest directory above a file below which all patterns match.
 
-    Raises
-    ------
-    DataError
-        If there is none.
+    Raises DataError if there is none.
     """
     for folder in path.absolute().parents[:_LEVELS]:
         if all(any(True for _ in folder.glob(pattern)) for pattern in patterns):

@@ -32,10 +32,7 @@ _VISIT_DAYS = 1.0
 def parts(config: TableConfig, root: Path) -> list[Part]:
     """Find the catalogues below the data root, sorted by relative path.
 
-    Raises
-    ------
-    DataError
-        If there are none, or a table to join is missing.
+    Raises DataError if there are none, or a table to join is missing.
     """
     joined = [path for join in config.join for path in matching_files(join.files, root)]
     for join in config.join:
@@ -89,10 +86,7 @@ def _ranges(path: Path, config: TableConfig) -> list[tuple[int, int]]:
 def check(part: Part, config: TableConfig) -> None:
     """Check that a catalogue and what is joined have the columns, without reading its rows.
 
-    Raises
-    ------
-    DataError
-        If the file is damaged or lacks what is needed.
+    Raises DataError if the file is damaged or lacks what is needed.
     """
     root = _root(part, config)
     wanted = wanted_columns(config, None)
@@ -111,11 +105,8 @@ def read(part: Part, config: TableConfig, columns: Sequence[str] | None = None) 
 
     Columns wanted besides the required ones may be named; by default all are read.
 
-    Raises
-    ------
-    DataError
-        If the file is damaged, or holds what cannot be meant; the message names file,
-        column and row.
+    Raises DataError if the file is damaged, or holds what cannot be meant; the message names file,
+    column and row.
     """
     wanted = wanted_columns(config, columns)
     root = _root(part, config)
@@ -143,10 +134,7 @@ def provided(config: TableConfig) -> tuple[tuple[str, ...], tuple[Column, ...]]:
 def wanted_columns(config: TableConfig, columns: Sequence[str] | None) -> list[str]:
     """Return the names of the columns to make.
 
-    Raises
-    ------
-    DataError
-        If a name is not mapped.
+    Raises DataError if a name is not mapped.
     """
     mapped_names, own = provided(config)
     every = list(dict.fromkeys([*mapped_names, *(column.name for column in own)]))
@@ -169,10 +157,7 @@ def _root(part: Part, config: TableConfig) -> Path:
 def own_names(table: TableFile, config: TableConfig, wanted: Sequence[str]) -> list[str]:
     """Return the columns of the file itself that are needed, as the description calls them.
 
-    Raises
-    ------
-    DataError
-        If one is missing; the message names near misses.
+    Raises DataError if one is missing; the message names near misses.
     """
     joined: set[str] = set()
     needed: dict[str, str] = {}

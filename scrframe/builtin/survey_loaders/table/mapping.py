@@ -30,10 +30,7 @@ _LIMITS = {"int16": 2**15 - 1, "int32": 2**31 - 1, "int64": 2**63 - 1}
 def mapped(block: Block, config: TableConfig, name: str) -> Any:
     """Return one column of the vocabulary, or one of the description's own, shape (n,).
 
-    Raises
-    ------
-    DataError
-        If the table's column holds what cannot be meant.
+    Raises DataError if the table's column holds what cannot be meant.
     """
     source = config.source(name)
     if name == "mag":

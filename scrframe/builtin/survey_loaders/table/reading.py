@@ -34,10 +34,7 @@ def is_mag(text: str) -> bool:
 def ab_zero_point(text: str) -> float:
     """Return the AB magnitude of a flux density of one in a unit.
 
-    Raises
-    ------
-    ValueError
-        If it is none of flux density.
+    Raises ValueError if it is none of flux density.
     """
     unit = parse_unit(text)
     try:
@@ -57,10 +54,7 @@ def check_unit(name: str, source: Source) -> bool:
 
     Fluxes that become magnitudes are not plain.
 
-    Raises
-    ------
-    ValueError
-        If the unit cannot be used.
+    Raises ValueError if the unit cannot be used.
     """
     unit = source.unit
     try:
@@ -163,10 +157,8 @@ def decoded(block: Block, name: str, source: Source, text: pa.Array) -> list[Any
 def unit_of(block: Block, source: Source) -> str | None:
     """Return the unit of a source: what the description says, else what the file declares.
 
-    Raises
-    ------
-    DataError
-        If both do, and differ. What the file declares counts as nothing if it is no unit.
+    Raises DataError if both do, and differ. What the file declares counts as nothing if it is no
+    unit.
     """
     declared = block.units.get(source.column or "")
     if source.unit is not None:

@@ -60,11 +60,8 @@ _MJD_ZERO = datetime(1858, 11, 17)
 def write_simulated(visit: SimulatedVisit, root: Path, config: TableConfig) -> Path:
     """Write a simulated visit such that the description reads it, and return its file.
 
-    Raises
-    ------
-    PluginError
-        If the mapping cannot be turned round, or needs a value that the description does not
-        tell; the error names the key.
+    Raises PluginError if the mapping cannot be turned round, or needs a value that the description
+    does not tell; the error names the key.
     """
     made = invert(visit, config)
     joined = {name for join in config.join for name in join.columns}
@@ -82,10 +79,7 @@ def write_simulated(visit: SimulatedVisit, root: Path, config: TableConfig) -> P
 def close_simulated(root: Path, config: TableConfig) -> None:
     """Write the files that hold several visits.
 
-    Raises
-    ------
-    PluginError
-        If a table to join would need two rows of one key.
+    Raises PluginError if a table to join would need two rows of one key.
     """
     folder = root / _WAITING
     if is_single(config) and (folder / "main").is_dir():
@@ -180,10 +174,7 @@ def _same(one: Array, other: Array) -> bool:
 def invert(visit: SimulatedVisit, config: TableConfig) -> SimulatedTable:
     """Return the columns from which the description makes a simulated visit.
 
-    Raises
-    ------
-    PluginError
-        If the mapping cannot be turned round, or lacks a value.
+    Raises PluginError if the mapping cannot be turned round, or lacks a value.
     """
     facts = _facts(visit)
     made = SimulatedTable(np.isin(facts["classification"], STARS), config.simulated)
