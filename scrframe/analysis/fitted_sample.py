@@ -45,12 +45,7 @@ def provenance(survey: SurveyDescription) -> dict[str, Any]:
 
 
 def require_training(plugins: SelectedPlugins, what: str) -> None:
-    """Refuse what asks how a colour model was trained where none is.
-
-    Raises
-    ------
-    ConfigError
-    """
+    """Refuse what asks how a colour model was trained where none is; raises ConfigError."""
     if plugins.reference.provides == "colour":
         raise ConfigError(
             f"reference.kind {plugins.reference.name!r} provides colours and nothing is trained:"

@@ -127,12 +127,7 @@ def is_determined(normal: FloatArray) -> bool:
 
 
 def check_determined(normal: FloatArray) -> None:
-    """Refuse normal equations, shape (k, k), without one solution.
-
-    Raises
-    ------
-    CalibrationError
-    """
+    """Refuse normal equations, shape (k, k), without one solution; raises CalibrationError."""
     if not is_determined(normal):
         raise CalibrationError(
             "the reddening law is not determined: the extinctions (or colours) of the"

@@ -72,9 +72,7 @@ def check_colours(model: str, colour_mag: FloatArray, stars: int) -> FloatArray:
 def check_features(model: str, features: Features, width: int) -> None:
     """Refuse features, shape (n, m), that are not finite, or not as many as the training's.
 
-    Raises
-    ------
-    CalibrationError
+    Raises CalibrationError.
     """
     if features.ndim != 2 or features.shape[1] != width:
         raise CalibrationError(
@@ -87,9 +85,7 @@ def check_features(model: str, features: Features, width: int) -> None:
 def check_finite(features: Features) -> None:
     """Refuse features, shape (n, m), that are not finite: trees would silently take them.
 
-    Raises
-    ------
-    CalibrationError
+    Raises CalibrationError.
     """
     bad = 0
     for start in range(0, len(features), ROWS):

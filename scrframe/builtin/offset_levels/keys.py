@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -230,11 +231,6 @@ def restore_group(
     return GroupLevel(name, Keys.from_labels(labels, config.by), config.role)
 
 
-def needs_group(config: GroupConfig) -> tuple[str, ...]:
-    """Return the columns that a group level reads."""
-    return config.by
-
-
 GROUP = OffsetLevel(
     "group",
     "one offset for each combination of keys",
@@ -242,5 +238,5 @@ GROUP = OffsetLevel(
     GroupConfig,
     prepare=prepare_group,
     restore=restore_group,
-    needs=needs_group,
+    needs=attrgetter("by"),
 )

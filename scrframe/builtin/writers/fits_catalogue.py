@@ -56,7 +56,14 @@ def write(
     columns = corrected_columns(detections, corrections)
     chosen = _tables(file, detections)
     for hdu in chosen.values():
-        _check_names(hdu, columns)
+        existing = {name.upper() for name in table_fields(hdu)}
+        clash = [name for name in columns if name in existing]
+        if clash:
+            raise DataError(
+                f"{hdu.label} has a column {clash[0]} already: is it a corrected catalogue?"
+            )
+        if len(existing) + len(columns) > MAX_COLUMNS:
+            raise DataError(f"{hdu.label} has no room for {len(columns)} more columns")
     place = detections["extension"].astype(np.int64), detections["row"].astype(np.int64)
     pieces: list[bytes | memoryview] = []
     for hdu in file.hdus:
@@ -101,17 +108,6 @@ def _tables(file: FitsFile, detections: Detections) -> dict[int, Hdu]:
         for index, hdu in tables.items()
         if index in present or table_fields(hdu) in layouts
     }
-
-
-def _check_names(hdu: Hdu, columns: Mapping[str, Array]) -> None:
-    existing = {name.upper() for name in table_fields(hdu)}
-    clash = [name for name in columns if name in existing]
-    if clash:
-        raise DataError(
-            f"{hdu.label} has a column {clash[0]} already: is it a corrected catalogue?"
-        )
-    if len(existing) + len(columns) > MAX_COLUMNS:
-        raise DataError(f"{hdu.label} has no room for {len(columns)} more columns")
 
 
 def _data(file: FitsFile, hdu: Hdu) -> bytes:

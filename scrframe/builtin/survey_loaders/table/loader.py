@@ -132,10 +132,7 @@ def provided(config: TableConfig) -> tuple[tuple[str, ...], tuple[Column, ...]]:
 
 
 def wanted_columns(config: TableConfig, columns: Sequence[str] | None) -> list[str]:
-    """Return the names of the columns to make.
-
-    Raises DataError if a name is not mapped.
-    """
+    """Return the names of the columns to make; raises DataError if a name is not mapped."""
     mapped_names, own = provided(config)
     every = list(dict.fromkeys([*mapped_names, *(column.name for column in own)]))
     if columns is None:
