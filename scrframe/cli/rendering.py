@@ -34,8 +34,7 @@ STYLES = {"failed": "bold red", "passed": "green", "not testable": "dim"}
 
 def closing_table(summary: Mapping[str, Any]) -> Table:
     """Return the table that ends `scrframe calibrate`."""
-    from scrframe.report.merit import merit_rows
-    from scrframe.report.paper import PAPER
+    from scrframe.report.merit import PAPER, merit_rows
 
     title = f"{summary['survey']}, {summary['band']} band"
     if summary["data_note"]:

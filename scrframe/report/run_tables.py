@@ -8,8 +8,16 @@ from typing import Any
 import numpy as np
 
 from scrframe.checks.verdict import Anomaly, NullTestResult
-from scrframe.report import paper
-from scrframe.report.merit import NONE, by_verdict, merit_rows, quantity, words
+from scrframe.report.merit import (
+    NONE,
+    PAPER,
+    PAPER_LEVEL_SD_MAG,
+    by_verdict,
+    merit_rows,
+    paper_ratio,
+    quantity,
+    words,
+)
 from scrframe.report.page import Cell, Kind, PageTable, number
 
 MMAG = 1000.0
@@ -39,7 +47,7 @@ def table_of(caption: str, rows: Sequence[Row], stack: bool = False) -> tuple[Pa
 def merit_table(summary: Mapping[str, Any], headlines: bool = False) -> tuple[PageTable, ...]:
     """Return figures of merit beside the paper's, all or those of the head of the page."""
     rows: list[Row] = [
-        {"figure of merit": figure, "this run": _figure(ours), paper.PAPER: _figure(of_paper)}
+        {"figure of merit": figure, "this run": _figure(ours), PAPER: _figure(of_paper)}
         for figure, ours, of_paper in merit_rows(summary)
         if figure in HEADLINES or not headlines
     ]
@@ -170,7 +178,7 @@ def law_tables(law: Mapping[str, Any]) -> tuple[PageTable, ...]:
         {
             "C0 (mag)": number(point["colour0_mag"], 3),
             "R of this run": number(point["R"], 4),
-            "R of the paper": number(paper.law_ratio(point["colour0_mag"]), 4),
+            "R of the paper": number(paper_ratio(point["colour0_mag"]), 4),
         }
         for point in law["R"]
     ]
@@ -212,7 +220,7 @@ def level_table(offsets: Mapping[str, Any]) -> tuple[PageTable, ...]:
             "with offset": _count(one["with_offset"]),
             "mean (mmag)": _mmag(one["mean_mag"], 2),
             "sd (mmag)": _mmag(one["sd_mag"], 2),
-            "sd of the paper (mmag)": _mmag(paper.LEVEL_SD_MAG.get(name), 0),
+            "sd of the paper (mmag)": _mmag(PAPER_LEVEL_SD_MAG.get(name), 0),
             "median error (mmag)": _mmag(one["median_err_mag"], 2),
         }
         for name, one in offsets["levels"].items()

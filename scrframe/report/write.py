@@ -24,7 +24,7 @@ from scrframe.plugin import Registry
 from scrframe.products.files import writable, write_json
 from scrframe.products.finished_run import RunProducts, StarColumns, open_run
 from scrframe.products.run_data import RunData
-from scrframe.report import merit, paper
+from scrframe.report import merit
 from scrframe.report import run_tables as tables
 from scrframe.report.figures.catalogue import FIGURES, FURTHER, OTHERS, Drawn, RunFigure
 from scrframe.report.page import Page, PageTable, Section, write_page
@@ -124,8 +124,8 @@ def _spread(story: RunStory) -> tuple[str, ...]:
     before, after = (tables.MMAG * float(one) for one in sigma if one is not None)
     return (
         f"Model less observed magnitudes scatter by {before:.1f} mmag before and {after:.1f} mmag"
-        f" after the correction (the paper: {tables.MMAG * paper.SPREAD_BEFORE_MAG:.0f} and"
-        f" {tables.MMAG * paper.SPREAD_AFTER_MAG:.0f} mmag).",
+        f" after the correction (the paper: {tables.MMAG * merit.PAPER_SPREAD_BEFORE_MAG:.0f} and"
+        f" {tables.MMAG * merit.PAPER_SPREAD_AFTER_MAG:.0f} mmag).",
     )
 
 
@@ -153,7 +153,7 @@ def _samples(summary: Mapping[str, Any]) -> str:
     return (
         f"{ours[0]} calibrate; {ours[1]} of them are in the Control Sample, whose colours"
         f" {'train' if trains else 'judge'} the model."
-        f" The paper has {paper.CALIBRATION_STARS:,} and {paper.CONTROL_STARS:,} stars."
+        f" The paper has {merit.PAPER_CALIBRATION_STARS:,} and {merit.PAPER_CONTROL_STARS:,} stars."
     )
 
 
@@ -231,7 +231,7 @@ def _not_shown(story: RunStory) -> Section:
 
 def _paper(story: RunStory) -> Section:
     text = (
-        f"The paper's figures are of {paper.PAPER.removeprefix('paper (').removesuffix(')')}, from"
+        f"The paper's figures are of {merit.PAPER.removeprefix('paper (').removesuffix(')')}, from"
         " real data. Scatters and spreads of this run should be alike if its data are; for"
         " simulated data they say what was put in. Coefficients of the law are strongly"
         " correlated: compare R, not single coefficients."

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scrframe.arrays import FloatArray
-from scrframe.config.simulation import SimulationSettings
-from scrframe.config.traits import TraitSettings
+from scrframe.config.simulation import SimulationSettings, TraitSettings
 from scrframe.tables import unit_vectors
 
 #: Number of waves of the smooth functions, and of traits, which may be of a fine scale.

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.config.simulation import SimulationSettings
-from scrframe.config.traits import TraitSettings
+from scrframe.config.simulation import SimulationSettings, TraitSettings
 from scrframe.simulate.layout import Layout, season_phase
 from scrframe.simulate.sky import TraitField, trait_generator
 from scrframe.tables import Camera

@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from scrframe.config import SimulationSettings
 from scrframe.config.base import as_written
-from scrframe.config.traits import TraitSettings
+from scrframe.config.simulation import TraitSettings
 from scrframe.simulate.sky import AT_ONCE, Sky, SkyTraits, TraitField, trait_generator
 from scrframe.simulate.survey import SimulatedSurvey
 from scrframe.tables import unit_vectors

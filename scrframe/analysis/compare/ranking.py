@@ -23,7 +23,7 @@ from scrframe.analysis.compare.result import (
 from scrframe.analysis.compare.scores import binned, conformal_errors, coverage, disperse
 from scrframe.analysis.compare.training_set import ControlStars, TrainingSet
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.statistics.bootstrap import Statistic, drawn, statistic_of
+from scrframe.statistics.robust import Statistic, drawn, statistic_of
 
 #: Statistics of the residuals that backends are compared by.
 STATISTICS: tuple[Statistic, ...] = ("sd", "mad")

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from scrframe.analysis.compare.ranking import paired, rank
-from scrframe.statistics.bootstrap import drawn, statistic_of
+from scrframe.statistics.robust import drawn, statistic_of
 
 TRIALS = 300
 LEVEL = 0.95
