@@ -12,10 +12,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     PlainSerializer,
     ValidationError,
     WithJsonSchema,
 )
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from scrframe.config.document import Document, KeyPath
@@ -46,6 +48,17 @@ class Settings(PluginConfig):
     """
 
     model_config = ConfigDict(use_attribute_docstrings=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: Any, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Return the schema, in which a description is one line, however it is wrapped here."""
+        schema = handler(core_schema)
+        for each in handler.resolve_ref_schema(schema).get("properties", {}).values():
+            if "description" in each:
+                each["description"] = " ".join(each["description"].split())
+        return schema
 
 
 def as_written(value: Any) -> Any:

@@ -25,10 +25,9 @@ class SearchSettings(Settings):
     more stars, until all are used. The settings of the description compete too.
     """
 
-    over: Mapping[str, Mapping[str, Values]] = Field(
-        description="Values to try, by backend and by the backend's own keys:"
-        " `{name: {key: [value, ...]}}`. A backend that is not named keeps its settings."
-    )
+    over: Mapping[str, Mapping[str, Values]]
+    """Values to try, by backend and by the backend's own keys: `{name: {key: [value, ...]}}`. A
+    backend that is not named keeps its settings."""
     candidates: Whole = Field(default=9, ge=1)
     """Combinations that are tried at first, drawn at random; all if there are no more."""
     folds: Whole = Field(default=3, ge=2, description="Number of folds, by star.")
@@ -152,18 +151,13 @@ class ColourModelBlock(PluginBlock):
     folds: Whole = Field(default=5, ge=2, description="Number of folds of the cross-fit, by star.")
     seed: Whole = Field(default=1, ge=0)
     """Seed of the split, the folds and the backend."""
-    regrow_rounds: Whole = Field(
-        default=2,
-        ge=1,
-        description="Rounds of visit offsets up to which a model is trained from scratch (with a"
-        " trend the first round has the trend alone); after them a model that is linear in its"
-        " labels keeps its structure.",
-    )
-    trend: Literal["linear", "quadratic", "none"] = Field(
-        "none",
-        description="A trend of colour with the features that is taken out before training;"
-        " none is the paper's.",
-    )
+    regrow_rounds: Whole = Field(default=2, ge=1)
+    """Rounds of visit offsets up to which a model is trained from scratch (with a trend the first
+    round has the trend alone); after them a model that is linear in its labels keeps its
+    structure."""
+    trend: Literal["linear", "quadratic", "none"] = Field("none")
+    """A trend of colour with the features that is taken out before training; none is the
+    paper's."""
     trend_ridge: Real = Field(default=0.1, gt=0)
     """Ridge of the trend, in standardised features."""
     trend_components: Whole = Field(default=8, ge=1)
@@ -181,20 +175,16 @@ class LevelBlock(FlatBlock):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     """Name, also of the column offset_<name>."""
-    parent: str | None = Field(
-        default=None,
-        description="Level that this one refines, one listed before it; recorded in the tables of"
-        " offsets, it changes no result.",
-    )
+    parent: str | None = None
+    """Level that this one refines, one listed before it; recorded in the tables of offsets, it
+    changes no result."""
     mode: Literal["joint", "sequential"] | None = None
     """The only mode in which the level takes part; by default both."""
     sd: Annotated[float, InUnit("mag")] = Field(
-        default=as_written("20 mmag"),
-        validate_default=True,
-        gt=0,
-        description="Standard deviation of its offsets, from which mode joint starts, and which"
-        " decides where the data do not.",
+        default=as_written("20 mmag"), validate_default=True, gt=0
     )
+    """Standard deviation of its offsets, from which mode joint starts, and which decides where the
+    data do not."""
     hold_sd: Switch = False
     """Whether mode joint keeps `sd` instead of estimating it."""
 

@@ -124,12 +124,9 @@ class CheckSettings(Settings):
 
     significance: Real = Field(default=3.3, gt=0)
     """Standard deviations above which a number is significant."""
-    residual_trend: Magnitude = Field(
-        default=as_written("15 mmag"),
-        gt=0,
-        description="Largest departure of residuals from flat in magnitude, colour, E and distance"
-        " to the training stars.",
-    )
+    residual_trend: Magnitude = Field(default=as_written("15 mmag"), gt=0)
+    """Largest departure of residuals from flat in magnitude, colour, E and distance to the training
+    stars."""
     residual_ccd: Magnitude = Field(default=as_written("8 mmag"), gt=0)
     """Standard deviation of mean residuals by CCD beyond noise."""
     reserved: Magnitude = Field(default=as_written("10 mmag"), gt=0)
@@ -144,12 +141,9 @@ class CheckSettings(Settings):
     """Root mean square difference of two fields beyond its error."""
     ccd_step: Magnitude = Field(default=as_written("5 mmag"), gt=0)
     """Step in time of a CCD's offset that the other CCDs do not have."""
-    ccd_places: Real = Field(
-        default=0.5,
-        gt=0,
-        description="Distance of a CCD from its usual position in the camera, over the distance to"
-        " the next CCD.",
-    )
+    ccd_places: Real = Field(default=0.5, gt=0)
+    """Distance of a CCD from its usual position in the camera, over the distance to the next
+    CCD."""
 
 
 class MedianErrors(Settings):
@@ -174,12 +168,9 @@ class MonteCarloSettings(Settings):
     """Realisations of `scrframe montecarlo`, from which the error of model magnitudes follows."""
 
     realisations: Whole = Field(default=10, ge=2, description="Realisations of each set of errors.")
-    retrain: Switch = Field(
-        default=True,
-        description="Whether the colour model is trained anew on each realisation, so that errors"
-        " of magnitudes count, as in the paper; false: trained once, and only what it predicts from"
-        " is perturbed.",
-    )
+    retrain: Switch = True
+    """Whether the colour model is trained anew on each realisation, so that errors of magnitudes
+    count, as in the paper; false: trained once, and only what it predicts from is perturbed."""
     seed: Whole = Field(default=1, ge=0, description="Seed of the errors that are drawn.")
     median: MedianErrors = as_written({})
     high: HighErrors = as_written({})

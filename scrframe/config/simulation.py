@@ -89,11 +89,9 @@ class RegionSettings(Settings):
 class BandSettings(Settings):
     """Another band than u: its magnitudes are those of the spectra through a passband."""
 
-    passband: tuple[tuple[Real, Real], ...] = Field(
-        min_length=2,
-        description="Pairs of wavelength in nm and transmission per photon, linear in between;"
-        " 0 beyond the first and the last. Magnitudes are AB.",
-    )
+    passband: tuple[tuple[Real, Real], ...] = Field(min_length=2)
+    """Pairs of wavelength in nm and transmission per photon, linear in between; 0 beyond the first
+    and the last. Magnitudes are AB."""
 
     @field_validator("passband")
     @classmethod
@@ -126,11 +124,9 @@ class SimulationSettings(Settings):
     """Share of the other fields that overlap a neighbour by two fifths."""
     other_sources: Real = Field(default=0.9, ge=0)
     """Fainter stars, galaxies and spurious detections per star with a spectrum."""
-    region: RegionSettings | None = Field(
-        default=None,
-        description="Where the fields lie and when they are observed; by default along the"
-        " Galactic plane, as the paper's survey.",
-    )
+    region: RegionSettings | None = None
+    """Where the fields lie and when they are observed; by default along the Galactic plane, as the
+    paper's survey."""
     visit_sd: Real = Field(default=0.063, ge=0, description="Offsets of visits, in mag.")
     visit_seasonal: Real = Field(default=0.3, ge=0, le=1)
     """Share of the variance of visits that follows the season."""
@@ -175,14 +171,9 @@ class SimulationSettings(Settings):
     """Traits of real skies, atmospheres and detectors."""
     band: BandSettings | None = None
     """The band that is drawn; by default u, as stars of the paper's control field have it."""
-    shared_scatter: Real | None = Field(
-        default=None,
-        ge=-1,
-        le=1,
-        description="Makes it another survey of the stars that the same settings give without"
-        " this and `band`: the correlation of what spectra do not show of their colours with"
-        " that of theirs.",
-    )
+    shared_scatter: Real | None = Field(default=None, ge=-1, le=1)
+    """Makes it another survey of the stars that the same settings give without this and `band`: the
+    correlation of what spectra do not show of their colours with that of theirs."""
 
     @model_validator(mode="after")
     def _shares(self) -> SimulationSettings:

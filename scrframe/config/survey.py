@@ -57,11 +57,9 @@ class ExtinctionSettings(Settings):
 
     values: blocks.ExtinctionBlock
     curve: blocks.CurveBlock
-    second_values: blocks.ExtinctionBlock | None = Field(
-        default=None,
-        description="Another extinction catalogue: the shift that it would cause enters"
-        " mag_cal_sys of mode joint.",
-    )
+    second_values: blocks.ExtinctionBlock | None = None
+    """Another extinction catalogue: the shift that it would cause enters mag_cal_sys of mode
+    joint."""
     second_curve: blocks.CurveBlock | None = None
     """Another extinction curve, for the same purpose."""
 
@@ -106,12 +104,9 @@ class SystematicSettings(Settings):
 class JointSettings(Settings):
     """How all levels are solved at once; read in mode joint only."""
 
-    margin: Magnitude = Field(
-        default=as_written("0.3 mag"),
-        ge=0,
-        description="The solve selects on predicted magnitudes, this far inside the limits of"
-        " selection.calibration; the sample reaches as far beyond them.",
-    )
+    margin: Magnitude = Field(default=as_written("0.3 mag"), ge=0)
+    """The solve selects on predicted magnitudes, this far inside the limits of
+    selection.calibration; the sample reaches as far beyond them."""
     reserved: Real = Field(default=0.03, ge=0, lt=0.5)
     """Share of the stars held out of training and solving, to test the result."""
     scatter: tuple[ScatterProperty, ...] = as_written(("magnitude", "extinction", "colour"))
@@ -134,12 +129,9 @@ class OffsetSettings(Settings):
 
     mode: Literal["joint", "sequential"] = "joint"
     """How the levels are solved: all at once, or the paper's means one after the other."""
-    min_stars: Whole = Field(
-        default=20,
-        ge=1,
-        description="Detections of the Calibration Sample that a group needs for an offset of"
-        " its own in mode sequential.",
-    )
+    min_stars: Whole = Field(default=20, ge=1)
+    """Detections of the Calibration Sample that a group needs for an offset of its own in mode
+    sequential."""
     max_rounds: Whole = Field(default=5, ge=1)
     """Largest number of rounds of colour model and visit offsets."""
     tolerance: Annotated[float, InUnit("mag")] = as_written("0.5 mmag")
@@ -185,11 +177,9 @@ class SurveyDescription(Settings):
     offsets: OffsetSettings = as_written({})
     zero_point: tuple[CutText, ...] = as_written(DEFAULT_ZERO_POINT)
     """Cuts of the detections whose mean difference is u_ZP."""
-    absolute: AbsoluteSettings | None = Field(
-        default=None,
-        description="Ties the zero point to AB or Vega, by standards or synthetic photometry;"
-        " by default magnitudes are on the survey's own system.",
-    )
+    absolute: AbsoluteSettings | None = None
+    """Ties the zero point to AB or Vega, by standards or synthetic photometry; by default
+    magnitudes are on the survey's own system."""
     writers: tuple[blocks.WriterBlock, ...] = as_written(({"kind": "fits_catalogue"},))
     """Formats of the corrected catalogues."""
     diagnostics: tuple[blocks.DiagnosticBlock, ...] = as_written(({"kind": "spread"},))
