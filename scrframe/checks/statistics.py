@@ -166,6 +166,8 @@ def line(
 
 #: Probability of a false alarm of one search in clean data: ten searches stay at one per hundred.
 FALSE_ALARM = 1e-3
+#: The significance after trials that an anomaly needs.
+LIMIT = float(stats.norm.isf(FALSE_ALARM / 2))
 
 
 def after_trials(z: npt.ArrayLike, trials: float) -> FloatArray:
@@ -191,11 +193,6 @@ def after_trials(z: npt.ArrayLike, trials: float) -> FloatArray:
     )
     log_any = np.where(log_one < -30, np.minimum(log_one + np.log(trials), 0.0), exact)
     return np.asarray(np.maximum(-special.ndtri_exp(np.minimum(log_any, -1e-12) - np.log(2)), 0.0))
-
-
-def significance_limit(false_alarm: float = FALSE_ALARM) -> float:
-    """Return the significance after trials that an anomaly needs."""
-    return float(stats.norm.isf(false_alarm / 2))
 
 
 def normal_scores(values: npt.NDArray[Any]) -> FloatArray:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from scrframe.cli.common import Screen
 from scrframe.cli.explain_visit import MOST, detections, title, visit_pieces
-from scrframe.cli.rendering import NONE, known, mmag, rendered, table_of
+from scrframe.cli.rendering import NONE, known, mmag, rendered, table_of, unsigned
 
 if TYPE_CHECKING:
     from scrframe.analysis.explain.ccd import CcdExplanation, CcdInVisit, CcdMap, Strip
@@ -103,9 +103,9 @@ def _star(star: StarExplanation) -> Iterator[str | Table]:
 def _star_mean(mean: StarMean) -> Iterator[str]:
     error = mean.mag_cal_err if known(mean.mag_cal_err) else mean.photometric_err
     yield (
-        f"Mean {mean.mag_cal:.4f} mag, error {mmag(error, sign=False)} (photometry"
-        f" {mmag(mean.photometric_err, sign=False)}, corrections"
-        f" {mmag(mean.offset_err, sign=False)}), systematic {mmag(mean.mag_cal_sys, sign=False)},"
+        f"Mean {mean.mag_cal:.4f} mag, error {unsigned(error)} (photometry"
+        f" {unsigned(mean.photometric_err)}, corrections"
+        f" {unsigned(mean.offset_err)}), systematic {unsigned(mean.mag_cal_sys)},"
         f" of {mean.n_detections} detection(s) in {mean.n_visits} visit(s)"
     )
     if known(mean.chi2):
@@ -133,7 +133,7 @@ def _star_row(each: StarDetection, names: Sequence[str]) -> list[object]:
         *(mmag(each.offsets_mag[name]) for name in names),
         mmag(each.total_mag),
         f"{each.calibrated_mag:.4f}" if known(each.calibrated_mag) else NONE,
-        mmag(each.catalogued_err_mag if error is None else error, sign=False),
+        unsigned(each.catalogued_err_mag if error is None else error),
         f"{each.weight:.2f}" if known(each.weight) else NONE,
         mmag(each.residual_mag),
     ]
@@ -153,9 +153,9 @@ def _ccd(ccd: CcdExplanation) -> Iterator[str | Table]:
                 level.level,
                 level.what,
                 mmag(level.mean_mag),
-                mmag(level.rms_mag, sign=False),
-                mmag(level.err_mag, sign=False),
-                mmag(level.sd_mag, sign=False),
+                unsigned(level.rms_mag),
+                unsigned(level.err_mag),
+                unsigned(level.sd_mag),
                 f"{level.with_offset:,}",
             )
             for level in ccd.levels
@@ -165,8 +165,8 @@ def _ccd(ccd: CcdExplanation) -> Iterator[str | Table]:
     if summary.worst:
         yield (
             f"In {summary.visits} visits: median {mmag(summary.median_mag)}, scatter"
-            f" {mmag(summary.mad_sigma_mag, sign=False)}, typical error"
-            f" {mmag(summary.typical_err_mag, sign=False)}, trend"
+            f" {unsigned(summary.mad_sigma_mag)}, typical error"
+            f" {unsigned(summary.typical_err_mag)}, trend"
             f" {mmag(summary.slope_mag_per_year, summary.slope_err_mag_per_year)} a year"
         )
         yield table_of(
@@ -207,8 +207,8 @@ def _maps(maps: Sequence[CcdMap]) -> Iterator[str]:
     for each in maps:
         yield (
             f"Map {each.level}: {each.columns} columns, rms"
-            f" {mmag(each.rms_mag, sign=False)}, from {mmag(each.low_mag)} to"
-            f" {mmag(each.high_mag)}, typical error {mmag(each.err_mag, sign=False)}"
+            f" {unsigned(each.rms_mag)}, from {mmag(each.low_mag)} to"
+            f" {mmag(each.high_mag)}, typical error {unsigned(each.err_mag)}"
         )
         for column in each.largest:
             where = ", ".join(

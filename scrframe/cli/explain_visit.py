@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from scrframe.cli.rendering import NONE, known, mmag, table_of
+from scrframe.cli.rendering import NONE, known, mmag, table_of, unsigned
 
 if TYPE_CHECKING:
     from scrframe.analysis.explain.opened_run import DetectionCounts, Explanation
@@ -53,7 +53,7 @@ def _offset(visit: VisitExplanation) -> Iterator[str]:
         f" constant u_ZP {mmag(offset.zero_point_mag)}, whole correction {mmag(offset.total_mag)}"
     )
     if known(offset.sys_mag):
-        yield f"  systematic effects can shift it by {mmag(offset.sys_mag, sign=False)}"
+        yield f"  systematic effects can shift it by {unsigned(offset.sys_mag)}"
     if offset.from_level:
         yield "  where it comes from: " + ", ".join(
             f"{level} on {count} CCD(s)" for level, count in offset.from_level.items()
@@ -70,8 +70,8 @@ def _levels(visit: VisitExplanation) -> Table:
                 level.level,
                 level.what,
                 mmag(level.mean_mag, level.err_mag),
-                mmag(level.rms_mag, sign=False),
-                mmag(level.sd_mag, sign=False),
+                unsigned(level.rms_mag),
+                unsigned(level.sd_mag),
                 f"{level.columns:,}",
             )
             for level in visit.levels
@@ -91,7 +91,7 @@ def _shrinkage(visit: VisitExplanation) -> Iterator[str]:
         prior = plain.prior_sd_mag
         yield (
             "  by weights, by what nuisance terms take (the law, patches of sky), by overlaps, and"
-            " by the prior" + (f" of sd {mmag(prior, sign=False)}" if prior else "")
+            " by the prior" + (f" of sd {unsigned(prior)}" if prior else "")
         )
 
 
@@ -146,7 +146,7 @@ def _neighbours(neighbours: Sequence[Neighbour]) -> Iterator[str | Table]:
                 each.field or NONE,
                 f"{each.shared:,}",
                 mmag(each.difference_mag, each.err_mag),
-                mmag(each.expected_err_mag, sign=False),
+                unsigned(each.expected_err_mag),
             )
             for each in neighbours[:MOST]
         ),
@@ -161,7 +161,7 @@ def _related(related: Mapping[str, RelatedVisits]) -> Iterator[str]:
         line = f"  {name}: {others.visits} visit(s)"
         if known(others.mean_mag):
             line += f", mean offset {mmag(others.mean_mag)}"
-            line += f", sd {mmag(others.sd_mag, sign=False)}" if known(others.sd_mag) else ""
+            line += f", sd {unsigned(others.sd_mag)}" if known(others.sd_mag) else ""
         yield line
 
 
@@ -180,16 +180,15 @@ def _without(visit: VisitExplanation, without: WithoutVisit) -> Iterator[str | T
         for each in without.maps:
             yield (
                 f"  {each.columns:,} columns of {each.level} would move by"
-                f" {mmag(each.rms_mag, sign=False)} (rms), at most"
-                f" {mmag(each.largest_mag, sign=False)}"
+                f" {unsigned(each.rms_mag)} (rms), at most"
+                f" {unsigned(each.largest_mag)}"
             )
         return
     if not without.moved:
         yield "  no other visit shares its stars; none would move by them"
         return
     rows = (
-        (each.visit, mmag(each.move_mag), mmag(each.err_mag, sign=False))
-        for each in without.moved[:MOST]
+        (each.visit, mmag(each.move_mag), unsigned(each.err_mag)) for each in without.moved[:MOST]
     )
     yield table_of("  Neighbours would move by", ("visit",), ("move", "its error"), rows)
     yield (
@@ -222,5 +221,5 @@ def detections(counts: DetectionCounts, worth: EffectiveStars | None = None) -> 
         yield "  flags: " + ", ".join(f"{name} {count:,}" for name, count in counts.flags.items())
     if worth is not None and counts.used:
         error = worth.statistical_err_mag
-        alone = f"; by themselves they give {mmag(error, sign=False)} mmag" if known(error) else ""
+        alone = f"; by themselves they give {unsigned(error)} mmag" if known(error) else ""
         yield f"  worth {worth.effective_stars:,.0f} stars of equal weight{alone}"

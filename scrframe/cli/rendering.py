@@ -72,8 +72,9 @@ def mmag(
     return text if error is None or not known(error) else f"{text} +- {1000 * error:.{decimals}f}"
 
 
-#: A magnitude in mmag that has no sign, such as an error or a scatter, with two decimals.
-small_mmag = partial(mmag, sign=False, decimals=2)
+#: A magnitude in mmag that has no sign, such as an error or a scatter; with two decimals.
+unsigned = partial(mmag, sign=False)
+small_mmag = partial(unsigned, decimals=2)
 
 
 def rendered(pieces: Iterable[Table | str], terminal: bool, plain_width: int = PLAIN_WIDTH) -> str:

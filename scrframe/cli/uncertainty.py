@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from scrframe.cli.common import Changes, DataRoot, Quiet, Screen, SurveyFile, Workers, resumable
-from scrframe.cli.rendering import mmag, observer_for, small_mmag
+from scrframe.cli.rendering import observer_for, small_mmag, unsigned
 
 #: Visits that are named at the end.
 NAMED = 10
@@ -129,9 +129,9 @@ def montecarlo_lines(summary: Mapping[str, Any], out: object) -> Iterator[str]:
     for name, found in summary["sets"].items():
         star, change = found["model_err"], found["difference"]
         paper = found["paper_sigma_mag"]
-        line = f"{titles[name]}: model error {mmag(star['median_mag'], sign=False)} mmag"
+        line = f"{titles[name]}: model error {unsigned(star['median_mag'])} mmag"
         line += " (median of stars),"
-        line += f" {mmag(star['percentile_90_mag'], sign=False)} (90th percentile);"
-        line += f" sigma of all changes {mmag(change['gaussian_sigma_mag'], sign=False)}"
+        line += f" {unsigned(star['percentile_90_mag'])} (90th percentile);"
+        line += f" sigma of all changes {unsigned(change['gaussian_sigma_mag'])}"
         yield line + ("" if paper is None else f", the paper's {1000 * paper:.0f}")
     yield f"products in {out}: montecarlo.parquet, montecarlo.json, index.html, figures/"

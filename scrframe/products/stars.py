@@ -132,13 +132,25 @@ def star_catalogue(stars_table: pa.Table, limit: float = VARIABLE_LIMIT) -> pa.T
         _numbers(stars_table, "source_id"), return_index=True, return_inverse=True
     )
     means = star_means(_detections(stars_table, star), len(source_id), limit)
+    shared = {
+        name: _known(_or_nan(stars_table, name), star, len(source_id))
+        for name in ("mag_model", "star_dev", "star_dev_err", "colour0", "extinction")
+    }
+    reserved = np.zeros(len(star), dtype=bool)
+    if "reserved" in stars_table.column_names:
+        reserved = _numbers(stars_table, "reserved")
+    flags = np.zeros(len(source_id), dtype=np.int32)
+    np.bitwise_or.at(flags, star, _numbers(stars_table, "flags"))
     values = {
         "source_id": source_id,
         **_positions(stars_table, star, first),
         **_photometry(means),
-        **_of_star(stars_table, star, first),
+        **shared,
+        "residual": shared["mag_model"] - means.mag,
+        "in_control": _any(_numbers(stars_table, "in_control"), star),
+        "reserved": _any(reserved, star),
+        "flags": flags,
     }
-    values["residual"] = values["mag_model"] - values["mag_cal"]
     return arrow_table(columns.STAR_CATALOGUE, values)
 
 
@@ -211,19 +223,6 @@ def _photometry(means: StarMeans) -> dict[str, npt.NDArray[Any]]:
     }
 
 
-def _of_star(table: pa.Table, star: IntArray, first: IntArray) -> dict[str, npt.NDArray[Any]]:
-    """Return what all detections of a star share, and flags that any of them has."""
-    shared = ("mag_model", "star_dev", "star_dev_err", "colour0", "extinction")
-    reserved = _numbers(table, "reserved") if "reserved" in table.column_names else None
-    nobody = np.zeros(len(first), dtype=bool)
-    return {
-        **{name: _known(_or_nan(table, name), star, len(first)) for name in shared},
-        "in_control": _any(_numbers(table, "in_control"), star),
-        "reserved": nobody if reserved is None else _any(reserved, star),
-        "flags": _flags(_numbers(table, "flags"), star, len(first)),
-    }
-
-
 def _known(values: FloatArray, star: IntArray, stars: int) -> FloatArray:
     """Return the value that a star's detections share, of those that have it."""
     found = np.full(stars, np.nan)
@@ -234,13 +233,6 @@ def _known(values: FloatArray, star: IntArray, stars: int) -> FloatArray:
 
 def _any(values: BoolArray, star: IntArray) -> BoolArray:
     return np.asarray(np.bincount(star, values) > 0)
-
-
-def _flags(flags: npt.NDArray[np.int32], star: IntArray, stars: int) -> npt.NDArray[np.int32]:
-    """Return the flags of each star's detections, or-ed."""
-    found = np.zeros(stars, dtype=np.int32)
-    np.bitwise_or.at(found, star, flags)
-    return found
 
 
 def level_statistics(solution: Solution) -> dict[str, dict[str, float]]:

@@ -78,35 +78,32 @@ def check_table(checks: Sequence[NullTestResult], caption: str) -> tuple[PageTab
 def anomaly_tables(anomalies: Sequence[Anomaly]) -> tuple[PageTable, ...]:
     """Return the most significant anomalies, a table for each kind."""
     found = []
-    for kind in dict.fromkeys(one.kind for one in ordered(anomalies)):
-        mine = [one for one in ordered(anomalies) if one.kind == kind]
-        shown = mine[:SHOWN_ANOMALIES]
+    # the most significant first; those without significance last
+    order = sorted(anomalies, key=lambda one: -abs(np.nan_to_num(one.significance, nan=0.0)))
+    for kind in dict.fromkeys(one.kind for one in order):
+        mine = [one for one in order if one.kind == kind]
+        shown: list[Row] = [
+            {
+                "where": Cell(_where(one) or "the whole run"),
+                "size (mmag)": number(MMAG * one.size_mag, 1, signed=True),
+                "significance": number(one.significance, 1),
+                "what": one.text,
+            }
+            for one in mine[:SHOWN_ANOMALIES]
+        ]
         caption = f"{words(kind)}: {len(mine):,} found"
         if len(mine) > len(shown):
             caption += f", the {len(shown)} most significant"
-        found.append(PageTable.from_rows(caption, [_anomaly(one) for one in shown], stack=True))
+        found.append(PageTable.from_rows(caption, shown, stack=True))
     return tuple(found)
 
 
-def ordered(anomalies: Sequence[Anomaly]) -> list[Anomaly]:
-    """Return anomalies, the most significant first; those without significance last."""
-    return sorted(anomalies, key=lambda one: -abs(np.nan_to_num(one.significance, nan=0.0)))
+def _where(one: Anomaly) -> str:
+    def plain(value: Any) -> str:
+        isreal = isinstance(value, (float, np.floating))
+        return f"{value:.5f}".rstrip("0").rstrip(".") if isreal else str(value)
 
-
-def _anomaly(one: Anomaly) -> Row:
-    where = ", ".join(f"{key} {_plain(value)}" for key, value in one.where.items())
-    return {
-        "where": Cell(where or "the whole run"),
-        "size (mmag)": number(MMAG * one.size_mag, 1, signed=True),
-        "significance": number(one.significance, 1),
-        "what": one.text,
-    }
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, (float, np.floating)):
-        return f"{value:.5f}".rstrip("0").rstrip(".")
-    return str(value)
+    return ", ".join(f"{key} {plain(value)}" for key, value in one.where.items())
 
 
 def cut_tables(counts: Mapping[str, Any]) -> tuple[PageTable, ...]:
@@ -118,16 +115,16 @@ def cut_tables(counts: Mapping[str, Any]) -> tuple[PageTable, ...]:
                 "cut": row["cut"],
                 "detections": _count(row["detections"]),
                 "stars": _count(row["stars"]),
-                **({"margin (mag)": _margin(row)} if "margin_mag" in row else {}),
+                **(
+                    {"margin (mag)": number(row["margin_mag"] or None, 2)}
+                    if "margin_mag" in row
+                    else {}
+                ),
             }
             for row in counts[f"{name}_cuts"]
         ]
         tables += table_of(f"{name.capitalize()} Sample: what is left after each cut", rows)
     return tables
-
-
-def _margin(row: Mapping[str, Any]) -> Cell:
-    return number(row["margin_mag"] or None, 2)
 
 
 def _count(value: int | None) -> Cell:
@@ -137,24 +134,18 @@ def _count(value: int | None) -> Cell:
 def model_table(model: Mapping[str, Any]) -> tuple[PageTable, ...]:
     """Return what the colour model is and how well it predicts."""
     test = model["test"]
+    rounds = max((each["visit_round"] for each in model["rounds"]), default=0)
+    settled = "yes" if model["converged"] else "no"
     rows: list[Row] = [
         {"property": "kind", "value": Cell(str(model["kind"]), "number")},
         {"property": "training stars", "value": _count(model["training_stars"])},
         {"property": "test stars", "value": _count(test["count"])},
         {"property": "r2 on the test stars", "value": number(test["r2"], 4)},
         {"property": "dispersion on the test stars (mmag)", "value": _mmag(test["dispersion_mag"])},
-        {"property": "rounds of visit offsets", "value": _count(_rounds(model))},
-        {"property": "converged", "value": _yes(model["converged"])},
+        {"property": "rounds of visit offsets", "value": _count(rounds)},
+        {"property": "converged", "value": Cell(settled, "number")},
     ]
     return table_of("Colour model", rows)
-
-
-def _rounds(model: Mapping[str, Any]) -> int:
-    return max((each["visit_round"] for each in model["rounds"]), default=0)
-
-
-def _yes(value: bool) -> Cell:
-    return Cell("yes" if value else "no", "number")
 
 
 def _mmag(value: float | None, decimals: int = 1) -> Cell:

@@ -227,30 +227,21 @@ def draw_sample() -> MatchedStars:
         "star_dec": star_dec[star],
         "predicted_mag": mag,
     }
-    width = 3
-    features = rng.normal(0, 1, (count, width)).astype(np.float32)
-    return MatchedStars(
-        Detections.from_columns(detections),
-        ReferenceStars.from_columns(stars),
-        star,
-        features,
-        np.zeros(rows, dtype=bool),
-    )
+    features = rng.normal(0, 1, (count, 3)).astype(np.float32)
+    tables = Detections.from_columns(detections), ReferenceStars.from_columns(stars)
+    return MatchedStars(*tables, star, features, np.zeros(rows, dtype=bool))
 
 
 def draw_products() -> pa.Table:
     """Return what ``stars.parquet`` of a run in mode joint holds, for diagnostics."""
-    sample = draw_sample()
-    table = sample.detections
+    table = draw_sample().detections
     rng = np.random.default_rng(41)
     rows = len(table)
     offsets = {name: rng.normal(0, 0.03, rows) for name in ("visit", "ccd", "pixel")}
     total = sum(offsets.values()) + 0.01
     mag_model = table["mag"] + total + rng.normal(0, 0.06, rows)
-    text = {name: table.arrow[name].cast(pa.string()) for name in ("file", "visit")}
     columns = {
-        "file": text["file"],
-        "visit": text["visit"],
+        **{name: table.arrow[name].cast(pa.string()) for name in ("file", "visit")},
         **{name: table.arrow[name] for name in ("ccd", "row", "source_id")},
         "ra_deg": table["ra"],
         "dec_deg": table["dec"],

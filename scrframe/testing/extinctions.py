@@ -65,10 +65,7 @@ def _table(subject: Subject, *, judge: bool = False) -> Extinctions:
 
 
 def _repeat(subject: Subject) -> Iterator[Repeat]:
-    again = readers.columns_of(_read(subject, _ids(subject)))
-    yield Repeat(
-        readers.columns_of(_table(subject)), again, "when stars are read again", readers.SAME_AGAIN
-    )
+    yield readers.read_again(_table(subject), _read(subject, _ids(subject)), "stars are")
 
 
 def _readings(subject: Subject) -> Iterator[Reading]:

@@ -132,32 +132,17 @@ def _itself(fresh: Fresh) -> Fresh:
 
 
 def _fresh(subjects: Sequence[Subject]) -> list[Fresh]:
+    """Return what one fresh process finds of plugins, and of what is laid out of them as pickles.
+
+    A heavy library is blamed on the first of the plugins that imports it; NotTestedError says that
+    the process could not be run.
+    """
     for subject in subjects:
         _lay_out(subject, "descriptor", name_of, subject.descriptor)
         copied = subject.traits.copied
         if copied is not None:
             with contextlib.suppress(Exception):  # that it cannot be made is another finding
                 _lay_out(subject, "copy", *copied(subject))
-    return _fresh_processes(subjects)
-
-
-def _lay_out(subject: Subject, name: str, *task: Any) -> None:
-    """Write a function and its arguments for a fresh process; what cannot be pickled is left."""
-    with contextlib.suppress(Exception):
-        content = pickle.dumps(task)
-        (subject.folder("fresh") / f"{name}.task").write_bytes(content)
-
-
-def _fresh_processes(subjects: Sequence[Subject]) -> list[Fresh]:
-    """Return what one fresh process finds of plugins and of the pickles laid out for them.
-
-    A heavy library is blamed on the first of the plugins that imports it.
-
-    Raises
-    ------
-    NotTestedError
-        If the process could not be run.
-    """
     folders = [str(subject.folder("fresh")) for subject in subjects]
     asked = [[each.module, folder] for each, folder in zip(subjects, folders, strict=True)]
     paths = os.pathsep.join(path for path in sys.path if path)
@@ -174,3 +159,10 @@ def _fresh_processes(subjects: Sequence[Subject]) -> list[Fresh]:
         last = done.stderr.strip().splitlines()[-1:] or ["no message"]
         raise NotTestedError(f"a fresh process could not be run: {last[0]}")
     return [Fresh(*pickle.loads(report.read_bytes())) for report in reports]
+
+
+def _lay_out(subject: Subject, name: str, *task: Any) -> None:
+    """Write a function and its arguments for a fresh process; what cannot be pickled is left."""
+    with contextlib.suppress(Exception):
+        content = pickle.dumps(task)
+        (subject.folder("fresh") / f"{name}.task").write_bytes(content)

@@ -83,10 +83,7 @@ def _read(subject: Subject, part: Part, columns: Any = None) -> Detections:
 
 def _repeat(subject: Subject) -> Iterator[Repeat]:
     for part, table in zip(readers.parts_of(subject), _tables(subject), strict=True):
-        again = readers.columns_of(_read(subject, part))
-        yield Repeat(
-            readers.columns_of(table), again, "when a part is read again", readers.SAME_AGAIN
-        )
+        yield readers.read_again(table, _read(subject, part), "a part is")
 
 
 def _readings(subject: Subject) -> Iterator[Reading]:
@@ -252,13 +249,8 @@ def check_columns_subset(subject: Subject) -> None:
                 " required columns and those named, for memory is counted on it",
             )
             names = [name for name in whole.names if name in wanted]
-            when = f"when columns={chosen} are read"
-            judge_same(
-                readers.columns_of(whole.select(names)),
-                readers.columns_of(some.select(names)),
-                when,
-                advice,
-            )
+            first, second = (readers.columns_of(table.select(names)) for table in (whole, some))
+            judge_same(first, second, f"when columns={chosen} are read", advice)
 
 
 def _simulate(subject: Subject, root: Path) -> list[SimulatedVisit]:

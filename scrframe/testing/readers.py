@@ -20,6 +20,7 @@ from scrframe.testing.subject import (
     CheckFailureError,
     NotTestedError,
     Reading,
+    Repeat,
     Subject,
     demand,
     take_example,
@@ -202,6 +203,12 @@ def _refuses(subject: Subject, reading: Reading, part: Part, what: str) -> bool:
 def columns_of(table: ColumnTable) -> dict[str, Any]:
     """Return the columns of a table as messages call them."""
     return {f"column {name!r}": table[name] for name in table.names}
+
+
+def read_again(first: ColumnTable, second: ColumnTable, what: str) -> Repeat:
+    """Return two readings of the same rows, which must be the same; `what` was read again."""
+    when = f"when {what} read again"
+    return Repeat(columns_of(first), columns_of(second), when, SAME_AGAIN)
 
 
 def judge_kind(table: Any, kind: type[ColumnTable], reader: str) -> None:

@@ -81,14 +81,10 @@ def _features(subject: Subject, *, judge: bool = False) -> dict[str, Any]:
 
 
 def _repeat(subject: Subject) -> Iterator[Repeat]:
-    stars, when = _stars(subject), "when stars are read again"
-    yield Repeat(
-        readers.columns_of(stars),
-        readers.columns_of(_read_stars(subject)),
-        when,
-        readers.SAME_AGAIN,
-    )
-    yield Repeat(_features(subject), _read_features(subject, stars), when, readers.SAME_AGAIN)
+    stars, advice = _stars(subject), readers.SAME_AGAIN
+    yield readers.read_again(stars, _read_stars(subject), "stars are")
+    again = _read_features(subject, stars)
+    yield Repeat(_features(subject), again, "when stars are read again", advice)
 
 
 def _readings(subject: Subject) -> Iterator[Reading]:

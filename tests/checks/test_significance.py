@@ -5,10 +5,11 @@ import pytest
 from scipy import stats
 
 from scrframe.checks.statistics import (
+    FALSE_ALARM,
+    LIMIT,
     after_trials,
     normal_from_t,
     normal_scores,
-    significance_limit,
 )
 
 
@@ -23,7 +24,7 @@ def test_looks_make_large_values_less_surprising():
 
 
 def test_a_clean_search_alarms_as_rarely_as_said():
-    assert 2 * stats.norm.sf(significance_limit(0.02)) == pytest.approx(0.02)
+    assert 2 * stats.norm.sf(LIMIT) == pytest.approx(FALSE_ALARM)
 
 
 def test_students_t_is_less_surprising_than_a_normal_distribution():

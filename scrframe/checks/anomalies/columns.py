@@ -12,7 +12,7 @@ from scipy import special, stats
 
 from scrframe.arrays import BoolArray, FloatArray
 from scrframe.checks.anomalies.stars import SingleResiduals
-from scrframe.checks.statistics import after_trials, normal_scores, significance_limit
+from scrframe.checks.statistics import LIMIT, after_trials, normal_scores
 from scrframe.statistics.robust import robust_sd
 
 IntArray = npt.NDArray[Any]
@@ -91,7 +91,7 @@ def detector_defects(
     y: FloatArray,
     singles: SingleResiduals,
     extent: tuple[float, float],
-    limit: float | None = None,
+    limit: float = LIMIT,
     star: IntArray | None = None,
 ) -> list[DetectorDefect]:
     """Search strips and squares of all detectors.
@@ -111,8 +111,8 @@ def detector_defects(
         of a bad place with them and bring noise of their own.
     extent : tuple of float
         Pixels of a detector along x and y.
-    limit : float, optional
-        Significance after trials that a place needs; by default `significance_limit()`.
+    limit : float
+        Significance after trials that a place needs.
     star : ndarray of int, shape (n,), optional
         Number of the star, from 0. A bad place spoils what its stars' other detections are
         compared with, which may lie together elsewhere: a place that is odd only by stars of
@@ -125,7 +125,6 @@ def detector_defects(
     """
     if len(ccd) < LEAST:
         return []
-    limit = significance_limit() if limit is None else limit
     score = normal_scores(singles.value / singles.sigma)
     spread = normal_scores(np.abs(score))
     gain = 1 / singles.sigma

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import fft, ndimage, stats
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.checks.statistics import after_trials, normal_from_t, significance_limit
+from scrframe.checks.statistics import LIMIT, after_trials, normal_from_t
 from scrframe.statistics.robust import MAD_EFFICIENCY, MEDIAN_CHI2, robust_sd
 
 #: Values on either side of a jump; fewer are values that deviate, and no jump.
@@ -61,7 +61,7 @@ class Change:
     significance: float
 
 
-def find_changes(series: FloatArray, time: FloatArray, limit: float | None = None) -> list[Change]:
+def find_changes(series: FloatArray, time: FloatArray, limit: float = LIMIT) -> list[Change]:
     """Search series for steps and for a constant drift in time.
 
     Of many series (the detectors of a camera) the rest tells how much is usual: their spectrum is
@@ -78,15 +78,14 @@ def find_changes(series: FloatArray, time: FloatArray, limit: float | None = Non
         Values in order of time; NaN where there is none.
     time : ndarray, shape (m,)
         In days, ascending.
-    limit : float, optional
-        Significance after trials that a change needs; by default `significance_limit()`.
+    limit : float
+        Significance after trials that a change needs.
 
     Returns
     -------
     list of Change
         By series and significance.
     """
-    limit = significance_limit() if limit is None else limit
     if len(time) < LEAST_VALUES:
         return []
     values, counted = limited(series)

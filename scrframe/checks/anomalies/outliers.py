@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from scrframe.arrays import FloatArray
 from scrframe.checks.anomalies.jumps import limited
-from scrframe.checks.statistics import after_trials, normal_from_t, significance_limit
+from scrframe.checks.statistics import LIMIT, after_trials, normal_from_t
 from scrframe.statistics.robust import MAD_EFFICIENCY, robust_sd
 
 #: Groups of visits below so many visits say nothing about one of them.
@@ -53,7 +53,7 @@ def deviating_visits(
     err: FloatArray,
     season: npt.NDArray[Any],
     field: npt.NDArray[Any],
-    limit: float | None = None,
+    limit: float = LIMIT,
 ) -> list[DeviatingOffset]:
     """Compare visits with those of their season, and with others of their field.
 
@@ -63,15 +63,14 @@ def deviating_visits(
         Offsets and their errors in mag; NaN where a visit has none.
     season, field : ndarray, shape (v,)
         Labels; an empty field name is none.
-    limit : float, optional
-        Significance after trials that a visit needs; by default `significance_limit()`.
+    limit : float
+        Significance after trials that a visit needs.
 
     Returns
     -------
     list of DeviatingOffset
         The most significant first, each visit once.
     """
-    limit = significance_limit() if limit is None else limit
     found = []
     middle = np.full(len(offset), _median(offset))
     for label in np.unique(season):
@@ -93,7 +92,7 @@ def deviating_visits(
 
 
 def deviating_exposures(
-    offset: FloatArray, err: FloatArray, limit: float | None = None
+    offset: FloatArray, err: FloatArray, limit: float = LIMIT
 ) -> list[DeviatingOffset]:
     """Compare each detector in each visit with itself in the visits before and after.
 
@@ -102,10 +101,9 @@ def deviating_exposures(
     offset, err : ndarray, shape (v, c)
         What each detector differs by from its visit, in order of time, and its error, in mag;
         NaN where there is nothing.
-    limit : float, optional
-        Significance after trials that an exposure needs; by default `significance_limit()`.
+    limit : float
+        Significance after trials that an exposure needs.
     """
-    limit = significance_limit() if limit is None else limit
     if offset.shape[0] < LEAST_GROUP:
         return []
     # from the mean of the visits before and after, without the visit itself

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy import special
 
 from scrframe.arrays import BoolArray, FloatArray
-from scrframe.checks.statistics import after_trials, significance_limit
+from scrframe.checks.statistics import LIMIT, after_trials
 from scrframe.statistics.robust import robust_sd
 
 IntArray = npt.NDArray[Any]
@@ -143,7 +143,7 @@ class Variables:
     significance: FloatArray
 
 
-def variable_stars(repeats: StarRepeats, limit: float | None = None) -> Variables:
+def variable_stars(repeats: StarRepeats, limit: float = LIMIT) -> Variables:
     """Return the stars that vary.
 
     A star counts with three detections or more in two visits or more, and where not one detection
@@ -152,10 +152,9 @@ def variable_stars(repeats: StarRepeats, limit: float | None = None) -> Variable
 
     Parameters
     ----------
-    limit : float, optional
-        Significance after trials that a star needs; by default `significance_limit()`.
+    limit : float
+        Significance after trials that a star needs.
     """
-    limit = significance_limit() if limit is None else limit
     able = np.isfinite(repeats.chi2) & (repeats.detections >= LEAST_DETECTIONS)
     able &= (repeats.visits >= 2) & (repeats.dof > 0)
     rows = np.flatnonzero(able)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from scrframe.arrays import BoolArray, FloatArray
 from scrframe.checks.anomalies.stars import SingleResiduals
-from scrframe.checks.statistics import after_trials, significance_limit
+from scrframe.checks.statistics import LIMIT, after_trials
 from scrframe.statistics.robust import robust_sd
 
 IntArray = npt.NDArray[Any]
@@ -79,7 +79,7 @@ def swapped_detectors(
     singles: SingleResiduals,
     patterns: Patterns,
     extent: tuple[float, float],
-    limit: float | None = None,
+    limit: float = LIMIT,
 ) -> list[Swap]:
     """Ask of each visit and pair of detectors whether each fits the other's pattern better.
 
@@ -96,15 +96,14 @@ def swapped_detectors(
         Of the n detections, with the correction of the map applied.
     extent : tuple of float
         Pixels of a detector along x and y.
-    limit : float, optional
-        Significance after trials that a pair needs; by default `significance_limit()`.
+    limit : float
+        Significance after trials that a pair needs.
 
     Returns
     -------
     list of Swap
         The most significant first; a detector stands once in a visit.
     """
-    limit = significance_limit() if limit is None else limit
     visits, ccds = patterns.offset.shape
     if ccds < 2 or not len(visit):
         return []
