@@ -56,24 +56,17 @@ class Prepared:
 
 @dataclass(frozen=True)
 class SingleFit:
-    """A survey with its own joint fit.
-
-    Attributes
-    ----------
-    labels : mapping of str to list of str
-        What the columns of each level stand for.
-    source, ra_deg, dec_deg : ndarray, shape (s,)
-        Identifier and place of the stars of the fit.
-    field : tuple of str
-        Of each exposure of the fit.
-    """
+    """A survey with its own joint fit."""
 
     survey: SurveyDescription
     fit: JointFit
+    #: What the columns of each level stand for.
     labels: Mapping[str, list[str]]
+    #: Identifier and place of the stars of the fit. Shape (s,).
     source: IntArray
     ra_deg: FloatArray
     dec_deg: FloatArray
+    #: Of each exposure of the fit.
     field: tuple[str, ...]
 
     @classmethod

@@ -60,44 +60,31 @@ class DomainGuardSettings(DomainSettings):
 
 @dataclass(frozen=True)
 class Domain:
-    """What a guard says of stars.
+    """What a guard says of stars."""
 
-    Attributes
-    ----------
-    distance : ndarray, shape (s,)
-        Largest of the measures, each over its threshold: above 1 a star is outside.
-    reason : ndarray of int32, shape (s,)
-        Bits `OUTSIDE_SPECTRUM`, `OUTSIDE_SHAPE`, `OUTSIDE_SNR`; 0 inside.
-    """
-
+    #: Largest of the measures, each over its threshold: above 1 a star is outside. Shape (s,).
     distance: FloatArray
+    #: Bits `OUTSIDE_SPECTRUM`, `OUTSIDE_SHAPE`, `OUTSIDE_SNR`; 0 inside. Shape (s,).
     reason: npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class Space:
-    """Coordinates in which training stars have unit variance.
+    """Coordinates in which training stars have unit variance."""
 
-    Attributes
-    ----------
-    mean : ndarray, shape (m,)
-    axes : ndarray, shape (m, k)
-        From centred features to the kept components, whitened.
-    rest : ndarray, shape (m, r)
-        To the other components, each over the fourth root of its variance. Whitened, those
-        that hold nothing but noise would rule; as they are, the noisiest wavelengths would.
-    middle, spread, high : float
-        Of log10 S/N; brighter than the brightest is no reason to be outside.
-    usual : ndarray, shape (2,)
-        Squared remainder of training stars, as a constant and a multiple of S/N^-2.
-    """
-
+    #: Shape (m,).
     mean: FloatArray
+    #: From centred features to the kept components, whitened. Shape (m, k).
     axes: FloatArray
+    #: To the other components, each over the fourth root of its variance. Whitened, those that
+    #: hold nothing but noise would rule; as they are, the noisiest wavelengths would. Shape (m,
+    #: r).
     rest: FloatArray
+    #: Of log10 S/N; brighter than the brightest is no reason to be outside.
     middle: float
     spread: float
     high: float
+    #: Squared remainder of training stars, as a constant and a multiple of S/N^-2. Shape (2,).
     usual: FloatArray = field(default_factory=lambda: np.array([1.0, 0.0]))
 
     @classmethod

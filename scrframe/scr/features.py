@@ -96,13 +96,9 @@ class ColumnScale:
 
     Nothing is dereddened, and no mean is taken over the quantities of one star: they are not
     of one kind, and none of them depends on the star's brightness.
-
-    Attributes
-    ----------
-    mean, deviation : ndarray, shape (m,)
-        Of the stars that the scale was laid through.
     """
 
+    #: Of the stars that the scale was laid through. Shape (m,).
     mean: FloatArray
     deviation: FloatArray
 

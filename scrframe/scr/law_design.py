@@ -28,16 +28,11 @@ LEAST_FIELDS = 4
 
 @dataclass(frozen=True)
 class Fields:
-    """Which field each detection belongs to; a visit lies in one field.
+    """Which field each detection belongs to; a visit lies in one field."""
 
-    Attributes
-    ----------
-    code : ndarray of int, shape (n,)
-    name : tuple of str
-        Name of each code.
-    """
-
+    #: Shape (n,).
     code: Codes
+    #: Name of each code.
     name: tuple[str, ...]
 
     def take(self, rows: npt.NDArray[np.generic]) -> Fields:
@@ -53,21 +48,14 @@ def terms_of(order: int, extinction_order: int) -> tuple[LawTerm, ...]:
 
 @dataclass(frozen=True)
 class LawData:
-    """Detections of a fit, with each term times E: E(colour) = design @ coefficients.
-
-    Attributes
-    ----------
-    terms : tuple of (int, int), length k
-    design : ndarray, shape (n, k)
-    excess_mag : ndarray, shape (n,)
-        Observed less modelled intrinsic colour.
-    group : ndarray of int, shape (n,)
-        Detections of one group share a free constant.
-    """
+    """Detections of a fit, with each term times E: E(colour) = design @ coefficients."""
 
     terms: tuple[LawTerm, ...]
+    #: Shape (n, k).
     design: FloatArray
+    #: Observed less modelled intrinsic colour. Shape (n,).
     excess_mag: FloatArray
+    #: Detections of one group share a free constant. Shape (n,).
     group: Codes
 
     @classmethod
@@ -138,19 +126,15 @@ def check_determined(normal: FloatArray) -> None:
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums of products of centred design and excess over blocks of detections.
+    """Sums of products of centred design and excess over blocks of detections."""
 
-    Attributes
-    ----------
-    normal : ndarray, shape (b, k, k)
-    right : ndarray, shape (b, k)
-    square : ndarray, shape (b,)
-    count : ndarray, shape (b,)
-    """
-
+    #: Shape (b, k, k).
     normal: FloatArray
+    #: Shape (b, k).
     right: FloatArray
+    #: Shape (b,).
     square: FloatArray
+    #: Shape (b,).
     count: FloatArray
 
     @classmethod

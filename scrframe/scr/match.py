@@ -24,23 +24,15 @@ def julian_year(mjd: float) -> float:
 
 @dataclass(frozen=True)
 class SkyIndex:
-    """Reference stars arranged for finding those near a point.
+    """Reference stars arranged for finding those near a point."""
 
-    Attributes
-    ----------
-    position : ndarray, shape (s, 3)
-        Unit vectors at the catalogue epoch, sorted by declination.
-    motion : ndarray, shape (s, 3)
-        Proper motion as a vector in radians a year.
-    epoch : ndarray, shape (s,)
-        Catalogue epoch (Julian year).
-    row : ndarray of int64, shape (s,)
-        Row of each in the table from which the index was built.
-    """
-
+    #: Unit vectors at the catalogue epoch, sorted by declination. Shape (s, 3).
     position: FloatArray
+    #: Proper motion as a vector in radians a year. Shape (s, 3).
     motion: FloatArray
+    #: Catalogue epoch (Julian year). Shape (s,).
     epoch: FloatArray
+    #: Row of each in the table from which the index was built. Shape (s,).
     row: npt.NDArray[np.int64]
 
     def near(self, centre: FloatArray, radius_deg: float) -> npt.NDArray[np.int64]:

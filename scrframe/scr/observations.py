@@ -15,33 +15,24 @@ from scrframe.tables import ReddeningLaw
 
 @dataclass(frozen=True)
 class Observations:
-    """The Calibration Sample as plain arrays.
+    """The Calibration Sample as plain arrays."""
 
-    Attributes
-    ----------
-    mag, mag_err, reference_mag, extinction : ndarray, shape (n,)
-        Per detection, in mag.
-    star, visit : ndarray of int, shape (n,)
-        Row of the star, and code of the visit.
-    in_control : ndarray of bool, shape (n,)
-        Detections of the Control Sample.
-    stars : int
-        Number of stars.
-    used : ndarray of bool, shape (n,)
-        Detections that train, fit the law and settle the offsets; the others are predicted.
-    fields : Fields, optional
-        Fields of the detections, over which the law may vary.
-    """
-
+    #: Per detection, in mag. Shape (n,).
     mag: FloatArray
     mag_err: FloatArray
     reference_mag: FloatArray
     extinction: FloatArray
+    #: Row of the star, and code of the visit. Shape (n,).
     star: IntArray
     visit: npt.NDArray[np.integer]
+    #: Detections of the Control Sample. Shape (n,).
     in_control: npt.NDArray[np.bool_]
+    #: Number of stars.
     stars: int
+    #: Detections that train, fit the law and settle the offsets; the others are predicted. Shape
+    #: (n,).
     used: npt.NDArray[np.bool_]
+    #: Fields of the detections, over which the law may vary.
     fields: Fields | None = None
 
     @property

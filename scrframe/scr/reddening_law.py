@@ -207,26 +207,18 @@ def largest_change(
 
 @dataclass(frozen=True)
 class SlopeFit:
-    """The mixed model's solution.
+    """The mixed model's solution."""
 
-    Attributes
-    ----------
-    coefficients : ndarray, shape (k,)
-        Generalised least squares.
-    covariance : ndarray, shape (k, k)
-        Given the variances; the variation between fields is in it.
-    slope, err, free, free_err : ndarray, shape (f,)
-        See `scrframe.tables.FieldSlopes`.
-    sd, noise_mag : float
-        Standard deviations of the slopes and of the noise.
-    """
-
+    #: Generalised least squares. Shape (k,).
     coefficients: FloatArray
+    #: Given the variances; the variation between fields is in it. Shape (k, k).
     covariance: FloatArray
+    #: See `scrframe.tables.FieldSlopes`. Shape (f,).
     slope: FloatArray
     err: FloatArray
     free: FloatArray
     free_err: FloatArray
+    #: Standard deviations of the slopes and of the noise.
     sd: float
     noise_mag: float
 

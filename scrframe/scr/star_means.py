@@ -16,36 +16,25 @@ VARIABLE_LIMIT = 1e-4
 
 @dataclass(frozen=True)
 class StarDetections:
-    """Calibrated detections of stars; magnitudes and errors in mag, all of shape (n,).
+    """Calibrated detections of stars; magnitudes and errors in mag, all of shape (n,)."""
 
-    Attributes
-    ----------
-    star, visit, ccd : ndarray of int64
-        Codes from 0. One detector in one visit is an exposure.
-    mag : ndarray
-        Calibrated magnitude.
-    photometric_err : ndarray
-        Photometric error, independent from detection to detection.
-    offset_err : ndarray
-        Error of the correction, common to a star's detections in one exposure and
-        independent between exposures. NaN where it is not known.
-    total_err : ndarray
-        Error of the calibrated magnitude, by which chi2 judges.
-    systematic_err : ndarray
-        Systematic error, common to all detections. NaN where it is not known.
-    weight : ndarray
-        Robust weight, from 0 to 1: a detection counts as if its photometric variance were
-        larger by its inverse.
-    """
-
+    #: Codes from 0. One detector in one visit is an exposure.
     star: IntArray
     visit: IntArray
     ccd: IntArray
+    #: Calibrated magnitude.
     mag: FloatArray
+    #: Photometric error, independent from detection to detection.
     photometric_err: FloatArray
+    #: Error of the correction, common to a star's detections in one exposure and independent
+    #: between exposures. NaN where it is not known.
     offset_err: FloatArray
+    #: Error of the calibrated magnitude, by which chi2 judges.
     total_err: FloatArray
+    #: Systematic error, common to all detections. NaN where it is not known.
     systematic_err: FloatArray
+    #: Robust weight, from 0 to 1: a detection counts as if its photometric variance were larger by
+    #: its inverse.
     weight: FloatArray
 
     def usable(self) -> BoolArray:
@@ -62,39 +51,27 @@ class StarDetections:
 
 @dataclass(frozen=True)
 class StarMeans:
-    """Means by star, all of shape (s,); NaN and 0 where a star has no usable detection.
+    """Means by star, all of shape (s,); NaN and 0 where a star has no usable detection."""
 
-    Attributes
-    ----------
-    mag : ndarray
-        Weighted mean of the calibrated magnitudes, mag.
-    photometric_err, offset_err, systematic_err : ndarray
-        Its errors, mag: from photometry, from the corrections, and systematic. NaN where
-        those of the detections are not known.
-    count, visits : ndarray of int64
-        Usable detections, and the visits that they are in.
-    chi2 : ndarray
-        About the mean, without robust weights; NaN for fewer than two detections.
-    dof : ndarray of int64
-        Its degrees of freedom, ``count - 1``; 0 where there are none.
-    probability : ndarray
-        Probability of a larger chi2 for a constant star.
-    variable : ndarray of bool
-        chi2 is improbable, and not by one detection of several alone.
-    one_outlier : ndarray of bool
-        chi2 is improbable, but not without the detection that deviates most.
-    """
-
+    #: Weighted mean of the calibrated magnitudes, mag.
     mag: FloatArray
+    #: Its errors, mag: from photometry, from the corrections, and systematic. NaN where those of
+    #: the detections are not known.
     photometric_err: FloatArray
     offset_err: FloatArray
     systematic_err: FloatArray
+    #: Usable detections, and the visits that they are in.
     count: IntArray
     visits: IntArray
+    #: About the mean, without robust weights; NaN for fewer than two detections.
     chi2: FloatArray
+    #: Its degrees of freedom, ``count - 1``; 0 where there are none.
     dof: IntArray
+    #: Probability of a larger chi2 for a constant star.
     probability: FloatArray
+    #: chi2 is improbable, and not by one detection of several alone.
     variable: BoolArray
+    #: chi2 is improbable, but not without the detection that deviates most.
     one_outlier: BoolArray
 
 

@@ -61,21 +61,14 @@ class Fitted(Protocol):
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """Which stars train, which judge, and the folds of cross-fitting; all by star.
+    """Which stars train, which judge, and the folds of cross-fitting; all by star."""
 
-    Attributes
-    ----------
-    train, test : ndarray of int64
-        Rows of stars, ascending.
-    fold : ndarray of int64, shape (t,)
-        Fold of each training star.
-    cross_fit : bool
-        Whether training stars get predictions that did not see them.
-    """
-
+    #: Rows of stars, ascending.
     train: IntArray
     test: IntArray
+    #: Fold of each training star. Shape (t,).
     fold: IntArray
+    #: Whether training stars get predictions that did not see them.
     cross_fit: bool
 
 
@@ -229,23 +222,16 @@ class TrendSettings:
 
 @dataclass(frozen=True)
 class Basis:
-    """Functions of the features: standardised features, and products of components.
+    """Functions of the features: standardised features, and products of components."""
 
-    Attributes
-    ----------
-    mean, deviation : ndarray, shape (m,)
-        Of the training features.
-    axes : ndarray, shape (m, k)
-        From centred features to principal components of unit variance; k is 0 for a
-        linear trend.
-    low, high : ndarray, shape (k,)
-        Range of the training stars, to which components are limited: products must not
-        run away for a star unlike any of them.
-    """
-
+    #: Of the training features. Shape (m,).
     mean: FloatArray
     deviation: FloatArray
+    #: From centred features to principal components of unit variance; k is 0 for a linear trend.
+    #: Shape (m, k).
     axes: FloatArray
+    #: Range of the training stars, to which components are limited: products must not run away for
+    #: a star unlike any of them. Shape (k,).
     low: FloatArray
     high: FloatArray
 
@@ -273,21 +259,14 @@ class Basis:
 
 @dataclass(frozen=True)
 class Trend:
-    """Ridge regression on a basis, for any colours of fixed training rows.
-
-    Attributes
-    ----------
-    offset : ndarray, shape (b,)
-        Mean of the basis over the training rows.
-    projector : ndarray, shape (b, t)
-        Takes centred training colours to coefficients.
-    leverage : ndarray, shape (t,)
-        Weight of each training colour in its own prediction.
-    """
+    """Ridge regression on a basis, for any colours of fixed training rows."""
 
     basis: Basis
+    #: Mean of the basis over the training rows. Shape (b,).
     offset: FloatArray
+    #: Takes centred training colours to coefficients. Shape (b, t).
     projector: FloatArray
+    #: Weight of each training colour in its own prediction. Shape (t,).
     leverage: FloatArray
 
     @classmethod

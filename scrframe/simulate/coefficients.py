@@ -106,20 +106,13 @@ def stacked(operator: XpOperator) -> FloatArray:
 
 @dataclass(frozen=True)
 class SpectrumNoise:
-    """Errors of XP coefficients and how they correlate.
+    """Errors of XP coefficients and how they correlate."""
 
-    Attributes
-    ----------
-    errors : ndarray, shape (110,)
-        Errors of a star of the reference magnitudes.
-    correlations : ndarray, shape (t, 2970)
-        Packed as the archive packs them, BP before RP.
-    roots : ndarray, shape (t, 2, 55, 55)
-        Cholesky factors of the matrices.
-    """
-
+    #: Errors of a star of the reference magnitudes. Shape (110,).
     errors: FloatArray
+    #: Packed as the archive packs them, BP before RP. Shape (t, 2970).
     correlations: FloatArray
+    #: Cholesky factors of the matrices. Shape (t, 2, 55, 55).
     roots: FloatArray
 
     def draw(self, bp_mag: FloatArray, rp_mag: FloatArray, rng: np.random.Generator) -> XpNoise:
@@ -141,18 +134,12 @@ class SpectrumNoise:
 
 @dataclass(frozen=True)
 class XpNoise:
-    """Noise of spectra.
+    """Noise of spectra."""
 
-    Attributes
-    ----------
-    noise, errors : ndarray, shape (n, 110)
-        Of the coefficients.
-    correlation_of : ndarray of int64, shape (n,)
-        Which of the model's correlations hold for each star.
-    """
-
+    #: Of the coefficients. Shape (n, 110).
     noise: FloatArray
     errors: FloatArray
+    #: Which of the model's correlations hold for each star. Shape (n,).
     correlation_of: IntArray
 
 

@@ -37,25 +37,17 @@ YEAR, MJD_2016 = 365.25, 57388.5
 
 @dataclass(frozen=True)
 class Traits:
-    """What single stars have of their own, each of shape (n,).
+    """What single stars have of their own, each of shape (n,)."""
 
-    Attributes
-    ----------
-    mag_true : ndarray
-        Magnitude in the survey's band, with what the spectrum does not show.
-    blend_mag : ndarray
-        By how much a neighbour brightens the star, 0 for most.
-    amplitude, period, phase : ndarray
-        Of variables (amplitude 0 for most), in mag, days and radians.
-    pmra, pmdec : ndarray
-        In mas / yr.
-    """
-
+    #: Magnitude in the survey's band, with what the spectrum does not show.
     mag_true: FloatArray
+    #: By how much a neighbour brightens the star, 0 for most.
     blend_mag: FloatArray
+    #: Of variables (amplitude 0 for most), in mag, days and radians.
     amplitude: FloatArray
     period: FloatArray
     phase: FloatArray
+    #: In mas / yr.
     pmra: FloatArray
     pmdec: FloatArray
 
@@ -66,33 +58,24 @@ class Traits:
 
 @dataclass(frozen=True)
 class VisitDetections:
-    """Detections of one visit before its offsets are known, sorted by detector.
+    """Detections of one visit before its offsets are known, sorted by detector."""
 
-    Attributes
-    ----------
-    star : ndarray of int64, shape (n,)
-        Index of the star, -1 for what is none.
-    place : ndarray of int64, shape (n,)
-        Detector, by its place in the camera.
-    x, y, ra_deg, dec_deg : ndarray, shape (n,)
-        As measured.
-    mag : ndarray, shape (n,)
-        Magnitude without offsets and noise, NaN where there is no flux.
-    deviation : ndarray, shape (n,)
-        By how much outliers, variables and defects change it, in mag.
-    classification : ndarray of int64, shape (n,)
-    outlier, defect : ndarray of bool, shape (n,)
-    """
-
+    #: Index of the star, -1 for what is none. Shape (n,).
     star: IntArray
+    #: Detector, by its place in the camera. Shape (n,).
     place: IntArray
+    #: As measured. Shape (n,).
     x: FloatArray
     y: FloatArray
     ra_deg: FloatArray
     dec_deg: FloatArray
+    #: Magnitude without offsets and noise, NaN where there is no flux. Shape (n,).
     mag: FloatArray
+    #: By how much outliers, variables and defects change it, in mag. Shape (n,).
     deviation: FloatArray
+    #: Shape (n,).
     classification: IntArray
+    #: Shape (n,).
     outlier: BoolArray
     defect: BoolArray
 

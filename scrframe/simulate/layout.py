@@ -38,30 +38,21 @@ SEASON_START, EQUINOX, YEAR = 55835.0, 55640.0, 365.2425
 
 @dataclass(frozen=True)
 class Layout:
-    """Fields and their visits; each field has two visits, one after the other.
+    """Fields and their visits; each field has two visits, one after the other."""
 
-    Attributes
-    ----------
-    name : tuple of str
-        Names of the fields.
-    ra_deg, dec_deg : ndarray, shape (f,)
-        First pointing of each field.
-    control : ndarray of bool, shape (f,)
-        Whether the field lies in the control region.
-    galactic_l, galactic_b : ndarray, shape (f,)
-        In deg.
-    visit_field : ndarray of int64, shape (v,)
-        Field of each visit.
-    visit_ra_deg, visit_dec_deg, mjd, airmass, seeing_arcsec : ndarray, shape (v,)
-    """
-
+    #: Names of the fields.
     name: tuple[str, ...]
+    #: First pointing of each field. Shape (f,).
     ra_deg: FloatArray
     dec_deg: FloatArray
+    #: Whether the field lies in the control region. Shape (f,).
     control: npt.NDArray[np.bool_]
+    #: In deg. Shape (f,).
     galactic_l: FloatArray
     galactic_b: FloatArray
+    #: Field of each visit. Shape (v,).
     visit_field: npt.NDArray[np.int64]
+    #: Shape (v,).
     visit_ra_deg: FloatArray
     visit_dec_deg: FloatArray
     mjd: FloatArray

@@ -34,32 +34,22 @@ GIANT_LOGG = 3.5
 
 @dataclass(frozen=True)
 class StarLibrary:
-    """Intrinsic spectra of unit BP flux on the sampled grid, 336-1020 nm.
+    """Intrinsic spectra of unit BP flux on the sampled grid, 336-1020 nm."""
 
-    Attributes
-    ----------
-    wavelength_nm : ndarray, shape (m,)
-    scores, basis : ndarray, shape (n, p) and (p, m)
-        Their product is the spectra.
-    colour0 : ndarray, shape (n,)
-        (u - G_BP)_0 in mag.
-    parameters : ndarray, shape (n, 3)
-        Effective temperature (K), log g, [Fe/H].
-    passbands : dict of str to ndarray, shape (m,)
-        Weights of unit sum of G_BP, G and G_RP.
-    zero_points : dict of str to float
-        Magnitude of unit mean flux.
-    curve_nm, curve_shape : ndarray
-        Shape of an extinction curve of wider range.
-    """
-
+    #: Shape (m,).
     wavelength_nm: FloatArray
+    #: Their product is the spectra. Shape (n, p) and (p, m).
     scores: FloatArray
     basis: FloatArray
+    #: (u - G_BP)_0 in mag. Shape (n,).
     colour0: FloatArray
+    #: Effective temperature (K), log g, [Fe/H]. Shape (n, 3).
     parameters: FloatArray
+    #: Weights of unit sum of G_BP, G and G_RP. Arrays of shape (m,).
     passbands: dict[str, FloatArray]
+    #: Magnitude of unit mean flux.
     zero_points: dict[str, float]
+    #: Shape of an extinction curve of wider range.
     curve_nm: FloatArray
     curve_shape: FloatArray
 
@@ -128,22 +118,15 @@ class ColourFunction:
 
     What the spectrum does not determine (a real star's scatter about such a function) is no
     part of it, so that with scatter switched off a regression can learn it exactly.
-
-    Attributes
-    ----------
-    mean : ndarray, shape (m,)
-        Mean standardised spectrum.
-    basis : ndarray, shape (p, m)
-        Components, each divided by the standard deviation of its score.
-    weights : ndarray, shape (q,)
-        Coefficients of the terms of `_terms`, in mag.
-    reach : float
-        Scores are bounded smoothly at this many standard deviations.
     """
 
+    #: Mean standardised spectrum. Shape (m,).
     mean: FloatArray
+    #: Components, each divided by the standard deviation of its score. Shape (p, m).
     basis: FloatArray
+    #: Coefficients of the terms of `_terms`, in mag. Shape (q,).
     weights: FloatArray
+    #: Scores are bounded smoothly at this many standard deviations.
     reach: float = 4.0
 
     def __call__(self, flux: FloatArray) -> FloatArray:
@@ -198,24 +181,16 @@ def _terms(scores: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class PassbandColour:
-    """Colours band - G_BP of spectra, the band's AB magnitude by its passband.
+    """Colours band - G_BP of spectra, the band's AB magnitude by its passband."""
 
-    Attributes
-    ----------
-    wavelength_nm : ndarray, shape (m,)
-        Grid of the spectra.
-    band_nm, transmission : ndarray, shape (b,)
-        The passband, ascending.
-    reference : ndarray, shape (m,)
-        Weights of unit sum of G_BP.
-    zero_point : float
-        G_BP of unit mean flux.
-    """
-
+    #: Grid of the spectra. Shape (m,).
     wavelength_nm: FloatArray
+    #: The passband, ascending. Shape (b,).
     band_nm: FloatArray
     transmission: FloatArray
+    #: Weights of unit sum of G_BP. Shape (m,).
     reference: FloatArray
+    #: G_BP of unit mean flux.
     zero_point: float
 
     def magnitude(self, flux: FloatArray) -> FloatArray:

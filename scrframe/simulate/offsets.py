@@ -43,18 +43,13 @@ class InjectedOffsets:
 
 @dataclass(frozen=True)
 class PixelPattern:
-    """A smooth pattern within each CCD, the same at all times, of zero mean on each CCD.
-
-    Attributes
-    ----------
-    cosine : ndarray, shape (c, q, q)
-        Amplitude of cos(i pi x) cos(j pi y) with x and y from 0 to 1 across the CCD.
-    radial : float
-        Amplitude of the radial part.
-    """
+    """A smooth pattern within each CCD, the same at all times, of zero mean on each CCD."""
 
     camera: Camera
+    #: Amplitude of cos(i pi x) cos(j pi y) with x and y from 0 to 1 across the CCD. Shape (c, q,
+    #: q).
     cosine: FloatArray
+    #: Amplitude of the radial part.
     radial: float
 
     def __call__(self, place: IntArray, x: FloatArray, y: FloatArray) -> FloatArray:
@@ -165,22 +160,15 @@ def _standard(values: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class OffsetTerms:
-    """Offsets of detections, shape (n,), in mag, in the gauge of `in_gauge`.
-
-    Attributes
-    ----------
-    visit, ccd, pixel : ndarray
-    focal : ndarray or None
-        How much of their sum is the visit's surface over the focal plane, of zero mean in
-        each visit; None without such surfaces.
-    colour : ndarray or None
-        What corrects a star's colour beside them.
-    """
+    """Offsets of detections, shape (n,), in mag, in the gauge of `in_gauge`."""
 
     visit: FloatArray
     ccd: FloatArray
     pixel: FloatArray
+    #: How much of their sum is the visit's surface over the focal plane, of zero mean in each
+    #: visit; None without such surfaces.
     focal: FloatArray | None = None
+    #: What corrects a star's colour beside them.
     colour: FloatArray | None = None
 
     def take(self, rows: slice) -> OffsetTerms:

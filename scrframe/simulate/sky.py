@@ -31,14 +31,11 @@ class SmoothField:
 
     A sum of plane waves whose wave vectors are normally distributed, so that its
     correlation at an angle d is exp(-d^2 / (2 scale^2)) (Rahimi & Recht 2007, NIPS 20).
-
-    Attributes
-    ----------
-    wave : ndarray, shape (3, w)
-    phase : ndarray, shape (w,)
     """
 
+    #: Shape (3, w).
     wave: FloatArray
+    #: Shape (w,).
     phase: FloatArray
 
     @classmethod
@@ -62,13 +59,7 @@ class SmoothField:
 
 @dataclass(frozen=True)
 class TraitField:
-    """A smooth function of zero mean and a given scatter; without waves it is zero.
-
-    Attributes
-    ----------
-    sd : float
-    smooth : SmoothField or None
-    """
+    """A smooth function of zero mean and a given scatter; without waves it is zero."""
 
     sd: float
     smooth: SmoothField | None
@@ -113,14 +104,9 @@ def trait_generator(seed: int, trait: str, branch: int = 1) -> np.random.Generat
 
 @dataclass(frozen=True)
 class SkyTraits:
-    """Traits that belong to places on the sky, whichever fields see them.
+    """Traits that belong to places on the sky, whichever fields see them."""
 
-    Attributes
-    ----------
-    laws : tuple of TraitField
-        Relative variations of the band's extinction law, which add up.
-    """
-
+    #: Relative variations of the band's extinction law, which add up.
     laws: tuple[TraitField, ...]
 
     @classmethod
@@ -144,24 +130,15 @@ class SkyTraits:
 
 @dataclass(frozen=True)
 class Sky:
-    """The smooth functions that a simulated sky is made of.
+    """The smooth functions that a simulated sky is made of."""
 
-    Attributes
-    ----------
-    dust : SmoothField
-        Modulates the extinction within fields.
-    hidden : SmoothField
-        Scatter of colours that is coherent over degrees.
-    law : SmoothField
-        Variation of the extinction law between fields.
-    populations : tuple of SmoothField
-        One for each feature in which populations differ.
-    traits : SkyTraits
-    """
-
+    #: Modulates the extinction within fields.
     dust: SmoothField
+    #: Scatter of colours that is coherent over degrees.
     hidden: SmoothField
+    #: Variation of the extinction law between fields.
     law: SmoothField
+    #: One for each feature in which populations differ.
     populations: tuple[SmoothField, ...]
     traits: SkyTraits
 

@@ -32,39 +32,26 @@ LEAST_E, MOST_E = 0.04, 2.6
 
 @dataclass(frozen=True)
 class Stars:
-    """Stars, all arrays of shape (n,) unless said otherwise; magnitudes are true ones.
+    """Stars, all arrays of shape (n,) unless said otherwise; magnitudes are true ones."""
 
-    Attributes
-    ----------
-    ra_deg, dec_deg : ndarray
-        At the reference epoch.
-    home : ndarray of int64
-        Field that the star was drawn for; the extinction law goes by it.
-    has_spectrum : ndarray of bool
-    bp_mag, g_mag, rp_mag : ndarray
-    extinction : ndarray
-        E.
-    colour0 : ndarray
-        C0 = (u - G_BP)_0, or that of another band.
-    slope : ndarray
-        R = E(u - G_BP) / E, or that of another band.
-    parameters : ndarray, shape (n, 3)
-        Effective temperature (K), log g, [Fe/H].
-    coefficients : ndarray, shape (s, 110)
-        XP coefficients, without noise, of the stars with a spectrum.
-    """
-
+    #: At the reference epoch.
     ra_deg: FloatArray
     dec_deg: FloatArray
+    #: Field that the star was drawn for; the extinction law goes by it.
     home: IntArray
     has_spectrum: npt.NDArray[np.bool_]
     bp_mag: FloatArray
     g_mag: FloatArray
     rp_mag: FloatArray
+    #: E.
     extinction: FloatArray
+    #: C0 = (u - G_BP)_0, or that of another band.
     colour0: FloatArray
+    #: R = E(u - G_BP) / E, or that of another band.
     slope: FloatArray
+    #: Effective temperature (K), log g, [Fe/H]. Shape (n, 3).
     parameters: FloatArray
+    #: XP coefficients, without noise, of the stars with a spectrum. Shape (s, 110).
     coefficients: FloatArray
 
     def __len__(self) -> int:
@@ -90,22 +77,16 @@ class Stars:
 
 @dataclass(frozen=True)
 class Spectroscope:
-    """What turns a library star and its extinction into coefficients and magnitudes.
-
-    Attributes
-    ----------
-    colour : ColourFunction
-        C0 of an intrinsic spectrum on the paper's grid.
-    tilt : ndarray, shape (2,)
-        Coefficients of the variation of the law, see `scrframe.simulate.library.law_tilt`.
-    band : PassbandColour, optional
-        Colours of another band than u, which then take the place of `colour`.
-    """
+    """What turns a library star and its extinction into coefficients and magnitudes."""
 
     library: StarLibrary
     fit: CoefficientFit
+    #: C0 of an intrinsic spectrum on the paper's grid.
     colour: ColourFunction
+    #: Coefficients of the variation of the law, see `scrframe.simulate.library.law_tilt`. Shape
+    #: (2,).
     tilt: FloatArray
+    #: Colours of another band than u, which then take the place of `colour`.
     band: PassbandColour | None = None
 
     def law(self, epsilon: float) -> tuple[FloatArray, FloatArray]:

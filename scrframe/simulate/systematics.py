@@ -22,17 +22,11 @@ REFERENCE_COLOUR = 2.0
 
 @dataclass(frozen=True)
 class FocalSurfaces:
-    """A surface over the focal plane for each visit: a plane, and clouds in some of them.
+    """A surface over the focal plane for each visit: a plane, and clouds in some of them."""
 
-    Attributes
-    ----------
-    slope : ndarray, shape (v, 2)
-        Of the planes along xi and eta, in mag per deg.
-    clouds : tuple of TraitField or None, length v
-        None where the sky was clear.
-    """
-
+    #: Of the planes along xi and eta, in mag per deg. Shape (v, 2).
     slope: FloatArray
+    #: None where the sky was clear.
     clouds: tuple[TraitField | None, ...]
 
     def __call__(self, visit: int, xi_deg: FloatArray, eta_deg: FloatArray) -> FloatArray:
@@ -44,17 +38,11 @@ class FocalSurfaces:
 
 @dataclass(frozen=True)
 class ColourTerms:
-    """Corrections in proportion to colour, zero at the reference colour.
+    """Corrections in proportion to colour, zero at the reference colour."""
 
-    Attributes
-    ----------
-    by_ccd : ndarray, shape (c,)
-        Of detectors, in the camera's order, in mag per mag.
-    by_visit : ndarray, shape (v,)
-        Of visits, by their seasons and airmasses.
-    """
-
+    #: Of detectors, in the camera's order, in mag per mag. Shape (c,).
     by_ccd: FloatArray
+    #: Of visits, by their seasons and airmasses. Shape (v,).
     by_visit: FloatArray
 
     def __call__(self, visit: int, place: IntArray, colour_mag: FloatArray) -> FloatArray:
@@ -65,13 +53,7 @@ class ColourTerms:
 
 @dataclass(frozen=True)
 class Systematics:
-    """What the visits of a survey do; None where a trait is off.
-
-    Attributes
-    ----------
-    surfaces : FocalSurfaces or None
-    colours : ColourTerms or None
-    """
+    """What the visits of a survey do; None where a trait is off."""
 
     surfaces: FocalSurfaces | None = None
     colours: ColourTerms | None = None

@@ -130,17 +130,11 @@ def _summary(survey: SimulatedSurvey, star_detections: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class WrittenVisit:
-    """Where a visit is found again.
+    """Where a visit is found again."""
 
-    Attributes
-    ----------
-    key : str
-        The loader's key of the visit.
-    row : ndarray of int64, shape (n,)
-        Rows of its detections, in the order in which they were written.
-    """
-
+    #: The loader's key of the visit.
     key: str
+    #: Rows of its detections, in the order in which they were written. Shape (n,).
     row: npt.NDArray[np.int64]
 
 

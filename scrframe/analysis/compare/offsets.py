@@ -34,17 +34,11 @@ KEYS = {"file": pa.string(), "ccd": pa.int64(), "row": pa.int64()}
 
 @dataclass(frozen=True)
 class TrueOffsets:
-    """Injected corrections by detection, in mag, shape (n,); NaN where there is no truth.
+    """Injected corrections by detection, in mag, shape (n,); NaN where there is no truth."""
 
-    Attributes
-    ----------
-    exposure_mag : ndarray
-        Of the visit and the CCD in it.
-    map_mag : ndarray
-        Of the place on the CCD.
-    """
-
+    #: Of the visit and the CCD in it.
     exposure_mag: FloatArray
+    #: Of the place on the CCD.
     map_mag: FloatArray
 
 
@@ -81,21 +75,14 @@ def _keyed(table: pa.Table) -> pa.Table:
 
 @dataclass(frozen=True)
 class DetectionPairs:
-    """Successive detections of the same held-out stars.
+    """Successive detections of the same held-out stars."""
 
-    Attributes
-    ----------
-    first, second : ndarray of int64, shape (k,)
-        Rows of the detections.
-    across : ndarray of bool, shape (k,)
-        Whether they belong to different fields.
-    group : ndarray of int64, shape (k,)
-        Code of the visits that they belong to, both together.
-    """
-
+    #: Rows of the detections. Shape (k,).
     first: IntArray
     second: IntArray
+    #: Whether they belong to different fields. Shape (k,).
     across: BoolArray
+    #: Code of the visits that they belong to, both together. Shape (k,).
     group: IntArray
 
 
@@ -245,15 +232,11 @@ def differences(
 
 @dataclass(frozen=True)
 class LevelErrors:
-    """Errors at one level, and what is drawn as a whole to compare two backends.
+    """Errors at one level, and what is drawn as a whole to compare two backends."""
 
-    Attributes
-    ----------
-    error_mag : ndarray, shape (k,)
-    group : ndarray of int64, shape (k,)
-    """
-
+    #: Shape (k,).
     error_mag: FloatArray
+    #: Shape (k,).
     group: IntArray
 
 

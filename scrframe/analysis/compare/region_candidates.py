@@ -71,42 +71,29 @@ class Region:
 
 @dataclass(frozen=True)
 class CandidateRegion:
-    """A region by its stars.
-
-    Attributes
-    ----------
-    inside : ndarray of bool, shape (s,)
-    independent : bool
-        Whether it shares few stars with the candidates before it.
-    """
+    """A region by its stars."""
 
     region: Region
+    #: Shape (s,).
     inside: BoolArray
+    #: Whether it shares few stars with the candidates before it.
     independent: bool = True
 
 
 @dataclass(frozen=True)
 class TriedRegion:
-    """A region on which a model was trained.
-
-    Attributes
-    ----------
-    error_mag : ndarray, shape (n,), or None
-        Model less observed magnitude of the judging detections; None where it has a fault.
-    zero_point_mag : ndarray, shape (v,), or None
-        Zero points of the visits.
-    outside : float
-        Share of the calibration stars unlike any training star.
-    fault : str or None
-    independent : bool
-        Whether it shares few stars with those before it, so that it counts in the consensus.
-    """
+    """A region on which a model was trained."""
 
     region: Region
+    #: Model less observed magnitude of the judging detections; None where it has a fault. Shape
+    #: (n,), or None.
     error_mag: FloatArray | None = None
+    #: Zero points of the visits. Shape (v,), or None.
     zero_point_mag: FloatArray | None = None
+    #: Share of the calibration stars unlike any training star.
     outside: float = np.nan
     fault: str | None = None
+    #: Whether it shares few stars with those before it, so that it counts in the consensus.
     independent: bool = True
 
 

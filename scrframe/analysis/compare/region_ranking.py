@@ -290,26 +290,17 @@ class JudgingDetections:
 
 @dataclass(frozen=True)
 class ErrorSums:
-    """Errors of all r regions, summed by field.
+    """Errors of all r regions, summed by field."""
 
-    Attributes
-    ----------
-    visits : ndarray, shape (g,)
-        Number of visits.
-    first : ndarray, shape (g, r)
-        Sums of the errors of zero points.
-    squares : ndarray, shape (g, r, r)
-        Sums of their products, region by region.
-    count : ndarray, shape (g, bins)
-        Detections by bin of colour.
-    within : ndarray, shape (g, r, bins)
-        Sums of their errors about the means of their visits.
-    """
-
+    #: Number of visits. Shape (g,).
     visits: FloatArray
+    #: Sums of the errors of zero points. Shape (g, r).
     first: FloatArray
+    #: Sums of their products, region by region. Shape (g, r, r).
     squares: FloatArray
+    #: Detections by bin of colour. Shape (g, bins).
     count: FloatArray
+    #: Sums of their errors about the means of their visits. Shape (g, r, bins).
     within: FloatArray
 
     def figures(self, weights: FloatArray, middle: FloatArray) -> FloatArray:
@@ -339,18 +330,13 @@ class ErrorSums:
 
 @dataclass(frozen=True)
 class RegionScores:
-    """Scatter, bias and total of a region, and under the draws of the bootstrap.
+    """Scatter, bias and total of a region, and under the draws of the bootstrap."""
 
-    Attributes
-    ----------
-    value : ndarray, shape (3,)
-    drawn : ndarray, shape (draws, 3)
-    groups : int
-        Independent things that were drawn: fields, or regions if they are fewer.
-    """
-
+    #: Shape (3,).
     value: FloatArray
+    #: Shape (draws, 3).
     drawn: FloatArray
+    #: Independent things that were drawn: fields, or regions if they are fewer.
     groups: int
 
     def err(self, other: RegionScores | None = None) -> FloatArray:

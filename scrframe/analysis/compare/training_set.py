@@ -52,16 +52,11 @@ class Folds:
 
     A training holds back one random and one blocked fold together, and its model predicts
     both: half the trainings, on 64 per cent of the stars with five folds.
-
-    Attributes
-    ----------
-    seed : int
-        Number of the seed, from 0.
-    random, blocked : ndarray of int64, shape (n,)
-        Fold of each star.
     """
 
+    #: Number of the seed, from 0.
     seed: int
+    #: Fold of each star. Shape (n,).
     random: IntArray
     blocked: IntArray
 
@@ -77,18 +72,12 @@ class Folds:
 
 @dataclass(frozen=True)
 class ControlStars:
-    """What is known of the n control stars besides their colour.
+    """What is known of the n control stars besides their colour."""
 
-    Attributes
-    ----------
-    columns : mapping of str to ndarray, shape (n,)
-        Variables that residuals are plotted against: ``reference_mag``, ``extinction``,
-        ``ra``, ``dec`` and, where the catalogue has it, ``xp_snr``.
-    block : ndarray of int64, shape (n,)
-        Cell of the sky of each star.
-    """
-
+    #: Variables that residuals are plotted against: ``reference_mag``, ``extinction``, ``ra``,
+    #: ``dec`` and, where the catalogue has it, ``xp_snr``. Arrays of shape (n,).
     columns: Mapping[str, FloatArray]
+    #: Cell of the sky of each star. Shape (n,).
     block: IntArray
 
     def likeness(self, predicted_mag: FloatArray) -> FloatArray:

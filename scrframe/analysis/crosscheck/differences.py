@@ -136,23 +136,15 @@ def compare_runs(a: RunData, b: RunData, min_stars: int) -> RunDifferences:
 
 @dataclass(frozen=True)
 class RunResiduals:
-    """Detections behind the offsets of one run, n rows.
+    """Detections behind the offsets of one run, n rows."""
 
-    Attributes
-    ----------
-    group : ndarray of int, shape (n,)
-        Number of the visit or exposure that both runs have; -1 for none.
-    source_id : ndarray of int64, shape (n,)
-        Star of each detection.
-    value_mag : ndarray, shape (n,)
-        Model less calibrated magnitude; NaN for a detection that takes no part.
-    weight : ndarray, shape (n,)
-        In the offsets; 0 or NaN for a detection that takes no part.
-    """
-
+    #: Number of the visit or exposure that both runs have; -1 for none. Shape (n,).
     group: IntArray
+    #: Star of each detection. Shape (n,).
     source_id: IntArray
+    #: Model less calibrated magnitude; NaN for a detection that takes no part. Shape (n,).
     value_mag: FloatArray
+    #: In the offsets; 0 or NaN for a detection that takes no part. Shape (n,).
     weight: FloatArray
 
     def taking_part(self) -> RunResiduals:
@@ -163,17 +155,11 @@ class RunResiduals:
 
 @dataclass(frozen=True)
 class PairedErrors:
-    """Error of the difference of two offsets of the same group, g rows.
+    """Error of the difference of two offsets of the same group, g rows."""
 
-    Attributes
-    ----------
-    err_mag : ndarray, shape (g,)
-        Standard error; NaN with fewer than two stars.
-    stars_a, stars_b, shared : ndarray of int, shape (g,)
-        Stars of each run, and of both.
-    """
-
+    #: Standard error; NaN with fewer than two stars. Shape (g,).
     err_mag: FloatArray
+    #: Stars of each run, and of both. Shape (g,).
     stars_a: IntArray
     stars_b: IntArray
     shared: IntArray

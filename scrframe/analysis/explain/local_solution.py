@@ -20,48 +20,32 @@ MOST_COLUMNS = 4000
 
 @dataclass(frozen=True)
 class Around:
-    """Detections of the solve around a visit: n detections of s stars.
+    """Detections of the solve around a visit: n detections of s stars."""
 
-    Attributes
-    ----------
-    table : Detections
-        n rows, with the columns that the levels to be moved read.
-    star : ndarray of int64, shape (n,)
-        Star of each, from 0 to s - 1; all its detections of the solve are here.
-    precision : ndarray, shape (n,)
-        Robust weight over the variance of the photometry, in mag^-2.
-    star_precision : ndarray, shape (s,)
-        Inverse variance of the stars' own deviations, in mag^-2.
-    residual_mag : ndarray, shape (n,)
-        Model less observed magnitude less all terms of the solution, the star's own
-        deviation still in it.
-    """
-
+    #: n rows, with the columns that the levels to be moved read.
     table: Detections
+    #: Star of each, from 0 to s - 1; all its detections of the solve are here. Shape (n,).
     star: IntArray
+    #: Robust weight over the variance of the photometry, in mag^-2. Shape (n,).
     precision: FloatArray
+    #: Inverse variance of the stars' own deviations, in mag^-2. Shape (s,).
     star_precision: FloatArray
+    #: Model less observed magnitude less all terms of the solution, the star's own deviation still
+    #: in it. Shape (n,).
     residual_mag: FloatArray
 
 
 @dataclass(frozen=True)
 class Movable:
-    """The columns that move: q of them.
+    """The columns that move: q of them."""
 
-    Attributes
-    ----------
-    design : csr_array, shape (n, q)
-    prior : csr_array, shape (q, q)
-        Precision of the columns, in mag^-2.
-    correction : ndarray of bool, shape (q,)
-        Which of them correct magnitudes.
-    levels : tuple of str
-        Names of the levels that they are of.
-    """
-
+    #: Shape (n, q).
     design: sparse.csr_array
+    #: Precision of the columns, in mag^-2. Shape (q, q).
     prior: sparse.csr_array
+    #: Which of them correct magnitudes. Shape (q,).
     correction: BoolArray
+    #: Names of the levels that they are of.
     levels: tuple[str, ...]
 
 

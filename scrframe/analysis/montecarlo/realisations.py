@@ -18,40 +18,27 @@ BLOCK = 65_536
 
 @dataclass(frozen=True)
 class InputErrors:
-    """Errors of what a model magnitude rests on, one row a star.
+    """Errors of what a model magnitude rests on, one row a star."""
 
-    Attributes
-    ----------
-    label_mag : ndarray, shape (s,)
-        Of the mean observed magnitude of a control star; not looked at for others.
-    reference_mag, extinction : ndarray, shape (s,)
-        In mag.
-    noise : ndarray, shape (s,) or (s, m)
-        Of the spectrum, as a share of the flux at each wavelength: 1 over its S/N. With two
-        axes, of quantities other than spectra, in their own units.
-    """
-
+    #: Of the mean observed magnitude of a control star; not looked at for others. Shape (s,).
     label_mag: FloatArray
+    #: In mag. Shape (s,).
     reference_mag: FloatArray
     extinction: FloatArray
+    #: Of the spectrum, as a share of the flux at each wavelength: 1 over its S/N. With two axes,
+    #: of quantities other than spectra, in their own units. Shape (s,) or (s, m).
     noise: FloatArray
 
 
 @dataclass(frozen=True)
 class Realisation:
-    """One draw of all errors, one row a star.
+    """One draw of all errors, one row a star."""
 
-    Attributes
-    ----------
-    label_mag, reference_mag, extinction : ndarray, shape (s,)
-        Errors in mag.
-    flux : ndarray of float32, shape (s, m)
-        Spectra, or other quantities, with their noise.
-    """
-
+    #: Errors in mag. Shape (s,).
     label_mag: FloatArray
     reference_mag: FloatArray
     extinction: FloatArray
+    #: Spectra, or other quantities, with their noise. Shape (s, m).
     flux: Features
 
 
@@ -172,23 +159,15 @@ class _Part:
 
 @dataclass(frozen=True)
 class ErrorSummary:
-    """Figures of one set of errors, in mag.
+    """Figures of one set of errors, in mag."""
 
-    Attributes
-    ----------
-    median_mag, mad_mag, percentile_90_mag : float
-        Of the stars' model errors; `mad_mag` is 1.4826 times the median absolute deviation.
-    bias_mag : float
-        Median difference of all realisations from the model without errors.
-    sd_mag, mad_sigma_mag : float
-        Standard deviation of these differences, and 1.4826 times their median absolute
-        deviation.
-    """
-
+    #: Of the stars' model errors; `mad_mag` is 1.4826 times the median absolute deviation.
     median_mag: float
     mad_mag: float
     percentile_90_mag: float
+    #: Median difference of all realisations from the model without errors.
     bias_mag: float
+    #: Standard deviation of these differences, and 1.4826 times their median absolute deviation.
     sd_mag: float
     mad_sigma_mag: float
 

@@ -32,13 +32,9 @@ class Grid:
 
     Equal values make the search for splits cheaper. The steps go on beyond the percentiles
     that set them, so that the rare stars in the tails stay apart.
-
-    Attributes
-    ----------
-    origin, per_unit : ndarray of float32, shape (m,)
-        Zero point and number of steps per unit of each feature.
     """
 
+    #: Zero point and number of steps per unit of each feature. Shape (m,).
     origin: Features
     per_unit: Features
 
@@ -58,23 +54,15 @@ class Grid:
 
 @dataclass(frozen=True)
 class Tree:
-    """One tree and the rows that it was grown on.
+    """One tree and the rows that it was grown on."""
 
-    Attributes
-    ----------
-    splits : object
-        The scikit-learn tree; its own leaf values are not used.
-    leaf_of_node : ndarray of int64
-        Number of the leaf at each node, counted over leaves only.
-    leaves : ndarray of unsigned int, shape (t,)
-        The leaf of each training row.
-    bag : ndarray of unsigned int, shape (t,)
-        How often each training row was drawn.
-    """
-
+    #: The scikit-learn tree; its own leaf values are not used.
     splits: Any
+    #: Number of the leaf at each node, counted over leaves only.
     leaf_of_node: npt.NDArray[np.int64]
+    #: The leaf of each training row. Shape (t,).
     leaves: Unsigned
+    #: How often each training row was drawn. Shape (t,).
     bag: Unsigned
 
     def find(self, features: Features) -> npt.NDArray[np.int64]:
@@ -90,31 +78,21 @@ class Tree:
 
 @dataclass(frozen=True)
 class FittedForest(FittedColourModel):
-    """A trained forest.
-
-    Attributes
-    ----------
-    colour_mag, weights : ndarray of float64, shape (t,)
-        The training colours and their weights.
-    width : int
-        Number of features.
-    grid : Grid or None
-        How features are rounded, if they are.
-    threads : int
-        Threads for predictions, which do not depend on their number.
-    name : str
-        Name of the model, for messages.
-    errors : bool
-        Whether `predict` gives errors.
-    """
+    """A trained forest."""
 
     trees: tuple[Tree, ...]
+    #: The training colours and their weights. Shape (t,).
     colour_mag: FloatArray
     weights: FloatArray
+    #: Number of features.
     width: int
+    #: How features are rounded, if they are.
     grid: Grid | None
+    #: Threads for predictions, which do not depend on their number.
     threads: int
+    #: Name of the model, for messages.
     name: str = "random forest"
+    #: Whether `predict` gives errors.
     errors: bool = False
 
     def predict(self, features: Features) -> ColourPrediction:
@@ -181,15 +159,10 @@ class FittedForest(FittedColourModel):
 
 @dataclass(frozen=True)
 class ForestSmoother:
-    """A forest's predictions of fixed rows as a function of the training colours.
-
-    Attributes
-    ----------
-    leaves : ndarray of unsigned int, shape (trees, n)
-        The leaf of each tree and row.
-    """
+    """A forest's predictions of fixed rows as a function of the training colours."""
 
     forest: FittedForest
+    #: The leaf of each tree and row. Shape (trees, n).
     leaves: Unsigned
 
     def predict(self, colour_mag: FloatArray) -> FloatArray:

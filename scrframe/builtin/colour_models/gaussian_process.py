@@ -58,18 +58,12 @@ class GaussianProcessConfig(PluginConfig):
 
 @dataclass(frozen=True)
 class Kernel:
-    """Standardised features and squared-exponential functions of principal components.
-
-    Attributes
-    ----------
-    axes : ndarray, shape (m, k)
-        From standardised features to components of unit variance, by length scale.
-    centres : ndarray, shape (c, k)
-        Where the kernel functions are largest, by length scale.
-    """
+    """Standardised features and squared-exponential functions of principal components."""
 
     linear: Standardised
+    #: From standardised features to components of unit variance, by length scale. Shape (m, k).
     axes: FloatArray
+    #: Where the kernel functions are largest, by length scale. Shape (c, k).
     centres: FloatArray
 
     def __call__(self, features: Features) -> FloatArray:

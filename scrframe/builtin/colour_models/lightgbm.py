@@ -45,18 +45,12 @@ class LightGbmConfig(PluginConfig):
 
 @dataclass(frozen=True)
 class FittedLightGbm(FittedColourModel):
-    """Trained boosted trees.
-
-    Attributes
-    ----------
-    width : int
-        Number of features.
-    threads : int
-        Threads for predictions, which do not depend on their number.
-    """
+    """Trained boosted trees."""
 
     booster: Any
+    #: Number of features.
     width: int
+    #: Threads for predictions, which do not depend on their number.
     threads: int
 
     def predict(self, features: Features) -> ColourPrediction:

@@ -70,13 +70,9 @@ def fit(
 
 @dataclass(frozen=True)
 class Standardised:
-    """Features, each less its mean and by its deviation over the training stars.
+    """Features, each less its mean and by its deviation over the training stars."""
 
-    Attributes
-    ----------
-    mean, deviation : ndarray, shape (m,)
-    """
-
+    #: Shape (m,).
     mean: FloatArray
     deviation: FloatArray
 
@@ -174,16 +170,11 @@ class FittedLinear(FittedColourModel):
 
 @dataclass(frozen=True)
 class LinearSmoother:
-    """A regression's predictions of fixed rows as a function of the training colours.
-
-    Attributes
-    ----------
-    features : ndarray, shape (n, m)
-        The fixed rows. Their functions are evaluated anew each time: for millions of stars
-        they would take far more memory.
-    """
+    """A regression's predictions of fixed rows as a function of the training colours."""
 
     model: FittedLinear
+    #: The fixed rows. Their functions are evaluated anew each time: for millions of stars they
+    #: would take far more memory. Shape (n, m).
     features: Features
 
     def predict(self, colour_mag: FloatArray) -> FloatArray:

@@ -47,17 +47,11 @@ def vary_within_exposure(by: Iterable[str]) -> bool:
 
 @dataclass(frozen=True)
 class Keys:
-    """The known values of some key columns, and the combinations that occur.
+    """The known values of some key columns, and the combinations that occur."""
 
-    Attributes
-    ----------
-    values : mapping of str to sequence
-        Sorted values of each column.
-    codes : ndarray of int64, shape (g,)
-        The combinations, ascending, as mixed-radix numbers over the values' positions.
-    """
-
+    #: Sorted values of each column.
     values: Mapping[str, tuple[Any, ...]]
+    #: The combinations, ascending, as mixed-radix numbers over the values' positions. Shape (g,).
     codes: IntArray
 
     @classmethod

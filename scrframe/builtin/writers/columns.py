@@ -60,23 +60,15 @@ def place_below(path: Path, root: Path) -> Path:
 
 @dataclass(frozen=True)
 class Added:
-    """What a corrected catalogue has besides its input.
+    """What a corrected catalogue has besides its input."""
 
-    Attributes
-    ----------
-    columns : mapping of str to ndarray, shape (n,)
-        Of the detections.
-    row : ndarray of int64, shape (n,)
-        Their rows in the file.
-    facts : mapping of str to str
-        Provenance: version, magnitude system, number of visits, and the note.
-    about : tuple of str
-        What the columns are, in lines.
-    """
-
+    #: Of the detections. Arrays of shape (n,).
     columns: Mapping[str, Array]
+    #: Their rows in the file. Shape (n,).
     row: npt.NDArray[np.int64]
+    #: Provenance: version, magnitude system, number of visits, and the note.
     facts: Mapping[str, str]
+    #: What the columns are, in lines.
     about: tuple[str, ...]
 
     def spread(self, rows: int, label: object, first: int = 0) -> dict[str, Array]:

@@ -39,35 +39,24 @@ _UNSIGNED = {("I", 2.0**15): "u2", ("J", 2.0**31): "u4", ("K", 2.0**63): "u8", (
 
 @dataclass(frozen=True)
 class Field:
-    """A column of a binary table, as the header defines it.
+    """A column of a binary table, as the header defines it."""
 
-    Attributes
-    ----------
-    name, unit : str
-        TTYPE and TUNIT; empty where the header has none.
-    code : str
-        Letter of the TFORM.
-    repeat : int
-        Elements in a cell.
-    offset, width : int
-        Place in a row, in bytes.
-    scale, zero : float
-        TSCAL and TZERO.
-    null : int or None
-        TNULL.
-    element : str
-        Letter of what the arrays of a column of variable length hold; else empty.
-    """
-
+    #: TTYPE and TUNIT; empty where the header has none.
     name: str
     unit: str
+    #: Letter of the TFORM.
     code: str
+    #: Elements in a cell.
     repeat: int
+    #: Place in a row, in bytes.
     offset: int
     width: int
+    #: TSCAL and TZERO.
     scale: float = 1.0
     zero: float = 0.0
+    #: TNULL.
     null: int | None = None
+    #: Letter of what the arrays of a column of variable length hold; else empty.
     element: str = ""
 
     @property

@@ -28,27 +28,18 @@ Buffer = bytes | mmap.mmap
 
 @dataclass(frozen=True)
 class Hdu:
-    """One header and data unit.
+    """One header and data unit."""
 
-    Attributes
-    ----------
-    path : Path
-        The file, for messages.
-    index : int
-        Place in the file; 0 is the primary HDU.
-    raw : bytes
-        The header as it stands, END and padding included.
-    header_offset, data_offset : int
-        Where header and data start, in bytes of the (decompressed) file.
-    data_size : int
-        Size of the data in bytes, without padding.
-    """
-
+    #: The file, for messages.
     path: Path
+    #: Place in the file; 0 is the primary HDU.
     index: int
+    #: The header as it stands, END and padding included.
     raw: bytes
+    #: Where header and data start, in bytes of the (decompressed) file.
     header_offset: int
     data_offset: int
+    #: Size of the data in bytes, without padding.
     data_size: int
 
     @property

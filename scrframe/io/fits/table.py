@@ -31,23 +31,15 @@ _READ = _NUMBERS + "CMLA"
 
 @dataclass(frozen=True)
 class FitsFile:
-    """A FITS file that was found to be complete.
+    """A FITS file that was found to be complete."""
 
-    Attributes
-    ----------
-    path : Path
-        The file.
-    buffer : bytes or mmap
-        Its content, decompressed.
-    hdus : tuple of Hdu
-        Its header and data units; compressed tables are restored.
-    restored : bool
-        Whether there were compressed tables.
-    """
-
+    #: The file.
     path: Path
+    #: Its content, decompressed.
     buffer: Buffer
+    #: Its header and data units; compressed tables are restored.
     hdus: tuple[Hdu, ...]
+    #: Whether there were compressed tables.
     restored: bool = False
 
 

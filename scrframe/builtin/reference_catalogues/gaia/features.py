@@ -48,24 +48,17 @@ class _Wanted:
 
 @dataclass(frozen=True)
 class StarFluxes:
-    """Fluxes made of the spectra of some stars.
+    """Fluxes made of the spectra of some stars."""
 
-    Attributes
-    ----------
-    star : ndarray of int, shape (n,)
-        Row of each in the stars asked for.
-    flux : ndarray, shape (n, m)
-    error : ndarray, shape (n, m)
-        Before any correction of the flux.
-    snr : ndarray, shape (n,)
-        Median over the m values of flux over error.
-    flags : ndarray of uint8, shape (n,)
-    """
-
+    #: Row of each in the stars asked for. Shape (n,).
     star: IntArray
+    #: Shape (n, m).
     flux: FloatArray
+    #: Before any correction of the flux. Shape (n, m).
     error: FloatArray
+    #: Median over the m values of flux over error. Shape (n,).
     snr: FloatArray
+    #: Shape (n,).
     flags: npt.NDArray[np.uint8]
 
 

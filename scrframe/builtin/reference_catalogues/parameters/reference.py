@@ -27,22 +27,16 @@ from scrframe.tables import Footprint, Quantities, ReferenceStars
 
 @dataclass(frozen=True)
 class StarRows:
-    """What a table tells, each star once, ordered by ``source_id``.
+    """What a table tells, each star once, ordered by ``source_id``."""
 
-    Attributes
-    ----------
-    source_id : ndarray of int64, shape (n,)
-    columns : mapping of str to ndarray, shape (n,)
-    rows : int
-        Rows of the table.
-    nameless, unusable, repeated : int
-        Rows without an identifier, rows that lack a value or hold one out of range, and rows
-        of a star that a better row tells of.
-    """
-
+    #: Shape (n,).
     source_id: npt.NDArray[np.int64]
+    #: Arrays of shape (n,).
     columns: Mapping[str, FloatArray]
+    #: Rows of the table.
     rows: int
+    #: Rows without an identifier, rows that lack a value or hold one out of range, and rows of a
+    #: star that a better row tells of.
     nameless: int
     unusable: int
     repeated: int

@@ -24,23 +24,15 @@ _LEVELS = 5
 
 @dataclass(frozen=True)
 class JoinTable:
-    """A further table in memory.
+    """A further table in memory."""
 
-    Attributes
-    ----------
-    label : str
-        Its files, for messages.
-    keys : pyarrow.Array
-        Its keys as text, each once.
-    columns : pyarrow.Table
-        Columns to add, by their new names.
-    units : mapping of str to str
-        Units that they declare.
-    """
-
+    #: Its files, for messages.
     label: str
+    #: Its keys as text, each once.
     keys: pa.Array
+    #: Columns to add, by their new names.
     columns: pa.Table
+    #: Units that they declare.
     units: Mapping[str, str]
 
 

@@ -113,23 +113,15 @@ def _missing(column: str, user: str) -> str:
 
 @dataclass
 class SimulatedTable:
-    """Columns of a simulated table while they are filled.
+    """Columns of a simulated table while they are filled."""
 
-    Attributes
-    ----------
-    star : ndarray of bool, shape (n,)
-        Which detections are stars.
-    given : mapping of str to Simulated
-        Values that the description gives to columns.
-    columns : dict of str to ndarray, shape (n,)
-        By their names in the table, or in tables to join.
-    headers : dict of str to array or value
-        Values of keywords: one, or one a detection.
-    """
-
+    #: Which detections are stars. Shape (n,).
     star: BoolArray
+    #: Values that the description gives to columns.
     given: Mapping[str, Simulated]
+    #: By their names in the table, or in tables to join. Arrays of shape (n,).
     columns: dict[str, Array] = field(default_factory=dict)
+    #: Values of keywords: one, or one a detection.
     headers: dict[str, Any] = field(default_factory=dict)
 
     @property
