@@ -9,10 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
-from astropy.table import Table
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 Type = Literal["text", "string", "int64", "int32", "int16", "float64", "float32", "bool"]
 #: The part of a column's name for which levels of the description put theirs.
@@ -268,6 +270,8 @@ def ecsv_table(
     meta : mapping, optional
         For the header.
     """
+    from astropy.table import Table  # noqa: PLC0415 - slow to import
+
     table = Table()
     for column in columns:
         table[column.name] = values[column.name]

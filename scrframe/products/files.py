@@ -11,14 +11,16 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from astropy.table import Table
 
 from scrframe.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 
 def to_json(value: Any) -> Any:
@@ -132,6 +134,13 @@ def write_ecsv(table: Table, path: Path) -> None:
         table.write(temporary, format="ascii.ecsv", overwrite=True)
 
 
+def load_ecsv(path: Path) -> Table:
+    """Return a table; fails as astropy does."""
+    from astropy.table import Table  # noqa: PLC0415 - slow to import
+
+    return Table.read(path, format="ascii.ecsv")
+
+
 def read_ecsv(path: Path) -> Table:
     """Return a table of a directory of results.
 
@@ -143,7 +152,7 @@ def read_ecsv(path: Path) -> Table:
     if not path.is_file():
         raise DataError(f"{path}: is missing; make the results anew")
     try:
-        return Table.read(path, format="ascii.ecsv")
+        return load_ecsv(path)
     except (OSError, ValueError) as error:
         raise damaged(path, error) from None
 

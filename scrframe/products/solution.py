@@ -6,12 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from astropy.table import Table
 from pydantic import ValidationError
 
 from scrframe.arrays import FloatArray, IntArray
@@ -19,7 +18,7 @@ from scrframe.errors import DataError
 from scrframe.plugin import OffsetLevel, Registry
 from scrframe.products import columns
 from scrframe.products.columns import ProductColumn, ecsv_table
-from scrframe.products.files import damaged, replacing, write_ecsv, write_json
+from scrframe.products.files import damaged, load_ecsv, replacing, write_ecsv, write_json
 from scrframe.products.run_data import arrays_of
 from scrframe.tables import (
     BY_NAME,
@@ -34,6 +33,9 @@ from scrframe.tables import (
     SolvedLevel,
 )
 from scrframe.tables.table import season_of
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 #: To be raised whenever the files change so that older readers would go wrong.
 FORMAT = 2
@@ -148,7 +150,7 @@ def _exposure(column: ProductColumn) -> str:
 
 
 def _read_exposures(path: Path) -> ExposureTable:
-    table = Table.read(path, format="ascii.ecsv")
+    table = load_ecsv(path)
     kinds = {"string": np.str_, "int64": np.int64, "float64": np.float64}
     return ExposureTable(
         **{
@@ -163,6 +165,7 @@ def write_visit_covariance(
 ) -> None:
     """Write the covariance of the visits' offsets: an image in mag^2, and the visits' names."""
     from astropy.io import fits  # noqa: PLC0415 - slow to import
+    from astropy.table import Table  # noqa: PLC0415 - slow to import
 
     image = fits.PrimaryHDU(covariance)
     image.header["BUNIT"] = "mag2"
@@ -196,7 +199,7 @@ def read_visit_covariance(folder: Path) -> tuple[tuple[str, ...], FloatArray] | 
 
 
 def _read_level(folder: Path, name: str, registry: Registry) -> SolvedLevel:
-    table = Table.read(folder / f"offsets_{name}.ecsv", format="ascii.ecsv")
+    table = load_ecsv(folder / f"offsets_{name}.ecsv")
     meta = table.meta
     descriptor = registry.get(OffsetLevel, meta["kind"])
     labels = [column for column in table.colnames if column not in OFFSET_COLUMNS]
@@ -245,7 +248,7 @@ def read_law(folder: Path) -> ReddeningLaw:
     KeyError, ValueError
         If it is damaged.
     """
-    table = Table.read(folder / LAW, format="ascii.ecsv")
+    table = load_ecsv(folder / LAW)
     powers = table["power"].tolist(), table["extinction_power"].tolist()
     slopes = folder / SLOPES
     return ReddeningLaw(
@@ -266,7 +269,7 @@ def coefficient_names(terms: tuple[LawTerm, ...]) -> list[str]:
 
 
 def _read_slopes(path: Path) -> FieldSlopes:
-    table = Table.read(path, format="ascii.ecsv")
+    table = load_ecsv(path)
     slope, err, free, free_err = (
         np.array(table[name], float) for name in ("slope", "err", "free", "free_err")
     )
@@ -302,7 +305,7 @@ def read_visits(folder: Path, visits: Sequence[str]) -> dict[str, npt.NDArray[An
     """
     path = folder / VISITS
     try:
-        table = Table.read(path, format="ascii.ecsv")
+        table = load_ecsv(path)
         row_of = {str(key): row for row, key in enumerate(table["visit"])}
         rows = np.array([row_of[visit] for visit in visits], dtype=np.int64)
         mjd, airmass, ra, dec = (

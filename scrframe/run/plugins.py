@@ -25,7 +25,6 @@ from scrframe.plugin import (
     Writer,
     file_part,
 )
-from scrframe.run.offsets.absolute import absolute_files
 from scrframe.run.sample.selection import loosen
 from scrframe.tables import BY_NAME, STAGES, Column, FittedLevel, MatchedStars
 from scrframe.tables.columns import DETECTION_REQUIRED
@@ -264,6 +263,8 @@ def find_inputs(plugins: SelectedPlugins, root: Path) -> Inputs:
         ),
     )
     if survey.absolute is not None:  # its files are read, to see that they can be used
+        from scrframe.run.offsets.absolute import absolute_files  # noqa: PLC0415 - slow to import
+
         files = absolute_files(survey.absolute, root)
         found = replace(
             found, absolute=tuple(file_part(path, f"absolute:{path}") for path in files)

@@ -10,15 +10,17 @@ Is it noisier than the training stars? Noise is judged by what is usual at a sta
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import nnls
-from scipy.spatial import cKDTree
 
 from scrframe.arrays import FloatArray
 from scrframe.errors import CalibrationError
 from scrframe.tables.settings import DomainSettings
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 Features = npt.NDArray[np.floating]
 
@@ -131,6 +133,8 @@ class Space:
         return np.column_stack([np.ones(len(inverse)), inverse])
 
     def _usual(self, features: FloatArray, log_snr: FloatArray) -> FloatArray:
+        from scipy.optimize import nnls  # noqa: PLC0415 - slow to import
+
         squared = np.sum(((features - self.mean) @ self.rest) ** 2, axis=1)
         if not squared.any():
             return self.usual
@@ -190,10 +194,12 @@ class DomainGuard:
                 f"{int(good.sum())} training stars with spectrum and S/N are too few to tell"
                 " which stars are unlike them"
             )
+        from scipy.spatial import cKDTree  # noqa: PLC0415 - slow to import
+
         rows, log_snr = np.asarray(features[good], dtype=np.float64), log_snr[good]
         space = Space.of(rows, log_snr, settings)
-        random = np.random.default_rng(settings.seed)
         number = min(settings.reference_stars, len(rows))
+        random = np.random.default_rng(settings.seed)
         chosen = np.sort(random.choice(len(rows), number, replace=False))
         tree = cKDTree(space.coordinates(rows[chosen], log_snr[chosen]))
         own = _nearest(tree, np.asarray(tree.data), settings.neighbours + 1)

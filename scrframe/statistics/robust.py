@@ -16,7 +16,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse, special
-from scipy.optimize import curve_fit
 
 from scrframe.arrays import FloatArray, IntArray
 
@@ -102,6 +101,8 @@ def fit_gaussian(
     centre = 0.5 * (edges[1:] + edges[:-1])
     height = mean = sigma = nan
     if len(values):
+        from scipy.optimize import curve_fit  # noqa: PLC0415 - slow to import
+
         start = (float(np.max(count, initial=1)), median, max(robust_sd(values), bin_width))
         with suppress(RuntimeError, TypeError, ValueError):  # no convergence, or too few bins
             (height, mean, sigma), _ = curve_fit(gaussian, centre, count, p0=start)

@@ -18,7 +18,6 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyarrow import acero
 
 from scrframe.errors import ConfigError, did_you_mean
 from scrframe.tables.columns import BY_NAME, STAGES, Column, Stage
@@ -157,6 +156,8 @@ def _project(
     columns: Mapping[str, pa.ChunkedArray], expression: pa.compute.Expression
 ) -> pa.ChunkedArray:
     """Return the value of an expression in each row."""
+    from pyarrow import acero  # noqa: PLC0415 - slow to import
+
     plan = acero.Declaration.from_sequence(
         [
             acero.Declaration("table_source", acero.TableSourceNodeOptions(pa.table(columns))),

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from scipy.spatial import cKDTree
 
 from scrframe.arrays import BoolArray, FloatArray, IntArray
 from scrframe.statistics.sky import chord, unit_vectors
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Footprint:
 
     @cached_property
     def _tree(self) -> cKDTree:
+        from scipy.spatial import cKDTree  # noqa: PLC0415 - slow to import
+
         return cKDTree(unit_vectors(self.ra_deg, self.dec_deg))
 
     def contains(self, ra_deg: FloatArray, dec_deg: FloatArray) -> BoolArray:

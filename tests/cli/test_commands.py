@@ -38,7 +38,8 @@ def test_help_comes_at_once():
 def test_help_loads_no_heavy_library():
     code = (
         "import sys; from scrframe.cli import main; main(['--help']);"
-        "print(sorted({'numpy', 'pyarrow', 'astropy', 'sklearn', 'pandas'} & set(sys.modules)))"
+        "print(sorted({'numpy', 'pyarrow', 'astropy', 'scipy', 'sklearn', 'lightgbm', 'matplotlib'}"
+        " & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
@@ -46,6 +47,18 @@ def test_help_loads_no_heavy_library():
 
 def test_version(scrframe_command):
     assert scrframe_command("--version").out == f"scrframe {scrframe.__version__}\n"
+
+
+def test_a_worker_loads_neither_backends_nor_figures_nor_tables_of_text():
+    tasks = ("run.workspace", "run.correct", "run.sample.detections", "run.sample.reference_data")
+    code = (
+        f"import sys; {'; '.join(f'import scrframe.{task}' for task in tasks)};"
+        " heavy = {'matplotlib', 'sklearn', 'lightgbm', 'scipy.stats', 'scipy.optimize', 'pandas',"
+        " 'astropy.table', 'astropy.io.fits', 'rich', 'typer'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize("arguments", [[], ["plugins"]])

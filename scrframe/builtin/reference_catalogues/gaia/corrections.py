@@ -7,18 +7,20 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, field_validator
-from scipy.interpolate import RegularGridInterpolator
 
 from scrframe.arrays import BoolArray, FloatArray
 from scrframe.errors import DataError
 from scrframe.io import read_table
 from scrframe.plugin import ChosenCorrection, Correction, PluginConfig
 from scrframe.tables import Column, ReferenceStars
+
+if TYPE_CHECKING:
+    from scipy.interpolate import RegularGridInterpolator
 
 #: Worst reliability codes of the terms C2, C3 and G that the authors call normal.
 NORMAL_CAUTION = (0, 0, 2)
@@ -365,6 +367,8 @@ def _interpolator(path: Path, axes: tuple[str, ...], factor: str) -> RegularGrid
     mesh = np.stack([item.ravel() for item in np.meshgrid(*points, indexing="ij")])
     if len(factors) != np.prod(shape) or not np.array_equal(mesh, np.stack(columns)[:, order]):
         raise DataError(f"{path}: {', '.join(axes)} are no complete grid, each point once")
+    from scipy.interpolate import RegularGridInterpolator  # noqa: PLC0415 - slow to import
+
     return RegularGridInterpolator(
         points, factors[order].reshape(shape), bounds_error=False, fill_value=np.nan
     )
