@@ -274,7 +274,7 @@ def _pairs(number: int, overlapping: float) -> tuple[int, IntArray, IntArray]:
 
     Pairs and single fields take turns.
     """
-    pairs = round(overlapping * number / 2)
+    pairs = min(round(overlapping * number / 2), number // 2)
     places = number - pairs
     first = np.flatnonzero(np.diff(np.floor(np.arange(places + 1) * pairs / max(places, 1))) > 0)
     return places, first, np.argsort(np.r_[np.arange(places), first], kind="stable")

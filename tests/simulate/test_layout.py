@@ -53,6 +53,13 @@ def test_share_of_overlapping_fields(
     assert least <= overlapping <= most
 
 
+def test_an_odd_field_overlaps_none(camera: Camera) -> None:
+    made = layout(camera, fields=4, control_fields=1, overlapping_fields=1.0)
+    assert len(made.ra_deg) == 4
+    apart = np.sort(nearest(made))
+    assert apart[1] < 0.9 < apart[2]
+
+
 def nearest(made: Layout) -> np.ndarray:
     """Return the distance of each field that is no control field to its nearest neighbour."""
     position = unit_vectors(made.ra_deg, made.dec_deg)
