@@ -11,9 +11,11 @@ from scrframe.config.base import Settings, as_written
 from scrframe.units import InUnit, Real, Switch, Whole
 
 Scale = Annotated[float, InUnit("deg")]
-
-
 Size = Annotated[Real, Field(ge=0)]
+Degrees = Annotated[float, InUnit("deg", positive=False)]
+Days = Annotated[float, InUnit("d")]
+#: Wavelengths in nm that simulated spectra cover.
+SPECTRA_NM = (336.0, 1020.0)
 
 
 class TraitSettings(Settings):
@@ -31,6 +33,10 @@ class TraitSettings(Settings):
     """The same once more, by itself, at a larger scale."""
     law_large_scale: Scale = as_written("5 deg")
     """The larger scale."""
+    rv_sd: Size = 0.0
+    """Relative variation of R_V on the sky, which shapes spectra, G_BP and the band together."""
+    rv_scale: Scale = as_written("2 deg")
+    """Scale of that variation."""
     gradient: Size = 0.0
     """Each visit has a plane over the focal plane, of random direction and of a steepness with
     this standard deviation, in mag per deg."""
@@ -47,16 +53,6 @@ class TraitSettings(Settings):
     extinction_colour: Real = 0.0
     """Second-order extinction by the atmosphere: what magnitudes gain per mag of colour and unit
     of airmass; about -0.03 in a wide blue band."""
-
-
-Degrees = Annotated[float, InUnit("deg", positive=False)]
-
-
-Days = Annotated[float, InUnit("d")]
-
-
-#: Wavelengths in nm that simulated spectra cover.
-SPECTRA_NM = (336.0, 1020.0)
 
 
 class RegionSettings(Settings):

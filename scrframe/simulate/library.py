@@ -193,6 +193,14 @@ class PassbandColour:
     #: G_BP of unit mean flux.
     zero_point: float
 
+    @property
+    def mean_nm(self) -> float:
+        """Mean wavelength in nm of the transmission."""
+        return float(
+            np.trapezoid(self.band_nm * self.transmission, self.band_nm)
+            / np.trapezoid(self.transmission, self.band_nm)
+        )
+
     def magnitude(self, flux: FloatArray) -> FloatArray:
         """Return the band's magnitudes, shape (n,), of spectra (n, m) in W m^-2 nm^-1."""
         return synthetic_magnitudes(flux, self.wavelength_nm, self.band_nm, self.transmission, "AB")

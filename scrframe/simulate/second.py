@@ -11,9 +11,10 @@ from scrframe.arrays import FloatArray
 from scrframe.config.simulation import SimulationSettings
 from scrframe.simulate.coefficients import stacked
 from scrframe.simulate.detections import Traits, observe_visit
+from scrframe.simulate.library import BP_NM
 from scrframe.simulate.offsets import draw_offsets
 from scrframe.simulate.sky import SkyTraits
-from scrframe.simulate.stars import REDDENING_LAW, Spectroscope, Stars, dimming
+from scrframe.simulate.stars import REDDENING_LAW, Spectroscope, Stars
 from scrframe.simulate.survey import (
     Curve,
     Progress,
@@ -62,8 +63,8 @@ def in_second_band(
     main, *by_visit = generators(settings.seed, 1 + len(first.layout.mjd), branch)
     stars = first.stars
     if settings.band is not None:
-        law = SkyTraits.draw(settings.traits, settings.seed).law(stars.ra_deg, stars.dec_deg)
-        stars = stars_in_band(stars, make_spectroscope(curve, settings.band), law)
+        sky = SkyTraits.draw(settings.traits, settings.seed)
+        stars = stars_in_band(stars, make_spectroscope(curve, settings.band), sky)
     hidden = first.traits.mag_true - _model(first.stars)
     own = settings.hidden_scatter * main.standard_normal(len(stars))
     share = settings.shared_scatter
@@ -82,40 +83,39 @@ def in_second_band(
     return replace(first, stars=stars, traits=traits, visits=visits, terms=terms, noise=noise)
 
 
-def stars_in_band(stars: Stars, spectroscope: Spectroscope, law: FloatArray) -> Stars:
+def stars_in_band(stars: Stars, spectroscope: Spectroscope, sky: SkyTraits) -> Stars:
     """Return stars in u with the colours and slopes of another band.
 
-    Those without a spectrum have what stars with one have at their colour in u.
-
-    Parameters
-    ----------
-    stars : Stars
-    spectroscope : Spectroscope
-        With the band.
-    law : ndarray, shape (n,)
-        By what fraction the slope of each star departs from what its spectrum says; the same
-        in both bands.
+    Those without a spectrum have what stars with one have at their colour in u. The sky's law
+    departs by the same fraction in both bands.
     """
     assert spectroscope.band is not None
-    in_u = np.polyval(REDDENING_LAW, stars.colour0) * (1 + law)
+    law = 1 + sky.law(stars.ra_deg, stars.dec_deg)
+    rv = sky.rv(stars.ra_deg, stars.dec_deg)
+    in_u = np.polyval(REDDENING_LAW, stars.colour0) * law * spectroscope.excess_in_u(rv)
     excess = stars.slope / in_u - 1
     known = np.flatnonzero(stars.has_spectrum)
     colour0, slope = np.empty(len(stars)), np.empty(len(stars))
     design = stacked(spectroscope.fit.sampled)
-    # The law is one for each field.
+    # The rest of the law is one for each field.
     for field in np.unique(stars.home[known]):
         place = np.flatnonzero(stars.home[known] == field)
         rows = known[place]
         coefficients, extinction = stars.coefficients[place], stars.extinction[rows]
         epsilon = float(np.median(excess[rows]))
         k = spectroscope.law(epsilon)[0]
-        colour0[rows] = spectroscope.band((coefficients @ design) * dimming(k, extinction))
+        clear = spectroscope.dimming(k, extinction, None if rv is None else rv[rows])
+        colour0[rows] = spectroscope.band((coefficients @ design) * clear)
         slope[rows] = spectroscope.slope(
             coefficients, colour0[rows], extinction, stars.bp_mag[rows], epsilon
         )
-    slope[known] *= 1 + law[known]
+    slope[known] *= law[known]
     others = np.flatnonzero(~stars.has_spectrum)
-    for values, factor in ((colour0, np.ones(len(stars))), (slope, (1 + excess) * (1 + law))):
+    by_rv = 1.0 if rv is None else spectroscope.family.excess(rv, spectroscope.band.mean_nm, BP_NM)
+    for values, factor in (
+        (colour0, np.ones(len(stars))),
+        (slope, (1 + excess) * law * by_rv),
+    ):
         fit = np.polyfit(stars.colour0[known], values[known] / factor[known], POWERS - 1)
         values[others] = factor[others] * np.polyval(fit, stars.colour0[others])
     return replace(stars, colour0=colour0, slope=slope)

@@ -8,6 +8,7 @@ import numpy as np
 
 from scrframe.arrays import FloatArray
 from scrframe.config.simulation import SimulationSettings, TraitSettings
+from scrframe.simulate.reddening import MEAN_RV, RV_RANGE
 from scrframe.tables import unit_vectors
 
 #: Number of waves of the smooth functions, and of traits, which may be of a fine scale.
@@ -22,6 +23,7 @@ STREAMS = {
     "cloud": 4,
     "ccd_colour": 5,
     "season_colour": 6,
+    "rv": 7,
 }
 
 
@@ -108,6 +110,8 @@ class SkyTraits:
 
     #: Relative variations of the band's extinction law, which add up.
     laws: tuple[TraitField, ...]
+    #: Relative variation of R_V.
+    extinctions: TraitField
 
     @classmethod
     def draw(cls, settings: TraitSettings, seed: int) -> SkyTraits:
@@ -120,12 +124,19 @@ class SkyTraits:
             (
                 field("law", settings.law_sd, settings.law_scale),
                 field("law_large", settings.law_large_sd, settings.law_large_scale),
-            )
+            ),
+            field("rv", settings.rv_sd, settings.rv_scale),
         )
 
     def law(self, ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray:
         """Return by what fraction the slope on E departs from its mean, shape (n,)."""
         return np.asarray(np.sum([each(ra_deg, dec_deg) for each in self.laws], axis=0))
+
+    def rv(self, ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray | None:
+        """Return R_V, shape (n,), within the range in which curves are known; None if constant."""
+        if self.extinctions.smooth is None:
+            return None
+        return np.clip(MEAN_RV * (1 + self.extinctions(ra_deg, dec_deg)), *RV_RANGE)
 
 
 @dataclass(frozen=True)

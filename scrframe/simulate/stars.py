@@ -11,7 +11,8 @@ from scrframe.arrays import FloatArray, IntArray
 from scrframe.config.simulation import SimulationSettings
 from scrframe.simulate.coefficients import CoefficientFit, stacked
 from scrframe.simulate.layout import Layout
-from scrframe.simulate.library import ColourFunction, PassbandColour, StarLibrary
+from scrframe.simulate.library import BP_NM, U_NM, ColourFunction, PassbandColour, StarLibrary
+from scrframe.simulate.reddening import CurveFamily
 from scrframe.simulate.sky import Sky
 
 #: R = E(u - G_BP) / E of the paper's Eq. 4, highest power of C0 first.
@@ -86,6 +87,7 @@ class Spectroscope:
     #: Coefficients of the variation of the law, see `scrframe.simulate.library.law_tilt`. Shape
     #: (2,).
     tilt: FloatArray
+    family: CurveFamily
     #: Colours of another band than u, which then take the place of `colour`.
     band: PassbandColour | None = None
 
@@ -95,8 +97,28 @@ class Spectroscope:
         k = self.fit.k * (1 + epsilon * (self.tilt[0] / grid + self.tilt[1]))
         return k, k[self.fit.at_paper]
 
+    def dimming(
+        self,
+        k: FloatArray,
+        extinction: FloatArray,
+        rv: FloatArray | None,
+        at: IntArray | slice = slice(None),
+    ) -> FloatArray:
+        """Return 10^(0.4 k E), shape (n, m), for k at the places `at` of the sampled grid.
+
+        With R_V of shape (n,), k is what it makes of the curve.
+        """
+        if rv is None:
+            return dimming(k, extinction)
+        return self.family.dimming(k, extinction, rv, at)
+
     def observe(
-        self, scores: FloatArray, extinction: FloatArray, bp_mag: FloatArray, epsilon: float
+        self,
+        scores: FloatArray,
+        extinction: FloatArray,
+        bp_mag: FloatArray,
+        epsilon: float,
+        rv: FloatArray | None = None,
     ) -> tuple[FloatArray, FloatArray, dict[str, FloatArray]]:
         """Return coefficients (n, 110), C0 (n,) and magnitudes of reddened stars.
 
@@ -104,7 +126,7 @@ class Spectroscope:
         is a function of it exactly. The spectra are scaled to the magnitude G_BP.
         """
         k, k_paper = self.law(epsilon)
-        flux = self.library.spectra(scores) * dimming(-k, extinction)
+        flux = self.library.spectra(scores) * self.dimming(-k, extinction, rv)
         flux /= (flux @ self.library.passbands["Gbp"])[:, None]
         magnitudes = {
             band: bp_mag
@@ -115,10 +137,11 @@ class Spectroscope:
         shape = self.fit(flux, extinction)
         size = 10 ** (-0.4 * (bp_mag - self.library.zero_points["Gbp"]))
         if self.band is None:
-            intrinsic = (shape @ stacked(self.fit.paper)) * dimming(k_paper, extinction)
-            colour0 = self.colour(intrinsic)
+            clear = self.dimming(k_paper, extinction, rv, self.fit.at_paper)
+            colour0 = self.colour((shape @ stacked(self.fit.paper)) * clear)
         else:
-            colour0 = self.band((shape @ stacked(self.fit.sampled)) * dimming(k, extinction))
+            clear = self.dimming(k, extinction, rv)
+            colour0 = self.band((shape @ stacked(self.fit.sampled)) * clear)
         return shape * size[:, None], colour0, magnitudes
 
     def slope(
@@ -128,16 +151,22 @@ class Spectroscope:
         extinction: FloatArray,
         bp_mag: FloatArray,
         epsilon: float,
+        rv: FloatArray | None = None,
     ) -> FloatArray:
         """Return R = E(band - G_BP) / E of stars that `observe` has given, shape (n,).
 
-        In u the paper's law, times 1 + eps; in another band what its passband makes of the
-        reddened spectrum.
+        In u the paper's law, times 1 + eps and what R_V makes of it; in another band what its
+        passband makes of the reddened spectrum.
         """
         if self.band is None:
-            return np.asarray(np.polyval(REDDENING_LAW, colour0) * (1 + epsilon), np.float64)
+            law = np.polyval(REDDENING_LAW, colour0) * (1 + epsilon)
+            return np.asarray(law * self.excess_in_u(rv), np.float64)
         reddened = self.band.magnitude(coefficients @ stacked(self.fit.sampled)) - bp_mag
         return np.asarray((reddened - colour0) / extinction)
+
+    def excess_in_u(self, rv: FloatArray | None) -> FloatArray | float:
+        """Return E(u - G_BP) in units of that of the mean R_V, shape (n,)."""
+        return 1.0 if rv is None else self.family.excess(rv, U_NM, BP_NM)
 
 
 def dimming(k: FloatArray, extinction: FloatArray) -> FloatArray:
@@ -182,8 +211,9 @@ def draw_stars(
     # The numbers of faint stars rise as 10^(0.2 m).
     low, high = (10 ** (0.2 * limit) for limit in FAINT_BP)
     bp = np.where(bright, bp, 5 * np.log10(low + rng.uniform(0, 1, number) * (high - low)))
-    coefficients, colour0, magnitudes = spectroscope.observe(scores, extinction, bp, law_excess)
-    slope = spectroscope.slope(coefficients, colour0, extinction, bp, law_excess)
+    rv = sky.traits.rv(ra_deg, dec_deg)
+    coefficients, colour0, magnitudes = spectroscope.observe(scores, extinction, bp, law_excess, rv)
+    slope = spectroscope.slope(coefficients, colour0, extinction, bp, law_excess, rv)
     slope = slope * (1 + sky.traits.law(ra_deg, dec_deg))
     return Stars(
         ra_deg,

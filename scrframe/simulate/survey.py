@@ -28,6 +28,7 @@ from scrframe.simulate.library import (
     load_library,
 )
 from scrframe.simulate.offsets import InjectedOffsets, OffsetTerms, draw_offsets, in_gauge
+from scrframe.simulate.reddening import CurveFamily
 from scrframe.simulate.sky import Sky
 from scrframe.simulate.stars import Spectroscope, Stars, draw_stars
 from scrframe.simulate.systematics import REFERENCE_COLOUR
@@ -216,14 +217,14 @@ def make_spectroscope(curve: Curve, band: BandSettings | None = None) -> Spectro
         band_nm, transmission = np.array(band.passband).T
         gbp, zero_point = library.passbands["Gbp"], library.zero_points["Gbp"]
         colour = PassbandColour(sampled.wavelength_nm, band_nm, transmission, gbp, zero_point)
-    fit = CoefficientFit(
-        sampled, paper, np.median(spectra, axis=0), extended(sampled.wavelength_nm)
-    )
+    k = extended(sampled.wavelength_nm)
+    fit = CoefficientFit(sampled, paper, np.median(spectra, axis=0), k)
     return Spectroscope(
         library,
         fit,
         fit_colour_function(spectra[:, fit.at_paper], library.colour0),
         law_tilt(extended(paper.wavelength_nm), paper.wavelength_nm, TYPICAL_R),
+        CurveFamily.about(sampled.wavelength_nm, k, fit.at_paper),
         colour,
     )
 
