@@ -29,12 +29,8 @@ from scrframe.tables import FLAG_BITS, chord, unit_vectors
 
 #: A first of October, when observing seasons begin, and the length of a year, in d.
 SEASON_START, YEAR = 55835.0, 365.2425
-
-
 #: Fields further apart than this, in deg, are in different regions.
 REGION_DEG = 3.0
-
-
 #: Flags of stars that the training stars do not represent.
 OUTSIDE = sum(FLAG_BITS[name] for name in ("outside_spectrum", "outside_shape", "outside_snr"))
 
@@ -42,17 +38,12 @@ OUTSIDE = sum(FLAG_BITS[name] for name in ("outside_spectrum", "outside_shape", 
 def run_checks(
     products: RunProducts, limits: CheckSettings | None = None
 ) -> tuple[NullTestResult, ...]:
-    """Run all null tests of a run.
+    """Run all null tests of a run, in the order in which they are reported.
 
     Parameters
     ----------
     limits : CheckSettings, optional
         By default those of the run's description.
-
-    Returns
-    -------
-    tuple of NullTestResult
-        In the order in which they are reported.
 
     Raises
     ------
@@ -203,8 +194,6 @@ def _galactic(ra_deg: FloatArray, dec_deg: FloatArray) -> tuple[FloatArray, Floa
 
 
 STAR_CATALOGUE = "star_catalogue.parquet"
-
-
 #: Columns of the catalogue of stars that the search for variables reads.
 STAR_COLUMNS = (
     "source_id",
@@ -217,8 +206,6 @@ STAR_COLUMNS = (
     "photometric_err",
     "one_outlier",
 )
-
-
 #: Columns of the table of anomalies.
 ANOMALIES = (
     ProductColumn("kind", "", "string", "what it is"),
@@ -234,7 +221,7 @@ LEAST_ERR = 1e-4
 
 
 def find_anomalies(products: RunProducts) -> tuple[Anomaly, ...]:
-    """Search a finished run for what stands out.
+    """Search a finished run for what stands out, the most significant first, variable stars last.
 
     Bad columns, rows and regions of the detectors, jumps and drifts in time, visits and exposures
     far from others of their group, exchanged detectors, stars that vary.
@@ -243,11 +230,6 @@ def find_anomalies(products: RunProducts) -> tuple[Anomaly, ...]:
     ----------
     products : RunProducts
         As `open_run` returns it.
-
-    Returns
-    -------
-    tuple of Anomaly
-        The most significant first, variable stars last.
 
     Raises
     ------

@@ -18,8 +18,6 @@ from scrframe.statistics.robust import robust_sd
 
 #: DetectionResiduals count up to this many robust standard deviations; outliers have no say beyond.
 CLIP = 3.0
-
-
 #: Ranks run from -1 to 1; sizes of trends are those over the middle nine tenths.
 GRID = np.linspace(-0.9, 0.9, 19)
 

@@ -234,8 +234,6 @@ class _Nothing(dict[str, str]):
 
 
 PACKAGE = Path(__file__).parents[1]
-
-
 #: Where a wheel holds the descriptions, and where a checkout does.
 PLACES = (PACKAGE / "surveys", PACKAGE.parent / "surveys")
 
@@ -279,14 +277,9 @@ def shipped_surveys(registry: Registry) -> tuple[ShippedSurvey, ...]:
 
 
 def copy_survey(name: str, folder: Path, registry: Registry) -> Path:
-    """Copy a shipped description into a folder, which is made if need be.
+    """Copy a shipped description into a folder, made if need be, and return the copy's path.
 
     Descriptions that one of several surveys names go along, unless they are there.
-
-    Returns
-    -------
-    Path
-        The copy.
 
     Raises
     ------

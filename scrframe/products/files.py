@@ -88,8 +88,6 @@ def _kinds(kind: type) -> dict[str, Any]:
 
 #: A directory that holds one of these is a run, a Monte Carlo, a cross-check.
 RUN_MARK, MONTECARLO, CROSSCHECK = "summary.json", "montecarlo.json", "crosscheck.json"
-
-
 #: The visits of a cross-check.
 CROSSCHECK_VISITS = "crosscheck.ecsv"
 

@@ -111,8 +111,6 @@ def series_style(number: int) -> SeriesStyle:
 
 #: What labels and a colour bar take in height, in inches.
 MARGIN_IN = 0.55
-
-
 #: Characters that fit above a panel at the usual size.
 LONG_NAME = 18
 

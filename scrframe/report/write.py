@@ -324,9 +324,7 @@ def _called(work: Callable[[], Any]) -> Any:
     return work()
 
 
-def _judged(
-    products: RunProducts,
-) -> tuple[tuple[NullTestResult, ...], tuple[Anomaly, ...]]:
+def _judged(products: RunProducts) -> tuple[tuple[NullTestResult, ...], tuple[Anomaly, ...]]:
     """Return null tests and anomalies."""
     return run_checks(products), find_anomalies(products)
 

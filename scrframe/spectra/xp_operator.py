@@ -36,15 +36,9 @@ from scrframe.arrays import FloatArray
 from scrframe.errors import DataError
 
 RealArray = npt.NDArray[np.floating[Any]]
-
-
 Grid = Literal["paper", "sampled"]
-
-
 #: Coefficients of one band.
 BASES = 55
-
-
 #: Stored correlations of one band: the strict triangle of a 55 x 55 matrix.
 PACKED = BASES * (BASES - 1) // 2
 #: Rows of a block: large enough for BLAS, small enough for the cache of a core.

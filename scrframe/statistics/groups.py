@@ -61,7 +61,7 @@ def group_counts(values: FloatArray, group: Groups, groups: int) -> IntArray:
 def group_means(
     values: FloatArray, group: Groups, groups: int, weight: FloatArray | None = None
 ) -> FloatArray:
-    """Return the mean of each group, weighted if so wanted; NaN for an empty one.
+    """Return the mean of each group, shape (groups,), weighted if so wanted; NaN for an empty one.
 
     Parameters
     ----------
@@ -73,10 +73,6 @@ def group_means(
         Number of groups.
     weight : ndarray, shape (n,), optional
         By default all values count alike.
-
-    Returns
-    -------
-    ndarray, shape (groups,)
     """
     total = np.bincount(group, values if weight is None else weight * values, groups)
     with np.errstate(invalid="ignore"):

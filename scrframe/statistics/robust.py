@@ -21,27 +21,19 @@ from scrframe.arrays import FloatArray, IntArray
 
 #: Median of the absolute value of a normal deviate: the upper quartile.
 NORMAL_MEDIAN = float(special.ndtri(0.75))
-
-
 #: Standard deviation of a normal distribution over its median absolute deviation, 1.4826.
 MAD_TO_SD = 1 / NORMAL_MEDIAN
-
-
 #: Efficiency of the median absolute deviation: its error is that of a standard deviation of
 #: this share of the values.
 MAD_EFFICIENCY = 0.37
-
-
 #: The median of chi squared with one degree of freedom.
 MEDIAN_CHI2 = NORMAL_MEDIAN**2
-
-
 #: Width of a bin and reach about the median, in mag, of the paper's Fig. 13.
 BIN_MAG, REACH_MAG = 0.005, 0.3
 
 
 def robust_sd(values: npt.NDArray[Any], *, about: float | None = None) -> float:
-    """Return the standard deviation as the median absolute deviation tells it.
+    """Return 1.4826 times the median absolute deviation, a standard deviation; NaN of no values.
 
     Parameters
     ----------
@@ -49,11 +41,6 @@ def robust_sd(values: npt.NDArray[Any], *, about: float | None = None) -> float:
         NaN is left out.
     about : float, optional
         Deviations are from it; by default from the median.
-
-    Returns
-    -------
-    float
-        1.4826 times the median absolute deviation; NaN of no values.
     """
     if not np.isfinite(values).any():
         return np.nan
@@ -115,16 +102,10 @@ def gaussian(x: FloatArray, height: float, mean: float, sigma: float) -> FloatAr
 
 
 Statistic = Literal["sd", "mad", "rms"]
-
-
 #: Draws worked on at once, so that work space stays small.
 BATCH = 100
-
-
 #: The grid on which medians of draws are found: cells, and half its width in MADs.
 GRID_CELLS, GRID_REACH = 2048, 8.0
-
-
 #: Halvings that find a median absolute deviation; the last is far below a cell.
 HALVINGS = 20
 

@@ -253,18 +253,12 @@ def _cast_column(name: str, column: pa.ChunkedArray, wanted: pa.DataType) -> pa.
 
 
 T = TypeVar("T", bound=ColumnTable)
-
-
 #: What each derived column is made from.
 INPUTS: dict[str, tuple[str, ...]] = {
     column.name: column.inputs for column in VOCABULARY if column.derived
 }
-
-
 #: 1 January 1970 as a Modified Julian date, from which numpy counts its dates.
 _MJD_1970 = 40587
-
-
 #: Months from 1 January to the beginning of a season.
 _SEASON_MONTHS = 9
 

@@ -94,11 +94,12 @@ def detector_defects(
     limit: float = LIMIT,
     star: IntArray | None = None,
 ) -> list[DetectorDefect]:
-    """Search strips and squares of all detectors.
+    """Search strips and squares of all detectors; return the most significant first.
 
     A window is compared with its flanks, so that what varies smoothly over the detector does not
     alarm. The residuals enter by rank: outliers count no more than others. The spread of all
-    windows of a size is the unit, where it is larger than noise alone makes it.
+    windows of a size is the unit, where it is larger than noise alone makes it. No two of the
+    places overlap on a detector.
 
     Parameters
     ----------
@@ -117,11 +118,6 @@ def detector_defects(
         Number of the star, from 0. A bad place spoils what its stars' other detections are
         compared with, which may lie together elsewhere: a place that is odd only by stars of
         more significant places is their mirror, and is left out.
-
-    Returns
-    -------
-    list of DetectorDefect
-        The most significant first; none overlaps another on its detector.
     """
     if len(ccd) < LEAST:
         return []

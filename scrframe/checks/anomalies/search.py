@@ -11,11 +11,14 @@ import numpy.typing as npt
 
 from scrframe.arrays import FloatArray
 from scrframe.checks.anomalies.columns import DetectorDefect, detector_defects
-from scrframe.checks.anomalies.jumps import Change, find_changes, typical, without
-from scrframe.checks.anomalies.outliers import (
+from scrframe.checks.anomalies.offsets import (
+    Change,
     DeviatingOffset,
     deviating_exposures,
     deviating_visits,
+    find_changes,
+    typical,
+    without,
 )
 from scrframe.checks.anomalies.stars import (
     SingleResiduals,

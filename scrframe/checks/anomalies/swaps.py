@@ -84,7 +84,8 @@ def swapped_detectors(
     """Ask of each visit and pair of detectors whether each fits the other's pattern better.
 
     The statistic is the projection of the residuals onto the difference of the two maps and of
-    the two usual offsets, for both detectors together.
+    the two usual offsets, for both detectors together. The most significant pairs come first; a
+    detector stands once in a visit.
 
     Parameters
     ----------
@@ -98,11 +99,6 @@ def swapped_detectors(
         Pixels of a detector along x and y.
     limit : float
         Significance after trials that a pair needs.
-
-    Returns
-    -------
-    list of Swap
-        The most significant first; a detector stands once in a visit.
     """
     visits, ccds = patterns.offset.shape
     if ccds < 2 or not len(visit):

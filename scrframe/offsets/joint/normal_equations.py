@@ -29,8 +29,6 @@ from scrframe.offsets.linalg.block_system import System
 
 #: Detections that are worked on at once: few enough for the processor's cache.
 CHUNK = 50_000
-
-
 #: Chunks that one thread adds up at a time.
 GROUP = 32
 

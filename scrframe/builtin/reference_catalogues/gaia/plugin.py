@@ -25,8 +25,6 @@ from scrframe.tables.columns import REFERENCE_REQUIRED
 from scrframe.units import MAG_PER_RELATIVE_FLUX, parse_unit
 
 Columns = dict[str, npt.NDArray[np.generic]]
-
-
 #: Share of a part's stars that another unit must bring into the footprint to be suspected.
 SUSPICIOUS = 0.9
 
