@@ -37,20 +37,14 @@ SAME_DEG = 5 / 3600
 
 @dataclass(frozen=True)
 class Prepared:
-    """A survey up to its offsets.
-
-    Attributes
-    ----------
-    hashes : mapping of str to str
-        Of its input files.
-    joint : JointSolve
-        Of this survey alone.
-    """
+    """A survey up to its offsets."""
 
     survey: SurveyDescription
+    #: Of its input files.
     hashes: Mapping[str, str]
     sample: CalibrationSample
     fitted: FittedModel
+    #: Of this survey alone.
     joint: JointSolve
 
 

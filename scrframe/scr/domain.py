@@ -151,19 +151,13 @@ class Space:
 
 @dataclass(frozen=True)
 class DomainGuard:
-    """Judges stars by the training stars that it was fitted to.
-
-    Attributes
-    ----------
-    reference : cKDTree
-        Of the reference stars' coordinates.
-    farthest, longest, lowest : float
-        Thresholds of distance, of remainder, and of log10 S/N.
-    """
+    """Judges stars by the training stars that it was fitted to."""
 
     space: Space
+    #: Of the reference stars' coordinates.
     reference: cKDTree
     neighbours: int
+    #: Thresholds of distance, of remainder, and of log10 S/N.
     farthest: float
     longest: float
     lowest: float

@@ -43,32 +43,22 @@ class Round:
 
 @dataclass(frozen=True)
 class ModelMagnitudes:
-    """What the iteration ends with.
+    """What the iteration ends with."""
 
-    Attributes
-    ----------
-    colour0_mag : ndarray, shape (s,)
-        Modelled intrinsic colour of each star.
-    model_mag : ndarray, shape (n,)
-        u_mod of each detection (Eq. 2).
-    test : TestScore
-        On the test stars, with the final labels.
-    converged : bool
-        Whether the visit offsets settled within the tolerance.
-    label_mag : ndarray, shape (s,)
-        Observed intrinsic colours of the control stars, with the final law and offsets; NaN
-        for others.
-    offsets : OffsetState
-        The offsets of the last round.
-    """
-
+    #: Modelled intrinsic colour of each star. Shape (s,).
     colour0_mag: FloatArray
+    #: u_mod of each detection (Eq. 2). Shape (n,).
     model_mag: FloatArray
     law: ReddeningLaw
+    #: On the test stars, with the final labels.
     test: TestScore
     rounds: tuple[Round, ...]
+    #: Whether the visit offsets settled within the tolerance.
     converged: bool
+    #: Observed intrinsic colours of the control stars, with the final law and offsets; NaN for
+    #: others. Shape (s,).
     label_mag: FloatArray
+    #: The offsets of the last round.
     offsets: OffsetState
 
 

@@ -109,14 +109,10 @@ class OffsetState(Protocol):
 
 @dataclass(frozen=True)
 class VisitMeans:
-    """The mean difference of each visit less that of the control detections (paper, step iii).
-
-    Attributes
-    ----------
-    visit_mag : ndarray, shape (v,)
-    """
+    """The mean difference of each visit less that of the control detections (paper, step iii)."""
 
     observations: Observations
+    #: Shape (v,).
     visit_mag: FloatArray
     change_mag: float = float("inf")
 

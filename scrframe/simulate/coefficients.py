@@ -40,20 +40,14 @@ class CoefficientFit:
     Reddening takes a spectrum slightly out of the range of the operator; weights that
     follow a typical spectrum of the same reddening keep the blue end, where little light is
     left, to about 1e-3.
-
-    Attributes
-    ----------
-    sampled, paper : XpOperator
-        On the sampled grid, where the spectra are given, and on the paper's.
-    typical : ndarray, shape (m,)
-        A typical intrinsic spectrum on the sampled grid.
-    k : ndarray, shape (m,)
-        The extinction curve there.
     """
 
+    #: On the sampled grid, where the spectra are given, and on the paper's.
     sampled: XpOperator
     paper: XpOperator
+    #: A typical intrinsic spectrum on the sampled grid. Shape (m,).
     typical: FloatArray
+    #: The extinction curve there. Shape (m,).
     k: FloatArray
     _fits: dict[int, FloatArray] = field(default_factory=dict)
 

@@ -24,20 +24,14 @@ PIXEL_ORDER, RADIAL_SHARE = 4, 0.4
 
 @dataclass(frozen=True)
 class InjectedOffsets:
-    """Corrections to be added to observed magnitudes, in mag.
+    """Corrections to be added to observed magnitudes, in mag."""
 
-    Attributes
-    ----------
-    visit : ndarray, shape (v,)
-    ccd : ndarray, shape (v, c)
-        Of each visit and detector, in the camera's order.
-    systematics : Systematics
-        What varies with the place in a visit, and with colour.
-    """
-
+    #: Shape (v,).
     visit: FloatArray
+    #: Of each visit and detector, in the camera's order. Shape (v, c).
     ccd: FloatArray
     pattern: PixelPattern
+    #: What varies with the place in a visit, and with colour.
     systematics: Systematics = field(default_factory=Systematics)
 
 

@@ -49,29 +49,21 @@ MARGIN_DEG = 0.02
 
 @dataclass(frozen=True)
 class SimulatedSurvey:
-    """A survey before it is written.
-
-    Attributes
-    ----------
-    limit_mag : float
-        Where the catalogued error is about 0.1 mag.
-    catalogue : SimulatedStars
-        The stars as reference and extinction catalogues give them.
-    terms : list of OffsetTerms
-        Injected offsets of the detections, by visit.
-    noise : list of ndarray
-        Photometric noise of the detections in mag, by visit.
-    """
+    """A survey before it is written."""
 
     layout: Layout
     camera: Camera
     band: str
+    #: Where the catalogued error is about 0.1 mag.
     limit_mag: float
     stars: Stars
     traits: Traits
+    #: The stars as reference and extinction catalogues give them.
     catalogue: SimulatedStars
     visits: list[VisitDetections]
+    #: Injected offsets of the detections, by visit.
     terms: list[OffsetTerms]
+    #: Photometric noise of the detections in mag, by visit.
     noise: list[FloatArray]
 
     def visit(self, number: int) -> SimulatedVisit:

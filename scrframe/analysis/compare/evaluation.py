@@ -29,28 +29,20 @@ class FaultError(Exception):
 
 @dataclass(frozen=True)
 class BackendEvaluation:
-    """What one backend predicted, or what is wrong with it.
+    """What one backend predicted, or what is wrong with it."""
 
-    Attributes
-    ----------
-    fault : str or None
-        In one sentence.
-    held_out : mapping of (str, int) to ndarray, shape (n,)
-        Predictions of the control stars by models that have not seen them, by kind and seed
-        of the folds.
-    err_mag : ndarray, shape (n,), or None
-        The backend's own errors of the first blocked predictions.
-    colour_mag : ndarray, shape (s,), or None
-        Predictions of all stars; of the control stars by the first random folds.
-    costs : mapping of str to float or None
-        ``fit_s``, ``predictions_per_s``, ``peak_memory_mb`` and ``size_mb``.
-    """
-
+    #: In one sentence.
     fault: str | None = None
     notes: tuple[str, ...] = ()
+    #: Predictions of the control stars by models that have not seen them, by kind and seed of the
+    #: folds. Arrays of shape (n,).
     held_out: Mapping[tuple[str, int], FloatArray] = field(default_factory=dict)
+    #: The backend's own errors of the first blocked predictions. Shape (n,), or None.
     err_mag: FloatArray | None = None
+    #: Predictions of all stars; of the control stars by the first random folds. Shape (s,), or
+    #: None.
     colour_mag: FloatArray | None = None
+    #: ``fit_s``, ``predictions_per_s``, ``peak_memory_mb`` and ``size_mb``.
     costs: Mapping[str, float | None] = field(default_factory=dict)
 
 

@@ -189,21 +189,14 @@ def _groups(order: list[str], apart: set[tuple[str, str]]) -> Ranking:
 
 @dataclass(frozen=True)
 class Evaluations:
-    """The backends without fault, and what their scores follow from.
-
-    Attributes
-    ----------
-    by_name : mapping of str to BackendEvaluation
-    offset_errors : mapping of str to mapping of str to LevelErrors
-        By backend and level.
-    reference : str
-        The backend that differences are taken against, which may itself be at fault.
-    """
+    """The backends without fault, and what their scores follow from."""
 
     by_name: Mapping[str, BackendEvaluation]
     training: TrainingSet
     stars: ControlStars
+    #: By backend and level.
     offset_errors: Mapping[str, Mapping[str, LevelErrors]]
+    #: The backend that differences are taken against, which may itself be at fault.
     reference: str
 
     def predicted_mag(self, name: str, kind: str) -> FloatArray:

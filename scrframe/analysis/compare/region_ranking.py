@@ -232,20 +232,13 @@ def _result(
 
 @dataclass(frozen=True)
 class JudgingDetections:
-    """Detections that judge all regions alike.
+    """Detections that judge all regions alike."""
 
-    Attributes
-    ----------
-    visit : ndarray of int64, shape (n,)
-        Code of the visit, from 0 without gaps.
-    group : ndarray of int64, shape (v,)
-        Code of each visit's field, from 0 without gaps: what the bootstrap draws.
-    colour_mag : ndarray, shape (n,)
-        Intrinsic colour, the same for all regions.
-    """
-
+    #: Code of the visit, from 0 without gaps. Shape (n,).
     visit: IntArray
+    #: Code of each visit's field, from 0 without gaps: what the bootstrap draws. Shape (v,).
     group: IntArray
+    #: Intrinsic colour, the same for all regions. Shape (n,).
     colour_mag: FloatArray
     bins: IntArray = field(init=False, repr=False)
 

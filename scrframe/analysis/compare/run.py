@@ -79,14 +79,9 @@ class ComparisonRun:
 
 @dataclass(frozen=True)
 class Plan:
-    """Who is compared, and how often.
+    """Who is compared, and how often."""
 
-    Attributes
-    ----------
-    backends : tuple of ColourModel
-        The description's own first.
-    """
-
+    #: The description's own first.
     backends: tuple[ColourModel, ...]
     folds: int
     seeds: int

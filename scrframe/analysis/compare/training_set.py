@@ -23,23 +23,15 @@ STARS_PER_CELL = 20
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What every backend learns from and is judged by, the same for all.
+    """What every backend learns from and is judged by, the same for all."""
 
-    Attributes
-    ----------
-    features : ndarray of float32, shape (s, m)
-        Of all stars.
-    control : ndarray of int64, shape (n,)
-        Rows of the control stars.
-    colour_mag : ndarray, shape (n,)
-        Their observed intrinsic colours.
-    folds : tuple of Folds
-        By seed; the first random ones serve the control stars' predictions for the offsets.
-    """
-
+    #: Of all stars. Shape (s, m).
     features: Features
+    #: Rows of the control stars. Shape (n,).
     control: IntArray
+    #: Their observed intrinsic colours. Shape (n,).
     colour_mag: FloatArray
+    #: By seed; the first random ones serve the control stars' predictions for the offsets.
     folds: tuple[Folds, ...]
     trend: TrendSettings
     seed: int

@@ -39,30 +39,20 @@ EDGES = np.linspace(-0.3, 0.3, 121)
 
 @dataclass(frozen=True)
 class ErrorSetResult:
-    """What one set of errors does.
+    """What one set of errors does."""
 
-    Attributes
-    ----------
-    error_mag : ndarray, shape (s,)
-        Scatter of each star's model magnitude over the realisations.
-    gaussian_mag : tuple of float
-        Mean and sigma of a Gaussian fitted to all differences.
-    counts : ndarray of int, shape (b,)
-        Differences in the bins of `EDGES`.
-    beyond : int
-        Differences outside them.
-    paper_mag : float or None
-        The paper's sigma with these errors.
-    errors : mapping or str
-        The errors, as plain JSON.
-    """
-
+    #: Scatter of each star's model magnitude over the realisations. Shape (s,).
     error_mag: FloatArray
     summary: ErrorSummary
+    #: Mean and sigma of a Gaussian fitted to all differences.
     gaussian_mag: tuple[float, float]
+    #: Differences in the bins of `EDGES`. Shape (b,).
     counts: npt.NDArray[np.int64]
+    #: Differences outside them.
     beyond: int
+    #: The paper's sigma with these errors.
     paper_mag: float | None
+    #: The errors, as plain JSON.
     errors: Mapping[str, float] | str
 
     @classmethod

@@ -103,26 +103,18 @@ class Training:
 
 @dataclass(frozen=True)
 class FittedLinear(FittedColourModel):
-    """A penalised linear regression.
+    """A penalised linear regression."""
 
-    Attributes
-    ----------
-    name : str
-        Name of the model, for messages.
-    chosen : mapping of str to float
-        What was chosen on the training stars.
-    threads : int
-        Threads for predictions, which do not depend on their number.
-    errors : bool
-        Whether `predict` gives errors.
-    """
-
+    #: Name of the model, for messages.
     name: str
     functions: Functions
     solution: Penalised
     training: Training
+    #: What was chosen on the training stars.
     chosen: Mapping[str, float]
+    #: Threads for predictions, which do not depend on their number.
     threads: int
+    #: Whether `predict` gives errors.
     errors: bool
 
     def predict(self, features: Features) -> ColourPrediction:
@@ -218,24 +210,16 @@ class LinearSmoother:
 
 @dataclass(frozen=True)
 class Penalised:
-    """A regression on the training stars, with the penalty that predicts best.
+    """A regression on the training stars, with the penalty that predicts best."""
 
-    Attributes
-    ----------
-    offset : ndarray, shape (r,)
-        Mean of the functions over the training stars.
-    root : ndarray, shape (r, b)
-        Square root of the inverse of the penalised normal matrix.
-    loss_mag2 : float
-        Mean square of observed less predicted colours, each without its own star.
-    noise_mag : float
-        Scatter of observed colours about the regression, for a star of weight one.
-    """
-
+    #: Mean of the functions over the training stars. Shape (r,).
     offset: FloatArray
+    #: Square root of the inverse of the penalised normal matrix. Shape (r, b).
     root: FloatArray
     penalty: float
+    #: Mean square of observed less predicted colours, each without its own star.
     loss_mag2: float
+    #: Scatter of observed colours about the regression, for a star of weight one.
     noise_mag: float
 
     def leverage(self, values: FloatArray) -> FloatArray:
