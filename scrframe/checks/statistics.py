@@ -24,15 +24,11 @@ GRID = np.linspace(-0.9, 0.9, 19)
 
 @dataclass(frozen=True)
 class ClusterFit:
-    """A linear fit whose covariance comes from leaving out clusters.
+    """A linear fit whose covariance comes from leaving out clusters."""
 
-    Attributes
-    ----------
-    coefficients : ndarray, shape (p,)
-    covariance : ndarray, shape (p, p)
-    """
-
+    #: Shape (p,).
     coefficients: FloatArray
+    #: Shape (p, p).
     covariance: FloatArray
     clusters: int
 
@@ -100,19 +96,13 @@ def cluster_fit(design: FloatArray, values: FloatArray, cluster: IntArray) -> Cl
 
 @dataclass(frozen=True)
 class Line:
-    """A straight line through the values of groups.
-
-    Attributes
-    ----------
-    spread : float
-        Standard deviation of the groups about the line beyond their errors.
-    freedom : int
-        Degrees of freedom.
-    """
+    """A straight line through the values of groups."""
 
     slope: float
     error: float
+    #: Standard deviation of the groups about the line beyond their errors.
     spread: float
+    #: Degrees of freedom.
     freedom: int
 
     def probability(self) -> float:

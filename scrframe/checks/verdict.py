@@ -97,18 +97,11 @@ class NullTest:
 
 @dataclass(frozen=True)
 class Limit:
-    """What a number must not exceed, and how sure one must be that it does.
+    """What a number must not exceed, and how sure one must be that it does."""
 
-    Attributes
-    ----------
-    size : float
-        In the unit of the number. Smaller ones are no failure, however significant.
-    sigma : float
-        A number counts as seen if chance alone gives it as seldom as a normal deviate beyond
-        this.
-    """
-
+    #: In the unit of the number. Smaller ones are no failure, however significant.
     size: float
+    #: A number counts as seen if chance alone gives it as seldom as a normal deviate beyond this.
     sigma: float = 3.3
 
     @property

@@ -53,20 +53,13 @@ _CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndTo
 
 @dataclass
 class Document:
-    """Plain data and the origin of each of its nodes.
+    """Plain data and the origin of each of its nodes."""
 
-    Attributes
-    ----------
-    data : dict, list or scalar
-        What the text says.
-    source : str
-        What messages call the text (the file as the user named it).
-    keys, values : dict of path to str
-        Origin (``file:line:column``, or the command-line option) of each key and value.
-    """
-
+    #: What the text says.
     data: Any
+    #: What messages call the text (the file as the user named it).
     source: str
+    #: Origin (``file:line:column``, or the command-line option) of each key and value.
     keys: dict[KeyPath, str] = field(default_factory=dict)
     values: dict[KeyPath, str] = field(default_factory=dict)
 

@@ -18,42 +18,29 @@ from scrframe.tables import Camera, ExposureTable, PhotometricError, ReddeningLa
 
 @dataclass(frozen=True)
 class VisitTable:
-    """The visits of a run, one row each, in the order in which it read them.
+    """The visits of a run, one row each, in the order in which it read them."""
 
-    Attributes
-    ----------
-    visit : tuple of str, length v
-        Keys; `RunData.visit_code` points here.
-    field : ndarray of str, shape (v,)
-        Name of the pointing; empty where the survey names none.
-    mjd : ndarray of float64, shape (v,)
-        Modified Julian date.
-    season : ndarray of int64, shape (v,)
-        Year of the October in which the observing season begins; -1 where there is no date.
-    airmass : ndarray of float64, shape (v,)
-        NaN where not known.
-    ra_deg, dec_deg : ndarray of float64, shape (v,)
-        Centre of its detections (ICRS).
-    offset_mag : ndarray of float64, shape (v,)
-        Correction of the visit, to be added; NaN where it has none.
-    err_mag : ndarray of float64, shape (v,)
-        Its standard error.
-    scatter_mag : ndarray of float64, shape (v,)
-        Standard deviation of the differences within the visit, as the solution has it.
-    count : ndarray of int64, shape (v,)
-        Detections of the Calibration Sample behind the offset.
-    """
-
+    #: Keys; `RunData.visit_code` points here.
     visit: tuple[str, ...]
+    #: Name of the pointing; empty where the survey names none. Shape (v,).
     field: npt.NDArray[np.str_]
+    #: Modified Julian date. Shape (v,).
     mjd: FloatArray
+    #: Year of the October in which the observing season begins; -1 where there is no date. Shape
+    #: (v,).
     season: IntArray
+    #: NaN where not known. Shape (v,).
     airmass: FloatArray
+    #: Centre of its detections (ICRS). Shape (v,).
     ra_deg: FloatArray
     dec_deg: FloatArray
+    #: Correction of the visit, to be added; NaN where it has none. Shape (v,).
     offset_mag: FloatArray
+    #: Its standard error. Shape (v,).
     err_mag: FloatArray
+    #: Standard deviation of the differences within the visit, as the solution has it. Shape (v,).
     scatter_mag: FloatArray
+    #: Detections of the Calibration Sample behind the offset. Shape (v,).
     count: IntArray
 
     def __len__(self) -> int:

@@ -327,27 +327,19 @@ def seasons(mjd: npt.NDArray[np.float64]) -> IntArray:
 
 @dataclass(frozen=True)
 class VisitSeen:
-    """A visit that was read.
-
-    Attributes
-    ----------
-    ra_deg, dec_deg, radius_deg : float
-        A disc that holds its detections.
-    detections : int
-        All of them, before any cut.
-    ccds : tuple of int
-        Detectors that have any.
-    airmass : float
-        NaN where the catalogue does not tell it.
-    """
+    """A visit that was read."""
 
     key: str
     file: str
     field: str
     mjd: float
+    #: A disc that holds its detections.
     ra_deg: float
     dec_deg: float
     radius_deg: float
+    #: All of them, before any cut.
     detections: int
+    #: Detectors that have any.
     ccds: tuple[int, ...]
+    #: NaN where the catalogue does not tell it.
     airmass: float = float("nan")

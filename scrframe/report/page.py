@@ -59,21 +59,14 @@ def number(value: float | None, decimals: int, signed: bool = False) -> Cell:
 
 @dataclass(frozen=True)
 class PageTable:
-    """A table of a page.
+    """A table of a page."""
 
-    Attributes
-    ----------
-    caption : str
-        With the units of its numbers.
-    rows : tuple of tuple of Cell
-        The first cell of a row is its heading.
-    stack : bool
-        Whether a narrow screen shows the cells of a row below each other: for sentences.
-    """
-
+    #: With the units of its numbers.
     caption: str
     header: tuple[str, ...]
+    #: The first cell of a row is its heading.
     rows: tuple[tuple[Cell, ...], ...]
+    #: Whether a narrow screen shows the cells of a row below each other: for sentences.
     stack: bool = False
 
     @classmethod
@@ -117,16 +110,10 @@ def data_table(data: Table, caption: str) -> PageTable:
 
 @dataclass(frozen=True)
 class Section:
-    """A section of a page: paragraphs, then tables, then figures.
-
-    Attributes
-    ----------
-    text : tuple of str
-        Paragraphs.
-    figures : tuple of FigureProduct or RenderedFigure
-    """
+    """A section of a page: paragraphs, then tables, then figures."""
 
     title: str
+    #: Paragraphs.
     text: tuple[str, ...] = ()
     tables: tuple[PageTable, ...] = ()
     figures: tuple[PageFigure, ...] = ()
@@ -139,25 +126,17 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """What a page says.
-
-    Attributes
-    ----------
-    lead : str
-        What the page is about, in a sentence.
-    answer : tuple of str
-        What the reader came for, in a few sentences; shown first.
-    warning : str
-        What must not be overlooked, such as data that are simulated.
-    facts : mapping of str to str
-        Circumstances in short: stars, folds, seeds, versions.
-    """
+    """What a page says."""
 
     title: str
+    #: What the page is about, in a sentence.
     lead: str
+    #: What the reader came for, in a few sentences; shown first.
     answer: tuple[str, ...]
     sections: tuple[Section, ...]
+    #: What must not be overlooked, such as data that are simulated.
     warning: str = ""
+    #: Circumstances in short: stars, folds, seeds, versions.
     facts: Mapping[str, str] = field(default_factory=dict)
 
     def figures(self) -> list[PageFigure]:

@@ -87,14 +87,9 @@ def new_figure(height_in: float, width_in: float = COLUMN_IN) -> Figure:
 
 @dataclass(frozen=True)
 class SeriesStyle:
-    """What a series looks like in every figure.
+    """What a series looks like in every figure."""
 
-    Attributes
-    ----------
-    colour, marker, line : str
-        As matplotlib names them.
-    """
-
+    #: As matplotlib names them.
     colour: str
     marker: str
     line: str

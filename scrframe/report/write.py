@@ -39,20 +39,14 @@ CHECKS, ANOMALIES = "checks.json", "anomalies.ecsv"
 
 @dataclass(frozen=True)
 class RunStory:
-    """What the page of a run tells.
+    """What the page of a run tells."""
 
-    Attributes
-    ----------
-    summary : mapping
-        The content of ``summary.json``.
-    findings : sequence of mapping
-        What the design cannot tell, of ``solution/design_report.json``.
-    """
-
+    #: The content of ``summary.json``.
     summary: Mapping[str, Any]
     drawn: Drawn
     checks: Sequence[NullTestResult] = ()
     anomalies: Sequence[Anomaly] = ()
+    #: What the design cannot tell, of ``solution/design_report.json``.
     findings: Sequence[Mapping[str, Any]] = ()
 
 

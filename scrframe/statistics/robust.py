@@ -51,19 +51,13 @@ def robust_sd(values: npt.NDArray[Any], *, about: float | None = None) -> float:
 
 @dataclass(frozen=True)
 class GaussianFit:
-    """A histogram, and the Gaussian that fits its counts by least squares.
+    """A histogram, and the Gaussian that fits its counts by least squares."""
 
-    Attributes
-    ----------
-    centre : ndarray, shape (bins,)
-        Middle of each bin.
-    count : ndarray of int64, shape (bins,)
-    height, mean, sigma : float
-        Of the Gaussian; NaN where the fit does not converge (hardly any values).
-    """
-
+    #: Middle of each bin. Shape (bins,).
     centre: FloatArray
+    #: Shape (bins,).
     count: IntArray
+    #: Of the Gaussian; NaN where the fit does not converge (hardly any values).
     height: float
     mean: float
     sigma: float

@@ -79,23 +79,15 @@ for folder, *said in reports:
 
 @dataclass(frozen=True)
 class Fresh:
-    """What a fresh process finds.
+    """What a fresh process finds."""
 
-    Attributes
-    ----------
-    cpu_s : float
-        Processor time of the import, beyond that of `scrframe.plugin`.
-    heavy : list of (str, str)
-        Heavy libraries that were imported, and by which module.
-    error : str or None
-        Why the module could not be imported.
-    answers : dict
-        By name of a pickle: ("ok", what was computed from it) or ("error", why not).
-    """
-
+    #: Processor time of the import, beyond that of `scrframe.plugin`.
     cpu_s: float
+    #: Heavy libraries that were imported, and by which module.
     heavy: list[tuple[str, str]]
+    #: Why the module could not be imported.
     error: str | None
+    #: By name of a pickle: ("ok", what was computed from it) or ("error", why not).
     answers: dict[str, tuple[str, Any]]
 
 

@@ -44,47 +44,35 @@ NIGHT_GAP = 0.5
 
 @dataclass(frozen=True)
 class AnomalyInput:
-    """What the searches look at: n detections, v visits, c detectors.
+    """What the searches look at: n detections, v visits, c detectors."""
 
-    Attributes
-    ----------
-    visits : sequence of str, length v
-        Keys of the visits.
-    mjd : ndarray, shape (v,)
-    season, field : ndarray, shape (v,)
-        Labels; an empty field name is none.
-    ccds : ndarray of int, shape (c,)
-        Numbers of the detectors.
-    extent : tuple of float
-        Pixels of a detector along x and y.
-    visit, ccd, star : ndarray of int, shape (n,)
-        Positions in `visits` and `ccds`, and number of the star.
-    x, y : ndarray, shape (n,)
-        Pixels.
-    residual, err : ndarray, shape (n,)
-        Model less calibrated magnitude, and photometric error, in mag.
-    offset_visit, offset_ccd, offset_map : ndarray, shape (n,)
-        Correction of the visit, of the detector in it, and of maps, that each got, in mag.
-    visit_err : ndarray, shape (v,)
-        Error of the visits' offsets in mag; NaN where not known.
-    """
-
+    #: Keys of the visits.
     visits: Sequence[str]
+    #: Shape (v,).
     mjd: FloatArray
+    #: Labels; an empty field name is none. Shape (v,).
     season: IntArray
     field: IntArray
+    #: Numbers of the detectors. Shape (c,).
     ccds: IntArray
+    #: Pixels of a detector along x and y.
     extent: tuple[float, float]
+    #: Positions in `visits` and `ccds`, and number of the star. Shape (n,).
     visit: IntArray
     ccd: IntArray
     star: IntArray
+    #: Pixels. Shape (n,).
     x: FloatArray
     y: FloatArray
+    #: Model less calibrated magnitude, and photometric error, in mag. Shape (n,).
     residual: FloatArray
     err: FloatArray
+    #: Correction of the visit, of the detector in it, and of maps, that each got, in mag. Shape
+    #: (n,).
     offset_visit: FloatArray
     offset_ccd: FloatArray
     offset_map: FloatArray
+    #: Error of the visits' offsets in mag; NaN where not known. Shape (v,).
     visit_err: FloatArray
 
 

@@ -29,18 +29,12 @@ LEAST_STARS = 50
 
 @dataclass(frozen=True)
 class SingleResiduals:
-    """DetectionResiduals of n detections, each without what its star has in common.
+    """DetectionResiduals of n detections, each without what its star has in common."""
 
-    Attributes
-    ----------
-    value : ndarray of float64, shape (n,)
-        Residual less that expected from the star's other detections, in mag.
-    sigma : ndarray of float64, shape (n,)
-        Its standard deviation in mag: photometric for stars seen often, that of the stars about
-        the model for those seen once.
-    """
-
+    #: Residual less that expected from the star's other detections, in mag. Shape (n,).
     value: FloatArray
+    #: Its standard deviation in mag: photometric for stars seen often, that of the stars about the
+    #: model for those seen once. Shape (n,).
     sigma: FloatArray
 
     def clipped(self, most: float = 3.0) -> FloatArray:
@@ -100,46 +94,30 @@ def _error_scale(residual: FloatArray, err: FloatArray, star: IntArray) -> Float
 
 @dataclass(frozen=True)
 class StarRepeats:
-    """What the repeats of s stars say.
+    """What the repeats of s stars say."""
 
-    Attributes
-    ----------
-    chi2 : ndarray, shape (s,)
-        Of the calibrated magnitudes about their mean; NaN where there is none.
-    dof : ndarray of int, shape (s,)
-        Degrees of freedom.
-    detections, visits : ndarray of int, shape (s,)
-        With a calibrated magnitude, and the visits that they are in.
-    err : ndarray, shape (s,)
-        Photometric error of the mean, in mag.
-    one_outlier : ndarray of bool, shape (s,)
-        Whether a single detection accounts for it.
-    """
-
+    #: Of the calibrated magnitudes about their mean; NaN where there is none. Shape (s,).
     chi2: FloatArray
+    #: Degrees of freedom. Shape (s,).
     dof: npt.NDArray[Any]
+    #: With a calibrated magnitude, and the visits that they are in. Shape (s,).
     detections: npt.NDArray[Any]
     visits: npt.NDArray[Any]
+    #: Photometric error of the mean, in mag. Shape (s,).
     err: FloatArray
+    #: Whether a single detection accounts for it. Shape (s,).
     one_outlier: BoolArray
 
 
 @dataclass(frozen=True)
 class Variables:
-    """Stars that vary, the most significant first.
+    """Stars that vary, the most significant first."""
 
-    Attributes
-    ----------
-    star : ndarray of int64, shape (k,)
-        Positions of the stars.
-    amplitude_mag : ndarray of float64, shape (k,)
-        Standard deviation of the star beyond its errors.
-    significance : ndarray of float64, shape (k,)
-        In standard deviations, after the number of stars tried.
-    """
-
+    #: Positions of the stars. Shape (k,).
     star: npt.NDArray[np.int64]
+    #: Standard deviation of the star beyond its errors. Shape (k,).
     amplitude_mag: FloatArray
+    #: In standard deviations, after the number of stars tried. Shape (k,).
     significance: FloatArray
 
 

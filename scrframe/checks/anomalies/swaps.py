@@ -27,47 +27,32 @@ MAP_SIGMA, MAP_GAIN = 0.5, 4.0
 
 @dataclass(frozen=True)
 class Swap:
-    """Two detectors that look exchanged in a visit.
+    """Two detectors that look exchanged in a visit."""
 
-    Attributes
-    ----------
-    visit : int
-        Position of the visit.
-    first, second : int
-        Positions of the detectors.
-    size_mag : float
-        Root mean square of what their offsets and maps differ by, in mag.
-    share : float
-        Share of the difference that the residuals show; 1 if exchanged.
-    significance : float
-        In standard deviations, after the number of visits and pairs tried.
-    """
-
+    #: Position of the visit.
     visit: int
+    #: Positions of the detectors.
     first: int
     second: int
+    #: Root mean square of what their offsets and maps differ by, in mag.
     size_mag: float
+    #: Share of the difference that the residuals show; 1 if exchanged.
     share: float
+    #: In standard deviations, after the number of visits and pairs tried.
     significance: float
 
 
 @dataclass(frozen=True)
 class Patterns:
-    """What the detectors differ by, and what is left of each exposure.
+    """What the detectors differ by, and what is left of each exposure."""
 
-    Attributes
-    ----------
-    offset, err : ndarray, shape (v, c)
-        Of each detector in each visit, and its error, in mag; NaN where there is nothing.
-    usual : ndarray, shape (c,)
-        What is usual for the detector, in mag.
-    applied : ndarray, shape (n,)
-        Correction of the map over the detector that each detection got, in mag.
-    """
-
+    #: Of each detector in each visit, and its error, in mag; NaN where there is nothing. Shape (v,
+    #: c).
     offset: FloatArray
     err: FloatArray
+    #: What is usual for the detector, in mag. Shape (c,).
     usual: FloatArray
+    #: Correction of the map over the detector that each detection got, in mag. Shape (n,).
     applied: FloatArray
 
 

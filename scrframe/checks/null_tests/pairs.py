@@ -21,14 +21,9 @@ LEAST_SHARED, LEAST_GROUPS = 20, 3
 
 @dataclass(frozen=True)
 class Repeats:
-    """Two detections of a star, in different visits.
+    """Two detections of a star, in different visits."""
 
-    Attributes
-    ----------
-    first, second : ndarray of int64, shape (m,)
-        Their rows.
-    """
-
+    #: Their rows. Shape (m,).
     first: IntArray
     second: IntArray
 
@@ -99,24 +94,18 @@ def repeat_pull(
 
 @dataclass(frozen=True)
 class Calibrated:
-    """Calibrated magnitudes and what is common to their errors.
+    """Calibrated magnitudes and what is common to their errors."""
 
-    Attributes
-    ----------
-    mag : ndarray, shape (n,)
-    photometric_err, exposure_err : ndarray, shape (n,)
-        In mag: what is each detection's own, and what all of an exposure have in common.
-    visit, ccd : ndarray of int64, shape (n,)
-        The visit is a row of `covariance`.
-    covariance : ndarray, shape (v, v)
-        Of the visits' offsets, in mag squared.
-    """
-
+    #: Shape (n,).
     mag: FloatArray
+    #: In mag: what is each detection's own, and what all of an exposure have in common. Shape
+    #: (n,).
     photometric_err: FloatArray
     exposure_err: FloatArray
+    #: The visit is a row of `covariance`. Shape (n,).
     visit: IntArray
     ccd: IntArray
+    #: Of the visits' offsets, in mag squared. Shape (v, v).
     covariance: FloatArray
 
 

@@ -39,103 +39,73 @@ VISIT_QUANTITIES = (
 
 @dataclass(frozen=True)
 class StarSample:
-    """The detections that null tests look at, n rows.
+    """The detections that null tests look at, n rows."""
 
-    Attributes
-    ----------
-    residual_mag, mag : ndarray, shape (n,)
-        Model less calibrated magnitude, and the calibrated magnitude.
-    photometric_err, exposure_err : ndarray, shape (n,), or None
-        See `scrframe.checks.null_tests.pairs.Calibrated`; None where the run states no errors.
-    position : two ndarrays, shape (n,)
-        Right ascension and declination in deg.
-    source, ccd, visit, field, region : ndarray of int64, shape (n,)
-        Identifier of the star, number of the CCD, numbers from 0 of visit, of field, and of
-        fields that lie together: what a model has wrong is alike within degrees.
-    judges : ndarray of bool, shape (n,)
-        Detections whose residuals are honest: fitted neither by model nor offsets.
-    solved : ndarray of bool, shape (n,)
-        Detections that took part in the solve.
-    quantities : mapping of str to ndarray, shape (n,)
-        By the keys of `STAR_QUANTITIES`; what is not known is missing.
-    ccd_offset_mag : ndarray, shape (n,), or None
-        Offset of the CCD in the visit, if the run has such a level.
-    reserved : bool
-        Whether the judges are reserved stars; else they are only outside the control region.
-    """
-
+    #: Model less calibrated magnitude, and the calibrated magnitude. Shape (n,).
     residual_mag: FloatArray
     mag: FloatArray
+    #: See `scrframe.checks.null_tests.pairs.Calibrated`; None where the run states no errors.
+    #: Shape (n,), or None.
     photometric_err: FloatArray | None
     exposure_err: FloatArray | None
+    #: Right ascension and declination in deg. Shape (n,).
     position: tuple[FloatArray, FloatArray]
+    #: Identifier of the star, number of the CCD, numbers from 0 of visit, of field, and of fields
+    #: that lie together: what a model has wrong is alike within degrees. Shape (n,).
     source: IntArray
     ccd: IntArray
     visit: IntArray
     field: IntArray
     region: IntArray
+    #: Detections whose residuals are honest: fitted neither by model nor offsets. Shape (n,).
     judges: BoolArray
+    #: Detections that took part in the solve. Shape (n,).
     solved: BoolArray
+    #: By the keys of `STAR_QUANTITIES`; what is not known is missing. Arrays of shape (n,).
     quantities: Mapping[str, FloatArray]
+    #: Offset of the CCD in the visit, if the run has such a level. Shape (n,), or None.
     ccd_offset_mag: FloatArray | None = None
+    #: Whether the judges are reserved stars; else they are only outside the control region.
     reserved: bool = True
 
 
 @dataclass(frozen=True)
 class VisitSample:
-    """The visits, v rows.
+    """The visits, v rows."""
 
-    Attributes
-    ----------
-    offset_mag : ndarray, shape (v,)
-    covariance : ndarray, shape (v, v)
-        In mag squared.
-    field, night : ndarray of int64, shape (v,)
-        Numbers from 0.
-    date, phase : ndarray, shape (v,)
-        Modified Julian date, and how far the year has gone, 0 to 1, from the observing
-        season's beginning; instruments change with both.
-    quantities : mapping of str to ndarray, shape (v,)
-        By the keys of `VISIT_QUANTITIES`; what is not known is missing.
-    """
-
+    #: Shape (v,).
     offset_mag: FloatArray
+    #: In mag squared. Shape (v, v).
     covariance: FloatArray
+    #: Numbers from 0. Shape (v,).
     field: IntArray
     night: IntArray
+    #: Modified Julian date, and how far the year has gone, 0 to 1, from the observing season's
+    #: beginning; instruments change with both. Shape (v,).
     date: FloatArray
     phase: FloatArray
+    #: By the keys of `VISIT_QUANTITIES`; what is not known is missing. Arrays of shape (v,).
     quantities: Mapping[str, FloatArray]
 
 
 @dataclass(frozen=True)
 class NullTestLimits:
-    """The limits of all tests.
+    """The limits of all tests."""
 
-    Attributes
-    ----------
-    trend, ccd, kinds : Limit
-        Of residuals, in mag: curve, spread of CCDs, difference of kinds of stars.
-    visit : Limit
-        Range of a trend of visit offsets, in mag.
-    pull : Limit
-        Departure of the repeats' standard deviation from 1.
-    repeats, overlap : Limit
-        Root mean square difference beyond the errors, in mag.
-    step : Limit
-        Step of a CCD's offset in time, in mag.
-    place : Limit
-        Distance of a CCD from its usual place over that to the next CCD.
-    """
-
+    #: Of residuals, in mag: curve, spread of CCDs, difference of kinds of stars.
     trend: Limit
     ccd: Limit
     kinds: Limit
+    #: Range of a trend of visit offsets, in mag.
     visit: Limit
+    #: Departure of the repeats' standard deviation from 1.
     pull: Limit
+    #: Root mean square difference beyond the errors, in mag.
     repeats: Limit
     overlap: Limit
+    #: Step of a CCD's offset in time, in mag.
     step: Limit
+    #: Distance of a CCD from its usual place over that to the next CCD.
     place: Limit
 
 

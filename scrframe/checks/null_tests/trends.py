@@ -33,17 +33,11 @@ WHOLE_COVARIANCE = 500
 
 @dataclass(frozen=True)
 class DetectionResiduals:
-    """DetectionResiduals of some detections.
+    """DetectionResiduals of some detections."""
 
-    Attributes
-    ----------
-    residual_mag : ndarray, shape (n,)
-        Model less calibrated magnitude.
-    visit, region : ndarray of int64, shape (n,)
-        Numbers from 0.
-    """
-
+    #: Model less calibrated magnitude. Shape (n,).
     residual_mag: FloatArray
+    #: Numbers from 0. Shape (n,).
     visit: IntArray
     region: IntArray
 
