@@ -34,27 +34,19 @@ _ARROW: Mapping[str, pa.DataType] = MappingProxyType(
 
 @dataclass(frozen=True)
 class ProductColumn:
-    """One column of a product.
+    """One column of a product."""
 
-    Attributes
-    ----------
-    name : str
-        `LEVEL` in it stands for the name of any level of offsets.
-    unit : str
-        In astropy's notation; empty for numbers and labels.
-    type : str
-        Storage type; ``text`` is a dictionary of strings in Parquet, ``string`` one in ECSV.
-    mode : {"", "joint", "sequential"}
-        The only mode of solving the offsets in which it is written; empty for both.
-    described : bool
-        Whether an ECSV file says unit and description in its header.
-    """
-
+    #: `LEVEL` in it stands for the name of any level of offsets.
     name: str
+    #: In astropy's notation; empty for numbers and labels.
     unit: str
+    #: Storage type; ``text`` is a dictionary of strings in Parquet, ``string`` one in ECSV.
     type: Type
     description: str
+    #: The only mode of solving the offsets in which it is written; empty for both. One of "",
+    #: "joint", "sequential".
     mode: str = ""
+    #: Whether an ECSV file says unit and description in its header.
     described: bool = True
 
 

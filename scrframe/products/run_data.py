@@ -58,33 +58,24 @@ def arrays_of(table: pa.Table) -> dict[str, npt.NDArray[Any]]:
 
 @dataclass(frozen=True)
 class LevelData:
-    """One level of offsets, one row a column of its design.
+    """One level of offsets, one row a column of its design."""
 
-    Attributes
-    ----------
-    name, kind : str
-        Name in the description, and the plugin that made it.
-    role : {"correction", "nuisance"}
-        A nuisance term never corrects a magnitude.
-    applied : bool
-        Whether its offsets are added to magnitudes as they stand; others are nuisance terms,
-        or summed in `RunData.exposures` already.
-    labels : mapping of str to ndarray, shape (p,)
-        What identifies each row: visit, ccd, x_low_pix, knot_mjd and so on; text as str arrays.
-    offset_mag, err_mag, scatter_mag : ndarray of float64, shape (p,)
-        See `scrframe.tables.OffsetTable`.
-    count : ndarray of int64, shape (p,)
-        Number of detections.
-    """
-
+    #: Name in the description, and the plugin that made it.
     name: str
     kind: str
+    #: A nuisance term never corrects a magnitude. One of "correction", "nuisance".
     role: str
+    #: Whether its offsets are added to magnitudes as they stand; others are nuisance terms, or
+    #: summed in `RunData.exposures` already.
     applied: bool
+    #: What identifies each row: visit, ccd, x_low_pix, knot_mjd and so on; text as str arrays.
+    #: Arrays of shape (p,).
     labels: Mapping[str, npt.NDArray[Any]]
+    #: See `scrframe.tables.OffsetTable`. Shape (p,).
     offset_mag: FloatArray
     err_mag: FloatArray
     scatter_mag: FloatArray
+    #: Number of detections. Shape (p,).
     count: IntArray
 
     @classmethod
@@ -102,56 +93,38 @@ class LevelData:
 
 @dataclass(frozen=True)
 class RunData:
-    """A finished run as arrays; n detections of the Calibration Sample, v visits.
+    """A finished run as arrays; n detections of the Calibration Sample, v visits."""
 
-    Attributes
-    ----------
-    survey, band : str
-        Names of the survey and of its band.
-    reference_band : str
-        Label of the reference magnitude, such as ``G_BP``.
-    mode : {"joint", "sequential"}
-        How the offsets were solved.
-    note : str
-        What every product says of its data; empty for real data.
-    stars : mapping of str to ndarray, shape (n,)
-        Columns of ``stars.parquet`` under their own names and in their own units, but for
-        the text columns ``file`` and ``visit``; ``visit_code`` (int32) stands for the
-        latter. A mapping that reads on demand keeps memory small; use `star`.
-    visit_table : VisitTable
-        The visits.
-    levels : mapping of str to LevelData
-        In the order of the description.
-    zero_point_mag : float
-        u_ZP, part of every ``offset_total``.
-    law : ReddeningLaw
-        R(C0, E), with its covariance and the slopes of fields, if they were fitted.
-    exposures : ExposureTable or None
-        In mode joint: the offset of each CCD in each visit.
-    camera : Camera or None
-        Layout of the detectors, if the survey's plugin tells it.
-    photometry : PhotometricError or None
-        In mode joint: the photometric error as estimated.
-    absolute_shift_mag : float
-        By how much an absolute tie moved model and calibrated magnitudes; part of u_ZP.
-    summary : mapping
-        The content of ``summary.json``.
-    """
-
+    #: Names of the survey and of its band.
     survey: str
     band: str
+    #: Label of the reference magnitude, such as ``G_BP``.
     reference_band: str
+    #: How the offsets were solved. One of "joint", "sequential".
     mode: str
+    #: What every product says of its data; empty for real data.
     note: str
+    #: Columns of ``stars.parquet`` under their own names and in their own units, but for the text
+    #: columns ``file`` and ``visit``; ``visit_code`` (int32) stands for the latter. A mapping that
+    #: reads on demand keeps memory small; use `star`. Arrays of shape (n,).
     stars: Mapping[str, npt.NDArray[Any]]
+    #: The visits.
     visit_table: VisitTable
+    #: In the order of the description.
     levels: Mapping[str, LevelData]
+    #: u_ZP, part of every ``offset_total``.
     zero_point_mag: float
+    #: R(C0, E), with its covariance and the slopes of fields, if they were fitted.
     law: ReddeningLaw
+    #: In mode joint: the offset of each CCD in each visit.
     exposures: ExposureTable | None = None
+    #: Layout of the detectors, if the survey's plugin tells it.
     camera: Camera | None = None
+    #: In mode joint: the photometric error as estimated.
     photometry: PhotometricError | None = None
+    #: By how much an absolute tie moved model and calibrated magnitudes; part of u_ZP.
     absolute_shift_mag: float = 0.0
+    #: The content of ``summary.json``.
     summary: Mapping[str, Any] = field(default_factory=dict)
 
     def star(self, name: str) -> npt.NDArray[Any]:

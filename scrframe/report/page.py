@@ -34,16 +34,10 @@ Kind = Literal["text", "number", "good", "bad", "neutral"]
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in a table, as text.
-
-    Attributes
-    ----------
-    kind : {"text", "number", "good", "bad", "neutral"}
-        Numbers align right; the last three mark verdicts, by a sign and a colour besides the
-        words.
-    """
+    """What stands in a table, as text."""
 
     text: str
+    #: Numbers align right; the last three mark verdicts, by a sign and a colour besides the words.
     kind: Kind = "text"
 
 

@@ -39,36 +39,25 @@ TRIMMED = 0.1
 
 @dataclass(frozen=True)
 class DetectorDefect:
-    """A strip or region that differs from its flanks.
+    """A strip or region that differs from its flanks."""
 
-    Attributes
-    ----------
-    shape : {"column", "row", "region"}
-    ccd : int
-        Position of the detector among those given, from 0.
-    x, y : tuple of float
-        From where to where it reaches, in pixels.
-    measure : {"offset", "scatter", "stars"}
-        What differs most: mean residual, its scatter, or the number of detections.
-    offset_mag : float
-        Trimmed mean residual less that of its flanks.
-    scatter_mag : float
-        Additional scatter of the residuals, 0 where there is none.
-    count, expected : float
-        Detections there, and how many the rest of the detector leads to expect.
-    significance : float
-        In standard deviations, after the number of windows and measures tried.
-    """
-
+    #: One of "column", "row", "region".
     shape: str
+    #: Position of the detector among those given, from 0.
     ccd: int
+    #: From where to where it reaches, in pixels.
     x: tuple[float, float]
     y: tuple[float, float]
+    #: What differs most: mean residual, its scatter, or the number of detections.
     measure: Measure
+    #: Trimmed mean residual less that of its flanks.
     offset_mag: float
+    #: Additional scatter of the residuals, 0 where there is none.
     scatter_mag: float
+    #: Detections there, and how many the rest of the detector leads to expect.
     count: int
     expected: float
+    #: In standard deviations, after the number of windows and measures tried.
     significance: float
 
 

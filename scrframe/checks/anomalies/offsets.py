@@ -43,29 +43,19 @@ SPREAD_ROUNDS = 30
 
 @dataclass(frozen=True)
 class Change:
-    """A jump or a drift of a series.
-
-    Attributes
-    ----------
-    kind : {"jump", "drift"}
-    series : int
-        Which of the series, from 0.
-    before, after : int
-        The values between which it jumps, or the first and last of a drift.
-    size_mag : float
-        After less before in mag; of a drift the change from first to last value.
-    error_mag : float
-        Its standard error.
-    significance : float
-        In standard deviations, after the number of series and of places tried.
-    """
+    """A jump or a drift of a series."""
 
     kind: Literal["jump", "drift"]
+    #: Which of the series, from 0.
     series: int
+    #: The values between which it jumps, or the first and last of a drift.
     before: int
     after: int
+    #: After less before in mag; of a drift the change from first to last value.
     size_mag: float
+    #: Its standard error.
     error_mag: float
+    #: In standard deviations, after the number of series and of places tried.
     significance: float
 
 
@@ -239,27 +229,19 @@ def _noise(left: FloatArray) -> float:
 
 @dataclass(frozen=True)
 class DeviatingOffset:
-    """A visit or an exposure far from those it is compared with.
+    """A visit or an exposure far from those it is compared with."""
 
-    Attributes
-    ----------
-    visit : int
-        Position of the visit.
-    ccd : int
-        Position of the detector; -1 if the whole visit deviates.
-    group : {"season", "survey", "field", "neighbours"}
-        With what it was compared: visits of the season, all visits, the others of its field, or
-        the same detector in the visits before and after.
-    size_mag : float
-        By how much its offset exceeds theirs, in mag.
-    significance : float
-        In standard deviations, after the number of visits or exposures tried.
-    """
-
+    #: Position of the visit.
     visit: int
+    #: Position of the detector; -1 if the whole visit deviates.
     ccd: int
+    #: With what it was compared: visits of the season, all visits, the others of its field, or the
+    #: same detector in the visits before and after. One of "season", "survey", "field",
+    #: "neighbours".
     group: str
+    #: By how much its offset exceeds theirs, in mag.
     size_mag: float
+    #: In standard deviations, after the number of visits or exposures tried.
     significance: float
 
 
