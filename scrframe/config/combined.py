@@ -264,10 +264,7 @@ class ShippedSurvey:
 def shipped_surveys(registry: Registry) -> tuple[ShippedSurvey, ...]:
     """Return the descriptions that ship, by name.
 
-    Raises
-    ------
-    ConfigError
-        If there are none, which only a damaged installation has.
+    Raises ConfigError if there are none, which only a damaged installation has.
     """
     found = [sorted(folder.glob("*.yaml")) for folder in PLACES]
     paths = found[0] or found[1]
@@ -281,10 +278,7 @@ def copy_survey(name: str, folder: Path, registry: Registry) -> Path:
 
     Descriptions that one of several surveys names go along, unless they are there.
 
-    Raises
-    ------
-    ConfigError
-        If none is so called, the copy exists already, or it cannot be written.
+    Raises ConfigError if none is so called, the copy exists already, or it cannot be written.
     """
     wanted = name.removesuffix(".yaml")
     by_name = {survey.name: survey for survey in shipped_surveys(registry)}

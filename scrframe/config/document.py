@@ -106,10 +106,7 @@ def parse_yaml(text: str, source: str, environ: Mapping[str, str]) -> Document:
 def parse_value(text: str, option: str, environ: Mapping[str, str]) -> Any:
     """Parse the YAML value of a command-line option, which messages name.
 
-    Raises
-    ------
-    ConfigError
-        If the text is not in the subset of YAML.
+    Raises ConfigError if the text is not in the subset of YAML.
     """
     return _parse(text, option, environ, lambda _: option).data
 

@@ -110,10 +110,7 @@ def locate(description: SurveyDescription, path: KeyPath, message: str) -> str:
 def read_text(path: Path) -> str:
     """Return the text of a description.
 
-    Raises
-    ------
-    ConfigError
-        If the file cannot be read, or is not UTF-8.
+    Raises ConfigError if the file cannot be read, or is not UTF-8.
     """
     try:
         return path.read_bytes().decode("utf-8-sig")
@@ -219,10 +216,7 @@ class DataRoot:
 def resolve_data_root(description: SurveyDescription, cli_value: str | None = None) -> DataRoot:
     """Return the data root of a run; a value from the command line comes first.
 
-    Raises
-    ------
-    DataError
-        If the directory does not exist.
+    Raises DataError if the directory does not exist.
     """
     value = description.data.root if cli_value is None else cli_value
     if value == SAMPLE:

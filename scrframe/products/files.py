@@ -142,10 +142,7 @@ def load_ecsv(path: Path) -> Table:
 def read_ecsv(path: Path) -> Table:
     """Return a table of a directory of results.
 
-    Raises
-    ------
-    DataError
-        If the file is missing or not readable.
+    Raises DataError if the file is missing or not readable.
     """
     if not path.is_file():
         raise DataError(f"{path}: is missing; make the results anew")
@@ -158,10 +155,7 @@ def read_ecsv(path: Path) -> Table:
 def read_summary(folder: Path, name: str, what: str) -> Mapping[str, Any]:
     """Return the summary, a JSON file, of a directory of results; `what` it is in words.
 
-    Raises
-    ------
-    DataError
-        If the directory has no such file, or it is not readable.
+    Raises DataError if the directory has no such file, or it is not readable.
     """
     path = folder / name
     if not path.is_file():
@@ -200,10 +194,7 @@ def save_arrow(path: Path, table: pa.Table, meta: Mapping[str, Any] | None = Non
 def load_arrow(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     """Map an Arrow file into memory and return its table and JSON.
 
-    Raises
-    ------
-    DataError
-        If the file is not readable.
+    Raises DataError if the file is not readable.
     """
     try:
         with pa.memory_map(str(path)) as source:

@@ -66,10 +66,7 @@ class RunProducts:
     def data(self) -> RunData:
         """Return the run as arrays; columns of detections are read when they are asked for.
 
-        Raises
-        ------
-        DataError
-            If ``stars.parquet`` is missing or damaged.
+        Raises DataError if ``stars.parquet`` is missing or damaged.
         """
         stars = StarColumns(self.path / STARS, self.solution.visits)
         levels = {level.fitted.name: LevelData.of(level) for level in self.solution.levels}
@@ -98,10 +95,7 @@ class RunProducts:
         As ``visit_covariance.fits`` has it, else the squared errors on the diagonal; NaN on the
         diagonal of visits without an offset.
 
-        Raises
-        ------
-        DataError
-            If the file is damaged.
+        Raises DataError if the file is damaged.
         """
         covariance = np.diag(np.asarray(visits.err_mag, dtype=np.float64) ** 2)
         written = read_visit_covariance(self.path / "solution")
@@ -114,10 +108,7 @@ class RunProducts:
     def findings(self) -> list[dict[str, Any]]:
         """Return what the design cannot tell; mode sequential does not look for it.
 
-        Raises
-        ------
-        DataError
-            If ``design_report.json`` is damaged.
+        Raises DataError if ``design_report.json`` is damaged.
         """
         path = self.path / "solution" / "design_report.json"
         if not path.exists():

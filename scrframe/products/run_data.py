@@ -130,10 +130,7 @@ class RunData:
     def star(self, name: str) -> npt.NDArray[Any]:
         """Return a column of the detections by its name in ``stars.parquet``, shape (n,).
 
-        Raises
-        ------
-        DataError
-            If the run has no such column.
+        Raises DataError if the run has no such column.
         """
         if name not in self.stars:
             raise DataError(

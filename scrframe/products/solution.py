@@ -180,10 +180,7 @@ def write_visit_covariance(
 def read_visit_covariance(folder: Path) -> tuple[tuple[str, ...], FloatArray] | None:
     """Return visits and the covariance of their offsets in mag squared; None if not written.
 
-    Raises
-    ------
-    DataError
-        If the file is damaged.
+    Raises DataError if the file is damaged.
     """
     from astropy.io import fits  # noqa: PLC0415 - slow to import
 

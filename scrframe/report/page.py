@@ -69,10 +69,7 @@ class PageTable:
     ) -> PageTable:
         """Make a table of rows that all have the same keys, which head the columns.
 
-        Raises
-        ------
-        ValueError
-            If there are no rows, or keys differ.
+        Raises ValueError if there are no rows, or keys differ.
         """
         if not rows:
             raise ValueError(f"table {caption!r} has no rows")
@@ -152,13 +149,7 @@ def _environment() -> Environment:
 
 
 def render(page: Page) -> str:
-    """Return a page as HTML.
-
-    Raises
-    ------
-    ValueError
-        If two sections or figures share an anchor.
-    """
+    """Return a page as HTML; raises ValueError if two sections or figures share an anchor."""
     anchors = [section.anchor for section in page.sections]
     anchors += [f"figure-{figure.name}" for figure in page.figures()]
     twice = sorted({anchor for anchor in anchors if anchors.count(anchor) > 1})

@@ -136,10 +136,7 @@ def find_subject(
 ) -> tuple[str, Subject]:
     """Return kind and subject of an installed plugin.
 
-    Raises
-    ------
-    PluginError
-        If nothing, or more than one kind, is called so.
+    Raises PluginError if nothing, or more than one kind, is called so.
     """
     registry = load_registry() if registry is None else registry
     kinds = (
@@ -218,10 +215,7 @@ def run_checks(
 ) -> list[Outcome]:
     """Run all checks of a kind, in order.
 
-    Raises
-    ------
-    PluginError
-        If a failure of an unknown check is expected.
+    Raises PluginError if a failure of an unknown check is expected.
     """
     refuse_unknown(kind, expected_failures or {})
     return [run_check(check, subject, expected_failures) for check in CHECKS[kind]]

@@ -156,10 +156,7 @@ class Subject:
 def take_example(subject: Subject, root: Path) -> None:
     """Write the descriptor's example below `root`, and take its settings unless some are given.
 
-    Raises
-    ------
-    CheckFailureError
-        If it does not return settings of the descriptor's own.
+    Raises CheckFailureError if it does not return settings of the descriptor's own.
     """
     descriptor = subject.descriptor
     config = descriptor.example(root)
@@ -175,10 +172,8 @@ def take_example(subject: Subject, root: Path) -> None:
 def settings_of(subject: Subject) -> PluginConfig:
     """Return settings made of what was given, or of defaults and examples of fields.
 
-    Raises
-    ------
-    CheckFailureError
-        If a field has neither default nor example, or the settings are refused.
+    Raises CheckFailureError if a field has neither default nor example, or the settings are
+    refused.
     """
     model = subject.descriptor.config
     given = subject.settings or {}
@@ -198,10 +193,7 @@ def settings_of(subject: Subject) -> PluginConfig:
 def required_examples(model: type[PluginConfig], given: Collection[str]) -> dict[str, Any]:
     """Return the first example of every field without a default that is not given.
 
-    Raises
-    ------
-    CheckFailureError
-        If such a field has no example.
+    Raises CheckFailureError if such a field has no example.
     """
     schema = model.model_json_schema()
     values: dict[str, Any] = {}
