@@ -37,6 +37,11 @@ class TraitSettings(Settings):
     """Relative variation of R_V on the sky, which shapes spectra, G_BP and the band together."""
     rv_scale: Scale = as_written("2 deg")
     """Scale of that variation."""
+    metallicity_sd: Size = 0.0
+    """Variation of the mean [Fe/H] of stars on the sky, in dex, zero in the middle of the control
+    region."""
+    metallicity_scale: Scale = as_written("5 deg")
+    """Scale of that variation."""
     gradient: Size = 0.0
     """Each visit has a plane over the focal plane, of random direction and of a steepness with
     this standard deviation, in mag per deg."""
@@ -53,6 +58,10 @@ class TraitSettings(Settings):
     extinction_colour: Real = 0.0
     """Second-order extinction by the atmosphere: what magnitudes gain per mag of colour and unit
     of airmass; about -0.03 in a wide blue band."""
+    nonlinearity: Real = 0.0
+    """What magnitudes gain per mag, about magnitude 17."""
+    season_pattern_sd: Size = 0.0
+    """Pattern over the pixels of each CCD that is new in each season, in mag, beside `pixel_sd`."""
 
 
 class RegionSettings(Settings):

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.config.simulation import RegionSettings, SimulationSettings
 from scrframe.errors import ConfigError
-from scrframe.statistics.sky import to_sky
+from scrframe.statistics.sky import position_of, to_sky, unit_vectors
 from scrframe.tables import Camera
 
 #: The second pointing of a field less the first, east and north, in arcsec.
@@ -58,6 +58,12 @@ class Layout:
     mjd: FloatArray
     airmass: FloatArray
     seeing_arcsec: FloatArray
+
+    @property
+    def control_centre(self) -> tuple[FloatArray, FloatArray]:
+        """Right ascension and declination in deg of the middle of the control fields, (1,)."""
+        middle = unit_vectors(self.ra_deg[self.control], self.dec_deg[self.control]).mean(axis=0)
+        return position_of(middle[None])
 
 
 def plan(settings: SimulationSettings, camera: Camera, rng: np.random.Generator) -> Layout:

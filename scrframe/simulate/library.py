@@ -78,6 +78,37 @@ class StarLibrary:
         nearest = np.asarray(cKDTree(space).query(space, NEIGHBOURS + 1)[1], np.int64)
         return nearest[:, 1:]
 
+    @cached_property
+    def mixed_features(self) -> FloatArray:
+        """Means of the features of mixtures about each library star, shape (n, 3)."""
+        return np.asarray((self.features + 2 * self.features[self.neighbours].mean(axis=1)) / 3)
+
+    def enriched(self, weight: FloatArray, shift_dex: float) -> FloatArray:
+        """Return weights, shape (n,), by which mixtures have a mean [Fe/H] higher by `shift_dex`.
+
+        Means of the other features stay. The weights are tilted exponentially, which changes a
+        population least for such means (Csiszar 1975, Ann. Probab. 3, 146).
+        """
+        from scipy.optimize import minimize  # noqa: PLC0415 - for this trait only
+
+        centred = self.mixed_features - np.average(self.mixed_features, axis=0, weights=weight)
+        wanted = np.array([0.0, shift_dex / self.parameters[:, 2].std(), 0.0])
+
+        def tilted(tilt: FloatArray) -> tuple[FloatArray, float]:
+            # The largest factor is 1, so that none is infinite.
+            power = (centred - wanted) @ tilt
+            return weight * np.exp(power - power.max()), float(power.max())
+
+        def dual(tilt: FloatArray) -> tuple[float, FloatArray]:
+            factor, largest = tilted(tilt)
+            missed = np.average(centred, axis=0, weights=factor) - wanted
+            # A slight ridge bounds what the library cannot reach.
+            ridge = RIDGE * tilt
+            return np.log(factor.sum()) + largest + ridge @ tilt / 2, missed + ridge
+
+        found = minimize(dual, np.zeros(3), jac=True, method="BFGS", options={"gtol": 1e-4})
+        return tilted(found.x)[0]
+
     def mixtures(self, base: IntArray, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
         """Return scores (n, p) and parameters (n, 3) of stars mixed about the base stars."""
         number = len(base)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.config.simulation import SimulationSettings
 from scrframe.simulate.layout import Layout, season_phase
+from scrframe.simulate.sky import trait_generator
 from scrframe.simulate.systematics import Systematics, draw_systematics
 from scrframe.tables import Camera
 
@@ -31,8 +31,10 @@ class InjectedOffsets:
     #: Of each visit and detector, in the camera's order. Shape (v, c).
     ccd: FloatArray
     pattern: PixelPattern
-    #: What varies with the place in a visit, and with colour.
+    #: What varies with the place in a visit, with colour and with magnitude.
     systematics: Systematics = field(default_factory=Systematics)
+    #: What each season adds to the pattern, if anything.
+    by_season: SeasonPatterns | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,19 @@ class PixelPattern:
         return np.asarray(np.cos(2 * np.pi * np.hypot(xi, eta) / 0.75))
 
 
+@dataclass(frozen=True)
+class SeasonPatterns:
+    """Smooth patterns within each CCD, each of one season."""
+
+    #: Number of the pattern of each visit. Shape (v,).
+    of_visit: IntArray
+    patterns: tuple[PixelPattern, ...]
+
+    def __call__(self, visit: int, place: IntArray, x: FloatArray, y: FloatArray) -> FloatArray:
+        """Return the pattern in mag, shape (n,), at pixels in one visit."""
+        return self.patterns[int(self.of_visit[visit])](place, x, y)
+
+
 def draw_offsets(
     settings: SimulationSettings,
     layout: Layout,
@@ -78,6 +93,7 @@ def draw_offsets(
         settings.ccd_sd * _ccds(layout, len(camera.ccd), shares, rng),
         _pattern(settings.pixel_sd, camera, rng),
         draw_systematics(settings, layout, camera, branch),
+        _season_patterns(settings, layout, camera, branch),
     )
 
 
@@ -129,6 +145,24 @@ def _pattern(rms: float, camera: Camera, rng: np.random.Generator) -> PixelPatte
     return PixelPattern(camera, cosine * factor, whole.radial * factor)
 
 
+def _season_patterns(
+    settings: SimulationSettings, layout: Layout, camera: Camera, branch: int
+) -> SeasonPatterns | None:
+    rms = settings.traits.season_pattern_sd
+    if not rms:
+        return None
+    # A pattern goes by the number of its season, not by which seasons the survey has.
+    rng = trait_generator(settings.seed, "season_pattern", branch)
+    seasons, of_visit = np.unique(season_phase(layout.mjd)[0], return_inverse=True)
+    streams = rng.spawn(int(seasons.max()) + 1)
+    patterns = []
+    for season in seasons:
+        whole = _pattern(1.0, camera, streams[season])
+        smooth = PixelPattern(camera, whole.cosine, 0.0)
+        patterns.append(PixelPattern(camera, smooth.cosine * (rms / _rms(smooth)), 0.0))
+    return SeasonPatterns(of_visit, tuple(patterns))
+
+
 def _rms(pattern: PixelPattern) -> float:
     values = np.concatenate([pattern(*pixels) for pixels in _grids(pattern.camera)])
     return float(np.sqrt((values**2).mean()))
@@ -162,8 +196,9 @@ class OffsetTerms:
     #: How much of their sum is the visit's surface over the focal plane, of zero mean in each
     #: visit; None without such surfaces.
     focal: FloatArray | None = None
-    #: What corrects a star's colour beside them.
+    #: What corrects a star's colour beside them, and what its magnitude; None if nothing does.
     colour: FloatArray | None = None
+    linearity: FloatArray | None = None
 
     def take(self, rows: slice) -> OffsetTerms:
         """Return the offsets of some of the detections."""
@@ -174,13 +209,16 @@ class OffsetTerms:
 
     @property
     def total(self) -> FloatArray:
-        """The sum of visit, CCD and pixel: what corrects a star of the reference colour."""
+        """What corrects a star of the reference colour and magnitude: visit, CCD and pixel."""
         return self.visit + self.ccd + self.pixel
 
     @property
     def applied(self) -> FloatArray:
-        """What corrects each magnitude, its colour included."""
-        return self.total if self.colour is None else self.total + self.colour
+        """What corrects each magnitude, whatever its colour and size."""
+        applied = self.total
+        for part in (self.colour, self.linearity):
+            applied = applied if part is None else applied + part
+        return applied
 
 
 def in_gauge(
@@ -208,7 +246,11 @@ def in_gauge(
     n_visits, n_ccds = offsets.ccd.shape
     pixel = offsets.pattern(place, x, y)
     of_exposure = offsets.ccd
-    focal = _focal(offsets, visit, place, x, y)
+    rows = _rows_by_visit(visit, n_visits)
+    if offsets.by_season is not None:
+        for number, here in enumerate(rows):
+            pixel[here] += offsets.by_season(number, place[here], x[here], y[here])
+    focal = _focal(offsets, rows, place, x, y)
     if focal is not None:
         exposure = visit * n_ccds + place
         surface = _means(focal[judged], exposure[judged], n_visits * n_ccds)
@@ -224,20 +266,23 @@ def in_gauge(
 
 
 def _focal(
-    offsets: InjectedOffsets, visit: IntArray, place: IntArray, x: FloatArray, y: FloatArray
+    offsets: InjectedOffsets, rows: list[IntArray], place: IntArray, x: FloatArray, y: FloatArray
 ) -> FloatArray | None:
     """Return the surfaces over the focal plane at detections, shape (n,)."""
     surfaces = offsets.systematics.surfaces
     if surfaces is None:
         return None
     xi, eta = offsets.pattern.camera.to_plane(place, x, y)
-    focal = np.zeros(len(visit))
-    order = np.argsort(visit, kind="stable")
-    starts = np.searchsorted(visit[order], np.arange(len(surfaces.slope) + 1))
-    for number, (start, end) in enumerate(itertools.pairwise(starts)):
-        rows = order[start:end]
-        focal[rows] = surfaces(number, xi[rows], eta[rows])
+    focal = np.zeros(len(place))
+    for number, here in enumerate(rows):
+        focal[here] = surfaces(number, xi[here], eta[here])
     return focal
+
+
+def _rows_by_visit(visit: IntArray, number: int) -> list[IntArray]:
+    """Return the rows of each visit's detections."""
+    order = np.argsort(visit, kind="stable")
+    return np.split(order, np.searchsorted(visit[order], np.arange(1, number)))
 
 
 def _means(values: FloatArray, group: IntArray, number: int) -> FloatArray:

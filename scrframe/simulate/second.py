@@ -63,7 +63,7 @@ def in_second_band(
     main, *by_visit = generators(settings.seed, 1 + len(first.layout.mjd), branch)
     stars = first.stars
     if settings.band is not None:
-        sky = SkyTraits.draw(settings.traits, settings.seed)
+        sky = SkyTraits.draw(settings.traits, settings.seed, first.layout.control_centre)
         stars = stars_in_band(stars, make_spectroscope(curve, settings.band), sky)
     hidden = first.traits.mag_true - _model(first.stars)
     own = settings.hidden_scatter * main.standard_normal(len(stars))

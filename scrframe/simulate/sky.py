@@ -24,6 +24,8 @@ STREAMS = {
     "ccd_colour": 5,
     "season_colour": 6,
     "rv": 7,
+    "metallicity": 8,
+    "season_pattern": 9,
 }
 
 
@@ -64,12 +66,14 @@ class TraitField:
     """A smooth function of zero mean and a given scatter; without waves it is zero."""
 
     sd: float
+    scale_deg: float
     smooth: SmoothField | None
 
     @classmethod
     def draw(cls, sd: float, scale_deg: float, rng: np.random.Generator) -> TraitField:
         """Draw a function that varies over `scale_deg` by `sd`."""
-        return cls(sd, SmoothField.draw(scale_deg, rng, TRAIT_WAVES) if sd > 0 else None)
+        smooth = SmoothField.draw(scale_deg, rng, TRAIT_WAVES) if sd > 0 else None
+        return cls(sd, scale_deg, smooth)
 
     def __call__(self, ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray:
         """Return the value at positions on the sky, shape (n,)."""
@@ -112,10 +116,16 @@ class SkyTraits:
     laws: tuple[TraitField, ...]
     #: Relative variation of R_V.
     extinctions: TraitField
+    #: Shift of the mean [Fe/H] in dex, before that at the control region is taken off.
+    metals: TraitField
+    #: Right ascension and declination in deg of that region's middle. Shape (1,).
+    control: tuple[FloatArray, FloatArray]
 
     @classmethod
-    def draw(cls, settings: TraitSettings, seed: int) -> SkyTraits:
-        """Draw the traits of a survey's sky."""
+    def draw(
+        cls, settings: TraitSettings, seed: int, control: tuple[FloatArray, FloatArray]
+    ) -> SkyTraits:
+        """Draw the traits of a survey's sky, `control` being the middle of the control region."""
 
         def field(trait: str, sd: float, scale_deg: float) -> TraitField:
             return TraitField.draw(sd, scale_deg, trait_generator(seed, trait))
@@ -126,6 +136,8 @@ class SkyTraits:
                 field("law_large", settings.law_large_sd, settings.law_large_scale),
             ),
             field("rv", settings.rv_sd, settings.rv_scale),
+            field("metallicity", settings.metallicity_sd, settings.metallicity_scale),
+            control,
         )
 
     def law(self, ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray:
@@ -137,6 +149,18 @@ class SkyTraits:
         if self.extinctions.smooth is None:
             return None
         return np.clip(MEAN_RV * (1 + self.extinctions(ra_deg, dec_deg)), *RV_RANGE)
+
+    def metallicity(self, ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray:
+        """Return by how much the mean [Fe/H] of stars is shifted, in dex, shape (n,).
+
+        The Gaussian random field, given that it is zero in the middle of the control region.
+        """
+        if self.metals.smooth is None:
+            return np.zeros(len(ra_deg))
+        apart = unit_vectors(ra_deg, dec_deg) - unit_vectors(*self.control)
+        scaled = (apart**2).sum(axis=1) / np.deg2rad(self.metals.scale_deg) ** 2
+        taken = np.exp(-scaled / 2) * self.metals(*self.control)
+        return np.asarray(self.metals(ra_deg, dec_deg) - taken)
 
 
 @dataclass(frozen=True)
@@ -154,12 +178,17 @@ class Sky:
     traits: SkyTraits
 
     @classmethod
-    def draw(cls, settings: SimulationSettings, rng: np.random.Generator) -> Sky:
-        """Draw a sky."""
+    def draw(
+        cls,
+        settings: SimulationSettings,
+        control: tuple[FloatArray, FloatArray],
+        rng: np.random.Generator,
+    ) -> Sky:
+        """Draw a sky; `control` is the middle of the control region, in deg, shape (1,)."""
         return cls(
             SmoothField.draw(0.7, rng),
             SmoothField.draw(settings.hidden_scale, rng),
             SmoothField.draw(6.0, rng),
             tuple(SmoothField.draw(8.0, rng) for _ in range(3)),
-            SkyTraits.draw(settings.traits, settings.seed),
+            SkyTraits.draw(settings.traits, settings.seed, control),
         )

@@ -29,6 +29,8 @@ EXTINCTION_PIVOT, EXTINCTION_BINS = 0.5, (0.15, 0.3, 0.5, 0.7, 0.9, 1.2, 1.6)
 #: Extinctions of control fields: lowest, span.
 CONTROL_E = (0.04, 0.36)
 LEAST_E, MOST_E = 0.04, 2.6
+#: Step in dex to which shifts of [Fe/H] are rounded.
+METALS_STEP = 0.02
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,8 @@ def draw_stars(
     extinction = _extinctions(sky.dust(ra_deg, dec_deg), mean_extinction, control, rng)
     centre = layout.ra_deg[field : field + 1], layout.dec_deg[field : field + 1]
     gradients = np.array([float(f(*centre)[0]) for f in sky.populations])
-    base = _populations(spectroscope.library, settings, gradients, extinction, rng)
+    metals = sky.traits.metallicity(ra_deg, dec_deg)
+    base = _populations(spectroscope.library, settings, gradients, extinction, metals, rng)
     scores, parameters = spectroscope.library.mixtures(base, rng)
     mean, spread, low, high = BRIGHT_BP
     bp = np.clip(rng.normal(mean, spread, number), low, None)
@@ -247,17 +250,21 @@ def _populations(
     settings: SimulationSettings,
     gradients: FloatArray,
     extinction: FloatArray,
+    metals: FloatArray,
     rng: np.random.Generator,
 ) -> IntArray:
-    """Return a library star for each star, from a library tilted by field and by E."""
+    """Return a library star for each star, from a library tilted by field, by E and by [Fe/H]."""
     place = np.digitize(extinction, EXTINCTION_BINS)
     middle = np.array([0.1, *(np.array(EXTINCTION_BINS[1:]) + EXTINCTION_BINS[:-1]) / 2, 1.8])
     chance = rng.uniform(0, 1, len(extinction))
+    shift = np.rint(metals / METALS_STEP).astype(np.int64)
     base = np.zeros(len(extinction), np.int64)
     for n in np.unique(place):
         excess = np.clip(middle[n] - EXTINCTION_PIVOT, -0.5, 0.8)
         tilt = np.array(BY_FIELD) * gradients + np.array(BY_EXTINCTION) * excess
         weight = np.exp(float(settings.population_gradients) * library.features @ tilt)
-        rows = np.flatnonzero(place == n)
-        base[rows] = np.searchsorted(np.cumsum(weight) / weight.sum(), chance[rows])
+        for step in np.unique(shift[place == n]):
+            tilted = library.enriched(weight, step * METALS_STEP) if step else weight
+            rows = np.flatnonzero((place == n) & (shift == step))
+            base[rows] = np.searchsorted(np.cumsum(tilted) / tilted.sum(), chance[rows])
     return np.minimum(base, len(library.colour0) - 1)

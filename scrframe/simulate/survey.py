@@ -31,7 +31,7 @@ from scrframe.simulate.offsets import InjectedOffsets, OffsetTerms, draw_offsets
 from scrframe.simulate.reddening import CurveFamily
 from scrframe.simulate.sky import Sky
 from scrframe.simulate.stars import Spectroscope, Stars, draw_stars
-from scrframe.simulate.systematics import REFERENCE_COLOUR
+from scrframe.simulate.systematics import REFERENCE_COLOUR, Systematics
 from scrframe.spectra.xp_operator import load_operator
 from scrframe.statistics.sky import to_plane, to_sky
 from scrframe.tables import Camera, SimulatedStars, SimulatedVisit
@@ -114,7 +114,11 @@ class SimulatedSurvey:
         def label(text: str) -> pa.DictionaryArray:
             return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), [text])
 
-        traits = {"offset_focal": terms.focal, "offset_colour": terms.colour}
+        traits = {
+            "offset_focal": terms.focal,
+            "offset_colour": terms.colour,
+            "offset_linearity": terms.linearity,
+        }
         return pa.table(
             {
                 "file": label(file),
@@ -160,7 +164,10 @@ def build_survey(
     """
     main, *by_field = generators(settings.seed, 1 + settings.fields)
     layout = plan(settings, camera, main)
-    sky, spectroscope = Sky.draw(settings, main), make_spectroscope(curve, settings.band)
+    sky, spectroscope = (
+        Sky.draw(settings, layout.control_centre, main),
+        make_spectroscope(curve, settings.band),
+    )
     offsets = draw_offsets(settings, layout, camera, main)
     # E is high in the plane and towards the Galactic centre.
     chance = main.uniform(0, 1, len(layout.name))
@@ -298,25 +305,27 @@ def offset_terms(
     whole = in_gauge(offsets, visit, place, x, y, star >= 0)
     ends = np.cumsum(sizes)
     return [
-        colour_corrected(whole.take(slice(end - size, end)), number, found, offsets, stars)
+        with_own_terms(
+            whole.take(slice(end - size, end)), number, found, offsets.systematics, stars
+        )
         for number, (found, size, end) in enumerate(zip(visits, sizes, ends, strict=True))
     ]
 
 
-def colour_corrected(
+def with_own_terms(
     terms: OffsetTerms,
     visit: int,
     found: VisitDetections,
-    offsets: InjectedOffsets,
+    systematics: Systematics,
     stars: Stars,
 ) -> OffsetTerms:
-    """Return the offsets of one visit's detections with what corrects their colours."""
-    colours = offsets.systematics.colours
-    if colours is None:
+    """Return the offsets of one visit's detections with what colours and magnitudes add."""
+    terms = replace(terms, linearity=systematics.linearity(found.mag))
+    if systematics.colours is None:
         return terms
     # What is no star has no colour to be corrected for.
     colour = np.where(found.star >= 0, found.mag - stars.bp_mag[found.star], REFERENCE_COLOUR)
-    return replace(terms, colour=colours(visit, found.place, colour))
+    return replace(terms, colour=systematics.colours(visit, found.place, colour))
 
 
 def photometric_noise(

@@ -1,7 +1,7 @@
 """What single visits, detectors and seasons do to magnitudes beside their constant offsets.
 
 Everything is a correction, to be added to observed magnitudes, and a pure function of the visit,
-the place on the focal plane, and the star's colour.
+the place on the focal plane, and the star's colour or magnitude.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from scrframe.simulate.layout import Layout, season_phase
 from scrframe.simulate.sky import TraitField, trait_generator
 from scrframe.tables import Camera
 
-#: Colour band - G_BP, in mag, at which colour terms are zero.
-REFERENCE_COLOUR = 2.0
+#: Colour band - G_BP, in mag, at which colour terms are zero, and magnitude at which detectors
+#: are linear.
+REFERENCE_COLOUR, LINEAR_MAG = 2.0, 17.0
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,12 @@ class Systematics:
 
     surfaces: FocalSurfaces | None = None
     colours: ColourTerms | None = None
+    #: How much magnitudes gain per mag.
+    nonlinearity: float = 0.0
+
+    def linearity(self, mag: FloatArray) -> FloatArray | None:
+        """Return the correction in mag, shape (n,), of true magnitudes; None if there is none."""
+        return -self.nonlinearity * (mag - LINEAR_MAG) if self.nonlinearity else None
 
 
 def draw_systematics(
@@ -69,6 +76,7 @@ def draw_systematics(
     return Systematics(
         _surfaces(settings.traits, layout, settings.seed, branch),
         _colours(settings.traits, layout, len(camera.ccd), settings.seed, branch),
+        settings.traits.nonlinearity,
     )
 
 

@@ -79,7 +79,7 @@ def test_rv_acts_on_spectra_and_band_together(
     np.testing.assert_array_equal(stars.extinction[star], before.extinction[other])
     np.testing.assert_array_equal(stars.bp_mag[star], before.bp_mag[other])
     family = spectroscope.family
-    sky = SkyTraits.draw(TraitSettings.model_validate(RV), 5)
+    sky = SkyTraits.draw(TraitSettings.model_validate(RV), 5, dusty.layout.control_centre)
     rv = sky.rv(stars.ra_deg[star], stars.dec_deg[star])
     assert rv is not None
     # R_V by the slope in u, which Eq. 4 and the family give.

@@ -17,6 +17,8 @@ from scrframe.simulate.survey import SimulatedSurvey
 from scrframe.tables import unit_vectors
 
 Build = Callable[..., SimulatedSurvey]
+#: Middle of a control region.
+CONTROL = np.array([107.0]), np.array([0.0])
 
 
 def correlation(
@@ -73,8 +75,8 @@ def test_many_positions_are_those_of_few() -> None:
 
 
 def test_traits_do_not_share_random_numbers() -> None:
-    first = SkyTraits.draw(TraitSettings(law_sd=0.03), 5)
-    both = SkyTraits.draw(TraitSettings(law_sd=0.03, law_large_sd=0.03), 5)
+    first = SkyTraits.draw(TraitSettings(law_sd=0.03), 5, CONTROL)
+    both = SkyTraits.draw(TraitSettings(law_sd=0.03, law_large_sd=0.03), 5, CONTROL)
     ra, dec = np.random.default_rng(8).uniform(0, 20, (2, 500))
     small = first.law(ra, dec)
     large = both.law(ra, dec) - small
@@ -133,7 +135,7 @@ def test_a_large_law_moves_whole_fields() -> None:
     """A patch of half a degree has one value where the scale is ten times as large."""
     ra, dec = np.random.default_rng(9).uniform(0, 0.5, (2, 200))
     settings = TraitSettings(law_large_sd=0.03)
-    values = [SkyTraits.draw(settings, seed).law(ra, dec) for seed in range(60)]
+    values = [SkyTraits.draw(settings, seed, CONTROL).law(ra, dec) for seed in range(60)]
     # The slope of such a field has the scatter sd / scale along either axis.
     assert np.sqrt(np.mean(np.var(values, axis=1))) < 0.03 * 0.5 / 5
     assert np.mean(values, axis=1).std() == pytest.approx(0.03, rel=0.3)
@@ -143,6 +145,48 @@ def test_scale_of_hidden_scatter() -> None:
     rng = np.random.default_rng(10)
     ra, dec = rng.uniform(0, 4, (2, 5000))
     settings = SimulationSettings(hidden_scale=as_written("0.1 deg"))
-    hidden = Sky.draw(settings, rng).hidden(ra, dec)
+    hidden = Sky.draw(settings, CONTROL, rng).hidden(ra, dec)
     assert correlation(hidden, ra, dec, (0.095, 0.105)) == pytest.approx(np.exp(-0.5), abs=0.12)
     assert abs(correlation(hidden, ra, dec, (0.3, 0.31))) < 0.1
+
+
+def test_metallicity_is_that_of_the_control_region_there() -> None:
+    settings = TraitSettings(metallicity_sd=0.1)
+    where = np.array([107.0, 107.5, 112.0, 140.0]), np.zeros(4)
+    made = [SkyTraits.draw(settings, seed, CONTROL).metallicity(*where) for seed in range(200)]
+    found = np.std(made, axis=0)
+    # Given zero at a distance d the scatter is sd sqrt(1 - exp(-d^2 / scale^2)); 200 draws tell
+    # it to 5 per cent.
+    expected = 0.1 * np.sqrt(1 - np.exp(-((where[0] - 107.0) ** 2) / 25))
+    np.testing.assert_allclose(found, expected, rtol=0.2, atol=1e-6)
+
+
+def test_mean_metallicity_is_measured_back(
+    build: Build, quiet: SimulatedSurvey, quiet_settings: dict[str, Any]
+) -> None:
+    traits = {"metallicity_sd": 0.2, "metallicity_scale": "2 deg"}
+    made = build(**quiet_settings, traits=traits)
+    sky = SkyTraits.draw(TraitSettings.model_validate(traits), 5, made.layout.control_centre)
+    gained, expected = [], []
+    for home in range(4):
+        here, before = made.stars.home == home, quiet.stars.home == home
+        metals = made.stars.parameters[here, 2], quiet.stars.parameters[before, 2]
+        gained.append(metals[0].mean() - metals[1].mean())
+        expected.append(sky.metallicity(made.stars.ra_deg[here], made.stars.dec_deg[here]).mean())
+        # The same chances choose from a tilted library; means of n stars scatter by 0.5 / sqrt(n).
+        scatter = 4 / np.sqrt(here.sum())
+        assert abs(gained[-1] - expected[-1]) < 0.5 * scatter
+        # Stars are of the same kinds otherwise.
+        kinds = made.stars.parameters[here], quiet.stars.parameters[before]
+        giants = [np.mean(each[:, 1] < 3.5) for each in kinds]
+        assert abs(giants[0] - giants[1]) < 0.5 * scatter
+        heat = [np.log(each[:, 0]) for each in kinds]
+        assert abs(heat[0].mean() - heat[1].mean()) < heat[1].std() * scatter
+    assert np.ptp(expected) > 0.1
+    # Metal-poor stars are bluer in u.
+    bluer = [
+        made.stars.colour0[made.stars.home == home].mean()
+        - quiet.stars.colour0[quiet.stars.home == home].mean()
+        for home in range(4)
+    ]
+    assert np.corrcoef(bluer, expected)[0, 1] > 0.8

@@ -11,6 +11,7 @@ import pytest
 
 from scrframe.config import SimulationSettings
 from scrframe.simulate.layout import Layout, plan, season_phase
+from scrframe.simulate.offsets import draw_offsets
 from scrframe.simulate.survey import SimulatedSurvey
 from scrframe.simulate.systematics import Systematics, draw_systematics
 from scrframe.tables import Camera
@@ -53,6 +54,8 @@ def everything(build: Build, quiet_settings: dict[str, Any]) -> SimulatedSurvey:
         "ccd_colour": 0.01,
         "season_colour": 0.005,
         "extinction_colour": -0.03,
+        "nonlinearity": 0.002,
+        "season_pattern_sd": 0.006,
     }
     return build(**quiet_settings, traits=traits)
 
@@ -60,7 +63,8 @@ def everything(build: Build, quiet_settings: dict[str, Any]) -> SimulatedSurvey:
 def test_truth_is_the_whole_of_it(everything: SimulatedSurvey) -> None:
     rows = observed(everything)
     off = rows.mag_true - rows.mag
-    np.testing.assert_allclose(off, rows.offset_total + rows.offset_colour, atol=1e-12)
+    own = rows.offset_colour + rows.offset_linearity
+    np.testing.assert_allclose(off, rows.offset_total + own, atol=1e-12)
     total = rows.offset_visit + rows.offset_ccd + rows.offset_pixel
     np.testing.assert_allclose(rows.offset_total, total, atol=1e-15)
     assert rows.offset_colour.std() > 0.003
@@ -131,7 +135,7 @@ def test_clouds(camera: Camera) -> None:
 
 def test_colour_terms_are_measured_back(everything: SimulatedSurvey) -> None:
     rows = observed(everything)
-    rows["rest"] = rows.mag_true - rows.mag - rows.offset_total
+    rows["rest"] = rows.mag_true - rows.mag - rows.offset_total - rows.offset_linearity
     slopes = np.empty((len(everything.visits), len(everything.camera.ccd)))
     for (number, place), part in rows.groupby(["number", "place"]):
         slopes[number, place], constant = np.polyfit(part.colour, part.rest, 1)
@@ -167,3 +171,41 @@ def test_what_is_no_star_has_no_colour(everything: SimulatedSurvey) -> None:
     assert terms.colour is not None
     assert not terms.colour[found.star < 0].any()
     assert terms.colour[found.star >= 0].all()
+
+
+def test_magnitudes_are_not_linear(everything: SimulatedSurvey) -> None:
+    rows = observed(everything)
+    rest = rows.mag_true - rows.mag - rows.offset_total - rows.offset_colour
+    slope, constant = np.polyfit(rows.mag_true - 17, rest, 1)
+    assert slope == pytest.approx(-0.002, rel=1e-6)
+    assert constant == pytest.approx(0, abs=1e-9)
+    np.testing.assert_allclose(rest, -0.002 * (rows.mag_true - 17), atol=1e-11)
+
+
+def test_patterns_of_seasons(camera: Camera) -> None:
+    settings = SimulationSettings(fields=60, control_fields=3, traits={"season_pattern_sd": 0.006})  # type: ignore[arg-type]
+    layout = plan(settings, camera, np.random.default_rng(11))
+    offsets = draw_offsets(settings, layout, camera, np.random.default_rng(12))
+    by_season = offsets.by_season
+    assert by_season is not None
+    rng = np.random.default_rng(13)
+    place = rng.integers(0, 4, 20000)
+    pixel = rng.uniform(0.5, 1024.5, 20000), rng.uniform(0.5, 1000.5, 20000)
+    seasons = season_phase(layout.mjd)[0]
+    values = {}
+    for visit, season in enumerate(seasons[:40]):
+        found = by_season(visit, place, *pixel)
+        # One pattern for each season; random places tell its scatter to a per cent.
+        np.testing.assert_array_equal(values.setdefault(season, found), found)
+        assert found.std() == pytest.approx(0.006, rel=0.05)
+        for number in range(4):
+            assert abs(found[place == number].mean()) < 0.0005
+    assert len(values) > 3
+    # Ten shapes on each of four detectors have nothing in common between seasons.
+    other = np.corrcoef(list(values.values())) - np.eye(len(values))
+    assert np.abs(other).max() < 0.7
+    # The static pattern is as it was.
+    plain = draw_offsets(
+        SimulationSettings(fields=60, control_fields=3), layout, camera, np.random.default_rng(12)
+    )
+    np.testing.assert_array_equal(plain.pattern(place, *pixel), offsets.pattern(place, *pixel))
