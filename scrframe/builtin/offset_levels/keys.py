@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -225,6 +224,11 @@ def restore_group(
     return GroupLevel(name, Keys.from_labels(labels, config.by), config.role)
 
 
+def needs_group(config: GroupConfig) -> tuple[str, ...]:
+    """Return the columns that a group level reads."""
+    return config.by
+
+
 GROUP = OffsetLevel(
     "group",
     "one offset for each combination of keys",
@@ -232,5 +236,5 @@ GROUP = OffsetLevel(
     GroupConfig,
     prepare=prepare_group,
     restore=restore_group,
-    needs=attrgetter("by"),
+    needs=needs_group,
 )
