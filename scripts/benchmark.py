@@ -4,10 +4,10 @@
 
 The peer is called as ``python PATH DATA_ROOT`` and writes ``reference.parquet`` (file, ccd,
 row, offset) beside the data root. Both run in turn, so that a drift of the machine's speed
-meets both. Time is wall time of the whole process; memory is the largest sum of resident
-sets over the process tree, sampled by the same code for both. The accuracy is that of the
-total offset against the injected one, the survey's constant removed. The rates of the XP
-operator are printed as well.
+meets both. Time is wall time of the whole process; memory is the largest sum over the
+process tree, shared pages counted once, sampled by the same code for both. The accuracy is
+that of the total offset against the injected one, the survey's constant removed. The rates
+of the XP operator are printed as well.
 """
 
 from __future__ import annotations

@@ -36,6 +36,7 @@ from scrframe.run.session import Session, StepMonitor, begin_session
 from scrframe.run.workspace import (
     Workspace,
     default_workers,
+    let_rest,
     open_executor,
     open_workspace,
     versions,
@@ -133,10 +134,10 @@ class _Whole:
                     self._correct(session, each, fit)
                     for session, each, fit in zip(sessions, prepared, found.fits, strict=True)
                 ]
-            runs = {
-                session.plugins.survey.name: self._close(session, *each, report)
-                for session, each in zip(begun, finished, strict=True)
-            }
+                runs = {
+                    session.plugins.survey.name: self._close(session, *each, report)
+                    for session, each in zip(sessions, finished, strict=True)
+                }
         summary = write_shared(self.space.run, self.description, found, self.monitor)
         return CombinedRun(self.space.out, runs, summary)
 
@@ -162,6 +163,7 @@ class _Whole:
         with self._working(session):
             hashes = calibrate.hash_inputs(session)
             sample = calibrate.draw_sample(session)
+            let_rest(session.executor)
             fitted = calibrate.fit_colour_model(session, sample)
             alone = calibrate.solve_alone(session, fitted)
             return Prepared(session.plugins.survey, hashes, sample, fitted, alone)

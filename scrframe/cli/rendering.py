@@ -96,10 +96,11 @@ def show(
 
 
 def closing_lines(summary: Mapping[str, Any], out: Path) -> list[str]:
-    """Return the lines below the table: cost, what was left out, where the products are."""
+    """Return the lines below the table: cost by step, what was left out, where products are."""
     lines = [
+        *step_lines(summary["steps"]),
         f"{summary['seconds']:.1f} s, peak memory {summary['peak_memory_mb'] / 1000:.2f} GB,"
-        f" {summary['counts']['catalogues']} catalogues corrected"
+        f" {summary['counts']['catalogues']} catalogues corrected",
     ]
     skipped = summary["skipped_catalogues"]
     if skipped:
@@ -116,6 +117,15 @@ def closing_lines(summary: Mapping[str, Any], out: Path) -> list[str]:
         " solution/, catalogues/"
     )
     return lines
+
+
+def step_lines(steps: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Return what each step took: seconds, and peak memory over all processes."""
+    width = max(map(len, steps), default=0)
+    return [
+        f"{name:<{width}} {step['seconds']:8.1f} s {step['peak_memory_mb'] / 1000:6.2f} GB"
+        for name, step in steps.items()
+    ]
 
 
 def observer_for(screen: Screen) -> Observer:

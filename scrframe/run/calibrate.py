@@ -32,7 +32,7 @@ from scrframe.run.products import (
 from scrframe.run.sample.builder import CalibrationSample, alternative_dereddening, build_sample
 from scrframe.run.sample.detections import PartRead
 from scrframe.run.session import Session, open_session
-from scrframe.run.workspace import input_hashes
+from scrframe.run.workspace import input_hashes, let_rest
 from scrframe.tables import Solution
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ def calibrate(
     ) as session:
         hashes = hash_inputs(session)
         sample = draw_sample(session)
+        let_rest(session.executor)  # solving needs the memory
         fitted = fit_colour_model(session, sample)
         tied = solve_offsets(session, sample, fitted)
         record = write_products(session, hashes, sample, fitted, tied)

@@ -73,7 +73,7 @@ class StepMonitor:
 
     @property
     def peak_memory_mb(self) -> float:
-        """Highest memory of the run so far, in MB of resident set, summed over the tree."""
+        """Highest memory of the run so far, in MB, summed over the tree."""
         return round(self._highest / 1e6, 1)
 
     @property
@@ -92,15 +92,25 @@ class StepMonitor:
 
 
 def tree_memory(root: psutil.Process | None = None) -> int:
-    """Return the resident memory of a process (this one) and its descendants, in bytes."""
+    """Return the memory of a process (this one) and its descendants, in bytes.
+
+    What several share counts once (PSS) where the system tells it, else as often as it is
+    resident.
+    """
     root = root or psutil.Process()
     total = 0
     for process in [root, *root.children(recursive=True)]:
         try:
-            total += process.memory_info().rss
-        except psutil.NoSuchProcess:
+            total += _memory(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     return total
+
+
+def _memory(process: psutil.Process) -> int:
+    if not psutil.LINUX:
+        return int(process.memory_info().rss)
+    return int(process.memory_full_info().pss)
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,54 @@ class SerialExecutor(Executor):
         return future
 
 
+class Workers(Executor):
+    """Processes that start at the first task, and end at `rest` to give their memory back.
+
+    Parameters
+    ----------
+    number : int
+        How many.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._pool: Any = None
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Hand a task to the workers, which start if they rest."""
+        if self._pool is None:
+            self._pool = _started_pool(self._number)
+        future: Future[T] = self._pool.submit(fn, *args, **kwargs)
+        return future
+
+    def rest(self) -> None:
+        """End the workers once they are done; the next task starts others."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the workers."""
+        self.rest()
+
+    def give_up(self) -> None:
+        """End the workers at once, whatever they do."""
+        if self._pool is None:
+            return
+        # loky 3.6 stumbles, aloud, over tasks that wait while their workers are killed.
+        with suppress(queue.Empty):
+            while True:
+                self._pool._work_ids.get_nowait()
+        self._pool.shutdown(kill_workers=True)
+        self._pool = None
+
+
+def let_rest(executor: Executor) -> None:
+    """End the workers of an executor, if it has any, until the next task."""
+    if isinstance(executor, Workers):
+        executor.rest()
+
+
 def default_workers() -> int:
     """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -83,15 +131,11 @@ def open_executor(workers: int) -> Iterator[Executor]:
         if workers <= 1:
             yield SerialExecutor()
             return
-        pool = _started_pool(workers)
+        pool = Workers(workers)
         try:
             yield pool
         except BaseException:
-            # loky 3.6 stumbles, aloud, over tasks that wait while their workers are killed.
-            with suppress(queue.Empty):
-                while True:
-                    pool._work_ids.get_nowait()
-            pool.shutdown(kill_workers=True)
+            pool.give_up()
             raise
         pool.shutdown()
 
