@@ -57,13 +57,7 @@ KINDS: dict[str, str] = {
 
 
 def hook_of(kind: str) -> str:
-    """Return the hook of a kind.
-
-    Raises
-    ------
-    PluginError
-        If there is no such kind.
-    """
+    """Return the hook of a kind; raises PluginError if there is no such kind."""
     if kind not in KINDS:
         near = did_you_mean(kind, KINDS)
         raise PluginError(f"there is no kind {kind!r}{near} (kinds: {', '.join(KINDS)})")
@@ -106,10 +100,8 @@ class Registry:
     def get(self, kind: type[D], name: str) -> D:
         """Return the descriptor of this kind and name.
 
-        Raises
-        ------
-        PluginError
-            If no plugin provides it; the message names near misses and broken plugins.
+        Raises PluginError if no plugin provides it; the message names near misses and broken
+        plugins.
         """
         hook = _HOOK_OF[kind]
         entry = self._found.get(hook, {}).get(name)
@@ -161,10 +153,7 @@ class Registry:
     def add(self, plugin: object, provider: Provider) -> None:
         """Register one plugin's hook implementations; all that it yields, or nothing.
 
-        Raises
-        ------
-        PluginError
-            If the plugin breaks a hook's contract or takes a name that is taken.
+        Raises PluginError if the plugin breaks a hook's contract or takes a name that is taken.
         """
         if self.manager.has_plugin(provider.plugin):
             raise PluginError(

@@ -35,6 +35,10 @@ if TYPE_CHECKING:  # it loads the drawing library
 
 #: What stands in a run's folder of the report besides the page and the figures.
 CHECKS, ANOMALIES = "checks.json", "anomalies.ecsv"
+RESIDUALS = (
+    "Residuals are model less calibrated magnitudes. Their width is the scatter of stars about the"
+    " model and the photometric noise; what matters is whether their mean depends on anything."
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,10 @@ def run_page(story: RunStory) -> Page:
     """Return the page of a run."""
     summary = story.summary
     counts = summary["counts"]
+    missing = [
+        {"figure": f"Figure {one.number}: {one.title}", "why it is missing": one.reason}
+        for one in story.drawn.missing
+    ]
     sections = (
         _glance(story),
         _section(story, "Samples", tables.cut_tables(counts), _samples(summary)),
@@ -61,13 +69,13 @@ def run_page(story: RunStory) -> Page:
         _section(story, "Reddening law", tables.law_tables(summary["reddening_law"])),
         _section(story, "Offsets", tables.level_table(summary["offsets"]), *_offsets(story)),
         _section(story, "Maps"),
-        _section(story, "Residuals", (), *_residuals()),
+        _section(story, "Residuals", (), RESIDUALS),
         _section(story, FURTHER),
         _checks(story),
         _anomalies(story),
         _errors(story),
         _section(story, "Provenance", tables.provenance_tables(summary)),
-        _not_shown(story),
+        Section("Figures not shown", tables=tables.table_of("Figures not shown", missing)),
         _paper(story),
     )
     return Page(
@@ -166,14 +174,6 @@ def _offsets(story: RunStory) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _residuals() -> tuple[str, ...]:
-    return (
-        "Residuals are model less calibrated magnitudes. Their width is the scatter of stars about"
-        " the model and the photometric noise; what matters is whether their mean depends on"
-        " anything.",
-    )
-
-
 def _checks(story: RunStory) -> Section:
     if not story.checks:
         return Section("Null tests", ("No null test was made.",))
@@ -213,14 +213,6 @@ def _errors(story: RunStory) -> Section:
         " error it is near 1 if the errors are right."
     )
     return _section(story, "Errors", tables.error_tables(joint), text)
-
-
-def _not_shown(story: RunStory) -> Section:
-    rows = [
-        {"figure": f"Figure {one.number}: {one.title}", "why it is missing": one.reason}
-        for one in story.drawn.missing
-    ]
-    return Section("Figures not shown", tables=tables.table_of("Figures not shown", rows))
 
 
 def _paper(story: RunStory) -> Section:

@@ -97,10 +97,8 @@ def conversion(
 ) -> float:
     """Return the factor to a unit from that of a column: of the file, as given, or by default.
 
-    Raises
-    ------
-    DataError
-        If no unit is known, it does not convert, or the file and the description differ.
+    Raises DataError if no unit is known, it does not convert, or the file and the description
+    differ.
     """
     declared = table.units.get(name, "").strip()
     texts = [text for text in (declared, given) if text] or [default]

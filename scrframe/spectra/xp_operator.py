@@ -69,21 +69,14 @@ class _Band:
 
 @dataclass(frozen=True)
 class XpOperator:
-    """The operator from XP coefficients to fluxes on one grid.
+    """The operator from XP coefficients to fluxes on one grid."""
 
-    Attributes
-    ----------
-    wavelength_nm : ndarray, shape (m,)
-        The grid.
-    bp, rp : ndarray, shape (55, m)
-        Flux in W m^-2 nm^-1 per unit coefficient, merging weights included.
-    provenance : mapping
-        What the operator was derived from.
-    """
-
+    #: The grid. Shape (m,).
     wavelength_nm: FloatArray
+    #: Flux in W m^-2 nm^-1 per unit coefficient, merging weights included. Shape (55, m).
     bp: FloatArray
     rp: FloatArray
+    #: What the operator was derived from.
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def flux(

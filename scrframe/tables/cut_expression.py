@@ -137,7 +137,10 @@ class _Builder:
     def number(self, node: ast.expr) -> pc.Expression:
         match node:
             case ast.Constant(value=float() | int() as value) if not isinstance(value, bool):
-                return pc.scalar(_float(value))
+                try:
+                    return pc.scalar(float(value))
+                except OverflowError:
+                    raise CutSyntaxError("a number is too large") from None
             case ast.Name():
                 return self.column(node, "number").cast(pa.float64(), safe=False)
             case ast.BinOp() | ast.UnaryOp() | ast.Call():
@@ -209,13 +212,6 @@ class _Builder:
             self.names.add(node.id)
             self.valid.append(pc.invert(pc.is_null(field, nan_is_null=True)))
         return field
-
-
-def _float(value: float) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        raise CutSyntaxError("a number is too large") from None
 
 
 def _integer(node: ast.expr) -> int | None:

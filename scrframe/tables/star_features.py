@@ -40,10 +40,7 @@ class _RowsOfStars:
     def concat(cls, parts: list[Self]) -> Self:
         """Stack rows that share one wavelength grid, or the names of the quantities.
 
-        Raises
-        ------
-        DataError
-            If there is nothing to stack, or the parts do not share it.
+        Raises DataError if there is nothing to stack, or the parts do not share it.
         """
         if not parts:
             raise DataError(cls._nothing_read)

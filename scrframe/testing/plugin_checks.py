@@ -116,15 +116,10 @@ def subject_of(
     settings : mapping, optional
         Settings to test with, as in YAML; by default those of the example, or the defaults.
     """
-    where = module or _module_of(descriptor)
-    return Subject(descriptor, hook_of(kind), where, settings, _TRAITS.get(kind, KindTraits()))
-
-
-def _module_of(descriptor: Descriptor) -> str:
-    """Return the module of the first function that a descriptor carries."""
     values = [getattr(descriptor, field.name) for field in fields(descriptor)]
     functions = [each for each in values if callable(each) and not isinstance(each, type)]
-    return str(functions[0].__module__)
+    where = module or str(functions[0].__module__)
+    return Subject(descriptor, hook_of(kind), where, settings, _TRAITS.get(kind, KindTraits()))
 
 
 def find_subject(

@@ -198,17 +198,13 @@ def _judge(
     # a gap leaves its neighbours across the strip as they are
     axes = {"column": (1,), "row": (2,), "region": (1, 2)}[shape]
     expected = np.broadcast_to(np.median(count, axis=axes, keepdims=True), count.shape)
-    stars = _missing(count, expected)
+    # a deficit, negative, of a Poisson distribution; one-sided: nobody loses sleep over too many
+    # stars, which still tell the spread
+    tail = special.pdtr(np.maximum(count, 0), np.maximum(expected, 1e-9))
+    stars = special.ndtri(np.clip(tail, 1e-300, 1 - 1e-12))
+    stars = np.where(expected < LEAST_EXPECTED, np.nan, stars)
     stars /= max(1.0, _unit(stars))
     return _Windows(shape, residuals, np.abs(offset) > scatter, -stars, expected, size, cell)
-
-
-def _missing(count: FloatArray, expected: FloatArray) -> FloatArray:
-    """Return the significance of a deficit, negative, of a Poisson distribution."""
-    tail = special.pdtr(np.maximum(count, 0), np.maximum(expected, 1e-9))
-    z = special.ndtri(np.clip(tail, 1e-300, 1 - 1e-12))
-    # one-sided: nobody loses sleep over too many stars; they still tell the spread
-    return np.where(expected < LEAST_EXPECTED, np.nan, z)
 
 
 def _unit(z: FloatArray) -> float:

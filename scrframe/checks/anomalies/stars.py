@@ -136,7 +136,9 @@ def variable_stars(repeats: StarRepeats, limit: float = LIMIT) -> Variables:
     able = np.isfinite(repeats.chi2) & (repeats.detections >= LEAST_DETECTIONS)
     able &= (repeats.visits >= 2) & (repeats.dof > 0)
     rows = np.flatnonzero(able)
-    chi2 = repeats.chi2[rows] / _inflation(repeats, rows)
+    chi2 = repeats.chi2[rows]
+    if len(rows) >= LEAST_STARS:  # by how much chi2 is too large as a rule
+        chi2 = chi2 / max(1.0, float(np.median(chi2 / special.chdtri(repeats.dof[rows], 0.5))))
     local = _normal_from_chi2(chi2, repeats.dof[rows])
     significance = after_trials(local, max(len(rows), 1))
     chosen = np.flatnonzero((significance >= limit) & (local > 0) & ~repeats.one_outlier[rows])
@@ -145,14 +147,6 @@ def variable_stars(repeats: StarRepeats, limit: float = LIMIT) -> Variables:
     excess = np.maximum(repeats.chi2[star] / repeats.dof[star] - 1, 0)
     amplitude = np.sqrt(excess * repeats.detections[star]) * repeats.err[star]
     return Variables(star.astype(np.int64), amplitude, significance[chosen])
-
-
-def _inflation(repeats: StarRepeats, rows: npt.NDArray[np.int64]) -> float:
-    """Return by how much chi2 is too large as a rule; 1 at least."""
-    if len(rows) < LEAST_STARS:
-        return 1.0
-    usual = special.chdtri(repeats.dof[rows], 0.5)
-    return max(1.0, float(np.median(repeats.chi2[rows] / usual)))
 
 
 def _normal_from_chi2(chi2: FloatArray, dof: npt.NDArray[Any]) -> FloatArray:
