@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from scrframe.config import SimulationSettings
-from scrframe.config.simulation import BandSettings
-from scrframe.simulate.second import draw_survey
+from scrframe.config.simulation import BandSettings, TraitSettings
+from scrframe.simulate.second import draw_survey, in_second_band
+from scrframe.simulate.sky import SkyTraits
 from scrframe.simulate.survey import build_survey
 
 PASSBAND = ((395.0, 0.0), (415.0, 1.0), (535.0, 1.0), (555.0, 0.0))
@@ -110,3 +111,32 @@ def test_stars_without_a_spectrum_have_the_colours_of_those_with_one(green):
         low, high = np.quantile(values[known], [0.001, 0.999])
         inside = (values[~known] > low - 0.05) & (values[~known] < high + 0.05)
         assert inside.mean() > 0.99
+
+
+def test_traits_of_the_sky_are_those_of_both_bands(camera, curve, spectroscope, first, green):
+    """A star departs from both laws at once; visits have planes of their own."""
+    traits = {"law_sd": 0.03, "law_scale": "0.5 deg", "rv_sd": 0.05, "gradient": 0.05}
+    varied = drawn(camera, curve, traits=traits)
+    settings = {**SMALL, "traits": traits, "shared_scatter": SHARE, "band": {"passband": PASSBAND}}
+    varied_green = in_second_band(varied, SimulationSettings(**settings), curve)
+    sky = SkyTraits.draw(
+        TraitSettings.model_validate(traits), SMALL["seed"], first.layout.control_centre
+    )
+    # The same stars, but for some that no visit has seen.
+    _, new, old = np.intersect1d(varied.stars.ra_deg, first.stars.ra_deg, return_indices=True)
+    red = varied.stars.has_spectrum[new] & (varied.stars.extinction[new] > 0.2)
+    new, old = new[red], old[red]
+    where = varied.stars.ra_deg[new], varied.stars.dec_deg[new]
+    law, rv = 1 + sky.law(*where), sky.rv(*where)
+    in_u = varied.stars.slope[new] / np.polyval((0.042, 0.027, 1.42), varied.stars.colour0[new])
+    before = first.stars.slope[old] / np.polyval((0.042, 0.027, 1.42), first.stars.colour0[old])
+    excess = spectroscope.family.excess(rv, 354.0, 511.0)
+    np.testing.assert_allclose(in_u / before, law * excess, rtol=1e-9)
+    # In the green band spectra make the slope: the curve at its mean wavelength, nearly, and
+    # intrinsic colours are what they were but for the fit of coefficients to spectra.
+    in_green = varied_green.stars.slope[new] / green.stars.slope[old]
+    excess = spectroscope.family.excess(rv, 475.0, 511.0)
+    assert np.corrcoef(in_green / law, excess)[0, 1] > 0.95
+    bluer = varied_green.stars.colour0[new] - green.stars.colour0[old]
+    assert np.sqrt(np.mean(bluer**2)) < 1e-4
+    assert not np.isin(varied.terms[0].focal, varied_green.terms[0].focal).any()
