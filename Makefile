@@ -18,7 +18,7 @@ INPUTS  := constraints.txt pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup setup-peer setup-docs calibrate test closure lint duplicates docs benchmark \
-        benchmark-joint benchmark-report wheels check-wheels pins clean
+        benchmark-joint benchmark-report benchmark-survey wheels check-wheels pins clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -64,6 +64,9 @@ check-wheels: wheels  ## Install the wheels outside the checkout and use them th
 
 benchmark-report: setup  ## Time the report of a run of 3 million detections (ARGS="RUN_DIR")
 	$(BIN)/python scripts/benchmark_report.py $(ARGS)
+
+benchmark-survey: setup  ## Calibrate surveys of 0.3 to 5 million detections (ARGS="--fields 4 --detections 2e3 6e3")
+	$(BIN)/python scripts/benchmark_survey.py $(ARGS)
 
 pins: setup  ## Resolve constraints.txt anew (UPGRADE=1: newest versions)
 	$(PIP) $$($(NEEDS) pins)
