@@ -14,39 +14,25 @@ from scrframe.tables import Detections, FittedLevel, OffsetTable
 
 @dataclass(frozen=True)
 class OffsetProblem:
-    """What any solver is given.
+    """What any solver is given."""
 
-    Attributes
-    ----------
-    levels : tuple of FittedLevel
-        In their order of application.
-    detections : Detections
-        The Calibration Sample, n rows.
-    delta_mag : ndarray, shape (n,)
-        Model less observed magnitude.
-    min_stars : int
-        A group of fewer detections has no offset.
-    """
-
+    #: In their order of application.
     levels: tuple[FittedLevel, ...]
+    #: The Calibration Sample, n rows.
     detections: Detections
+    #: Model less observed magnitude. Shape (n,).
     delta_mag: FloatArray
+    #: A group of fewer detections has no offset.
     min_stars: int
 
 
 @dataclass(frozen=True)
 class OffsetSolution:
-    """What any solver returns.
+    """What any solver returns."""
 
-    Attributes
-    ----------
-    tables : tuple of OffsetTable
-        One a level, in order.
-    total_mag : ndarray, shape (n,)
-        Sum of the offsets of each detection; NaN where a level has none.
-    """
-
+    #: One a level, in order.
     tables: tuple[OffsetTable, ...]
+    #: Sum of the offsets of each detection; NaN where a level has none. Shape (n,).
     total_mag: FloatArray
 
 

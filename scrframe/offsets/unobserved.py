@@ -32,62 +32,41 @@ POINTS = 5
 
 @dataclass(frozen=True)
 class KnownVisits:
-    """All visits that a run read, whether or not they have calibration stars.
+    """All visits that a run read, whether or not they have calibration stars."""
 
-    Attributes
-    ----------
-    name : tuple of str, length v
-        Keys.
-    field, season : ndarray of int64, shape (v,)
-        Codes from 0; a visit without a field takes a code of its own.
-    """
-
+    #: Keys. Length v.
     name: tuple[str, ...]
+    #: Codes from 0; a visit without a field takes a code of its own. Shape (v,).
     field: IntArray
     season: IntArray
 
 
 @dataclass(frozen=True)
 class SolvedExposures:
-    """Exposures with an offset of their own, x rows.
+    """Exposures with an offset of their own, x rows."""
 
-    Attributes
-    ----------
-    visit : ndarray of int64, shape (x,)
-        Row of its visit among the known visits.
-    ccd : ndarray of int64, shape (x,)
-        Number of its detector.
-    offset_mag, err_mag : ndarray, shape (x,)
-        Total offset of the exposure and its error, in mag.
-    count : ndarray of int64, shape (x,)
-        Number of detections used; an exposure with none is not taken for solved.
-    """
-
+    #: Row of its visit among the known visits. Shape (x,).
     visit: IntArray
+    #: Number of its detector. Shape (x,).
     ccd: IntArray
+    #: Total offset of the exposure and its error, in mag. Shape (x,).
     offset_mag: FloatArray
     err_mag: FloatArray
+    #: Number of detections used; an exposure with none is not taken for solved. Shape (x,).
     count: IntArray
 
 
 @dataclass(frozen=True)
 class CcdParts:
-    """What a CCD is expected to add to its visit's offset, for v known visits on c CCDs.
+    """What a CCD is expected to add to its visit's offset, for v known visits on c CCDs."""
 
-    Attributes
-    ----------
-    ccd : ndarray of int64, shape (c,)
-        Numbers of the known detectors.
-    offset_mag, err_mag : ndarray, shape (v, c)
-        Static part and drift, predicted for the visit, and the error of that prediction
-        without the jitter, in mag.
-    jitter_sd_mag : float
-        Standard deviation of what a CCD differs from this in one visit, in mag.
-    """
-
+    #: Numbers of the known detectors. Shape (c,).
     ccd: IntArray
+    #: Static part and drift, predicted for the visit, and the error of that prediction without the
+    #: jitter, in mag. Shape (v, c).
     offset_mag: FloatArray
     err_mag: FloatArray
+    #: Standard deviation of what a CCD differs from this in one visit, in mag.
     jitter_sd_mag: float
 
 
@@ -114,8 +93,6 @@ def complete_exposures(
         v visits.
     visit_mag, visit_err_mag : ndarray, shape (v,)
         Solved visit offsets, without any CCD's part, and errors, in mag; NaN for none.
-    exposures : SolvedExposures
-    ccds : CcdParts
     visit_sd_mag : float
         Standard deviation of the visit term, for surveys of too few visits to have a spread.
 
@@ -170,21 +147,14 @@ def _rows(
 
 @dataclass(frozen=True)
 class VisitPrediction:
-    """The offset of each known visit as predicted from visits of its field or season.
+    """The offset of each known visit as predicted from visits of its field or season."""
 
-    Attributes
-    ----------
-    offset_mag, err_mag : ndarray, shape (v,)
-        Prediction for a visit that is not solved itself, and its error, in mag.
-    level : ndarray of str, shape (v,)
-        Nearest group with a solved visit: "field", "season" or "survey".
-    season_sd_mag, field_sd_mag, own_sd_mag : float
-        Standard deviations of the parts; 0 for a part that cannot be separated from the others.
-    """
-
+    #: Prediction for a visit that is not solved itself, and its error, in mag. Shape (v,).
     offset_mag: FloatArray
     err_mag: FloatArray
+    #: Nearest group with a solved visit: "field", "season" or "survey". Shape (v,).
     level: npt.NDArray[np.str_]
+    #: Standard deviations of the parts; 0 for a part that cannot be separated from the others.
     season_sd_mag: float
     field_sd_mag: float
     own_sd_mag: float

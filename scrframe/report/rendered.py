@@ -12,29 +12,20 @@ from scrframe.products.files import write_bytes
 
 @dataclass(frozen=True)
 class RenderedFigure:
-    """A figure that is drawn and needs no drawing library any more.
-
-    Attributes
-    ----------
-    name, title, caption, alt : str
-    data : Table
-        The numbers that are drawn.
-    uri : str
-        The picture as a page embeds it.
-    width_px, height_px : int
-        Its size in CSS pixels.
-    files : tuple of (str, bytes)
-        Kind, the ending of its name, and content of each file.
-    """
+    """A figure that is drawn and needs no drawing library any more."""
 
     name: str
     title: str
     caption: str
     alt: str
+    #: The numbers that are drawn.
     data: Table
+    #: The picture as a page embeds it.
     uri: str
+    #: Its size in CSS pixels.
     width_px: int
     height_px: int
+    #: Kind, the ending of its name, and content of each file.
     files: tuple[tuple[str, bytes], ...]
 
     def embedded(self) -> str:

@@ -170,9 +170,6 @@ def solve_offsets(
 
     Parameters
     ----------
-    session : Session
-    sample : CalibrationSample
-    fitted : FittedModel
     joint : JointSolve, optional
         In mode joint, what was solved already; by default the survey is solved alone.
     """

@@ -32,23 +32,14 @@ from scrframe.tables import MatchedStars
 
 @dataclass(frozen=True)
 class FittedModel:
-    """Model magnitudes with what they rest on.
-
-    Attributes
-    ----------
-    model : ModelMagnitudes
-    plan : TrainingPlan
-    observations : Observations
-    settings : PluginConfig or None
-        Those of the backend, as described or as found by the search.
-    search : mapping
-        What the search for settings found, as plain JSON; empty without one.
-    """
+    """Model magnitudes with what they rest on."""
 
     model: ModelMagnitudes
     plan: TrainingPlan
     observations: Observations
+    #: Those of the backend, as described or as found by the search.
     settings: PluginConfig | None = None
+    #: What the search for settings found, as plain JSON; empty without one.
     search: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -35,19 +35,7 @@ SCRATCH = ".part-"
 
 @dataclass(frozen=True)
 class CorrectTask:
-    """One part to correct in a worker.
-
-    Attributes
-    ----------
-    root : Path
-        Below which the part's path keeps its place.
-    out : Path
-        Where the corrected catalogue goes.
-    done_mark : Path or None
-        Written when the part is finished; a run that goes on does not write it again.
-    unknown_visit : {"stop", "flag"}
-        Whether a visit that the solution does not know is an error.
-    """
+    """One part to correct in a worker."""
 
     loader: SurveyLoader
     settings: PluginConfig
@@ -55,10 +43,14 @@ class CorrectTask:
     columns: tuple[str, ...]
     solution: Solution
     writers: tuple[SelectedWriter, ...]
+    #: Below which the part's path keeps its place.
     root: Path
+    #: Where the corrected catalogue goes.
     out: Path
     note: str
+    #: Whether a visit that the solution does not know is an error. One of "stop", "flag".
     unknown_visit: str
+    #: Written when the part is finished; a run that goes on does not write it again.
     done_mark: Path | None = None
 
 

@@ -26,19 +26,12 @@ SAMPLE = "sample"
 
 @dataclass(frozen=True)
 class DataSource:
-    """A data root.
-
-    Attributes
-    ----------
-    path : Path
-    label : str
-        ``sample``, or the path as it was given.
-    note : str
-        What every product says of its data; empty for real data.
-    """
+    """A data root."""
 
     path: Path
+    #: ``sample``, or the path as it was given.
     label: str
+    #: What every product says of its data; empty for real data.
     note: str
 
     def headline(self, survey: str) -> str:

@@ -31,43 +31,29 @@ from scrframe.scr.training import ColourPredictor, TrainingPlan, Trend, TrendSet
 
 @dataclass(frozen=True)
 class Candidate:
-    """Settings that compete.
+    """Settings that compete."""
 
-    Attributes
-    ----------
-    values : mapping
-        What differs from the description's, as it is written in YAML; empty for its own.
-    config : PluginConfig
-    """
-
+    #: What differs from the description's, as it is written in YAML; empty for its own.
     values: Mapping[str, Any]
     config: PluginConfig
 
 
 @dataclass(frozen=True)
 class Judge:
-    """Trains settings on some of the stars and judges them by all, each when left out.
-
-    Attributes
-    ----------
-    backend : ColourModel
-    features : ndarray, shape (t, m)
-    colour_mag : ndarray, shape (t,)
-    fold : ndarray of int64, shape (t,)
-    order : ndarray of int64, shape (t,)
-        The stars that train first; a larger number holds the smaller.
-    seed, threads : int
-    trend : TrendSettings or None
-        Taken out fold by fold.
-    """
+    """Trains settings on some of the stars and judges them by all, each when left out."""
 
     backend: ColourModel
+    #: Shape (t, m).
     features: Features
+    #: Shape (t,).
     colour_mag: FloatArray
+    #: Shape (t,).
     fold: IntArray
+    #: The stars that train first; a larger number holds the smaller. Shape (t,).
     order: IntArray
     seed: int
     threads: int
+    #: Taken out fold by fold.
     trend: TrendSettings | None
 
     def scatter(self, config: PluginConfig, stars: int) -> float:
@@ -126,10 +112,8 @@ def search_settings(
 
     Parameters
     ----------
-    backend : ColourModel
     config : PluginConfig
         The description's settings; what the search does not vary stays.
-    search : SearchSettings
     features : ndarray of float32, shape (t, m)
         Of the stars that may train.
     colour_mag : ndarray, shape (t,)

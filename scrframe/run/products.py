@@ -39,26 +39,17 @@ from scrframe.version import __version__
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What the steps of a run have left to be said of them.
-
-    Attributes
-    ----------
-    survey : SurveyDescription
-    data : DataSource
-    input_sha256 : mapping of str to str
-        Hash of each input file.
-    sample, model, solution : mapping
-        What ``summary.json`` says of these steps, as plain JSON.
-    catalogues : tuple of PartCorrected
-        Set when they are corrected.
-    """
+    """What the steps of a run have left to be said of them."""
 
     survey: SurveyDescription
     data: DataSource
+    #: Hash of each input file.
     input_sha256: Mapping[str, str]
+    #: What ``summary.json`` says of these steps, as plain JSON.
     sample: Mapping[str, Any]
     model: Mapping[str, Any]
     solution: Mapping[str, Any]
+    #: Set when they are corrected.
     catalogues: tuple[PartCorrected, ...] = ()
 
     def with_catalogues(self, corrected: Sequence[PartCorrected]) -> RunRecord:
@@ -158,19 +149,12 @@ def with_margins(
 
 @dataclass(frozen=True)
 class TiedSolution:
-    """A solution on its magnitude system.
-
-    Attributes
-    ----------
-    solved : Solved
-    model : ModelMagnitudes
-        On the same system.
-    tie : AbsoluteTie or None
-        What moved both; None on the survey's own system.
-    """
+    """A solution on its magnitude system."""
 
     solved: Solved
+    #: On the same system.
     model: ModelMagnitudes
+    #: What moved both; None on the survey's own system.
     tie: AbsoluteTie | None = None
 
     @property

@@ -31,17 +31,11 @@ INTERVAL = 0.2
 
 @dataclass
 class StepMonitor:
-    """Measures steps; use `running` around a run and `step` around each step.
+    """Measures steps; use `running` around a run and `step` around each step."""
 
-    Attributes
-    ----------
-    steps : dict
-        Seconds and peak memory in MB of each step that is done.
-    current : str
-        The last step that was begun.
-    """
-
+    #: Seconds and peak memory in MB of each step that is done.
     steps: dict[str, dict[str, float]] = field(default_factory=dict)
+    #: The last step that was begun.
     current: str = ""
     _peak: int = 0
     _highest: int = 0
@@ -115,32 +109,20 @@ def _memory(process: psutil.Process) -> int:
 
 @dataclass(frozen=True)
 class Session:
-    """What the steps of a command work with, and where.
-
-    Attributes
-    ----------
-    plugins : SelectedPlugins
-    data : DataSource
-        The data root, and what every product says of it.
-    inputs : Inputs
-    workspace : Workspace
-    monitor : StepMonitor
-        Measures the steps.
-    observer : Observer
-        Is notified of progress.
-    workers : int
-        Number of processes, and of threads of a solver or backend.
-    executor : Executor
-        Runs tasks; in this process until workers are started.
-    """
+    """What the steps of a command work with, and where."""
 
     plugins: SelectedPlugins
+    #: The data root, and what every product says of it.
     data: DataSource
     inputs: Inputs
     workspace: Workspace
+    #: Measures the steps.
     monitor: StepMonitor = field(default_factory=StepMonitor)
+    #: Is notified of progress.
     observer: Observer = field(default_factory=Observer)
+    #: Number of processes, and of threads of a solver or backend.
     workers: int = 1
+    #: Runs tasks; in this process until workers are started.
     executor: Executor = field(default_factory=SerialExecutor)
 
     @contextmanager
@@ -198,7 +180,6 @@ def open_session(
 
     Parameters
     ----------
-    plugins : SelectedPlugins
     out : Path
         Directory of the products.
     mark : str

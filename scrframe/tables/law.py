@@ -14,53 +14,35 @@ LawTerm = tuple[int, int]
 
 @dataclass(frozen=True)
 class OrderScore:
-    """How well one candidate predicts groups of visits that it was not fitted to.
+    """How well one candidate predicts groups of visits that it was not fitted to."""
 
-    Attributes
-    ----------
-    order : int
-        Highest power of C0.
-    extinction_order : int
-        Highest power of E.
-    rms_mag : float
-        Root of the mean squared residual of the held-out detections.
-    excess : float
-        Mean squared residual less that of the best candidate, in mag^2.
-    excess_err : float
-        Its standard error, from the differences by group.
-    """
-
+    #: Highest power of C0.
     order: int
+    #: Highest power of E.
     extinction_order: int
+    #: Root of the mean squared residual of the held-out detections.
     rms_mag: float
+    #: Mean squared residual less that of the best candidate, in mag^2.
     excess: float
+    #: Its standard error, from the differences by group.
     excess_err: float
     chosen: bool
 
 
 @dataclass(frozen=True)
 class FieldSlopes:
-    """How much the slope on E of each field departs from the law, one row a field.
+    """How much the slope on E of each field departs from the law, one row a field."""
 
-    Attributes
-    ----------
-    field : tuple of str, length f
-        Names of the fields.
-    slope : ndarray, shape (f,)
-        Best linear unbiased prediction, in mag per unit E: shrunken towards 0.
-    err : ndarray, shape (f,)
-        Standard deviation of its error, with that of the law.
-    free, free_err : ndarray, shape (f,)
-        The same without shrinkage, NaN for a field without any spread in E.
-    sd : float
-        Standard deviation of the slopes over fields (REML), in mag per unit E.
-    """
-
+    #: Names of the fields. Length f.
     field: tuple[str, ...]
+    #: Best linear unbiased prediction, in mag per unit E: shrunken towards 0. Shape (f,).
     slope: FloatArray
+    #: Standard deviation of its error, with that of the law. Shape (f,).
     err: FloatArray
+    #: The same without shrinkage, NaN for a field without any spread in E. Shape (f,).
     free: FloatArray
     free_err: FloatArray
+    #: Standard deviation of the slopes over fields (REML), in mag per unit E.
     sd: float
 
     def __post_init__(self) -> None:

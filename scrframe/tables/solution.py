@@ -125,23 +125,16 @@ class Corrections:
 
 @dataclass(frozen=True)
 class OffsetTable:
-    """Offsets of one level, one row a column of its design.
+    """Offsets of one level, one row a column of its design."""
 
-    Attributes
-    ----------
-    offset_mag : ndarray of float64, shape (p,)
-        Correction, to be added to observed magnitudes; NaN where there are too few stars.
-    err_mag : ndarray of float64, shape (p,)
-        Error of the mean.
-    scatter_mag : ndarray of float64, shape (p,)
-        Standard deviation of the differences within the group.
-    count : ndarray of int64, shape (p,)
-        Number of detections.
-    """
-
+    #: Correction, to be added to observed magnitudes; NaN where there are too few stars. Shape
+    #: (p,).
     offset_mag: FloatArray
+    #: Error of the mean. Shape (p,).
     err_mag: FloatArray
+    #: Standard deviation of the differences within the group. Shape (p,).
     scatter_mag: FloatArray
+    #: Number of detections. Shape (p,).
     count: IntArray
 
     def __post_init__(self) -> None:
@@ -150,18 +143,13 @@ class OffsetTable:
 
 @dataclass(frozen=True)
 class SolvedLevel:
-    """A level with its solved offsets; `kind` names the plugin that restores it.
-
-    Attributes
-    ----------
-    applied : bool
-        Whether the offsets are added to magnitudes. Others are for the record: nuisance
-        terms, and what the table of exposures has summed already.
-    """
+    """A level with its solved offsets; `kind` names the plugin that restores it."""
 
     fitted: FittedLevel
     kind: str
     offsets: OffsetTable
+    #: Whether the offsets are added to magnitudes. Others are for the record: nuisance terms, and
+    #: what the table of exposures has summed already.
     applied: bool = True
 
 
@@ -274,49 +262,33 @@ class ExposureTable:
 
 @dataclass(frozen=True)
 class AbsoluteTie:
-    """The shift of u_ZP onto a true system, with its errors.
+    """The shift of u_ZP onto a true system, with its errors."""
 
-    Attributes
-    ----------
-    shift_mag : float
-        Standard less calibrated magnitude, to be added to u_ZP; at the colour `pivot_mag`.
-    err_mag : float
-        Its statistical error.
-    sys_mag : float
-        Its systematic error: that of the standards, or of the passband and the spectra.
-    scatter_mag : float
-        Robust standard deviation of a star's difference from the shift and colour term.
-    count : int
-        Stars compared.
-    outliers : int
-        Those of them that count for nothing, being too far off.
-    system : {"AB", "Vega"}
-    kind : str
-        "standards" or "passband".
-    source : str
-        Name of the file of standards or of the passband.
-    colour_terms : tuple of float
-        Coefficients of ``colour - pivot_mag``, lowest power first; none if none was fitted.
-    colour_term_errs : tuple of float
-        Their standard errors.
-    colour : str
-        Name of the column of colours; empty if no colour term was fitted.
-    pivot_mag : float or None
-        Colour at which the shift holds; None if no colour term was fitted.
-    """
-
+    #: Standard less calibrated magnitude, to be added to u_ZP; at the colour `pivot_mag`.
     shift_mag: float
+    #: Its statistical error.
     err_mag: float
+    #: Its systematic error: that of the standards, or of the passband and the spectra.
     sys_mag: float
+    #: Robust standard deviation of a star's difference from the shift and colour term.
     scatter_mag: float
+    #: Stars compared.
     count: int
+    #: Those of them that count for nothing, being too far off.
     outliers: int
+    #: One of "AB", "Vega".
     system: System
+    #: "standards" or "passband".
     kind: str = ""
+    #: Name of the file of standards or of the passband.
     source: str = ""
+    #: Coefficients of ``colour - pivot_mag``, lowest power first; none if none was fitted.
     colour_terms: tuple[float, ...] = ()
+    #: Their standard errors.
     colour_term_errs: tuple[float, ...] = ()
+    #: Name of the column of colours; empty if no colour term was fitted.
     colour: str = ""
+    #: Colour at which the shift holds; None if no colour term was fitted.
     pivot_mag: float | None = None
 
     def to_json(self) -> dict[str, Any]:

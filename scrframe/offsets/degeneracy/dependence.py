@@ -30,23 +30,15 @@ SAMPLE = 100_000
 
 @dataclass(frozen=True)
 class Partition:
-    """Rows with one column each.
+    """Rows with one column each."""
 
-    Attributes
-    ----------
-    code : ndarray of int32, shape (n,)
-        Code of each row, the number of codes for none.
-    weight : ndarray, shape (n,), or None
-        None where all are 1.
-    member : ndarray of int64, shape (q,)
-        Code that each column of the term belongs to.
-    exact : bool
-        Whether each column has a code of its own; else the codes are sums of columns.
-    """
-
+    #: Code of each row, the number of codes for none. Shape (n,).
     code: npt.NDArray[np.int32]
+    #: None where all are 1. Shape (n,).
     weight: FloatArray | None
+    #: Code that each column of the term belongs to. Shape (q,).
     member: IntArray
+    #: Whether each column has a code of its own; else the codes are sums of columns.
     exact: bool
 
     @classmethod
@@ -88,20 +80,12 @@ class Partition:
 
 @dataclass(frozen=True)
 class TermBlock:
-    """The columns of one term that some detection has.
-
-    Attributes
-    ----------
-    term : Term
-    used : ndarray of int64, shape (q,)
-        Columns with data, counted from the term's first.
-    shared : bool
-        Whether rows are exposures; else detections.
-    partition : Partition
-    """
+    """The columns of one term that some detection has."""
 
     term: Term
+    #: Columns with data, counted from the term's first. Shape (q,).
     used: IntArray
+    #: Whether rows are exposures; else detections.
     shared: bool
     partition: Partition
 
@@ -113,29 +97,20 @@ class TermBlock:
 
 @dataclass(frozen=True)
 class Directions:
-    """What two blocks have in common.
+    """What two blocks have in common."""
 
-    Attributes
-    ----------
-    count : int
-        Number of independent directions.
-    first, second : ndarray of int64, shape (q,), or None
-        Direction that each column of either takes part in, -1 for none; None where only
-        their number is known.
-    same : ndarray of int64, shape (k,)
-        Columns of the first that are multiples of a column of the second.
-    nested, holds : bool
-        Whether the first lies in the span of the second, and the other way round.
-    vectors : ndarray or csc_array, shape (q first + q second, count or more)
-        Null vectors of both blocks side by side.
-    """
-
+    #: Number of independent directions.
     count: int
+    #: Direction that each column of either takes part in, -1 for none; None where only their
+    #: number is known. Shape (q,).
     first: IntArray | None
     second: IntArray | None
+    #: Columns of the first that are multiples of a column of the second. Shape (k,).
     same: IntArray
+    #: Whether the first lies in the span of the second, and the other way round.
     nested: bool
     holds: bool
+    #: Null vectors of both blocks side by side. Shape (q first + q second, count or more).
     vectors: sparse.csc_array | FloatArray
 
 

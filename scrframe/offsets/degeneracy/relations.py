@@ -28,25 +28,16 @@ WEAK = 1e-6
 
 @dataclass(frozen=True)
 class Degeneracy:
-    """One thing that the data do not tell.
-
-    Attributes
-    ----------
-    kind : {"disconnected", "null direction", "confounded", "no data", "weak"}
-    terms : tuple of str
-        Terms concerned; none where visits are.
-    message : str
-        What it is, in plain words.
-    gauge : str
-        What was chosen, in plain words.
-    singular : bool
-        Whether it leaves the system without a solution.
-    """
+    """One thing that the data do not tell."""
 
     kind: Kind
+    #: Terms concerned; none where visits are.
     terms: tuple[str, ...]
+    #: What it is, in plain words.
     message: str
+    #: What was chosen, in plain words.
     gauge: str
+    #: Whether it leaves the system without a solution.
     singular: bool = False
 
 

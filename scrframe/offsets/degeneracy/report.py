@@ -35,18 +35,11 @@ from scrframe.offsets.joint.mixed_model import MixedModel
 
 @dataclass(frozen=True)
 class DegeneracyReport:
-    """All findings.
-
-    Attributes
-    ----------
-    findings : tuple of Degeneracy
-    numerical : bool
-        Whether dependences among three terms and more were looked for in all terms. In wide
-        designs only flat terms are searched for these, and only where they are no wider
-        than `dense_width`.
-    """
+    """All findings."""
 
     findings: tuple[Degeneracy, ...]
+    #: Whether dependences among three terms and more were looked for in all terms. In wide designs
+    #: only flat terms are searched for these, and only where they are no wider than `dense_width`.
     numerical: bool
 
 
@@ -75,10 +68,6 @@ def report_degeneracies(
         Two visits with fewer common stars are thought poorly tied.
     dense_width : int
         Largest number of columns for which dense matrices are decomposed.
-
-    Returns
-    -------
-    DegeneracyReport
     """
     columns = Columns(model)
     blocks = [block for block in columns.blocks if block.width]

@@ -24,24 +24,16 @@ Map = FloatArray | tuple[sparse.csr_array, FloatArray]
 
 @dataclass(frozen=True)
 class Gauged:
-    """Offsets in the gauge, in mag; x exposures of v visits on c CCDs.
+    """Offsets in the gauge, in mag; x exposures of v visits on c CCDs."""
 
-    Attributes
-    ----------
-    visit_mag : ndarray, shape (v,)
-        Mean of the visit's exposures over its detections, less the constant.
-    ccd_mag : ndarray, shape (x,)
-        What the exposure differs from its visit.
-    map_shift_mag : ndarray, shape (c,)
-        Mean of all maps over the CCD's detections: to be subtracted from the maps, already
-        added to the exposures.
-    constant_mag : float
-        Mean over all detections, to be left to the zero point.
-    """
-
+    #: Mean of the visit's exposures over its detections, less the constant. Shape (v,).
     visit_mag: FloatArray
+    #: What the exposure differs from its visit. Shape (x,).
     ccd_mag: FloatArray
+    #: Mean of all maps over the CCD's detections: to be subtracted from the maps, already added to
+    #: the exposures. Shape (c,).
     map_shift_mag: FloatArray
+    #: Mean over all detections, to be left to the zero point.
     constant_mag: float
 
 
@@ -51,19 +43,13 @@ class GaugeRows:
 
     The offset of an exposure without the constant is ``(exposures[i] - mean) @ u``, that of
     a visit ``(visits[j] - mean) @ u``. The mean stands apart, as it would fill every row.
-
-    Attributes
-    ----------
-    exposures : csr_array, shape (x, p)
-        Sum of the exposure's terms and of its CCD's mean map.
-    visits : csr_array, shape (v, p)
-        Mean of the visit's exposures over its detections.
-    mean : ndarray, shape (p,)
-        Mean of the survey over its detections.
     """
 
+    #: Sum of the exposure's terms and of its CCD's mean map. Shape (x, p).
     exposures: sparse.csr_array
+    #: Mean of the visit's exposures over its detections. Shape (v, p).
     visits: sparse.csr_array
+    #: Mean of the survey over its detections. Shape (p,).
     mean: FloatArray
 
 
@@ -95,10 +81,6 @@ def in_gauge(
     weights : ndarray, shape (n,), optional
         Weight of each detection in the means: 1 for those used, 0 for others. A visit or a
         CCD without weight takes plain means of its exposures, and no shift of its maps.
-
-    Returns
-    -------
-    Gauged
     """
     weight, by_exposure = _weights(exposure, len(visit), count, weights)
     value = np.zeros(len(exposure))
@@ -131,10 +113,6 @@ def gauge_rows(
         As for `in_gauge`.
     weights : ndarray, shape (n,), optional
         As for `in_gauge`.
-
-    Returns
-    -------
-    GaugeRows
     """
     kept = np.zeros(model.width)
     for term in terms:

@@ -38,22 +38,16 @@ class StarOrder:
     """Detections in the order of their stars, stars that lie together close together.
 
     It depends on the model alone: make it once for all rounds of a fit.
-
-    Attributes
-    ----------
-    detection : ndarray of int, shape (n,), or None
-        Rows of the model in the order of their stars; None if they are in that order.
-    star : ndarray of int, shape (s,)
-        The stars in that order.
-    first : ndarray of int64, shape (s + 1,)
-        Where each star begins in `detection`.
-    source : ndarray of int64, shape (g + 1,), or None
-        Where each source begins in `star`, of models with sources; their stars lie together.
     """
 
+    #: Rows of the model in the order of their stars; None if they are in that order. Shape (n,).
     detection: npt.NDArray[np.integer] | None
+    #: The stars in that order. Shape (s,).
     star: npt.NDArray[np.integer]
+    #: Where each star begins in `detection`. Shape (s + 1,).
     first: IntArray
+    #: Where each source begins in `star`, of models with sources; their stars lie together. Shape
+    #: (g + 1,).
     source: IntArray | None = None
 
     @classmethod
@@ -104,8 +98,6 @@ def normal_system(
 
     Parameters
     ----------
-    model : MixedModel
-    weights : Weights
     order : StarOrder, optional
         The model's, where it is at hand.
     threads : int
@@ -137,19 +129,13 @@ def normal_matrix(
 
 @dataclass(frozen=True)
 class _Blocks:
-    """Products summed so far, of exposures and of the sparse and the full own columns.
+    """Products summed so far, of exposures and of the sparse and the full own columns."""
 
-    Attributes
-    ----------
-    inner, mixed, outer : csr_array
-        Exposures with exposures, with own columns, own with own; full ones are left out.
-    by_full : ndarray, shape (x + b, f)
-        Exposures and own columns with the full ones.
-    """
-
+    #: Exposures with exposures, with own columns, own with own; full ones are left out.
     inner: sparse.csr_array
     mixed: sparse.csr_array
     outer: sparse.csr_array
+    #: Exposures and own columns with the full ones. Shape (x + b, f).
     by_full: FloatArray
 
 
@@ -158,16 +144,11 @@ class _Full:
     """Own columns that every detection has, such as those of a law.
 
     Their products with all others are sums, which need no search for places.
-
-    Attributes
-    ----------
-    entries : int
-        Entries of each row, the same for all; 0 if there are no such columns.
-    place, column : ndarray of int64, shape (f,)
-        Where they stand among the entries of each row, and in the matrix.
     """
 
+    #: Entries of each row, the same for all; 0 if there are no such columns.
     entries: int
+    #: Where they stand among the entries of each row, and in the matrix. Shape (f,).
     place: IntArray
     column: IntArray
 

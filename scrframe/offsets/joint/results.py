@@ -19,27 +19,19 @@ BLOCK = 256
 
 @dataclass(frozen=True)
 class ExposureOffsets:
-    """Offsets of the exposures and visits in the gauge; x exposures of v visits.
+    """Offsets of the exposures and visits in the gauge; x exposures of v visits."""
 
-    Attributes
-    ----------
-    offset_mag, err_mag : ndarray, shape (x,)
-        The whole correction of an exposure but for the maps over its detector.
-    ccd_mag, ccd_err_mag : ndarray, shape (x,)
-        What it differs from its visit.
-    visit_mag : ndarray, shape (v,)
-    visit_covariance : ndarray, shape (v, v)
-        In mag^2.
-    count : ndarray of int64, shape (x,)
-        Detections with weight.
-    """
-
+    #: The whole correction of an exposure but for the maps over its detector. Shape (x,).
     offset_mag: FloatArray
     err_mag: FloatArray
+    #: What it differs from its visit. Shape (x,).
     ccd_mag: FloatArray
     ccd_err_mag: FloatArray
+    #: Shape (v,).
     visit_mag: FloatArray
+    #: In mag^2. Shape (v, v).
     visit_covariance: FloatArray
+    #: Detections with weight. Shape (x,).
     count: IntArray
 
     @property
@@ -54,10 +46,6 @@ class JointResults:
     Maps whose columns belong to one detector each, with weights that sum to one, take part
     in the gauge: their mean over a detector moves to its exposures. Other maps (polynomials)
     have no constant to move.
-
-    Parameters
-    ----------
-    fit : JointFit
     """
 
     def __init__(self, fit: JointFit) -> None:

@@ -77,24 +77,18 @@ def noise_draw(model: MixedModel, weights: Weights, random: np.random.Generator)
 
 @dataclass(frozen=True)
 class CommonTerms:
-    """The terms of rank one by source; s stars of g sources.
+    """The terms of rank one by source; s stars of g sources."""
 
-    Attributes
-    ----------
-    source : ndarray of int64, shape (s,)
-    share : ndarray, shape (s,)
-        loading * tau / (tau + sum of D): times a detection's weight it is A l.
-    factor : ndarray, shape (g,)
-        1 / (1 + l^T A l), the variance of t given all detections; 0 of sources that have
-        nothing in common with any detection.
-    star : ndarray of int64, shape (n,)
-    weight : ndarray, shape (n,)
-    """
-
+    #: Shape (s,).
     source: IntArray
+    #: loading * tau / (tau + sum of D): times a detection's weight it is A l. Shape (s,).
     share: FloatArray
+    #: 1 / (1 + l^T A l), the variance of t given all detections; 0 of sources that have nothing in
+    #: common with any detection. Shape (g,).
     factor: FloatArray
+    #: Shape (n,).
     star: IntArray
+    #: Shape (n,).
     weight: FloatArray
 
     def mean(self, values: FloatArray) -> FloatArray:

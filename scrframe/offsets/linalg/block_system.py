@@ -16,20 +16,13 @@ from scrframe.arrays import BoolArray, FloatArray, IntArray
 
 @dataclass(frozen=True)
 class System:
-    """A symmetric matrix of shape (p, p), p = a + b.
+    """A symmetric matrix of shape (p, p), p = a + b."""
 
-    Attributes
-    ----------
-    shared : csr_array, shape (a, a)
-        Columns of the terms by exposure among themselves.
-    mixed : csr_array, shape (a, b)
-        With those of the terms by detection.
-    own : csr_array, shape (b, b)
-        These among themselves.
-    """
-
+    #: Columns of the terms by exposure among themselves. Shape (a, a).
     shared: sparse.csr_array
+    #: With those of the terms by detection. Shape (a, b).
     mixed: sparse.csr_array
+    #: These among themselves. Shape (b, b).
     own: sparse.csr_array
 
     @classmethod

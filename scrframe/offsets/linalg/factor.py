@@ -208,7 +208,6 @@ class Factor:
         Parameters
         ----------
         matrix : csr_array, shape (q, q)
-        columns : slice
         probes : int
             0 for the exact trace, from the selected inverse. Otherwise, outside the dense
             block, the mean over so many random signs (Hutchinson 1990, Commun. Stat. Simul.

@@ -38,26 +38,17 @@ WIDE = 0.7
 
 @dataclass(frozen=True)
 class Panels:
-    """Panels of the factor of a matrix of shape (n, n) with a border of shape (n, d).
+    """Panels of the factor of a matrix of shape (n, n) with a border of shape (n, d)."""
 
-    Attributes
-    ----------
-    order : ndarray of int64, shape (n,)
-        Rows of the matrix in the order of elimination; all else refers to this order.
-    bounds : ndarray of int64, shape (m + 1,)
-        Panel k has the columns ``bounds[k]`` up to, not with, ``bounds[k + 1]``.
-    below : list of ndarray of int64
-        Rows below each panel that its factor fills, ascending.
-    border : list of ndarray of int64
-        Blocks of `BLOCK` columns of the border that each panel reaches, ascending.
-    parent : ndarray of int64, shape (m,)
-        The panel that eliminates the first of these rows; -1 for a root.
-    """
-
+    #: Rows of the matrix in the order of elimination; all else refers to this order. Shape (n,).
     order: IntArray
+    #: Panel k has the columns ``bounds[k]`` up to, not with, ``bounds[k + 1]``. Shape (m + 1,).
     bounds: IntArray
+    #: Rows below each panel that its factor fills, ascending.
     below: list[IntArray]
+    #: Blocks of `BLOCK` columns of the border that each panel reaches, ascending.
     border: list[IntArray]
+    #: The panel that eliminates the first of these rows; -1 for a root. Shape (m,).
     parent: IntArray
 
     def __len__(self) -> int:
@@ -196,7 +187,6 @@ def batches(panels: Panels, blocks: int) -> Iterator[tuple[list[int], IntArray]]
 
     Parameters
     ----------
-    panels : Panels
     blocks : int
         Number of blocks of the border.
     """

@@ -33,7 +33,6 @@ def panel_factors(panels: Panels, lower: sparse.csc_array) -> list[FloatArray]:
 
     Parameters
     ----------
-    panels : Panels
     lower : csc_array, shape (n, n)
         L of A = L L^T in the panels' order.
     """
@@ -93,22 +92,14 @@ def _place_rows(
 
 @dataclass(frozen=True)
 class SelectedInverse:
-    """Entries of H^-1 by panel, in the panels' order, and the whole dense block.
-
-    Attributes
-    ----------
-    panels : Panels
-    local : list of ndarray
-        Own rows by own rows and rows below.
-    mixed : list of ndarray
-        Own rows by columns of the border.
-    corner : ndarray, shape (d, d)
-        d is whole blocks, as in all that follows.
-    """
+    """Entries of H^-1 by panel, in the panels' order, and the whole dense block."""
 
     panels: Panels
+    #: Own rows by own rows and rows below.
     local: list[FloatArray]
+    #: Own rows by columns of the border.
     mixed: list[FloatArray]
+    #: d is whole blocks, as in all that follows. Shape (d, d).
     corner: FloatArray
 
     def diagonal(self) -> FloatArray:
@@ -162,7 +153,6 @@ def select_inverse(
 
     Parameters
     ----------
-    panels : Panels
     factors : list of ndarray
         From `panel_factors`.
     blocks : list of ndarray

@@ -26,24 +26,17 @@ SMALLEST_SCATTER_MAG = 1e-4
 
 @dataclass(frozen=True)
 class NoiseData:
-    """What the noise parameters are estimated from.
+    """What the noise parameters are estimated from."""
 
-    Attributes
-    ----------
-    residual : ndarray, shape (n,)
-        Differences less all terms, in mag; stars' deviations are in it.
-    star : ndarray of int64, shape (n,)
-    error_mag : ndarray, shape (n,)
-        Catalogued errors.
-    covariates : ndarray, shape (s, t)
-    clean : ndarray, shape (s,)
-        Weight of a star in the likelihood: how surely all of it is normal.
-    """
-
+    #: Differences less all terms, in mag; stars' deviations are in it. Shape (n,).
     residual: FloatArray
+    #: Shape (n,).
     star: IntArray
+    #: Catalogued errors. Shape (n,).
     error_mag: FloatArray
+    #: Shape (s, t).
     covariates: FloatArray
+    #: Weight of a star in the likelihood: how surely all of it is normal. Shape (s,).
     clean: FloatArray
 
 
@@ -191,7 +184,6 @@ def scoring_step(
     information : ndarray, shape (2 + t, 2 + t)
     free : ndarray of bool, shape (2 + t,)
         The others do not move.
-    model : NoiseModel
     error_mag : float
         A typical catalogued error; sets the units of the step.
     """
@@ -219,7 +211,6 @@ def moved(
 
     Parameters
     ----------
-    model : NoiseModel
     step : ndarray, shape (2 + t,)
     errors_mag : ndarray
         Catalogued errors at which the variance of the noise is looked at.

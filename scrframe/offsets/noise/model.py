@@ -34,20 +34,14 @@ class NoiseModel:
     Repeated detections of a star show only the noise that is independent between
     exposures. What its detections share (an error that two back-to-back exposures have in
     common, variability slower than the exposures) counts as the star's own deviation.
-
-    Attributes
-    ----------
-    scale : float
-        True over catalogued error.
-    floor_mag : float
-        Noise that the catalogue does not know of.
-    scatter : ndarray, shape (t,)
-        Coefficients of the logarithm of a star's standard deviation (in mag) on the
-        covariates, of which the first is 1.
     """
 
+    #: True over catalogued error.
     scale: float
+    #: Noise that the catalogue does not know of.
     floor_mag: float
+    #: Coefficients of the logarithm of a star's standard deviation (in mag) on the covariates, of
+    #: which the first is 1. Shape (t,).
     scatter: FloatArray
 
     def variance(self, error_mag: FloatArray) -> FloatArray:
@@ -69,22 +63,15 @@ class NoiseModel:
 
 @dataclass(frozen=True)
 class CovariateScale:
-    """A frozen standardisation: the same property always gives the same covariate.
+    """A frozen standardisation: the same property always gives the same covariate."""
 
-    Attributes
-    ----------
-    names : tuple of str
-        Properties, in the order of their covariates.
-    centre, spread : tuple of float
-        Median and robust standard deviation of each property, in its own unit. A spread of
-        0 (all stars alike) makes the property's covariates 0.
-    degree : int
-        Highest power of each property.
-    """
-
+    #: Properties, in the order of their covariates.
     names: tuple[str, ...]
+    #: Median and robust standard deviation of each property, in its own unit. A spread of 0 (all
+    #: stars alike) makes the property's covariates 0.
     centre: tuple[float, ...]
     spread: tuple[float, ...]
+    #: Highest power of each property.
     degree: int
 
     @classmethod

@@ -30,64 +30,44 @@ from scrframe.offsets.noise.model import (
 
 @dataclass(frozen=True)
 class NoiseSettings:
-    """How the noise is estimated.
+    """How the noise is estimated."""
 
-    Attributes
-    ----------
-    steps : int
-        Steps of Fisher scoring in a call.
-    max_stars : int
-        Of more stars every second, third, ... is used: the noise is then known to a
-        thousandth, and the rest would cost time only.
-    min_repeats : int
-        Clean stars with two or more detections below which scale and floor are held.
-    min_stars : int
-        Clean stars below which the scatter is held.
-    max_relative_error : float
-        Scale and floor are held where the noise variance at the median error would have a
-        larger relative error than this.
-    max_correlation : float
-        The floor is held where it cannot be told from the scale: where scale and floor act
-        on the likelihood with a larger correlation than this.
-    slope_prior_sd : float
-        Coefficients of the scatter, but the first, are drawn to 0 as by a normal prior of
-        this standard deviation: weak, but it settles covariates that do not vary.
-    hold_photometry : bool
-        Whether scale and floor stay what they are at the start.
-    """
-
+    #: Steps of Fisher scoring in a call.
     steps: int = 2
+    #: Of more stars every second, third, ... is used: the noise is then known to a thousandth, and
+    #: the rest would cost time only.
     max_stars: int = 2_000_000
+    #: Clean stars with two or more detections below which scale and floor are held.
     min_repeats: int = 100
+    #: Clean stars below which the scatter is held.
     min_stars: int = 30
+    #: Scale and floor are held where the noise variance at the median error would have a larger
+    #: relative error than this.
     max_relative_error: float = 0.5
+    #: The floor is held where it cannot be told from the scale: where scale and floor act on the
+    #: likelihood with a larger correlation than this.
     max_correlation: float = 0.99
+    #: Coefficients of the scatter, but the first, are drawn to 0 as by a normal prior of this
+    #: standard deviation: weak, but it settles covariates that do not vary.
     slope_prior_sd: float = 1.0
+    #: Whether scale and floor stay what they are at the start.
     hold_photometry: bool = False
 
 
 @dataclass(frozen=True)
 class NoiseUpdate:
-    """A noise model after a call, and how well it is known.
-
-    Attributes
-    ----------
-    model : NoiseModel
-    errors : ndarray, shape (2 + t,)
-        Standard errors of scale, floor in mag and the coefficients of the scatter; NaN
-        where held.
-    covariance : ndarray, shape (2 + t, 2 + t)
-        Of scale^2, floor^2 in mag^2 and the coefficients; 0 in rows of what is held.
-    held : tuple of str
-        What could not be estimated, and why, in plain words.
-    change : float
-        Largest relative change of a standard deviation, of detections or of stars.
-    """
+    """A noise model after a call, and how well it is known."""
 
     model: NoiseModel
+    #: Standard errors of scale, floor in mag and the coefficients of the scatter; NaN where held.
+    #: Shape (2 + t,).
     errors: FloatArray
+    #: Of scale^2, floor^2 in mag^2 and the coefficients; 0 in rows of what is held. Shape (2 + t,
+    #: 2 + t).
     covariance: FloatArray
+    #: What could not be estimated, and why, in plain words.
     held: tuple[str, ...]
+    #: Largest relative change of a standard deviation, of detections or of stars.
     change: float
 
 
@@ -118,12 +98,6 @@ def update_noise(
     leverage : iterable of ndarray, shape (n,)
         Draws Z u, with u ~ N(0, C) and C the covariance of the fitted terms' errors: the
         fit makes residuals too small by that much. Gone through once.
-    current : NoiseModel
-    settings : NoiseSettings
-
-    Returns
-    -------
-    NoiseUpdate
     """
     rows, data = _thinned(
         NoiseData(residual, star, error_mag, covariates, clean), settings.max_stars
@@ -172,18 +146,12 @@ def _with_prior(
 
 @dataclass(frozen=True)
 class NoiseSample:
-    """How much there is to estimate from.
+    """How much there is to estimate from."""
 
-    Attributes
-    ----------
-    stars, repeats : float
-        Sums of `clean` over stars with a detection, and with two or more.
-    error_mag : ndarray, shape (3,)
-        5th, 50th and 95th percentile of the catalogued errors.
-    """
-
+    #: Sums of `clean` over stars with a detection, and with two or more.
     stars: float
     repeats: float
+    #: 5th, 50th and 95th percentile of the catalogued errors. Shape (3,).
     error_mag: FloatArray
 
     @classmethod
@@ -205,10 +173,8 @@ def identify(
     ----------
     information : ndarray, shape (2 + t, 2 + t)
         Expected information of scale^2, floor^2 and the coefficients of the scatter.
-    sample : NoiseSample
     model : NoiseModel
         What is held where it is.
-    settings : NoiseSettings
 
     Returns
     -------

@@ -32,20 +32,13 @@ SETTLED = 0.01
 
 @dataclass(frozen=True)
 class OutlierRates:
-    """Prior probabilities.
+    """Prior probabilities."""
 
-    Attributes
-    ----------
-    detection : float
-        Share of detections that are bad.
-    star : float
-        Share of stars whose own deviation is not of the normal population.
-    several : float
-        Share of stars of which all detections are bad.
-    """
-
+    #: Share of detections that are bad.
     detection: float = 0.01
+    #: Share of stars whose own deviation is not of the normal population.
     star: float = 0.01
+    #: Share of stars of which all detections are bad.
     several: float = 0.01
 
 
@@ -77,26 +70,18 @@ class StatePriors:
 
 @dataclass(frozen=True)
 class StateLikelihoods:
-    """Likelihoods of the states by star, each star in its own unit.
+    """Likelihoods of the states by star, each star in its own unit."""
 
-    Attributes
-    ----------
-    count : ndarray of int64, shape (s,)
-        Detections of each star.
-    good, bad, several : ndarray, shape (s,)
-        Of the states good, star bad and several bad. A bad star with a single detection is
-        a bad detection, and counts with `several`.
-    one : ndarray, shape (s,)
-        Sum over the states in which one detection is bad.
-    each : ndarray, shape (n,)
-        Of the state in which that detection is bad; 0 for single detections.
-    """
-
+    #: Detections of each star. Shape (s,).
     count: IntArray
+    #: Of the states good, star bad and several bad. A bad star with a single detection is a bad
+    #: detection, and counts with `several`. Shape (s,).
     good: FloatArray
     bad: FloatArray
     several: FloatArray
+    #: Sum over the states in which one detection is bad. Shape (s,).
     one: FloatArray
+    #: Of the state in which that detection is bad; 0 for single detections. Shape (n,).
     each: FloatArray
 
 
@@ -145,8 +130,6 @@ def fit_rates(
 
     Parameters
     ----------
-    states : StateLikelihoods
-    start : OutlierRates
     rounds : int
         Most rounds.
     prior_stars : float

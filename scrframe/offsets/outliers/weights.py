@@ -50,42 +50,27 @@ ONE_OF = 10
 
 @dataclass(frozen=True)
 class OutlierSettings(RobustSettings):
-    """How outliers are found: a bad star or detection is off by up to `span`, in mag.
+    """How outliers are found: a bad star or detection is off by up to `span`, in mag."""
 
-    Attributes
-    ----------
-    rounds : int
-        Most rounds in which the rates of outliers are fitted in a call.
-    prior_stars : float
-        Number of stars and detections that the default rates count as much as.
-    """
-
+    #: Most rounds in which the rates of outliers are fitted in a call.
     rounds: int = 10
+    #: Number of stars and detections that the default rates count as much as.
     prior_stars: float = 100.0
 
 
 @dataclass(frozen=True)
 class RobustWeights:
-    """Weights of detections and stars.
+    """Weights of detections and stars."""
 
-    Attributes
-    ----------
-    detection : ndarray, shape (n,)
-        Probability that a detection is good; multiplies its inverse noise variance.
-    star : ndarray, shape (s,)
-        Probability that a star's deviation is of the normal population and can be seen;
-        multiplies its inverse variance.
-    clean : ndarray, shape (s,)
-        Probability that a star and all its detections are good.
-    rates : OutlierRates
-    kept : float
-        Mean weight of the detections.
-    """
-
+    #: Probability that a detection is good; multiplies its inverse noise variance. Shape (n,).
     detection: FloatArray
+    #: Probability that a star's deviation is of the normal population and can be seen; multiplies
+    #: its inverse variance. Shape (s,).
     star: FloatArray
+    #: Probability that a star and all its detections are good. Shape (s,).
     clean: FloatArray
     rates: OutlierRates
+    #: Mean weight of the detections.
     kept: float
 
     def together(self, star: IntArray, least: float = 0.0) -> FloatArray:
@@ -128,7 +113,6 @@ def mixture_weights(
         Of the stars' own deviations, in mag^2.
     current : OutlierRates
         Where the rates start.
-    settings : OutlierSettings
 
     Raises
     ------
@@ -221,23 +205,15 @@ class ResidualSample:
 
 @dataclass(frozen=True)
 class StateProbabilities:
-    """Probabilities that the states give.
+    """Probabilities that the states give."""
 
-    Attributes
-    ----------
-    detection : ndarray, shape (n,)
-        That a detection is good.
-    star : ndarray, shape (s,)
-        That a star's deviation is normal, with no or one bad detection.
-    clean : ndarray, shape (s,)
-        That all is good.
-    some_bad : ndarray, shape (s,)
-        That one detection is bad, or several.
-    """
-
+    #: That a detection is good. Shape (n,).
     detection: FloatArray
+    #: That a star's deviation is normal, with no or one bad detection. Shape (s,).
     star: FloatArray
+    #: That all is good. Shape (s,).
     clean: FloatArray
+    #: That one detection is bad, or several. Shape (s,).
     some_bad: FloatArray
 
 

@@ -21,26 +21,17 @@ SIGMAS, LARGEST = 3.0, 0.98
 
 @dataclass(frozen=True)
 class StarResiduals:
-    """Mean residuals of stars in one survey, each of shape (s,).
+    """Mean residuals of stars in one survey, each of shape (s,)."""
 
-    Attributes
-    ----------
-    mean_mag : ndarray
-        Of differences less all terms, over the star's detections.
-    sd_mag : ndarray
-        Of the star's own deviation.
-    variance : ndarray
-        Of the mean, in mag^2; infinite without detections.
-    good : ndarray
-        Probability that the star and all its detections are good.
-    group : ndarray of int64
-        What is resampled as a whole: where the star is seen first.
-    """
-
+    #: Of differences less all terms, over the star's detections.
     mean_mag: FloatArray
+    #: Of the star's own deviation.
     sd_mag: FloatArray
+    #: Of the mean, in mag^2; infinite without detections.
     variance: FloatArray
+    #: Probability that the star and all its detections are good.
     good: FloatArray
+    #: What is resampled as a whole: where the star is seen first.
     group: IntArray
 
     @classmethod
@@ -67,17 +58,11 @@ def own_variance(fit: JointFit) -> FloatArray:
 
 @dataclass(frozen=True)
 class Correlation:
-    """Correlation of the stars' deviations in two surveys.
-
-    Attributes
-    ----------
-    value, error : float
-    common : int
-        Stars in common that count.
-    """
+    """Correlation of the stars' deviations in two surveys."""
 
     value: float
     error: float
+    #: Stars in common that count.
     common: int
 
     @property
@@ -97,7 +82,6 @@ def correlate(
 
     Parameters
     ----------
-    first, second : StarResiduals
     rows : (ndarray of int64, ndarray of int64)
         The stars in common, as rows of both.
     seed : int

@@ -21,55 +21,35 @@ from scrframe.offsets.joint.variance_components import is_diagonal
 
 @dataclass(frozen=True)
 class Member:
-    """One survey of several.
-
-    Attributes
-    ----------
-    name : str
-    fit : JointFit
-        Of the survey alone.
-    source : ndarray of int64, shape (s,)
-        Identifier of the source that each star of the fit is, each once; the same sources
-        have the same in all surveys.
-    """
+    """One survey of several."""
 
     name: str
+    #: Of the survey alone.
     fit: JointFit
+    #: Identifier of the source that each star of the fit is, each once; the same sources have the
+    #: same in all surveys. Shape (s,).
     source: IntArray
 
 
 @dataclass(frozen=True)
 class SharedTerm:
-    """A term of several surveys that is one and the same, up to its standard deviation.
+    """A term of several surveys that is one and the same, up to its standard deviation."""
 
-    Attributes
-    ----------
-    name : str
-        Of the term, in all surveys.
-    labels : tuple of sequence of str
-        By survey what each column stands for: the same text means the same.
-    """
-
+    #: Of the term, in all surveys.
     name: str
+    #: By survey what each column stands for: the same text means the same.
     labels: tuple[Sequence[str], ...]
 
 
 @dataclass(frozen=True)
 class Position:
-    """Where a survey is in the whole.
+    """Where a survey is in the whole."""
 
-    Attributes
-    ----------
-    column : ndarray of int64, shape (p,)
-        Column of the whole of each of the survey's parameters.
-    scale : ndarray, shape (p,)
-        The survey's parameter over that of the whole.
-    rows, stars : slice
-        Its detections and stars.
-    """
-
+    #: Column of the whole of each of the survey's parameters. Shape (p,).
     column: IntArray
+    #: The survey's parameter over that of the whole. Shape (p,).
     scale: FloatArray
+    #: Its detections and stars.
     rows: slice
     stars: slice
 

@@ -34,27 +34,18 @@ from scrframe.offsets.shared.layout import (
 
 @dataclass(frozen=True)
 class JointSurveyFit:
-    """The solve of several surveys.
+    """The solve of several surveys."""
 
-    Attributes
-    ----------
-    model : MixedModel
-        Of all detections and terms, those of a survey called ``survey:term``.
-    weights : Weights
-    prior_sd_mag : mapping of str to float
-    factor : Factor
-    parameters : ndarray, shape (w,)
-    residual_mag : ndarray, shape (n,)
-    positions : tuple of Position
-        By survey.
-    """
-
+    #: Of all detections and terms, those of a survey called ``survey:term``.
     model: MixedModel
     weights: Weights
     prior_sd_mag: dict[str, float]
     factor: Factor
+    #: Shape (w,).
     parameters: FloatArray
+    #: Shape (n,).
     residual_mag: FloatArray
+    #: By survey.
     positions: tuple[Position, ...]
 
     def response(self, number: int, delta_mag: FloatArray) -> FloatArray:
@@ -84,15 +75,9 @@ class JointSurveyFit:
 
 @dataclass(frozen=True)
 class MemberInverse:
-    """A survey's view of the inverse of the whole system: C_b = P_b C P_b^T.
+    """A survey's view of the inverse of the whole system: C_b = P_b C P_b^T."""
 
-    Attributes
-    ----------
-    factor : Factor
-        Of the whole.
-    position : Position
-    """
-
+    #: Of the whole.
     factor: Factor
     position: Position
 
@@ -112,16 +97,10 @@ class MemberInverse:
 
 @dataclass(frozen=True)
 class MemberFit(JointFit):
-    """A survey's part of the solve of several, as a fit of its own.
-
-    Attributes
-    ----------
-    whole : JointSurveyFit
-    number : int
-        Which of the surveys it is.
-    """
+    """A survey's part of the solve of several, as a fit of its own."""
 
     whole: JointSurveyFit
+    #: Which of the surveys it is.
     number: int
 
     def response(self, delta_mag: FloatArray) -> FloatArray:
@@ -145,12 +124,9 @@ def solve_surveys(
 
     Parameters
     ----------
-    members : sequence of Member
     follow : ndarray, shape (b,)
         What each survey's star deviations follow the common factor by: the product of two
         is their correlation.
-    shared : sequence of SharedTerm
-    threads : int
 
     Raises
     ------

@@ -87,17 +87,11 @@ def unwrap_ra(ra_deg: npt.ArrayLike, start_deg: float) -> FloatArray:
 
 @dataclass(frozen=True)
 class SkyGrid:
-    """Cells in right ascension and declination, about square on the sky.
+    """Cells in right ascension and declination, about square on the sky."""
 
-    Attributes
-    ----------
-    start_deg : float
-        Right ascensions count on from here.
-    ra_edges, dec_edges : ndarray, shape (p + 1,), (q + 1,)
-        In deg; the first may pass 360.
-    """
-
+    #: Right ascensions count on from here.
     start_deg: float
+    #: In deg; the first may pass 360. Shape (p + 1,), (q + 1,).
     ra_edges: FloatArray
     dec_edges: FloatArray
 

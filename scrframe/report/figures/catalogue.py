@@ -90,15 +90,9 @@ class Missing:
 
 @dataclass(frozen=True)
 class Drawn:
-    """The figures of a run.
+    """The figures of a run."""
 
-    Attributes
-    ----------
-    by_section : mapping of str to list of RenderedFigure
-        Their titles begin with their numbers.
-    missing : list of Missing
-    """
-
+    #: Their titles begin with their numbers.
     by_section: dict[str, list[RenderedFigure]]
     missing: list[Missing]
 

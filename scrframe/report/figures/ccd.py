@@ -40,21 +40,14 @@ IMAGE_IN, COURSE_IN = 1.9, 0.95
 
 @dataclass(frozen=True)
 class CcdOffsets:
-    """What each CCD of each visit differs by from the visit: v visits, c CCDs.
+    """What each CCD of each visit differs by from the visit: v visits, c CCDs."""
 
-    Attributes
-    ----------
-    ccd : ndarray of int64, shape (c,)
-        Ascending numbers.
-    offset_mag : ndarray, shape (v, c)
-        Correction to be added besides that of the visit; NaN where no star of the CCD in
-        the visit stands behind it.
-    count : ndarray of int64, shape (v, c)
-        Detections behind it.
-    """
-
+    #: Ascending numbers. Shape (c,).
     ccd: IntArray
+    #: Correction to be added besides that of the visit; NaN where no star of the CCD in the visit
+    #: stands behind it. Shape (v, c).
     offset_mag: FloatArray
+    #: Detections behind it. Shape (v, c).
     count: IntArray
 
 
@@ -115,23 +108,15 @@ def chosen_visits(mjd: FloatArray, offset_mag: FloatArray) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Course:
-    """Offsets of CCDs in time: t groups of successive visits, c CCDs.
+    """Offsets of CCDs in time: t groups of successive visits, c CCDs."""
 
-    Attributes
-    ----------
-    mjd : ndarray, shape (t,)
-        Mean date.
-    season : ndarray of int64, shape (t,)
-        Season of the group's first visit.
-    visits : ndarray of int64, shape (t,)
-        Visits in a group.
-    offset_mag : ndarray, shape (t, c)
-        Mean over the group's visits that have an offset; NaN where none has.
-    """
-
+    #: Mean date. Shape (t,).
     mjd: FloatArray
+    #: Season of the group's first visit. Shape (t,).
     season: IntArray
+    #: Visits in a group. Shape (t,).
     visits: IntArray
+    #: Mean over the group's visits that have an offset; NaN where none has. Shape (t, c).
     offset_mag: FloatArray
 
 
@@ -144,7 +129,6 @@ def course(mjd: FloatArray, season: IntArray, offset_mag: FloatArray, most: int)
         Visits without a date are left out.
     season : ndarray, shape (v,)
     offset_mag : ndarray, shape (v, c)
-    most : int
     """
     order = np.argsort(mjd, kind="stable")
     order = order[np.isfinite(mjd[order])]

@@ -31,10 +31,6 @@ COLOUR_BINS = 15
 def figure_predicted_colour(data: RunData) -> FigureProduct | None:
     """Draw predicted against observed intrinsic colour of the stars that judge (Fig. 3).
 
-    Parameters
-    ----------
-    data : RunData
-
     Returns
     -------
     FigureProduct or None
@@ -113,22 +109,16 @@ def figure_predicted_colour(data: RunData) -> FigureProduct | None:
 
 @dataclass(frozen=True)
 class JudgedStars:
-    """Stars with observed and predicted intrinsic colours.
+    """Stars with observed and predicted intrinsic colours."""
 
-    Attributes
-    ----------
-    source_id : ndarray of int64, shape (s,)
-    observed_mag : ndarray, shape (s,)
-        Mean over detections of (calibrated less reference magnitude) less R E, weighted by
-        the inverse square of the photometric errors.
-    predicted_mag : ndarray, shape (s,)
-        C0.
-    detections : ndarray of int64, shape (s,)
-    """
-
+    #: Shape (s,).
     source_id: IntArray
+    #: Mean over detections of (calibrated less reference magnitude) less R E, weighted by the
+    #: inverse square of the photometric errors. Shape (s,).
     observed_mag: FloatArray
+    #: C0. Shape (s,).
     predicted_mag: FloatArray
+    #: Shape (s,).
     detections: IntArray
 
 
@@ -137,7 +127,6 @@ def judged_stars(data: RunData, mask: BoolArray) -> JudgedStars:
 
     Parameters
     ----------
-    data : RunData
     mask : ndarray of bool, shape (n,)
         Detections; of these count the ones of the Control Sample that took part.
     """

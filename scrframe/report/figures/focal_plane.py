@@ -27,28 +27,19 @@ EDGE = 0.015
 
 @dataclass(frozen=True)
 class FocalPlane:
-    """Detectors as placed in a drawing.
+    """Detectors as placed in a drawing."""
 
-    Attributes
-    ----------
-    ccd : ndarray of int64, shape (c,)
-        Detector numbers, in ascending order.
-    centre : ndarray, shape (c, 2)
-        Where their centres are drawn.
-    pixel : ndarray, shape (2,)
-        Step in the drawing for one pixel of x and of y, with its sign.
-    nx, ny : int
-        Size of a detector in pixels.
-    on_sky : bool
-        Whether a camera says so: the drawing is then in degrees, east and north of the
-        pointing. Else it is a grid in order of the numbers, in units of a detector's width.
-    """
-
+    #: Detector numbers, in ascending order. Shape (c,).
     ccd: IntArray
+    #: Where their centres are drawn. Shape (c, 2).
     centre: FloatArray
+    #: Step in the drawing for one pixel of x and of y, with its sign. Shape (2,).
     pixel: FloatArray
+    #: Size of a detector in pixels.
     nx: int
     ny: int
+    #: Whether a camera says so: the drawing is then in degrees, east and north of the pointing.
+    #: Else it is a grid in order of the numbers, in units of a detector's width.
     on_sky: bool
 
     @property
@@ -103,7 +94,6 @@ class FocalPlane:
         corners : ndarray, shape (n, 4, 2)
         values : ndarray, shape (n,)
             Those that are not finite stay grey.
-        norm : Normalize
 
         Returns
         -------

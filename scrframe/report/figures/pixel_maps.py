@@ -24,25 +24,18 @@ BOUND = 5.0
 
 @dataclass(frozen=True)
 class PixelMap:
-    """Values in rectangles on CCDs, p of them.
+    """Values in rectangles on CCDs, p of them."""
 
-    Attributes
-    ----------
-    ccd : ndarray of int64, shape (p,)
-    x_pix, y_pix : pair of ndarray, shape (p,)
-        Lower and upper edges.
-    value_mag, err_mag : ndarray, shape (p,)
-        NaN where there are too few detections. Errors of means follow from the scatter within
-        all bins together.
-    count : ndarray of int64, shape (p,)
-        Detections.
-    """
-
+    #: Shape (p,).
     ccd: IntArray
+    #: Lower and upper edges. Arrays of shape (p,).
     x_pix: tuple[FloatArray, FloatArray]
     y_pix: tuple[FloatArray, FloatArray]
+    #: NaN where there are too few detections. Errors of means follow from the scatter within all
+    #: bins together. Shape (p,).
     value_mag: FloatArray
     err_mag: FloatArray
+    #: Detections. Shape (p,).
     count: IntArray
 
 
@@ -114,7 +107,6 @@ def binned_map(
         Values and places that are not finite are left out.
     size_pix : pair of float
         Size of a detector.
-    bin_pix : float
     """
     good = np.isfinite(value_mag) & np.isfinite(x_pix) & np.isfinite(y_pix)
     names, code = number_codes(ccd[good])
@@ -151,7 +143,6 @@ def bin_moments(
     key : ndarray of int, shape (n,)
         Bin of each value, 0 to bins - 1.
     value : ndarray, shape (n,)
-    bins : int
     """
     count = np.bincount(key, minlength=bins)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -191,20 +182,13 @@ def before_map(data: RunData) -> FloatArray:
 
 @dataclass(frozen=True)
 class SeasonMaps:
-    """Maps of all CCDs in each season, in the same bins.
+    """Maps of all CCDs in each season, in the same bins."""
 
-    Attributes
-    ----------
-    maps : mapping of str to PixelMap
-        By the name of the season, in order of time, ``all`` being the last.
-    bin_pix : float
-    chi2_per_dof : float
-        Of seasons about their weighted mean in each bin: near 1 where maps stand still; NaN
-        where no bin has two seasons.
-    """
-
+    #: By the name of the season, in order of time, ``all`` being the last.
     maps: dict[str, PixelMap]
     bin_pix: float
+    #: Of seasons about their weighted mean in each bin: near 1 where maps stand still; NaN where
+    #: no bin has two seasons.
     chi2_per_dof: float
 
 
@@ -270,13 +254,7 @@ def steadiness(maps: list[PixelMap]) -> float:
 
 
 def most_uneven(one: PixelMap, most: int) -> list[int]:
-    """Return the CCDs whose values spread most over their bins, ascending.
-
-    Parameters
-    ----------
-    one : PixelMap
-    most : int
-    """
+    """Return the CCDs whose values spread most over their bins, ascending."""
     good = np.isfinite(one.value_mag)
     names, code = np.unique(one.ccd[good], return_inverse=True)
     _, _, spread = bin_moments(code, one.value_mag[good], len(names))

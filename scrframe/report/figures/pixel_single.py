@@ -44,7 +44,6 @@ def figure_single_stars(data: RunData, ccd: int | None = None) -> FigureProduct 
 
     Parameters
     ----------
-    data : RunData
     ccd : int, optional
         By default the CCD whose narrow strips stand out most.
     """
@@ -96,7 +95,6 @@ def fine_bins(
     Parameters
     ----------
     x_pix, y_pix, value_mag : ndarray, shape (n,)
-    size_pix : pair of float
     """
     width = STRIP_PIX
     while width < min(size_pix) and len(value_mag) * width**2 / np.prod(size_pix) < BIN_STARS:

@@ -34,25 +34,18 @@ CLIP_SIGMA = 4.0
 
 @dataclass(frozen=True)
 class ColourSlopes:
-    """Slopes of the colour excess on E in bins of intrinsic colour, one row a bin.
+    """Slopes of the colour excess on E in bins of intrinsic colour, one row a bin."""
 
-    Attributes
-    ----------
-    colour0_mag, extinction_mag : ndarray, shape (b,)
-        Mean C0 and mean E of the bin.
-    slope, err : ndarray, shape (b,)
-        Slope in mag per unit E, see `colour_slopes`, and its error.
-    law, law_err : ndarray, shape (b,)
-        The law's own slope, fitted to R E of the same detections, and the error of R.
-    detections : ndarray of int64, shape (b,)
-    """
-
+    #: Mean C0 and mean E of the bin. Shape (b,).
     colour0_mag: FloatArray
     extinction_mag: FloatArray
+    #: Slope in mag per unit E, see `colour_slopes`, and its error. Shape (b,).
     slope: FloatArray
     err: FloatArray
+    #: The law's own slope, fitted to R E of the same detections, and the error of R. Shape (b,).
     law: FloatArray
     law_err: FloatArray
+    #: Shape (b,).
     detections: IntArray
 
 
@@ -65,7 +58,6 @@ def colour_slopes(data: RunData, rows: IntArray) -> ColourSlopes:
 
     Parameters
     ----------
-    data : RunData
     rows : ndarray of int, shape (m,)
         Detections that take part, with finite E, C0 and residuals; those whose residual is
         an outlier are left out, and others count by their robust weight.
@@ -133,10 +125,6 @@ EXTINCTION_BINS, SLICES, SLICE = 10, (10, 90), 10
 
 def figure_reddening(data: RunData) -> FigureProduct | None:
     """Draw colour excess against E, and its slope against colour, with the law (Fig. 4).
-
-    Parameters
-    ----------
-    data : RunData
 
     Returns
     -------

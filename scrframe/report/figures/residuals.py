@@ -57,24 +57,17 @@ ROW_IN, HISTOGRAM_IN = 1.15, 1.25
 
 @dataclass(frozen=True)
 class Binned:
-    """Residuals in bins of a variable, b of them.
+    """Residuals in bins of a variable, b of them."""
 
-    Attributes
-    ----------
-    low, high : ndarray, shape (b,)
-        Edges.
-    detections : ndarray of int64, shape (b,)
-    stars : ndarray, shape (b,)
-        What the detections count for: a star's share of its detections, summed.
-    median_mag, err_mag, spread_mag : ndarray, shape (b,)
-        Median, its error from the number of stars, and 1.4826 times the median absolute
-        deviation; NaN where there are fewer than `LEAST_STARS` stars.
-    """
-
+    #: Edges. Shape (b,).
     low: FloatArray
     high: FloatArray
+    #: Shape (b,).
     detections: IntArray
+    #: What the detections count for: a star's share of its detections, summed. Shape (b,).
     stars: FloatArray
+    #: Median, its error from the number of stars, and 1.4826 times the median absolute deviation;
+    #: NaN where there are fewer than `LEAST_STARS` stars. Shape (b,).
     median_mag: FloatArray
     err_mag: FloatArray
     spread_mag: FloatArray
@@ -252,20 +245,13 @@ def _part(name: str, when: str, one: Binned) -> Table:
 
 @dataclass(frozen=True)
 class Histogram:
-    """Differences of one sample, before or after correction.
+    """Differences of one sample, before or after correction."""
 
-    Attributes
-    ----------
-    fit : GaussianFit
-        Counts in bins, and the Gaussian that fits them.
-    total : int
-        All detections with a difference, also those beyond the bins.
-    mad_mag : float
-        1.4826 times the median absolute deviation.
-    """
-
+    #: Counts in bins, and the Gaussian that fits them.
     fit: GaussianFit
+    #: All detections with a difference, also those beyond the bins.
     total: int
+    #: 1.4826 times the median absolute deviation.
     mad_mag: float
 
     @classmethod
@@ -280,10 +266,6 @@ class Histogram:
 
 def figure_histograms(data: RunData) -> FigureProduct | None:
     """Draw the differences before and after, a row for each sample; None of hardly any stars.
-
-    Parameters
-    ----------
-    data : RunData
 
     Returns
     -------

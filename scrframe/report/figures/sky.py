@@ -37,10 +37,6 @@ FEWEST = 2
 def figure_sky_samples(data: RunData) -> FigureProduct | None:
     """Draw where the Calibration and the Control Sample lie, with their extinction (Fig. 1).
 
-    Parameters
-    ----------
-    data : RunData
-
     Returns
     -------
     FigureProduct or None
@@ -84,10 +80,6 @@ def figure_sky_samples(data: RunData) -> FigureProduct | None:
 
 def figure_control_field(data: RunData) -> FigureProduct | None:
     """Draw model less observed magnitude in the control field before and after (Fig. 2).
-
-    Parameters
-    ----------
-    data : RunData
 
     Returns
     -------

@@ -25,36 +25,26 @@ FALSE_ALARM = 0.01
 
 @dataclass(frozen=True)
 class Strips:
-    """Residuals in strips of all CCDs, s of them; whole strips come before their pieces.
+    """Residuals in strips of all CCDs, s of them; whole strips come before their pieces."""
 
-    Attributes
-    ----------
-    ccd : ndarray of int64, shape (s,)
-    axis : ndarray of str, shape (s,)
-        ``x`` for strips of columns (narrow in x), ``y`` for strips of rows.
-    whole : ndarray of bool, shape (s,)
-        Whether the strip crosses the CCD; else it is a piece of one that does.
-    x_pix, y_pix : pair of ndarray, shape (s,)
-        Lower and upper edges.
-    count : ndarray of int64, shape (s,)
-    mean_mag, mean_err_mag : ndarray, shape (s,)
-        Mean less that of the CCD, and its error from the CCD's scatter.
-    scatter_mag : ndarray, shape (s,)
-        Standard deviation about the strip's own mean.
-    mean_sigma, scatter_sigma : ndarray, shape (s,)
-        By how many standard errors mean and scatter differ from the CCD's; NaN where there
-        are fewer than `LEAST` detections.
-    """
-
+    #: Shape (s,).
     ccd: IntArray
+    #: ``x`` for strips of columns (narrow in x), ``y`` for strips of rows. Shape (s,).
     axis: npt.NDArray[np.str_]
+    #: Whether the strip crosses the CCD; else it is a piece of one that does. Shape (s,).
     whole: BoolArray
+    #: Lower and upper edges. Arrays of shape (s,).
     x_pix: tuple[FloatArray, FloatArray]
     y_pix: tuple[FloatArray, FloatArray]
+    #: Shape (s,).
     count: IntArray
+    #: Mean less that of the CCD, and its error from the CCD's scatter. Shape (s,).
     mean_mag: FloatArray
     mean_err_mag: FloatArray
+    #: Standard deviation about the strip's own mean. Shape (s,).
     scatter_mag: FloatArray
+    #: By how many standard errors mean and scatter differ from the CCD's; NaN where there are
+    #: fewer than `LEAST` detections. Shape (s,).
     mean_sigma: FloatArray
     scatter_sigma: FloatArray
 

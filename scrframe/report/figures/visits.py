@@ -37,10 +37,6 @@ BAND, ROOM = "#efefef", 0.06
 def figure_visit_sky(data: RunData) -> FigureProduct | None:
     """Draw the offsets of visits on the sky (Fig. 5), and against right ascension.
 
-    Parameters
-    ----------
-    data : RunData
-
     Returns
     -------
     FigureProduct or None
@@ -128,10 +124,6 @@ def _sky_table(data: RunData, rows: IntArray) -> Table:
 
 def figure_visit_time(data: RunData) -> FigureProduct | None:
     """Draw offset and scatter of visits against date, with their seasons (Fig. 6).
-
-    Parameters
-    ----------
-    data : RunData
 
     Returns
     -------

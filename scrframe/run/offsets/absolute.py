@@ -88,29 +88,19 @@ CELL_DEG = 1.0
 
 @dataclass(frozen=True)
 class Compared:
-    """Stars of the star catalogue with a standard magnitude.
+    """Stars of the star catalogue with a standard magnitude."""
 
-    Attributes
-    ----------
-    row : ndarray of int, shape (n,)
-        Row in the star catalogue.
-    mag, err : ndarray, shape (n,)
-        Standard magnitude and its error.
-    colour : ndarray, shape (n,)
-        Colour of the colour term.
-    colour_name : str
-    source : str
-        Name of the file.
-    offered : str
-        How many standards or spectra there were, in words.
-    """
-
+    #: Row in the star catalogue. Shape (n,).
     row: IntArray
+    #: Standard magnitude and its error. Shape (n,).
     mag: FloatArray
     err: FloatArray
+    #: Colour of the colour term. Shape (n,).
     colour: FloatArray
     colour_name: str
+    #: Name of the file.
     source: str
+    #: How many standards or spectra there were, in words.
     offered: str
 
 

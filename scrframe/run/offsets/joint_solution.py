@@ -61,9 +61,6 @@ def ccd_parts(
 
     Parameters
     ----------
-    fit : JointFit
-    results : JointResults
-    levels : sequence of FittedLevel
     needs : mapping of str to collection of str
         Columns that each level reads, by its name.
     visits : sequence of VisitSeen

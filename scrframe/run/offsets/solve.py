@@ -36,28 +36,18 @@ from scrframe.tables.cuts import Cut
 
 @dataclass(frozen=True)
 class Solved:
-    """A solution with its further products.
-
-    Attributes
-    ----------
-    solution : Solution
-    columns : mapping of str to ndarray, shape (n,)
-        Further columns of stars.parquet.
-    record : mapping
-        What summary.json says of the solution, as plain JSON.
-    visit_covariance : ndarray, shape (v, v), or None
-        Of the visits' offsets, in mag^2, in the order of `covered`.
-    covered : tuple of str
-        Visits with calibration stars.
-    findings : mapping
-        What the design cannot tell, as plain JSON.
-    """
+    """A solution with its further products."""
 
     solution: Solution
+    #: Further columns of stars.parquet. Arrays of shape (n,).
     columns: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
+    #: What summary.json says of the solution, as plain JSON.
     record: Mapping[str, Any] = field(default_factory=dict)
+    #: Of the visits' offsets, in mag^2, in the order of `covered`. Shape (v, v).
     visit_covariance: FloatArray | None = None
+    #: Visits with calibration stars.
     covered: tuple[str, ...] = ()
+    #: What the design cannot tell, as plain JSON.
     findings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -73,9 +63,6 @@ def solve(
 
     Parameters
     ----------
-    plugins : SelectedPlugins
-    sample : CalibrationSample
-    fitted : FittedModel
     provenance : mapping
     dereddening : AlternativeDereddening, optional
         Other ways of dereddening, whose effect counts as systematic error in mode joint.

@@ -29,29 +29,19 @@ from scrframe.tables.settings import ReddeningSettings
 
 @dataclass(frozen=True)
 class AlternativeDereddening:
-    """What it takes to deredden the sample's stars another way.
+    """What it takes to deredden the sample's stars another way."""
 
-    Attributes
-    ----------
-    flux : ndarray, shape (s, m)
-        Observed spectra of the stars, or features that no extinction changes.
-    k_mag : ndarray, shape (m,)
-        The run's extinction curve, mag per unit E.
-    standardise : str or None
-        How spectra become features; None for features that no extinction changes.
-    extinction : ndarray, shape (s,)
-        The run's own E.
-    second_extinction : ndarray, shape (s,), or None
-        E of a second catalogue; the run's own where it has none.
-    second_k_mag : ndarray, shape (m,), or None
-        A second curve.
-    """
-
+    #: Observed spectra of the stars, or features that no extinction changes. Shape (s, m).
     flux: npt.NDArray[np.floating]
+    #: The run's extinction curve, mag per unit E. Shape (m,).
     k_mag: FloatArray
+    #: How spectra become features; None for features that no extinction changes.
     standardise: Standardise | None
+    #: The run's own E. Shape (s,).
     extinction: FloatArray
+    #: E of a second catalogue; the run's own where it has none. Shape (s,).
     second_extinction: FloatArray | None = None
+    #: A second curve. Shape (m,).
     second_k_mag: FloatArray | None = None
 
     def variants(self, asked: SystematicSettings) -> Iterator[tuple[str, FloatArray, FloatArray]]:
@@ -99,25 +89,15 @@ class Shifts:
 
 @dataclass(frozen=True)
 class ModelVariants:
-    """What variants of a run's model rest on; each changes the model magnitudes in one respect.
-
-    Attributes
-    ----------
-    sample : MatchedStars
-    fitted : FittedModel
-    used : ndarray of bool, shape (n,)
-        Detections of the solve.
-    trend : TrendSettings
-    law : ReddeningSettings
-    dereddening : AlternativeDereddening or None
-        Other ways of dereddening, if any is to be tried.
-    """
+    """What variants of a run's model rest on; each changes the model magnitudes in one respect."""
 
     sample: MatchedStars
     fitted: FittedModel
+    #: Detections of the solve. Shape (n,).
     used: BoolArray
     trend: TrendSettings
     law: ReddeningSettings
+    #: Other ways of dereddening, if any is to be tried.
     dereddening: AlternativeDereddening | None = None
 
     def reddening(self) -> tuple[FloatArray, FloatArray, FloatArray]:

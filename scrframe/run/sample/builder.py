@@ -45,30 +45,20 @@ from scrframe.tables import (
 
 @dataclass(frozen=True)
 class CalibrationSample:
-    """The Calibration Sample of a run, with what it was built from.
+    """The Calibration Sample of a run, with what it was built from."""
 
-    Attributes
-    ----------
-    matched : MatchedStars
-        Detections with their reference stars; the Control Sample among them is marked.
-    parts : tuple of PartRead
-        The catalogues.
-    skipped : mapping of str to str
-        Damaged catalogues that were left out, and why.
-    visits : tuple of VisitSeen
-        All visits, each once, in the order of the parts.
-    cut_flow, control_cut_flow : tuple of mapping
-        Detections and stars that each cut leaves of the Calibration and the Control Sample.
-    star_features : Spectra, Quantities or None
-        What the reference catalogue tells of the stars, if it was to be kept.
-    """
-
+    #: Detections with their reference stars; the Control Sample among them is marked.
     matched: MatchedStars
+    #: The catalogues.
     parts: tuple[PartRead, ...]
+    #: Damaged catalogues that were left out, and why.
     skipped: Mapping[str, str]
+    #: All visits, each once, in the order of the parts.
     visits: tuple[VisitSeen, ...]
+    #: Detections and stars that each cut leaves of the Calibration and the Control Sample.
     cut_flow: tuple[Mapping[str, Any], ...]
     control_cut_flow: tuple[Mapping[str, Any], ...]
+    #: What the reference catalogue tells of the stars, if it was to be kept.
     star_features: StarFeatures | None = None
 
     @property
@@ -82,7 +72,6 @@ def build_sample(session: Session, *, keep_spectra: bool = False) -> Calibration
 
     Parameters
     ----------
-    session : Session
     keep_spectra : bool
         Whether what the catalogue tells of the sample's stars is kept.
 

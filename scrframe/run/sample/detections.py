@@ -26,47 +26,32 @@ PLACE = ["visit", "ra", "dec"]
 
 @dataclass(frozen=True)
 class ReadTask:
-    """One part to read in a worker.
-
-    Attributes
-    ----------
-    target, others : Path
-        Arrow files of the detections that pass the cuts, and of the places of the others.
-    """
+    """One part to read in a worker."""
 
     loader: SurveyLoader
     settings: PluginConfig
     part: Part
     columns: tuple[str, ...]
     cuts: tuple[Cut, ...]
+    #: Arrow files of the detections that pass the cuts, and of the places of the others.
     target: Path
     others: Path
 
 
 @dataclass(frozen=True)
 class PartRead:
-    """What became of one part.
-
-    Attributes
-    ----------
-    part : Part
-    target : Path
-        Arrow file of the detections that passed.
-    others : Path
-        Arrow file of the visits and places of those that did not. They take part in the
-        matching: a star whose own detection was cut must not go to its neighbour's.
-    counts : tuple of int
-        Detections read, and left after each cut.
-    visits : tuple of VisitSeen
-    error : str or None
-        Why a damaged part was left out.
-    """
+    """What became of one part."""
 
     part: Part
+    #: Arrow file of the detections that passed.
     target: Path
+    #: Arrow file of the visits and places of those that did not. They take part in the matching: a
+    #: star whose own detection was cut must not go to its neighbour's.
     others: Path
+    #: Detections read, and left after each cut.
     counts: tuple[int, ...]
     visits: tuple[VisitSeen, ...]
+    #: Why a damaged part was left out.
     error: str | None = None
 
 

@@ -179,7 +179,6 @@ def all_extinctions(
 
     Parameters
     ----------
-    session : Session
     wanted : ndarray of int64, shape (s,)
         Identifiers of the stars.
     second : bool

@@ -57,12 +57,7 @@ def _shifted(table: ColumnTable, names: Sequence[str], by_mag: float) -> ColumnT
 
 @dataclass(frozen=True)
 class LooseCut(Cut):
-    """A cut that also passes what would pass if it were brighter or fainter by a margin.
-
-    Attributes
-    ----------
-    margin_mag : float
-    """
+    """A cut that also passes what would pass if it were brighter or fainter by a margin."""
 
     margin_mag: float = 0.0
 
@@ -93,7 +88,6 @@ def predicted_inside(
         n rows.
     predicted : mapping of str to ndarray, shape (n,)
         Predicted values of the columns in `SHIFTS`.
-    margin_mag : float
     """
     looking = [cut for cut in cuts if depends_on_magnitude(cut)]
     names = sorted({name for cut in looking for name in cut.names})
@@ -149,20 +143,13 @@ def _running_median(
 
 @dataclass(frozen=True)
 class StarSelection:
-    """Who of the stars may take part.
+    """Who of the stars may take part."""
 
-    Attributes
-    ----------
-    reserved : ndarray of bool, shape (s,)
-        Neither train nor solve; they judge the result.
-    outside : ndarray of int32, shape (s,)
-        Flags of stars unlike any training star; 0 for those inside.
-    distance : ndarray of float32, shape (s,), or None
-        From the training stars; above 1 a star is outside. None where nobody asked.
-    """
-
+    #: Neither train nor solve; they judge the result. Shape (s,).
     reserved: BoolArray
+    #: Flags of stars unlike any training star; 0 for those inside. Shape (s,).
     outside: npt.NDArray[np.int32]
+    #: From the training stars; above 1 a star is outside. None where nobody asked. Shape (s,).
     distance: npt.NDArray[np.float32] | None = None
 
     @property
@@ -176,8 +163,6 @@ def select_stars(settings: JointSettings, sample: MatchedStars, *, trained: bool
 
     Parameters
     ----------
-    settings : JointSettings
-    sample : MatchedStars
     trained : bool
         Whether a colour model is trained; where none is, no star is unlike training stars.
     """
@@ -213,11 +198,8 @@ def star_domain(
 
     Parameters
     ----------
-    sample : MatchedStars
     reserved : ndarray of bool, shape (s,)
         These do not stand for the training stars.
-    settings : DomainSettings
-    seed : int
     """
     snr = np.ones(len(sample.stars))  # for all, if the catalogue gives none
     for name in ("xp_snr", "snr"):
