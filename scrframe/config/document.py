@@ -95,10 +95,7 @@ class Document:
 def parse_yaml(text: str, source: str, environ: Mapping[str, str]) -> Document:
     """Parse YAML text; ``${NAME}`` and ``${NAME:-default}`` in it stand for variables.
 
-    Raises
-    ------
-    ConfigError
-        With ``source:line:column`` if the text is not in the subset of YAML.
+    Raises ConfigError with ``source:line:column`` if the text is not in the subset of YAML.
     """
     return _parse(text, source, environ, lambda mark: f"{source}:{mark.line + 1}:{mark.column + 1}")
 

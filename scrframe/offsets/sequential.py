@@ -68,11 +68,8 @@ def solve_sequential(problem: OffsetProblem) -> OffsetSolution:
     level's terms then sum to zero within its parent by themselves. The constant is left to
     the zero point u_ZP.
 
-    Raises
-    ------
-    CalibrationError
-        If a level is a nuisance term or no partition into groups or bins, which means
-        cannot solve.
+    Raises CalibrationError if a level is a nuisance term or no partition into groups or bins,
+    which means cannot solve.
     """
     delta = problem.delta_mag
     total = np.zeros(len(delta))

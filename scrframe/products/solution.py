@@ -87,12 +87,8 @@ def write_solution(folder: Path, solution: Solution, settings: Mapping[str, Any]
 def read_solution(folder: Path, registry: Registry) -> Solution:
     """Read a solution back.
 
-    Raises
-    ------
-    DataError
-        If the folder holds no solution, a damaged one, or one of another format.
-    PluginError
-        If a level's kind is not installed.
+    Raises DataError if the folder holds no solution, a damaged one, or one of another format, and
+    PluginError if a level's kind is not installed.
     """
     path = folder / "provenance.json"
     try:
@@ -238,12 +234,7 @@ def write_law(folder: Path, law: ReddeningLaw, note: str) -> None:
 def read_law(folder: Path) -> ReddeningLaw:
     """Read a law back.
 
-    Raises
-    ------
-    FileNotFoundError
-        If the folder has none.
-    KeyError, ValueError
-        If it is damaged.
+    Raises FileNotFoundError if the folder has none, and KeyError or ValueError if it is damaged.
     """
     table = load_ecsv(folder / LAW)
     powers = table["power"].tolist(), table["extinction_power"].tolist()

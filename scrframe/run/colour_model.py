@@ -59,10 +59,8 @@ def fit_model(
 ) -> FittedModel:
     """Train and iterate (steps i to iii); colours that a catalogue tells need no training.
 
-    Raises
-    ------
-    CalibrationError
-        If the model or the law cannot be fitted, or the model's colours are not finite.
+    Raises CalibrationError if the model or the law cannot be fitted, or the model's colours are
+    not finite.
     """
     block, known = plugins.survey.colour_model, plugins.reference.provides == "colour"
     observations, start = observations_of(sample), None
@@ -127,10 +125,7 @@ class Trainer:
     ) -> FittedColourModel:
         """Train on features (t, m) and colours (t,).
 
-        Raises
-        ------
-        CalibrationError
-            If a training colour is not finite.
+        Raises CalibrationError if a training colour is not finite.
         """
         bad = int((~np.isfinite(colour_mag)).sum())
         if bad:
@@ -143,10 +138,8 @@ class Trainer:
 def observations_of(sample: MatchedStars) -> Observations:
     """Return a matched sample as the arrays of the iteration.
 
-    Raises
-    ------
-    CalibrationError
-        If a photometric error of the Control Sample is not positive: it weights.
+    Raises CalibrationError if a photometric error of the Control Sample is not positive: it
+    weights.
     """
     detections = sample.detections
     wrong = int((~(detections["mag_err"][sample.in_control] > 0)).sum())

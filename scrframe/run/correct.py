@@ -68,10 +68,7 @@ class PartCorrected:
 def correct_part(task: CorrectTask) -> PartCorrected:
     """Read one part, apply the solution, write the corrected catalogue.
 
-    Raises
-    ------
-    CalibrationError
-        If a visit is unknown and that is not asked to be flagged.
+    Raises CalibrationError if a visit is unknown and that is not asked to be flagged.
     """
     earlier = _earlier(task)
     if earlier is not None:
@@ -232,12 +229,8 @@ def apply(
 def find_catalogues(paths: Sequence[Path], writers: Sequence[SelectedWriter]) -> dict[str, Part]:
     """Return the catalogues named, by their path in the output; directories are searched.
 
-    Raises
-    ------
-    DataError
-        If there is none, or a path does not exist.
-    ConfigError
-        If two would have the same path in the output.
+    Raises DataError if there is none, or a path does not exist, and ConfigError if two would have
+    the same path in the output.
     """
     endings = tuple(ending for each in writers for ending in each.writer.suffixes)
     found: dict[str, Part] = {}

@@ -59,10 +59,7 @@ class Judge:
     def scatter(self, config: PluginConfig, stars: int) -> float:
         """Return the out-of-fold sd by star, in mag, of models trained on so many stars.
 
-        Raises
-        ------
-        CalibrationError
-            If the backend cannot train, or predicts what is not finite.
+        Raises CalibrationError if the backend cannot train, or predicts what is not finite.
         """
         chosen = np.zeros(len(self.fold), dtype=bool)
         chosen[self.order[:stars]] = True

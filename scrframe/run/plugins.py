@@ -158,12 +158,8 @@ def application_record(plugins: SelectedPlugins) -> dict[str, Any]:
 def read_application(record: Mapping[str, Any], registry: Registry) -> Application:
     """Look up the plugins of a stored `Application`.
 
-    Raises
-    ------
-    PluginError
-        If the loader or a writer is not installed.
-    KeyError, ValueError
-        If the record is damaged.
+    Raises PluginError if the loader or a writer is not installed, and KeyError or ValueError if the
+    record is damaged.
     """
     loader = registry.get(SurveyLoader, record["loader"]["kind"])
     writers = []
@@ -182,12 +178,8 @@ def _record(kind: str, settings: PluginConfig) -> dict[str, Any]:
 def resolve_plugins(survey: SurveyDescription, registry: Registry) -> SelectedPlugins:
     """Look up everything that a description names.
 
-    Raises
-    ------
-    PluginError
-        If something is not installed.
-    ConfigError
-        If a block does not go with what the reference catalogue provides.
+    Raises PluginError if something is not installed, and ConfigError if a block does not go with
+    what the reference catalogue provides.
     """
     for path, message in misfits(survey, registry):
         raise ConfigError(f"{'.'.join(map(str, path))} {message}")
@@ -239,11 +231,8 @@ class Inputs:
 def find_inputs(plugins: SelectedPlugins, root: Path) -> Inputs:
     """Find the input of all selected plugins below a data root.
 
-    Raises
-    ------
-    DataError
-        If the root or any input is missing, or what is supplied for a correction or the
-        absolute tie is unusable.
+    Raises DataError if the root or any input is missing, or what is supplied for a correction or
+    the absolute tie is unusable.
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such data root; give one with --data or SCRFRAME_DATA")
@@ -300,10 +289,7 @@ def check_writers(writers: Sequence[SelectedWriter], parts: Sequence[Part]) -> N
     A part must be a whole file, unless the writer gives the parts of a file names of their
     own: they would be written over each other.
 
-    Raises
-    ------
-    ConfigError
-        Naming the writer and the file.
+    Raises ConfigError naming the writer and the file.
     """
     for each in writers:
         endings = each.writer.suffixes

@@ -53,10 +53,8 @@ class _Formula:
     def evaluate(self, table: ColumnTable) -> npt.NDArray[Any]:
         """Return the value of each row of a table, shape (n,).
 
-        Raises
-        ------
-        ConfigError
-            If the table lacks a column or holds it in a type that the text cannot use.
+        Raises ConfigError if the table lacks a column or holds it in a type that the text cannot
+        use.
         """
         columns = {name: _column(table, name) for name in self.names}
         operands = {name: _operand(name, column.type) for name, column in columns.items()}

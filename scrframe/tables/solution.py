@@ -276,7 +276,6 @@ class AbsoluteTie:
     count: int
     #: Those of them that count for nothing, being too far off.
     outliers: int
-    #: One of "AB", "Vega".
     system: System
     #: "standards" or "passband".
     kind: str = ""

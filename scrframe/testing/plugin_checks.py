@@ -174,12 +174,7 @@ def run_check(
 def judge(check: Function, subject: Subject) -> None:
     """Run one check; whatever the plugin raises becomes a failure that says where.
 
-    Raises
-    ------
-    CheckFailureError
-        If the plugin fails.
-    NotTestedError
-        If there is nothing to test.
+    Raises CheckFailureError if the plugin fails, and NotTestedError if there is nothing to test.
     """
     try:
         check(subject)

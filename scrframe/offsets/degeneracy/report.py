@@ -96,10 +96,7 @@ def report_degeneracies(
 def require_solvable(report: DegeneracyReport) -> None:
     """Refuse a design whose flat terms leave the system singular.
 
-    Raises
-    ------
-    CalibrationError
-        If they do; it names them.
+    Raises CalibrationError if they do; it names them.
     """
     singular = [finding for finding in report.findings if finding.singular]
     if singular:

@@ -43,10 +43,7 @@ def path_below(root: Path, file: str) -> Path:
 def read_standards(settings: StandardsSettings, root: Path) -> Block:
     """Return the table of standards, its columns checked.
 
-    Raises
-    ------
-    DataError
-        If the file or a column cannot be used, or a star is named twice.
+    Raises DataError if the file or a column cannot be used, or a star is named twice.
     """
     names = [name for name in settings.columns.model_dump().values() if name is not None]
     table = read_table(path_below(root, settings.file), names)
@@ -107,10 +104,7 @@ class Compared:
 def absolute_files(settings: AbsoluteSettings, root: Path) -> tuple[Path, ...]:
     """Read what the block names once, and return its files; a check before any work.
 
-    Raises
-    ------
-    DataError
-        If a file or a column cannot be used.
+    Raises DataError if a file or a column cannot be used.
     """
     if settings.kind == "standards":
         assert settings.standards is not None
@@ -129,10 +123,7 @@ def absolute_files(settings: AbsoluteSettings, root: Path) -> tuple[Path, ...]:
 def check_passband(settings: AbsoluteSettings, root: Path, wavelength_nm: FloatArray) -> None:
     """Refuse a passband that spectra on a grid do not cover, as soon as the grid is known.
 
-    Raises
-    ------
-    CalibrationError
-        If less than 99 per cent of its area lies within the grid.
+    Raises CalibrationError if less than 99 per cent of its area lies within the grid.
     """
     if settings.kind == "passband" and settings.passband is not None:
         band = _passband(settings.passband, root)

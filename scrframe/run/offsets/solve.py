@@ -128,10 +128,7 @@ def _solve_sequential(
 def mean_zero_point(sample: MatchedStars, residual_mag: FloatArray, cuts: tuple[Cut, ...]) -> float:
     """Return u_ZP, the mean of model less corrected magnitude over a reference range.
 
-    Raises
-    ------
-    CalibrationError
-        If no detection with all its offsets passes the cuts.
+    Raises CalibrationError if no detection with all its offsets passes the cuts.
     """
     table = derive_for(cuts, sample.detections)
     used = np.isfinite(residual_mag)

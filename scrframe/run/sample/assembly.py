@@ -130,10 +130,7 @@ def join(table: T, other: ColumnTable, row: IntArray) -> T:
 def require(table: Detections, flow: CutFlow) -> Detections:
     """Return the table if it has rows.
 
-    Raises
-    ------
-    CalibrationError
-        If it has none; the message tells the cut that left none.
+    Raises CalibrationError if it has none; the message tells the cut that left none.
     """
     if len(table):
         return table
@@ -188,10 +185,7 @@ def control_mask(
 ) -> npt.NDArray[np.bool_]:
     """Return which detections of the Calibration Sample are in the Control Sample.
 
-    Raises
-    ------
-    CalibrationError
-        If none is.
+    Raises CalibrationError if none is.
     """
     inside = np.ones(len(table), dtype=bool)
     sources = table["source_id"]

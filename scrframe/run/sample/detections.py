@@ -199,12 +199,9 @@ def first_pass(
 ) -> FirstPass:
     """Read all parts in parallel.
 
-    Raises
-    ------
-    DataError
-        If a part is damaged and `on_bad_file` is ``stop``, if none is left or none holds a
-        detection, or if two parts hold the same visit and the loader does not say that they
-        may.
+    Raises DataError if a part is damaged and `on_bad_file` is ``stop``, if none is left or none
+    holds a detection, or if two parts hold the same visit and the loader does not say that they
+    may.
     """
     tasks = [
         ReadTask(

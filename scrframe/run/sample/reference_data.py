@@ -152,10 +152,7 @@ def _matrix(table: pa.Table, name: str, width: int) -> npt.NDArray[Any]:
 def all_sources(session: Session, footprint: Footprint) -> ReferenceStars:
     """Return the reference stars in the footprint, ordered by ``source_id``, each once.
 
-    Raises
-    ------
-    DataError
-        If there is none.
+    Raises DataError if there is none.
     """
     catalogue, parts = session.plugins.reference, session.inputs.sources
     settings = session.plugins.survey.reference.settings
@@ -213,10 +210,7 @@ def all_extinctions(
 def all_features(session: Session, wanted: ReferenceStars) -> StarFeatures:
     """Return spectra or quantities of the stars wanted, ordered by ``source_id``, each once.
 
-    Raises
-    ------
-    DataError
-        If none of them has any.
+    Raises DataError if none of them has any.
     """
     catalogue, parts = session.plugins.reference, session.inputs.features
     settings = session.plugins.survey.reference.settings
