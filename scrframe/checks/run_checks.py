@@ -40,15 +40,8 @@ def run_checks(
 ) -> tuple[NullTestResult, ...]:
     """Run all null tests of a run, in the order in which they are reported.
 
-    Parameters
-    ----------
-    limits : CheckSettings, optional
-        By default those of the run's description.
-
-    Raises
-    ------
-    DataError
-        If a product is missing or damaged.
+    Limits are by default those of the run's description. Raises DataError if a product is missing
+    or damaged.
     """
     data = products.data()
     covariance = products.visit_covariance(data.visit_table)
@@ -226,15 +219,7 @@ def find_anomalies(products: RunProducts) -> tuple[Anomaly, ...]:
     Bad columns, rows and regions of the detectors, jumps and drifts in time, visits and exposures
     far from others of their group, exchanged detectors, stars that vary.
 
-    Parameters
-    ----------
-    products : RunProducts
-        As `open_run` returns it.
-
-    Raises
-    ------
-    DataError
-        If a product is missing or damaged.
+    Raises DataError if a product is missing or damaged.
     """
     return (
         *search_detections(anomaly_input(products.data())),
@@ -280,12 +265,7 @@ def anomaly_input(data: RunData) -> AnomalyInput:
 def write_anomalies(path: Path, anomalies: Sequence[Anomaly]) -> None:
     """Write anomalies as an ECSV table, in place of an older one.
 
-    Parameters
-    ----------
-    path : Path
-        File to write.
-    anomalies : sequence of Anomaly
-        One row each: kind, size in mag, significance, the sentence, and `where` as JSON.
+    One row each: kind, size in mag, significance, the sentence, and `where` as JSON.
     """
     where = [json.dumps(to_json(one.where), ensure_ascii=False) for one in anomalies]
     values = {

@@ -58,9 +58,9 @@ def ranks(values: FloatArray) -> FloatArray:
 def cluster_fit(design: FloatArray, values: FloatArray, cluster: IntArray) -> ClusterFit | None:
     """Fit values by least squares, with the covariance from a jackknife over clusters.
 
-    The jackknife that leaves out a cluster at a time errs on the large side where clusters
-    are few and unequal, where the usual robust errors are too small (Bell & McCaffrey 2002,
-    Survey Methodology 28, 169).
+    The jackknife that leaves out a cluster at a time errs on the large side where clusters are few
+    and unequal, where the usual robust errors are too small (Bell & McCaffrey 2002, Survey
+    Methodology 28, 169). None if one cluster alone determines a coefficient.
 
     Parameters
     ----------
@@ -68,11 +68,6 @@ def cluster_fit(design: FloatArray, values: FloatArray, cluster: IntArray) -> Cl
     values : ndarray, shape (n,)
     cluster : ndarray of int64, shape (n,)
         Numbers from 0.
-
-    Returns
-    -------
-    ClusterFit or None
-        None if one cluster alone determines a coefficient.
     """
     p, groups = design.shape[1], int(cluster.max()) + 1
     normal = np.empty((groups, p, p))
@@ -115,6 +110,9 @@ def line(
 ) -> Line:
     """Fit a line to values that scatter by their covariance and by an unknown spread besides.
 
+    By generalised least squares; the spread is the one for which chi2 equals its degrees of
+    freedom (Paule & Mandel 1982, J. Res. NBS 87, 377).
+
     Parameters
     ----------
     x, values : ndarray, shape (g,)
@@ -122,12 +120,6 @@ def line(
         The latter are variances of independent values.
     others : ndarray, shape (g, k), optional
         Further quantities, fitted along and not reported.
-
-    Returns
-    -------
-    Line
-        By generalised least squares; the spread is the one for which chi2 equals its degrees
-        of freedom (Paule & Mandel 1982, J. Res. NBS 87, 377).
     """
     design = np.column_stack([np.ones(len(x)), x, *([] if others is None else others.T)])
     freedom = len(x) - design.shape[1]
@@ -161,18 +153,9 @@ LIMIT = float(stats.norm.isf(FALSE_ALARM / 2))
 def after_trials(z: npt.ArrayLike, trials: float) -> FloatArray:
     """Return significances after a number of independent looks.
 
-    Parameters
-    ----------
-    z : array_like
-        Two-sided significances of single looks, in standard deviations of a normal distribution.
-    trials : float
-        Number of looks.
-
-    Returns
-    -------
-    ndarray
-        Standard deviations of a normal distribution whose two-sided tail has the probability
-        that any of the looks goes as far; 0 where that is likely.
+    Those of single looks, `z`, are two-sided, in standard deviations of a normal distribution; so
+    are the new ones, whose tail has the probability that any of the looks goes as far; 0 where
+    that is likely.
     """
     log_one = np.minimum(special.log_ndtr(-np.abs(np.asarray(z, float))) + np.log(2), 0.0)
     # 1 - (1 - p)^n, which is n p where p is too small for floats

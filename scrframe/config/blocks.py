@@ -33,20 +33,13 @@ Context = dict[str, Any]
 
 
 class PluginBlock(base.Settings):
-    """A block that names a plugin.
-
-    Attributes
-    ----------
-    kind : str
-        Name of the plugin's descriptor.
-    plugins : mapping of str to PluginConfig
-        Validated settings, by plugin: those of `kind`, and others that the text holds.
-    """
+    """A block that names a plugin."""
 
     hidden_fields: ClassVar[frozenset[str]] = frozenset({"plugins"})
     descriptor: ClassVar[type[Descriptor]]
 
     kind: str = Field(description="Name of the plugin; `scrframe plugins list` shows all.")
+    #: Validated settings, by plugin: those of `kind`, and others that the text holds.
     plugins: Mapping[str, SerializeAsAny[PluginConfig]] = Field(default_factory=dict, repr=False)
 
     @property

@@ -38,13 +38,7 @@ FRAMEWORK = frozenset({"colour0", "predicted_mag", "star_ra", "star_dec"})
 
 
 def survey_schema(registry: Registry) -> dict[str, Any]:
-    """Return the JSON schema of survey descriptions, with the installed plugins' blocks.
-
-    Parameters
-    ----------
-    registry : Registry
-        The plugins whose names and keys the schema offers.
-    """
+    """Return the JSON schema of survey descriptions, with the blocks of a registry's plugins."""
     schema = SurveyDescription.model_json_schema()
     definitions: dict[str, Any] = schema.pop("$defs")
     definitions.pop("PluginConfig", None)
@@ -114,10 +108,7 @@ class VocabularyRow(Column):
 def column_vocabulary(registry: Registry | None = None) -> list[VocabularyRow]:
     """Return all columns that cuts can name, in the order in which a run makes them.
 
-    Parameters
-    ----------
-    registry : Registry, optional
-        Adds the columns that its plugins own.
+    A registry adds the columns that its plugins own.
     """
     owned = [(column, "") for column in VOCABULARY]
     if registry is not None:

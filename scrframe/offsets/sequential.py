@@ -41,14 +41,7 @@ def group_statistics(
 ) -> tuple[FloatArray, FloatArray, npt.NDArray[np.int64]]:
     """Return mean, standard deviation and count by group; NaN where undefined.
 
-    Parameters
-    ----------
-    values : ndarray, shape (n,)
-        NaN values are left out.
-    column : ndarray of int64, shape (n,)
-        Group of each value, -1 for none.
-    width : int
-        Number of groups.
+    NaN values, shape (n,), are left out; `column` is the group of each, -1 for none, of `width`.
     """
     used = (column >= 0) & np.isfinite(values)
     group, value = column[used], values[used]

@@ -128,12 +128,9 @@ class Registry:
         ]
 
     def step_done(self, step: str, result: Any) -> list[str]:
-        """Call the plugins that observe finished steps.
+        """Call the plugins that observe finished steps; return a line for each that failed.
 
-        Returns
-        -------
-        list of str
-            A line for each plugin that failed, which does not stop a run.
+        A failure does not stop a run.
         """
         manager, name, failed = self.manager, "scrframe_step_done", []
         plugins = [

@@ -44,11 +44,8 @@ def to_json(value: Any) -> Any:
 def from_json(kind: Any, value: Any) -> Any:
     """Return the value of a declared type that `to_json` wrote; None as a float is NaN.
 
-    Parameters
-    ----------
-    kind : type
-        A dataclass, `tuple[x, ...]`, `dict[str, x]`, `x | None`, an array type, or a plain
-        type, of which dataclasses may be nested to any depth.
+    A type is a dataclass, `tuple[x, ...]`, `dict[str, x]`, `x | None`, an array type, or a plain
+    type, of which dataclasses may be nested to any depth.
     """
     if is_dataclass(kind) and isinstance(kind, type):
         kinds = _kinds(kind)

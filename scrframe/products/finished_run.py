@@ -122,10 +122,7 @@ class RunProducts:
 class StarColumns(Mapping[str, npt.NDArray[Any]]):
     """Columns of stars.parquet, each read once, when it is asked for.
 
-    Parameters
-    ----------
-    visits : tuple of str
-        Keys that the column ``visit_code`` counts by.
+    Keys of `visits` are what the column ``visit_code`` counts by.
     """
 
     def __init__(self, path: Path, visits: tuple[str, ...]) -> None:

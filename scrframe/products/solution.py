@@ -48,14 +48,9 @@ _ATTRIBUTES = {"visit": "key", "ra": "ra_deg", "dec": "dec_deg", "n_detections":
 
 
 def write_solution(folder: Path, solution: Solution, settings: Mapping[str, Any]) -> None:
-    """Write a solution below a folder.
+    """Write a solution below a folder, made if need be.
 
-    Parameters
-    ----------
-    folder : Path
-        Made if need be.
-    settings : mapping
-        Settings of each level by name, as plain JSON, for restoring it.
+    `settings` are those of each level by name, as plain JSON, for restoring it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     note = solution.provenance.get("data_note", "")
@@ -279,17 +274,8 @@ def write_visits(folder: Path, visits: Sequence[VisitSeen], note: str) -> None:
 def read_visits(folder: Path, visits: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
     """Read back field, mjd, season, airmass, ra_deg and dec_deg.
 
-    Parameters
-    ----------
-    folder : Path
-        The ``solution`` of a run.
-    visits : sequence of str, length v
-        Keys; the arrays come in their order, shape (v,).
-
-    Raises
-    ------
-    DataError
-        If the table is missing or damaged.
+    They come in the order of the v visits' keys, shape (v,), from the folder ``solution`` of a
+    run. Raises DataError if the table is missing or damaged.
     """
     path = folder / VISITS
     try:

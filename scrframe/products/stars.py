@@ -281,14 +281,11 @@ def law_summary(
 def judged_by_reserved(stars: pa.Table) -> dict[str, Any]:
     """Compare reserved stars with those of the solve, from the columns of stars.parquet.
 
-    Returns
-    -------
-    dict
-        For ``reserved`` and ``solved`` stars: ``detections``; ``median_mag`` and
-        ``mad_sigma_mag`` of model less calibrated magnitudes (the median and a robust
-        spread, for outliers are in it); ``repeats_mag``, the robust spread of differences
-        between two detections of a star over the square root of 2; and ``repeats_pull``,
-        the same in units of the errors stated.
+    Of ``reserved`` and ``solved`` stars it tells ``detections``; ``median_mag`` and
+    ``mad_sigma_mag`` of model less calibrated magnitudes (the median and a robust spread, for
+    outliers are in it); ``repeats_mag``, the robust spread of differences between two detections
+    of a star over the square root of 2; and ``repeats_pull``, the same in units of the errors
+    stated.
     """
     reserved = stars.column("reserved").to_numpy(zero_copy_only=False)
     solved = stars.column("in_solve").to_numpy(zero_copy_only=False)

@@ -168,10 +168,7 @@ def solve_offsets(
 ) -> TiedSolution:
     """Solve for the offsets, and put the zero point onto an absolute system if it is asked.
 
-    Parameters
-    ----------
-    joint : JointSolve, optional
-        In mode joint, what was solved already; by default the survey is solved alone.
+    In mode joint, `joint` is what was solved already; by default the survey is solved alone.
     """
     with session.monitor.step("solve offsets"):
         solved = solve(

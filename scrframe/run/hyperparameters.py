@@ -185,13 +185,8 @@ def tune(
 ) -> tuple[PluginConfig, dict[str, Any]]:
     """Return the backend's settings for a calibration, searched for where that is asked.
 
-    The stars that train compete over; the test stars have no part in the choice.
-
-    Returns
-    -------
-    settings : PluginConfig
-    record : dict
-        Empty without a search; see `search_settings`.
+    The stars that train compete over; the test stars have no part in the choice. The record of
+    `search_settings` comes along, empty without a search.
     """
     block = plugins.survey.colour_model
     search = block.search

@@ -45,19 +45,11 @@ class CutSyntaxError(ValueError):
 
 
 def build(tree: ast.expr, operands: Mapping[str, Operand]) -> pc.Expression:
-    """Return the expression that is true where a row passes.
+    """Return the expression that is true where a row of a cut's syntax tree passes.
 
-    Parameters
-    ----------
-    tree : ast.expr
-        Syntax tree of the cut.
-    operands : mapping of str to Operand
-        What each column is; a column that is not listed may be anything.
-
-    Raises
-    ------
-    CutSyntaxError
-        If the tree holds what the language does not, or a column is used as what it is not.
+    `operands` say what each column is; one that is not listed may be anything. Raises
+    CutSyntaxError if the tree holds what the language does not, or a column is used as what it is
+    not.
     """
     builder = _Builder(operands)
     passes = builder.logical(tree)
@@ -69,21 +61,10 @@ def build(tree: ast.expr, operands: Mapping[str, Operand]) -> pc.Expression:
 
 
 def build_number(tree: ast.expr, operands: Mapping[str, Operand]) -> pc.Expression:
-    """Return the expression of a number that arithmetic on columns makes.
+    """Return the expression of a number that a syntax tree of arithmetic on columns makes.
 
     It is NaN where a column that it reads, or the base or exponent of a power, is null or NaN.
-
-    Parameters
-    ----------
-    tree : ast.expr
-        Syntax tree of the arithmetic.
-    operands : mapping of str to Operand
-        What each column is; a column that is not listed may be anything.
-
-    Raises
-    ------
-    CutSyntaxError
-        If the tree holds what the language does not, or a column is used as what it is not.
+    Operands and errors are those of `build`.
     """
     builder = _Builder(operands)
     value = builder.number(tree)

@@ -76,17 +76,9 @@ class _Formula:
 
 @dataclass(frozen=True)
 class Cut(_Formula):
-    """One cut; rows with a null or NaN anywhere in it fail.
+    """One cut, such as ``mag_err < 0.08``; rows with a null or NaN anywhere in it fail.
 
-    Attributes
-    ----------
-    text : str
-        The cut as written, such as ``mag_err < 0.08``.
-
-    Raises
-    ------
-    ConfigError
-        If the text is not in the language of cuts.
+    Raises ConfigError if the text is not in the language of cuts.
     """
 
     _what, _null = "cut", False
@@ -102,15 +94,8 @@ class Cut(_Formula):
     def stage(self, own_columns: Iterable[Column] = ()) -> Stage:
         """Return the step of a run after which all columns of the cut exist.
 
-        Parameters
-        ----------
-        own_columns : iterable of Column
-            Columns of plugins, which cuts may name besides the vocabulary.
-
-        Raises
-        ------
-        ConfigError
-            If a name is unknown, or a column is used as what it is not.
+        Cuts may name `own_columns` of plugins besides the vocabulary. Raises ConfigError if a name
+        is unknown, or a column is used as what it is not.
         """
         known = {**BY_NAME, **{column.name: column for column in own_columns}}
         for name in self.names:
@@ -125,17 +110,9 @@ class Cut(_Formula):
 
 @dataclass(frozen=True)
 class Expression(_Formula):
-    """Arithmetic on columns, in the language of cuts; NaN where it has no value.
+    """Arithmetic on columns, such as ``extinction * colour0``; NaN where it has no value.
 
-    Attributes
-    ----------
-    text : str
-        The arithmetic as written, such as ``extinction * colour0``.
-
-    Raises
-    ------
-    ConfigError
-        If the text is no arithmetic, or names no column.
+    Raises ConfigError if the text is not arithmetic in the language of cuts, or names no column.
     """
 
     _what, _null = "expression", float("nan")

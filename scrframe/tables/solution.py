@@ -167,37 +167,25 @@ class PhotometricError:
 
 @dataclass(frozen=True)
 class ExposureTable:
-    """The offset of every exposure (one detector in one visit), e rows.
+    """The offset of every exposure (one detector in one visit), columns of shape (e,).
 
-    Attributes
-    ----------
-    visit : ndarray of str, shape (e,)
-        Key of the visit.
-    ccd : ndarray of int64, shape (e,)
-        Number of the detector.
-    offset_mag : ndarray of float64, shape (e,)
-        Correction, to be added to observed magnitudes, in mag.
-    err_mag : ndarray of float64, shape (e,)
-        Its error from noise and from the spread of the level it came from, in mag.
-    sys_mag : ndarray of float64, shape (e,)
-        What systematic effects can shift, in mag; NaN where not known.
-    level : ndarray of str, shape (e,)
-        One of `LEVELS`.
-    count : ndarray of int64, shape (e,)
-        Number of the exposure's own detections behind the offset.
-
-    Raises
-    ------
-    DataError
-        If the columns differ in length, a level is not known, or an exposure occurs twice.
+    Raises DataError if the columns differ in length, a level is not known, or an exposure occurs
+    twice.
     """
 
+    #: Key of the visit.
     visit: npt.NDArray[np.str_]
+    #: Number of the detector.
     ccd: IntArray
+    #: Correction, to be added to observed magnitudes, in mag.
     offset_mag: FloatArray
+    #: Its error from noise and from the spread of the level it came from, in mag.
     err_mag: FloatArray
+    #: What systematic effects can shift, in mag; NaN where not known.
     sys_mag: FloatArray
+    #: One of `LEVELS`.
     level: npt.NDArray[np.str_]
+    #: Number of the exposure's own detections behind the offset.
     count: IntArray
 
     def __post_init__(self) -> None:

@@ -310,10 +310,7 @@ def derive(table: T, stage: Stage, names: Collection[str] | None = None) -> T:
 def season_of(mjd: FloatArray) -> pa.Array:
     """Return the observing season (the year of its October) of each date, null for none.
 
-    Parameters
-    ----------
-    mjd : ndarray, shape (n,)
-        Modified Julian dates.
+    Dates are Modified Julian, shape (n,).
     """
     dated = np.isfinite(mjd)
     days = np.floor(np.where(dated, mjd, _MJD_1970)).astype(np.int64) - _MJD_1970

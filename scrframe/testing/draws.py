@@ -30,14 +30,7 @@ STARS = 60
 def draw_visit(camera: Camera, number: int, band: str, per_ccd: int = 5) -> SimulatedVisit:
     """Return a visit of a camera with a few detections on each detector.
 
-    The second detection has no magnitude.
-
-    Parameters
-    ----------
-    number : int
-        Of the visit, from 1; each is another one.
-    per_ccd : int
-        Detections on each detector.
+    The second detection has no magnitude. Numbers of visits count from 1; each is another one.
     """
     rng = np.random.default_rng(number)
     rows = per_ccd * len(camera.ccd)

@@ -122,16 +122,11 @@ class Variables:
 
 
 def variable_stars(repeats: StarRepeats, limit: float = LIMIT) -> Variables:
-    """Return the stars that vary.
+    """Return the stars that vary, more significantly than the limit after trials.
 
     A star counts with three detections or more in two visits or more, and where not one detection
     alone is to blame. Where the errors are too small for the stars as a whole, chi2 is divided by
     the ratio of its median to that of its distribution.
-
-    Parameters
-    ----------
-    limit : float
-        Significance after trials that a star needs.
     """
     able = np.isfinite(repeats.chi2) & (repeats.detections >= LEAST_DETECTIONS)
     able &= (repeats.visits >= 2) & (repeats.dof > 0)

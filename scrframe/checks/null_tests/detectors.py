@@ -90,17 +90,12 @@ def ccd_steps(
 ) -> NullTestResult:
     """Test whether the offset of a CCD steps at some date, more than those of other CCDs do.
 
-    For each date, the mean of a CCD's offsets afterwards less that before is compared with
-    the scatter of the same difference among the other CCDs, which holds noise and whatever
-    drift is usual. The number is the step that stands out most.
+    For each date, the mean of a CCD's offsets afterwards less that before is compared with the
+    scatter of the same difference among the other CCDs, which holds noise and whatever drift is
+    usual. The number is the step that stands out most; the limit is in mag.
 
-    Parameters
-    ----------
-    offset_mag : ndarray, shape (v, c)
-        Offset of each CCD in each visit; NaN where there is none.
-    mjd : ndarray, shape (v,)
-    limit : Limit
-        In mag.
+    Offsets are of each CCD in each visit, shape (v, c), NaN where there is none; dates have shape
+    (v,).
     """
     order = np.argsort(mjd, kind="stable")
     order = order[np.isfinite(mjd[order]) & np.isfinite(offset_mag[order]).any(axis=1)]

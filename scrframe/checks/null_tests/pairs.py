@@ -33,13 +33,9 @@ class Repeats:
 
 
 def successive(source: IntArray, chosen: BoolArray) -> Repeats:
-    """Return the successive detections of each star among the chosen rows.
+    """Return the successive detections of each star among the chosen rows, shape (n,).
 
-    Parameters
-    ----------
-    source : ndarray of int64, shape (n,)
-        Identifier of the star.
-    chosen : ndarray of bool, shape (n,)
+    `source`, shape (n,), is the identifier of the star.
     """
     rows = np.flatnonzero(chosen)
     rows = rows[np.argsort(source[rows], kind="stable")]

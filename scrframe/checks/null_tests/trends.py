@@ -103,13 +103,8 @@ def residual_by_ccd(
     """Test whether mean residuals differ between CCDs, beyond what regions scatter.
 
     The number is the standard deviation of the CCDs' means beyond noise, from an analysis of
-    variance with the means of a CCD in a region as units.
-
-    Parameters
-    ----------
-    ccd : ndarray of int, shape (n,)
-    limit : Limit
-        In mag.
+    variance with the means of a CCD in a region as units; the limit is in mag. `ccd` has shape
+    (n,).
     """
     good = np.isfinite(stars.residual_mag)
     rows, number = stars.take(good), np.asarray(ccd)[good]
@@ -154,12 +149,7 @@ def mean_difference(
 ) -> NullTestResult:
     """Test whether two kinds of stars have the same mean residual within visits.
 
-    Parameters
-    ----------
-    chosen : ndarray of bool, shape (n,)
-        The first kind; the others are the second.
-    limit : Limit
-        In mag.
+    The first kind is `chosen`, shape (n,), the others are the second; the limit is in mag.
     """
     good = np.isfinite(stars.residual_mag)
     rows, first = stars.take(good), chosen[good]

@@ -174,12 +174,8 @@ class JointResults:
     def shift(self, delta_mag: FloatArray, held: tuple[str, ...] = ()) -> FloatArray:
         """Return by how much exposures' offsets move if the differences do, shape (x,).
 
-        Parameters
-        ----------
-        delta_mag : ndarray, shape (n,)
-            Change of the model magnitudes.
-        held : tuple of str
-            Terms that stay what they are, instead of taking up what they can of the change.
+        `delta_mag`, shape (n,), is the change of the model magnitudes; terms that are `held` stay
+        what they are, instead of taking up what they can of the change.
         """
         moved = self._fit.response(delta_mag)
         if held:

@@ -163,19 +163,10 @@ def common_terms(model: MixedModel, weights: Weights) -> CommonTerms | None:
 
 
 def by_source(source: IntArray, seen_in: Numbers) -> tuple[Numbers, IntArray]:
-    """Return stars with those of a source together, and where each source begins.
+    """Return stars, shape (s,), with those of a source together, and where each begins, (g + 1,).
 
-    Parameters
-    ----------
-    source : ndarray of int64, shape (s,)
-        Source of each star, from 0, none left out.
-    seen_in : ndarray of int, shape (s,)
-        First exposure of each star: sources come in the order of theirs.
-
-    Returns
-    -------
-    order : ndarray of int, shape (s,)
-    begins : ndarray of int64, shape (g + 1,)
+    `source` counts from 0, none left out. `seen_in` is the first exposure of each star: sources
+    come in the order of theirs. Both have shape (s,).
     """
     sources = int(source.max(initial=-1)) + 1
     earliest = np.full(sources, np.iinfo(np.int64).max)

@@ -161,13 +161,9 @@ class Factor:
         return out
 
     def entries(self, row: IntArray, column: IntArray) -> FloatArray:
-        """Return entries of H^-1, NaN where the factor's pattern has none.
+        """Return entries of H^-1 at rows and columns of shape (k,), NaN outside the pattern.
 
-        Within the pattern is whatever the dense block, or a nonzero of H, joins.
-
-        Parameters
-        ----------
-        row, column : ndarray of int, shape (k,)
+        The factor's pattern has whatever the dense block, or a nonzero of H, joins.
         """
         place = np.empty(self.size, dtype=np.int64)
         place[self._sparse] = np.arange(len(self._sparse))
@@ -176,14 +172,10 @@ class Factor:
         return self.inverse.entries(np.minimum(first, second), np.maximum(first, second))
 
     def row_variances(self, rows: sparse.csr_array) -> FloatArray:
-        """Return r^T H^-1 r of each row r of a matrix, shape (k,).
+        """Return r^T H^-1 r of each row r of a matrix of shape (k, p), shape (k,).
 
         Fast for rows whose parameters meet in the factor's pattern, as do all terms of one
         exposure; any other row costs a solve.
-
-        Parameters
-        ----------
-        rows : csr_array, shape (k, p)
         """
         out = np.zeros(rows.shape[0])
         for low in range(0, len(out), ROWS):

@@ -63,11 +63,7 @@ class Panels:
 def plan_panels(matrix: sparse.csc_array, border: sparse.csr_array) -> Panels:
     """Choose order and panels from the places of the nonzeros.
 
-    Parameters
-    ----------
-    matrix : csc_array, shape (n, n)
-        Symmetric.
-    border : csr_array, shape (n, d)
+    The matrix, shape (n, n), is symmetric; its border has shape (n, d).
     """
     if matrix.shape[0] == 0:
         none = np.zeros(0, dtype=np.int64)
@@ -182,13 +178,8 @@ def _union(parts: list[npt.NDArray[np.integer]]) -> IntArray:
 def batches(panels: Panels, blocks: int) -> Iterator[tuple[list[int], IntArray]]:
     """Yield panels of similar border together, with the union of their blocks.
 
-    Products by panel would be small; products over all columns are mostly zeros. Panels that
-    reach most blocks are taken over all.
-
-    Parameters
-    ----------
-    blocks : int
-        Number of blocks of the border.
+    Products by panel would be small; products over all columns are mostly zeros. Panels that reach
+    most blocks, of `blocks` in the border, are taken over all.
     """
     sizes = np.array([len(border) for border in panels.border])
     width = np.diff(panels.bounds)

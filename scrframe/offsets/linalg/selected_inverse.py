@@ -31,10 +31,7 @@ ONE_THREAD = 2**18
 def panel_factors(panels: Panels, lower: sparse.csc_array) -> list[FloatArray]:
     """Return the factor's dense block of each panel: its own rows, then those below.
 
-    Parameters
-    ----------
-    lower : csc_array, shape (n, n)
-        L of A = L L^T in the panels' order.
+    `lower`, shape (n, n), is L of A = L L^T in the panels' order.
     """
     blocks = []
     place = np.zeros(lower.shape[0], dtype=np.int64)
@@ -110,10 +107,7 @@ class SelectedInverse:
     def entries(self, first: IntArray, second: IntArray) -> FloatArray:
         """Return entries, shape (k,), NaN where there are none.
 
-        Parameters
-        ----------
-        first, second : ndarray of int64, shape (k,)
-            Places, first <= second; the dense block comes after the sparse part.
+        Places have shape (k,), first <= second; the dense block comes after the sparse part.
         """
         size = len(self.panels.order)
         out = np.full(len(first), np.nan)

@@ -65,11 +65,7 @@ class NoiseLikelihood:
     def quadratic(self, values: FloatArray) -> FloatArray:
         """Return sum over stars of clean a^T V_i a, with a = V^-1 values, shape (2 + t,).
 
-        V_i is the derivative of V by parameter i.
-
-        Parameters
-        ----------
-        values : ndarray, shape (n,)
+        V_i is the derivative of V by parameter i; `values` have shape (n,).
         """
         star, clean = self._data.star, self._data.clean
         total = self._by_star(self._w * values)
@@ -116,14 +112,11 @@ class NoiseLikelihood:
     def score(self, draws: FloatArray | float) -> tuple[FloatArray, FloatArray]:
         """Return score, shape (2 + t,), and expected information, shape (2 + t, 2 + t).
 
-        The derivative of the restricted log likelihood is half of a^T V_i a - tr(P V_i), where
-        P = V^-1 - V^-1 Z C Z^T V^-1 and C is the covariance of the fitted terms' errors.
+        The derivative of the restricted log likelihood is half of a^T V_i a - tr(P V_i), where P =
+        V^-1 - V^-1 Z C Z^T V^-1 and C is the covariance of the fitted terms' errors.
 
-        Parameters
-        ----------
-        draws : ndarray, shape (2 + t,), or float
-            The part with C, `mean_quadratic` of draws Z u, u ~ N(0, C); 0 leaves it out
-            (maximum likelihood).
+        `draws` is the part with C, shape (2 + t,): `mean_quadratic` of draws Z u, u ~ N(0, C); 0
+        leaves it out (maximum likelihood).
         """
         trace, information = self.curvature()
         return 0.5 * (self.quadratic(self._data.residual) + draws - trace), information

@@ -52,12 +52,7 @@ class NoiseModel:
         return np.maximum(variance, SMALLEST_SD_MAG**2, out=variance)
 
     def star_variance(self, covariates: FloatArray) -> FloatArray:
-        """Return the variance of the stars' own deviations in mag^2, shape (s,).
-
-        Parameters
-        ----------
-        covariates : ndarray, shape (s, t)
-        """
+        """Return the variance of stars' deviations in mag^2, shape (s,), by covariates (s, t)."""
         return np.asarray(np.exp(2.0 * (covariates @ self.scatter)))
 
 
@@ -82,18 +77,11 @@ class CovariateScale:
         return cls(tuple(columns), centre, tuple(pair[1] for pair in measured), degree)
 
     def covariates(self, columns: Mapping[str, FloatArray]) -> FloatArray:
-        """Return the covariates of stars, shape (s, t).
+        """Return the covariates of stars, shape (s, t), from properties of shape (s,).
 
-        Parameters
-        ----------
-        columns : mapping of str to ndarray, shape (s,)
-            At least the properties in `names`; a value that is not known (NaN) counts as
-            that of the typical star.
-
-        Returns
-        -------
-        ndarray, shape (s, t)
-            First 1, then by property its powers 1 to `degree`; t = 1 + degree * properties.
+        They are 1, then by property its powers 1 to `degree`; t = 1 + degree * properties. There
+        must be at least the properties in `names`; a value that is not known (NaN) counts as that
+        of the typical star.
         """
         stars = len(next(iter(columns.values()))) if columns else 0
         result = np.ones((stars, 1 + self.degree * len(self.names)))
@@ -107,12 +95,8 @@ class CovariateScale:
 def covariates(columns: Mapping[str, FloatArray], degree: int) -> FloatArray:
     """Return covariates of stars, shape (s, t), standardised on these very stars.
 
-    Parameters
-    ----------
-    columns : mapping of str to ndarray, shape (s,)
-        Properties such as magnitude, extinction or colour.
-    degree : int
-        Highest power of each.
+    Columns are properties such as magnitude, extinction or colour, shape (s,); `degree` is the
+    highest power of each.
     """
     return CovariateScale.of(columns, degree).covariates(columns)
 

@@ -128,12 +128,7 @@ def fit_rates(
 ) -> OutlierRates:
     """Fit the rates by expectation and maximisation, the states' likelihoods given.
 
-    Parameters
-    ----------
-    rounds : int
-        Most rounds.
-    prior_stars : float
-        Number of stars and detections that `PRIOR_RATE` counts as much as.
+    There are `rounds` at most; `PRIOR_RATE` counts as much as `prior_stars` stars and detections.
     """
     taken = np.flatnonzero(states.count > 0)
     taken = taken[:: max(1, len(taken) // ENOUGH)]

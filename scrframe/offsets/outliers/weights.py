@@ -76,15 +76,9 @@ class RobustWeights:
     def together(self, star: IntArray, least: float = 0.0) -> FloatArray:
         """Return the weight of each detection with that of its star, shape (n,).
 
-        Of a single detection nobody can tell which is bad, it or its star: both weights have
-        the same doubt, which counts once.
-
-        Parameters
-        ----------
-        star : ndarray of int64, shape (n,)
-            Star of each detection, from 0 to s - 1.
-        least : float
-            A star's own weight counts as this at least.
+        Of a single detection nobody can tell which is bad, it or its star: both weights have the
+        same doubt, which counts once. `star` is that of each detection, shape (n,), from 0 to s -
+        1; a star's own weight counts as `least` at least.
         """
         single = np.bincount(star, minlength=len(self.star)) == 1
         own = np.where(single, 1.0, np.maximum(self.star, least))
@@ -176,18 +170,13 @@ def _judge(states: StateLikelihoods, star: IntArray, rates: OutlierRates) -> Sta
 
 @dataclass(frozen=True)
 class ResidualSample:
-    """Residuals of some stars, with their variances in mag^2.
+    """Residuals of some stars, with their variances in mag^2."""
 
-    Attributes
-    ----------
-    value, variance : ndarray, shape (n,)
-    star : ndarray of int64, shape (n,)
-    star_variance : ndarray, shape (s,)
-    """
-
+    #: Of detections. Shape (n,).
     value: FloatArray
     star: IntArray
     variance: FloatArray
+    #: Shape (s,).
     star_variance: FloatArray
 
     def rows(self, rows: npt.NDArray[np.integer]) -> ResidualSample:

@@ -77,15 +77,9 @@ def correlate(
     """Return the correlation of the deviations of stars in common.
 
     Each product of two mean residuals is expected to be the correlation times both standard
-    deviations; they are weighted by the inverse of their variance. The error is the larger
-    of that which the weights promise and that of resampling groups of stars.
-
-    Parameters
-    ----------
-    rows : (ndarray of int64, ndarray of int64)
-        The stars in common, as rows of both.
-    seed : int
-        Of the resampling.
+    deviations; they are weighted by the inverse of their variance. The error is the larger of that
+    which the weights promise and that of resampling groups of stars, from `seed`. `rows` are the
+    stars in common, as rows of both.
     """
     i, j = rows
     good = first.good[i] * second.good[j]
@@ -110,16 +104,10 @@ def correlate(
 def one_factor(found: Mapping[tuple[int, int], Correlation], members: int) -> FloatArray:
     """Return what each survey follows the common factor by, shape (b,).
 
-    Their products are the correlations: those of two surveys are split evenly, the sign
-    going to the second; of more, they are fitted by least squares, weighted by the errors.
-    Surveys without any significant correlation have 0.
-
-    Parameters
-    ----------
-    found : mapping of (int, int) to Correlation
-        By pairs of surveys, the first number the smaller.
-    members : int
-        Number of surveys, b.
+    Their products are the correlations, `found` by pairs of the b surveys, the first number the
+    smaller: those of two surveys are split evenly, the sign going to the second; of more, they are
+    fitted by least squares, weighted by the errors. Surveys without any significant correlation
+    have 0.
     """
     value, weight = np.zeros((members, members)), np.zeros((members, members))
     significant = np.zeros(members, dtype=bool)

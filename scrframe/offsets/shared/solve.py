@@ -122,16 +122,9 @@ def solve_surveys(
 ) -> tuple[MemberFit, ...]:
     """Solve several surveys at once, with the weights and variances of each alone.
 
-    Parameters
-    ----------
-    follow : ndarray, shape (b,)
-        What each survey's star deviations follow the common factor by: the product of two
-        is their correlation.
-
-    Raises
-    ------
-    CalibrationError
-        If a term cannot be shared, or the system is singular.
+    `follow`, shape (b,), is what each survey's star deviations follow the common factor by: the
+    product of two is their correlation. Raises CalibrationError if a term cannot be shared, or the
+    system is singular.
     """
     terms, positions, sd_mag, split = layout(members, shared)
     model = joined_model(members, positions, terms, split)

@@ -45,14 +45,9 @@ def cell_counts(
 ) -> FloatArray:
     """Return how many points lie in the cells of a plane, shape (p, q).
 
-    As `numpy.histogram2d`, but by arithmetic, which is faster by far for millions.
-
-    Parameters
-    ----------
-    x, y : ndarray, shape (n,)
-        Those outside, and what is not finite, count nowhere.
-    x_edges, y_edges : ndarray, shape (p + 1,), (q + 1,)
-        Evenly spaced.
+    As `numpy.histogram2d`, but by arithmetic, which is faster by far for millions. Points, shape
+    (n,), that lie outside or are not finite count nowhere; edges, (p + 1,) and (q + 1,), are
+    evenly spaced.
     """
     places, inside = [], np.ones(len(x), dtype=np.bool_)
     for values, edges in ((x, x_edges), (y, y_edges)):
@@ -68,10 +63,7 @@ def cell_counts(
 def ra_start(ra_deg: FloatArray) -> float:
     """Return where an axis of right ascension begins, in deg: after the widest gap in the data.
 
-    Parameters
-    ----------
-    ra_deg : ndarray, shape (n,)
-        At least one, from 0 to 360.
+    `ra_deg`, shape (n,), has at least one value, from 0 to 360.
     """
     seen = np.bincount((ra_deg % 360).astype(np.int64), minlength=360)[:360] > 0
     places = np.flatnonzero(seen)

@@ -10,23 +10,15 @@ from scrframe.report.rendered import RenderedFigure
 
 
 class RunFigure(NamedTuple):
-    """One figure, and its place on the page.
+    """One figure, and its place on the page."""
 
-    Attributes
-    ----------
-    number : int
-        That of the paper's figure which shows the same.
-    section : str
-        Title of the section of the page that it stands in.
-    title : str
-        What it shows, for the list of what is missing.
-    needs : str
-        What a run needs for it, completing "needs".
-    """
-
+    #: That of the paper's figure which shows the same.
     number: int
+    #: Title of the section of the page that it stands in.
     section: str
+    #: What it shows, for the list of what is missing.
     title: str
+    #: What a run needs for it, completing "needs".
     needs: str
 
 

@@ -83,11 +83,7 @@ def ccd_offsets(data: RunData) -> CcdOffsets | None:
 def chosen_visits(mjd: FloatArray, offset_mag: FloatArray) -> dict[str, int]:
     """Return rows of visits worth a map, by why: first, middle and last, and the widest spread.
 
-    Parameters
-    ----------
-    mjd : ndarray, shape (v,)
-    offset_mag : ndarray, shape (v, c)
-        Visits without any offset are not chosen.
+    Dates have shape (v,), offsets (v, c); visits without any offset are not chosen.
     """
     usable = np.flatnonzero(np.isfinite(offset_mag).any(axis=1))
     ordered = usable[np.argsort(mjd[usable], kind="stable")]
@@ -123,12 +119,7 @@ class Course:
 def course(mjd: FloatArray, season: IntArray, offset_mag: FloatArray, most: int) -> Course:
     """Average offsets over successive visits so that at most `most` groups are left.
 
-    Parameters
-    ----------
-    mjd : ndarray, shape (v,)
-        Visits without a date are left out.
-    season : ndarray, shape (v,)
-    offset_mag : ndarray, shape (v, c)
+    Dates and seasons have shape (v,), offsets (v, c); visits without a date are left out.
     """
     order = np.argsort(mjd, kind="stable")
     order = order[np.isfinite(mjd[order])]
@@ -152,9 +143,7 @@ def season_means(
 ) -> tuple[FloatArray, FloatArray, FloatArray, IntArray]:
     """Return mean date, mean value, its standard error and its season, of seasons with values.
 
-    Parameters
-    ----------
-    season, values, when : ndarray, shape (t,)
+    All have shape (t,).
     """
     good = np.isfinite(values)
     names, code = np.unique(season[good], return_inverse=True)

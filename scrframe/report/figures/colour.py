@@ -31,11 +31,8 @@ COLOUR_BINS = 15
 def figure_predicted_colour(data: RunData) -> FigureProduct | None:
     """Draw predicted against observed intrinsic colour of the stars that judge (Fig. 3).
 
-    Returns
-    -------
-    FigureProduct or None
-        Of the test stars; of all control stars where a run of an earlier version does not
-        tell them. None of hardly any.
+    These are the test stars; all control stars where a run of an earlier version does not tell
+    them. None of hardly any.
     """
     told = data.has("in_test") and bool(data.star("in_test").any())
     stars = judged_stars(data, data.star("in_test") if told else data.star("in_control"))
@@ -125,10 +122,7 @@ class JudgedStars:
 def judged_stars(data: RunData, mask: BoolArray) -> JudgedStars:
     """Return observed and predicted colours of the stars of some control detections.
 
-    Parameters
-    ----------
-    mask : ndarray of bool, shape (n,)
-        Detections; of these count the ones of the Control Sample that took part.
+    Of the detections in `mask`, shape (n,), those of the Control Sample count that took part.
     """
     error = data.star("mag_err")
     kept = mask & data.star("in_control") & data.in_solve

@@ -64,12 +64,8 @@ class FocalPlane:
     ) -> FloatArray:
         """Return the corners of rectangles on detectors, shape (n, 4, 2).
 
-        Parameters
-        ----------
-        ccd : array_like of int, shape (n,)
-            Detectors that the plane has.
-        x_pix, y_pix : pair of ndarray, shape (n,)
-            Lower and upper edges in pixels, FITS convention: a detector begins at 0.5.
+        The plane has all of `ccd`, shape (n,). Lower and upper edges are in pixels, shape (n,)
+        each, FITS convention: a detector begins at 0.5.
         """
         across = np.stack([x_pix[0], x_pix[1], x_pix[1], x_pix[0]], axis=-1)
         up = np.stack([y_pix[0], y_pix[0], y_pix[1], y_pix[1]], axis=-1)
@@ -87,18 +83,9 @@ class FocalPlane:
     ) -> PolyCollection:
         """Fill rectangles with the colours of signed values, and outline the detectors.
 
-        Parameters
-        ----------
-        axes : Axes
-            Gets equal scales, and east to the left where the plane is on the sky.
-        corners : ndarray, shape (n, 4, 2)
-        values : ndarray, shape (n,)
-            Those that are not finite stay grey.
-
-        Returns
-        -------
-        PolyCollection
-            What a colour bar needs.
+        Axes get equal scales, and east to the left where the plane is on the sky. Corners have
+        shape (n, 4, 2); values, shape (n,), that are not finite stay grey. What is returned is
+        what a colour bar needs.
         """
         # Grey, as zero is white: what is empty must not look like no offset.
         axes.add_collection(PolyCollection(list(self.outlines()), fc=FAINT, lw=0))

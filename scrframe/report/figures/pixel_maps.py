@@ -101,12 +101,8 @@ def binned_map(
 ) -> PixelMap:
     """Return means of values, one a detection, in bins of all CCDs that occur.
 
-    Parameters
-    ----------
-    ccd, x_pix, y_pix, value_mag : ndarray, shape (n,)
-        Values and places that are not finite are left out.
-    size_pix : pair of float
-        Size of a detector.
+    Values and places, shape (n,), that are not finite are left out; `size_pix` is that of a
+    detector.
     """
     good = np.isfinite(value_mag) & np.isfinite(x_pix) & np.isfinite(y_pix)
     names, code = number_codes(ccd[good])
@@ -138,11 +134,7 @@ def bin_moments(
 ) -> tuple[IntArray, FloatArray, FloatArray]:
     """Return count, mean and standard deviation (n - 1) of values in bins, NaN where not defined.
 
-    Parameters
-    ----------
-    key : ndarray of int, shape (n,)
-        Bin of each value, 0 to bins - 1.
-    value : ndarray, shape (n,)
+    `key`, shape (n,), is the bin of each value, 0 to bins - 1.
     """
     count = np.bincount(key, minlength=bins)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -233,10 +225,7 @@ def roomy_bin(stars: float, size_pix: tuple[float, float]) -> float:
 def steadiness(maps: list[PixelMap]) -> float:
     """Return chi2 per degree of freedom of maps in like bins about their weighted mean.
 
-    Parameters
-    ----------
-    maps : list of PixelMap
-        In the same bins, but a map may lack CCDs.
+    All have the same bins, but a map may lack CCDs.
     """
     ccd = np.concatenate([one.ccd for one in maps])
     low = np.concatenate([np.stack([one.x_pix[0], one.y_pix[0]], axis=-1) for one in maps])

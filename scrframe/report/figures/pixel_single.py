@@ -42,10 +42,7 @@ USUAL = (16.0, 84.0)
 def figure_single_stars(data: RunData, ccd: int | None = None) -> FigureProduct | None:
     """Draw residuals of single stars over one CCD (paper, figure 11).
 
-    Parameters
-    ----------
-    ccd : int, optional
-        By default the CCD whose narrow strips stand out most.
+    By default it is the CCD whose narrow strips stand out most.
     """
     if not has_places(data):
         return None
@@ -90,11 +87,8 @@ def fine_bins(
 ) -> Table:
     """Return mean and scatter of one CCD's values in square bins, a row for each bin.
 
-    Bins have the paper's 25 pixels, doubled until they hold some stars on average.
-
-    Parameters
-    ----------
-    x_pix, y_pix, value_mag : ndarray, shape (n,)
+    Bins have the paper's 25 pixels, doubled until they hold some stars on average. Places and
+    values have shape (n,).
     """
     width = STRIP_PIX
     while width < min(size_pix) and len(value_mag) * width**2 / np.prod(size_pix) < BIN_STARS:

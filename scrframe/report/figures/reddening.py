@@ -53,14 +53,11 @@ def colour_slopes(data: RunData, rows: IntArray) -> ColourSlopes:
     """Fit the slope of the colour excess on E in bins of C0, as the law's own fit does.
 
     Each field (else each visit) has an intercept and a slope of its own in each bin; the bin's
-    slope is their mean, weighted by the inverse variances that noise and the variation of
-    slopes between fields, where the law has it, give.
+    slope is their mean, weighted by the inverse variances that noise and the variation of slopes
+    between fields, where the law has it, give.
 
-    Parameters
-    ----------
-    rows : ndarray of int, shape (m,)
-        Detections that take part, with finite E, C0 and residuals; those whose residual is
-        an outlier are left out, and others count by their robust weight.
+    `rows`, shape (m,), are detections that take part, with finite E, C0 and residuals; those whose
+    residual is an outlier are left out, and others count by their robust weight.
     """
     residual = data.residual[rows]
     middle = np.median(residual)
@@ -126,10 +123,7 @@ EXTINCTION_BINS, SLICES, SLICE = 10, (10, 90), 10
 def figure_reddening(data: RunData) -> FigureProduct | None:
     """Draw colour excess against E, and its slope against colour, with the law (Fig. 4).
 
-    Returns
-    -------
-    FigureProduct or None
-        None of hardly any detections, or where all have the same E.
+    None of hardly any detections, or where all have the same E.
     """
     extinction, colour0 = data.star("extinction"), data.star("colour0")
     rows = np.flatnonzero(

@@ -267,11 +267,8 @@ class Histogram:
 def figure_histograms(data: RunData) -> FigureProduct | None:
     """Draw the differences before and after, a row for each sample; None of hardly any stars.
 
-    Returns
-    -------
-    FigureProduct or None
-        The paper's Fig. 13 for the Calibration Sample, and the same for the Control Sample
-        and for the stars that were kept from training and solving.
+    It is the paper's Fig. 13 for the Calibration Sample, and the same for the Control Sample and
+    for the stars that were kept from training and solving.
     """
     samples = _samples(data)
     if not samples:

@@ -37,10 +37,7 @@ FEWEST = 2
 def figure_sky_samples(data: RunData) -> FigureProduct | None:
     """Draw where the Calibration and the Control Sample lie, with their extinction (Fig. 1).
 
-    Returns
-    -------
-    FigureProduct or None
-        None where no detection has a position.
+    None where no detection has a position.
     """
     ra, dec, extinction = (data.star(name) for name in ("ra_deg", "dec_deg", "extinction"))
     placed = np.isfinite(ra) & np.isfinite(dec) & np.isfinite(extinction)
@@ -81,10 +78,7 @@ def figure_sky_samples(data: RunData) -> FigureProduct | None:
 def figure_control_field(data: RunData) -> FigureProduct | None:
     """Draw model less observed magnitude in the control field before and after (Fig. 2).
 
-    Returns
-    -------
-    FigureProduct or None
-        None of a Control Sample that fills hardly any cell.
+    None of a Control Sample that fills hardly any cell.
     """
     ra, dec = data.star("ra_deg"), data.star("dec_deg")
     kept = data.star("in_control") & np.isfinite(data.residual) & np.isfinite(ra) & np.isfinite(dec)

@@ -37,10 +37,7 @@ BAND, ROOM = "#efefef", 0.06
 def figure_visit_sky(data: RunData) -> FigureProduct | None:
     """Draw the offsets of visits on the sky (Fig. 5), and against right ascension.
 
-    Returns
-    -------
-    FigureProduct or None
-        None of fewer than two visits with an offset.
+    None of fewer than two visits with an offset.
     """
     visits = data.visit_table
     rows = np.flatnonzero(
@@ -125,10 +122,7 @@ def _sky_table(data: RunData, rows: IntArray) -> Table:
 def figure_visit_time(data: RunData) -> FigureProduct | None:
     """Draw offset and scatter of visits against date, with their seasons (Fig. 6).
 
-    Returns
-    -------
-    FigureProduct or None
-        None of fewer than two dated visits with an offset.
+    None of fewer than two dated visits with an offset.
     """
     visits = data.visit_table
     rows = np.flatnonzero(np.isfinite(visits.offset_mag) & np.isfinite(visits.mjd))

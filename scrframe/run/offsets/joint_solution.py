@@ -56,15 +56,11 @@ def ccd_parts(
 ) -> CcdParts:
     """Return what each detector adds to each visit, from the terms that it has in any visit.
 
-    Terms with a column for each exposure say nothing of others, nor do those that need what
-    is not known of an exposure without stars: their spread is that of the jitter.
+    Terms with a column for each exposure say nothing of others, nor do those that need what is not
+    known of an exposure without stars: their spread is that of the jitter.
 
-    Parameters
-    ----------
-    needs : mapping of str to collection of str
-        Columns that each level reads, by its name.
-    visits : sequence of VisitSeen
-        v visits; those with calibration stars among them.
+    `needs` are the columns that each level reads, by its name; those with calibration stars are
+    among the v visits.
     """
     ccd = np.unique([number for visit in visits for number in visit.ccds])
     grid, shape = _grid(visits, ccd), (len(visits), len(ccd))

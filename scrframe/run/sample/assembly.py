@@ -78,15 +78,7 @@ def match_all(
 ) -> Detections:
     """Match all visits to reference stars and apply the cuts that need them.
 
-    Returns
-    -------
-    Detections
-        Those matched and kept, with the columns of their star.
-
-    Raises
-    ------
-    CalibrationError
-        If none is left.
+    Detections that are left get the columns of their star. Raises CalibrationError if none is.
     """
     index = sky_index(stars)
     columns = ColumnTable(

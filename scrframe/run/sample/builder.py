@@ -70,15 +70,8 @@ class CalibrationSample:
 def build_sample(session: Session, *, keep_spectra: bool = False) -> CalibrationSample:
     """Read, match, join and cut.
 
-    Parameters
-    ----------
-    keep_spectra : bool
-        Whether what the catalogue tells of the sample's stars is kept.
-
-    Raises
-    ------
-    DataError, CalibrationError
-        If an input is damaged or a cut leaves nothing.
+    What the catalogue tells of the sample's stars is kept if `keep_spectra` says so. Raises
+    DataError or CalibrationError if an input is damaged or a cut leaves nothing.
     """
     cuts, monitor, flow = session.plugins.cuts(), session.monitor, CutFlow()
     with monitor.step("read catalogues"):

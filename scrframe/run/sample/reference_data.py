@@ -45,19 +45,12 @@ HAS = {"spectra": "a spectrum", "parameters": "parameters", "colour": "a colour"
 
 @dataclass(frozen=True)
 class ReferenceTask:
-    """Reference data of one part, to be read in a worker.
+    """Reference data of one part, to be read in a worker."""
 
-    Attributes
-    ----------
-    read : callable
-        Picklable; returns an Arrow table and its metadata from a part.
-    part : Part
-    target : Path
-        Arrow file, which stays if it is there.
-    """
-
+    #: Picklable; returns an Arrow table and its metadata from a part.
     read: Callable[[Part], tuple[pa.Table, Mapping[str, Any]]]
     part: Part
+    #: Arrow file, which stays if it is there.
     target: Path
 
 
@@ -174,17 +167,8 @@ def all_extinctions(
 ) -> Extinctions:
     """Return the extinctions of the stars wanted, ordered by ``source_id``, each once.
 
-    Parameters
-    ----------
-    wanted : ndarray of int64, shape (s,)
-        Identifiers of the stars.
-    second : bool
-        Whether from the second catalogue, which the description must name.
-
-    Raises
-    ------
-    DataError
-        If none of the stars has one.
+    `wanted`, shape (s,), are their identifiers; the `second` catalogue is one that the description
+    must name. Raises DataError if none of the stars has one.
     """
     plugins, block = session.plugins, session.plugins.survey.extinction.values
     catalogue, parts = plugins.extinctions, session.inputs.extinctions

@@ -161,10 +161,7 @@ class StarSelection:
 def select_stars(settings: JointSettings, sample: MatchedStars, *, trained: bool) -> StarSelection:
     """Reserve stars, and find those that the control stars do not represent.
 
-    Parameters
-    ----------
-    trained : bool
-        Whether a colour model is trained; where none is, no star is unlike training stars.
+    Where no colour model is `trained`, no star is unlike training stars.
     """
     reserved = reserved_stars(sample.stars["source_id"], settings.reserved, settings.seed)
     if not settings.domain.enabled or not trained:
@@ -196,10 +193,7 @@ def star_domain(
 ) -> Domain:
     """Return how far stars are from the control stars, s rows, and in what respect.
 
-    Parameters
-    ----------
-    reserved : ndarray of bool, shape (s,)
-        These do not stand for the training stars.
+    Those `reserved`, shape (s,), do not stand for the training stars.
     """
     snr = np.ones(len(sample.stars))  # for all, if the catalogue gives none
     for name in ("xp_snr", "snr"):
