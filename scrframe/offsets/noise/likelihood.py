@@ -112,8 +112,8 @@ class NoiseLikelihood:
     def score(self, draws: FloatArray | float) -> tuple[FloatArray, FloatArray]:
         """Return score, shape (2 + t,), and expected information, shape (2 + t, 2 + t).
 
-        The derivative of the restricted log likelihood is half of a^T V_i a - tr(P V_i), where P =
-        V^-1 - V^-1 Z C Z^T V^-1 and C is the covariance of the fitted terms' errors.
+        The derivative of the restricted log likelihood is half of a^T V_i a - tr(P V_i), where
+        P = V^-1 - V^-1 Z C Z^T V^-1 and C is the covariance of the fitted terms' errors.
 
         `draws` is the part with C, shape (2 + t,): `mean_quadratic` of draws Z u, u ~ N(0, C); 0
         leaves it out (maximum likelihood).

@@ -77,8 +77,8 @@ class RobustWeights:
         """Return the weight of each detection with that of its star, shape (n,).
 
         Of a single detection nobody can tell which is bad, it or its star: both weights have the
-        same doubt, which counts once. `star` is that of each detection, shape (n,), from 0 to s -
-        1; a star's own weight counts as `least` at least.
+        same doubt, which counts once. Stars of detections, shape (n,), go from 0 to s - 1; a
+        star's own weight counts as `least` at least.
         """
         single = np.bincount(star, minlength=len(self.star)) == 1
         own = np.where(single, 1.0, np.maximum(self.star, least))
