@@ -33,14 +33,8 @@ from scrframe.run import calibrate
 from scrframe.run.plugins import resolve_plugins
 from scrframe.run.products import RunRecord
 from scrframe.run.session import Session, StepMonitor, begin_session
-from scrframe.run.workspace import (
-    Workspace,
-    default_workers,
-    let_rest,
-    open_executor,
-    open_workspace,
-    versions,
-)
+from scrframe.run.workers import default_workers, let_rest, open_executor
+from scrframe.run.workspace import Workspace, open_workspace, versions
 from scrframe.tables import Solution
 from scrframe.version import __version__
 

@@ -183,7 +183,7 @@ def report(
 ) -> None:
     """Judge a finished run: null tests, anomalies, figures and a page, in RUN_DIR/report."""
     from scrframe.report.write import write_report
-    from scrframe.run.workspace import default_workers, open_executor
+    from scrframe.run.workers import default_workers, open_executor
 
     screen = Screen(quiet)
     further = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -121,11 +122,11 @@ def closing_lines(summary: Mapping[str, Any], out: Path) -> list[str]:
 
 def step_lines(steps: Mapping[str, Mapping[str, float]]) -> list[str]:
     """Return what each step took: seconds, and peak memory over all processes."""
-    width = max(map(len, steps), default=0)
-    return [
-        f"{name:<{width}} {step['seconds']:8.1f} s {step['peak_memory_mb'] / 1000:6.2f} GB"
+    took = (
+        f"{name} {step['seconds']:.1f} s, {step['peak_memory_mb'] / 1000:.2f} GB"
         for name, step in steps.items()
-    ]
+    )
+    return textwrap.wrap("; ".join(took), PLAIN_WIDTH)
 
 
 def observer_for(screen: Screen) -> Observer:

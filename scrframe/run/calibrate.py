@@ -32,7 +32,8 @@ from scrframe.run.products import (
 from scrframe.run.sample.builder import CalibrationSample, alternative_dereddening, build_sample
 from scrframe.run.sample.detections import PartRead
 from scrframe.run.session import Session, open_session
-from scrframe.run.workspace import input_hashes, let_rest
+from scrframe.run.workers import let_rest
+from scrframe.run.workspace import input_hashes
 from scrframe.tables import Solution
 
 if TYPE_CHECKING:

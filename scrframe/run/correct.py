@@ -23,7 +23,8 @@ from scrframe.plugin import Part, PluginConfig, Registry, SurveyLoader, file_par
 from scrframe.products.files import writable, write_json
 from scrframe.products.solution import read_solution
 from scrframe.run.plugins import SelectedWriter, check_writers, read_application
-from scrframe.run.workspace import missing_folders, open_executor, remove_empty, run_tasks
+from scrframe.run.workers import open_executor, run_tasks
+from scrframe.run.workspace import missing_folders, remove_empty
 from scrframe.tables import BY_NAME, Corrections, Detections, Solution
 from scrframe.tables.table import derive
 

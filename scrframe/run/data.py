@@ -16,7 +16,7 @@ from scrframe.observer import Observer
 from scrframe.plugin import Part, PluginConfig, Registry, load_registry
 from scrframe.products.files import writable, write_json
 from scrframe.run.plugins import SelectedPlugins, check_writers, find_inputs, resolve_plugins
-from scrframe.run.workspace import open_executor, run_tasks
+from scrframe.run.workers import open_executor, run_tasks
 
 #: A data tree that holds this file is simulated; it says what and with which settings.
 SIMULATION_MARK = "simulation.json"

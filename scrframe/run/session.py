@@ -17,13 +17,8 @@ from scrframe.observer import Observer
 from scrframe.products.files import RUN_MARK
 from scrframe.run.data import SAMPLE, DataSource, data_note, ensure_sample, note_for
 from scrframe.run.plugins import Inputs, SelectedPlugins, check_writers, find_inputs
-from scrframe.run.workspace import (
-    SerialExecutor,
-    Workspace,
-    default_workers,
-    open_executor,
-    work_key,
-)
+from scrframe.run.workers import SerialExecutor, default_workers, open_executor
+from scrframe.run.workspace import Workspace, work_key
 
 #: Seconds between two looks at the memory.
 INTERVAL = 0.2

@@ -50,7 +50,13 @@ def test_version(scrframe_command):
 
 
 def test_a_worker_loads_neither_backends_nor_figures_nor_tables_of_text():
-    tasks = ("run.workspace", "run.correct", "run.sample.detections", "run.sample.reference_data")
+    tasks = (
+        "run.workers",
+        "run.workspace",
+        "run.correct",
+        "run.sample.detections",
+        "run.sample.reference_data",
+    )
     code = (
         f"import sys; {'; '.join(f'import scrframe.{task}' for task in tasks)};"
         " heavy = {'matplotlib', 'sklearn', 'lightgbm', 'scipy.stats', 'scipy.optimize', 'pandas',"

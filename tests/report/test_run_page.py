@@ -24,7 +24,7 @@ from scrframe.report.figures.residuals import Histogram, figure_histograms
 from scrframe.report.merit import found, merit_rows, verdict
 from scrframe.report.page import render
 from scrframe.report.write import Report, RunStory, run_page, write_report
-from scrframe.run.workspace import open_executor
+from scrframe.run.workers import open_executor
 from scrframe.statistics.robust import gaussian
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from scrframe.errors import DataError
-from scrframe.run.workspace import THREAD_VARIABLES, SerialExecutor, open_executor, run_tasks
+from scrframe.run.workers import THREAD_VARIABLES, SerialExecutor, open_executor, run_tasks
 
 
 def square(value):
@@ -120,7 +120,7 @@ def test_a_plain_script_calibrates_with_several_workers(tiny_survey, tmp_path, g
 
 WAITING = """
 import os, time
-from scrframe.run.workspace import open_executor, run_tasks
+from scrframe.run.workers import open_executor, run_tasks
 
 def wait(seconds):
     time.sleep(seconds)

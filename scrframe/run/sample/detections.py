@@ -15,7 +15,8 @@ from scrframe.observer import Observer
 from scrframe.plugin import Part, PluginConfig, SurveyLoader
 from scrframe.products.files import load_arrow, save_arrow
 from scrframe.products.solution import VisitSeen
-from scrframe.run.workspace import Workspace, run_tasks
+from scrframe.run.workers import run_tasks
+from scrframe.run.workspace import Workspace
 from scrframe.tables import Detections, Footprint, unit_vectors
 from scrframe.tables.cuts import Cut
 from scrframe.tables.table import derive

@@ -27,7 +27,7 @@ from scrframe.plugin import (
 from scrframe.products.files import load_arrow, save_arrow
 from scrframe.run.plugins import SelectedPlugins
 from scrframe.run.session import Session
-from scrframe.run.workspace import run_tasks
+from scrframe.run.workers import run_tasks
 from scrframe.scr.features import ColumnScale, intrinsic_features
 from scrframe.tables import (
     Extinctions,

@@ -9,7 +9,8 @@ from scrframe.errors import DataError
 from scrframe.observer import Observer
 from scrframe.plugin import NoConfig, Part, SurveyLoader
 from scrframe.run.sample.detections import first_pass, visits_of
-from scrframe.run.workspace import Workspace, open_executor
+from scrframe.run.workers import open_executor
+from scrframe.run.workspace import Workspace
 from scrframe.tables import Detections
 
 
