@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -10,7 +12,9 @@ from scrframe.arrays import FloatArray, IntArray
 from scrframe.config.simulation import SimulationSettings
 from scrframe.simulate.coefficients import SpectrumNoise, extinction_errors, extinction_noise
 from scrframe.simulate.detections import Traits, distance_pc
+from scrframe.simulate.rows import RowStore, slices
 from scrframe.simulate.stars import Spectroscope, Stars
+from scrframe.spectra.xp_operator import BASES
 from scrframe.tables import SimulatedStars
 
 #: A source identifier holds the pixel of this level in its bits from `SHIFT` up.
@@ -41,10 +45,10 @@ def catalogued_stars(
     unit[spectra] = np.sqrt(1 - share**2) * unit[spectra] + share * extinction_noise(
         model, drawn, stars.coefficients, spectroscope.fit.paper, spectroscope.law(0.0)[1]
     )
-    # In place: coefficients are most of what a survey of many fields holds in memory.
-    coefficients = drawn.noise
-    coefficients *= float(settings.xp_noise)
-    coefficients += stars.coefficients
+    coefficients = RowStore(2 * BASES)
+    for rows in slices(len(drawn.correlation_of)):
+        noise = float(settings.xp_noise) * drawn.noise[rows]
+        coefficients.add(noise + stars.coefficients[rows])
     return SimulatedStars(
         table=pa.table(
             {
@@ -60,8 +64,9 @@ def catalogued_stars(
                 **_parameters(stars, rng),
             }
         ),
-        coefficients=coefficients,
-        coefficient_errors=drawn.errors,
+        # Of many stars these are on disk; they are indexed as arrays are.
+        coefficients=cast("FloatArray", coefficients.rows()),
+        coefficient_errors=cast("FloatArray", drawn.errors),
         correlations=model.correlations,
         correlation_of=drawn.correlation_of,
         ref_epoch=REF_EPOCH,

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scrframe.arrays import FloatArray, IntArray
+from scrframe.simulate.rows import Rows, RowStore, slices
 from scrframe.spectra.xp_operator import BASES, PACKED, XpOperator, packed_indices
 
 #: Step in E between the weights by which spectra are fitted.
@@ -29,8 +30,8 @@ ERROR_SCATTER = 0.12
 #: Error of E: median at this G_BP, growth per magnitude (ln), scatter between stars (ln).
 E_ERROR, E_ERROR_BP, E_ERROR_SLOPE, E_ERROR_SCATTER = 0.014, 13.6, 0.09, 0.19
 _BANDS = (slice(0, PACKED), slice(PACKED, 2 * PACKED))
-#: Stars worked on at once, which bounds the memory.
-AT_ONCE = 2**20
+#: Stars by which the noise at each wavelength is judged.
+JUDGED = 2**20
 
 
 @dataclass(frozen=True)
@@ -114,16 +115,23 @@ class SpectrumNoise:
         number = len(bp_mag)
         which = rng.integers(0, len(self.correlations), number)
         scatter = np.exp(rng.normal(0, ERROR_SCATTER, number))
-        errors = np.empty((number, 2 * BASES))
-        errors[:, :BASES] = self.errors[:BASES] * (scatter * _growth(bp_mag - BP_MAG))[:, None]
-        errors[:, BASES:] = self.errors[BASES:] * (scatter * _growth(rp_mag - RP_MAG))[:, None]
-        noise = rng.standard_normal((number, 2 * BASES))
-        for n, (bp_root, rp_root) in enumerate(self.roots):
-            rows = np.flatnonzero(which == n)
-            noise[rows, :BASES] = noise[rows, :BASES] @ bp_root.T
-            noise[rows, BASES:] = noise[rows, BASES:] @ rp_root.T
-        noise *= errors
-        return XpNoise(noise, errors, which)
+        all_noise, all_errors = RowStore(2 * BASES), RowStore(2 * BASES)
+        for block in slices(number):
+            size = scatter[block]
+            errors = np.empty((len(size), 2 * BASES))
+            for band, magnitude in (
+                (slice(BASES), bp_mag[block] - BP_MAG),
+                (slice(BASES, None), rp_mag[block] - RP_MAG),
+            ):
+                errors[:, band] = self.errors[band] * (size * _growth(magnitude))[:, None]
+            noise = rng.standard_normal(errors.shape)
+            for n, (bp_root, rp_root) in enumerate(self.roots):
+                rows = np.flatnonzero(which[block] == n)
+                noise[rows, :BASES] = noise[rows, :BASES] @ bp_root.T
+                noise[rows, BASES:] = noise[rows, BASES:] @ rp_root.T
+            all_noise.add(noise * errors)
+            all_errors.add(errors)
+        return XpNoise(all_noise.rows(), all_errors.rows(), which)
 
 
 @dataclass(frozen=True)
@@ -131,8 +139,8 @@ class XpNoise:
     """Noise of spectra."""
 
     #: Of the coefficients. Shape (n, 110).
-    noise: FloatArray
-    errors: FloatArray
+    noise: Rows
+    errors: Rows
     #: Which of the model's correlations hold for each star. Shape (n,).
     correlation_of: IntArray
 
@@ -169,14 +177,14 @@ def _growth(magnitude: FloatArray) -> FloatArray:
 def extinction_noise(
     model: SpectrumNoise,
     noise: XpNoise,
-    coefficients: FloatArray,
+    coefficients: Rows,
     paper: XpOperator,
     k_paper: FloatArray,
 ) -> FloatArray:
     """Return what the noise of spectra does to E, in standard deviations, shape (n,).
 
     It is what a fit of the curve to the spectrum's noise gives: least squares of d ln F on
-    -0.4 ln 10 k, weighted by the noise at each wavelength (of the first million stars), the
+    -0.4 ln 10 k, weighted by the noise at each wavelength (of the first `JUDGED` stars), the
     brightness being free. Its standard deviation follows from the errors and correlations of the
     coefficients.
 
@@ -189,14 +197,15 @@ def extinction_noise(
     """
     operator = stacked(paper)
     found = np.empty(len(coefficients))
-    direction = None
-    for start in range(0, len(found), AT_ONCE):
-        block = slice(start, start + AT_ONCE)
+    squared = np.empty((min(len(found), JUDGED), operator.shape[1]))
+    for block in slices(len(squared)):
         flux = np.maximum(coefficients[block] @ operator, 1e-30)
-        if direction is None:
-            relative = (noise.noise[block] @ operator) / flux
-            weight = 1 / np.median(relative**2, axis=0)
-            direction = -weight * (k_paper - np.average(k_paper, weights=weight))
+        squared[block] = ((noise.noise[block] @ operator) / flux) ** 2
+    weight = 1 / np.median(squared, axis=0, overwrite_input=True)
+    direction = -weight * (k_paper - np.average(k_paper, weights=weight))
+    del squared
+    for block in slices(len(found)):
+        flux = np.maximum(coefficients[block] @ operator, 1e-30)
         response = (direction / flux) @ operator.T
         projected = np.einsum("ij,ij->i", noise.noise[block], response)
         response *= noise.errors[block]

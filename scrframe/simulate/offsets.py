@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.config.simulation import SimulationSettings
 from scrframe.simulate.layout import Layout, season_phase
+from scrframe.simulate.rows import slices
 from scrframe.simulate.sky import trait_generator
 from scrframe.simulate.systematics import Systematics, draw_systematics
 from scrframe.tables import Camera
@@ -50,6 +51,12 @@ class PixelPattern:
 
     def __call__(self, place: IntArray, x: FloatArray, y: FloatArray) -> FloatArray:
         """Return the pattern in mag at pixels of the detectors at `place` in the camera."""
+        values = np.empty(len(place))
+        for rows in slices(len(place)):
+            values[rows] = self._at(place[rows], x[rows], y[rows])
+        return values
+
+    def _at(self, place: IntArray, x: FloatArray, y: FloatArray) -> FloatArray:
         order = np.arange(self.cosine.shape[1]) * np.pi
         along_x = np.cos(((x - 0.5) / self.camera.nx)[:, None] * order)
         along_y = np.cos(((y - 0.5) / self.camera.ny)[:, None] * order)

@@ -55,10 +55,13 @@ class SmoothField:
 
     def at(self, point: FloatArray) -> FloatArray:
         """Return the value at points in space, shape (n,), of points of shape (n, 3) in rad."""
-        argument = point @ self.wave + self.phase
-        # A cosine in single precision is much faster and good to 1e-5.
-        waves = np.cos(argument.astype(np.float32))
-        return np.asarray(np.sqrt(2 / self.wave.shape[1]) * waves.sum(axis=-1, dtype=np.float64))
+        values = np.empty(len(point))
+        for start in range(0, len(point), AT_ONCE):
+            block = slice(start, start + AT_ONCE)
+            # A cosine in single precision is much faster and good to 1e-5.
+            waves = np.cos((point[block] @ self.wave + self.phase).astype(np.float32))
+            values[block] = waves.sum(axis=-1, dtype=np.float64)
+        return np.asarray(np.sqrt(2 / self.wave.shape[1]) * values)
 
 
 @dataclass(frozen=True)
@@ -77,20 +80,15 @@ class TraitField:
 
     def __call__(self, ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray:
         """Return the value at positions on the sky, shape (n,)."""
-        return self._by_blocks(unit_vectors(ra_deg, dec_deg))
+        return self._at(unit_vectors(ra_deg, dec_deg))
 
     def on_plane(self, xi_deg: FloatArray, eta_deg: FloatArray) -> FloatArray:
         """Return the value at standard coordinates, shape (n,)."""
         plane = np.deg2rad(np.stack([xi_deg, eta_deg, np.zeros(len(xi_deg))], axis=1))
-        return self._by_blocks(plane)
+        return self._at(plane)
 
-    def _by_blocks(self, point: FloatArray) -> FloatArray:
-        values = np.zeros(len(point))
-        if self.smooth is not None:
-            for start in range(0, len(point), AT_ONCE):
-                block = slice(start, start + AT_ONCE)
-                values[block] = self.sd * self.smooth.at(point[block])
-        return values
+    def _at(self, point: FloatArray) -> FloatArray:
+        return np.zeros(len(point)) if self.smooth is None else self.sd * self.smooth.at(point)
 
 
 def trait_generator(seed: int, trait: str, branch: int = 1) -> np.random.Generator:

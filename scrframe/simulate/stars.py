@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,9 @@ from scrframe.simulate.coefficients import CoefficientFit, stacked
 from scrframe.simulate.layout import Layout
 from scrframe.simulate.library import BP_NM, U_NM, ColourFunction, PassbandColour, StarLibrary
 from scrframe.simulate.reddening import CurveFamily
+from scrframe.simulate.rows import Rows, RowStore, chosen
 from scrframe.simulate.sky import Sky
+from scrframe.spectra.xp_operator import BASES
 
 #: R = E(u - G_BP) / E of the paper's Eq. 4, highest power of C0 first.
 REDDENING_LAW = (0.042, 0.027, 1.42)
@@ -55,7 +58,7 @@ class Stars:
     #: Effective temperature (K), log g, [Fe/H]. Shape (n, 3).
     parameters: FloatArray
     #: XP coefficients, without noise, of the stars with a spectrum. Shape (s, 110).
-    coefficients: FloatArray
+    coefficients: Rows
 
     def __len__(self) -> int:
         return len(self.ra_deg)
@@ -63,19 +66,22 @@ class Stars:
     def take(self, kept: npt.NDArray[np.bool_]) -> Stars:
         """Return the stars where `kept`, shape (n,), is true."""
         columns = {item.name: getattr(self, item.name) for item in fields(self)}
-        spectra = columns.pop("coefficients")[kept[self.has_spectrum]]
-        chosen = {name: column[kept] for name, column in columns.items()}
-        return Stars(coefficients=spectra, **chosen)
+        spectra = chosen(columns.pop("coefficients"), kept[self.has_spectrum])
+        others = {name: column[kept] for name, column in columns.items()}
+        return Stars(coefficients=spectra, **others)
 
     @classmethod
-    def concat(cls, parts: list[Stars]) -> Stars:
-        """Stack the stars of several fields."""
-        return cls(
-            **{
-                item.name: np.concatenate([getattr(part, item.name) for part in parts])
-                for item in fields(cls)
-            }
-        )
+    def concat(cls, parts: Iterable[Stars]) -> Stars:
+        """Stack the stars of several fields, one field at a time."""
+        spectra, others = RowStore(2 * BASES), []
+        for part in parts:
+            spectra.add(np.asarray(part.coefficients))
+            others.append(replace(part, coefficients=np.empty((0, 2 * BASES))))
+        columns = [item.name for item in fields(cls) if item.name != "coefficients"]
+        stacked_columns = {
+            name: np.concatenate([getattr(part, name) for part in others]) for name in columns
+        }
+        return cls(coefficients=spectra.rows(), **stacked_columns)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -175,13 +175,14 @@ def build_survey(
     centre = 0.75 + 0.25 * np.cos(np.deg2rad(layout.galactic_l))
     dust = np.asarray((0.25 + 0.75 * chance) * (0.35 + 0.75 * height) * centre + 0.1)
     law = settings.law_variation * _standard(sky.law(layout.ra_deg, layout.dec_deg))
-    parts = []
-    for number, rng in enumerate(by_field):
-        parts.append(_field(number, settings, layout, camera, spectroscope, sky, dust, law, rng))
-        if progress is not None:
-            progress(1)
-    stars = Stars.concat(parts)
-    del parts  # as large as all stars
+
+    def parts() -> Iterator[Stars]:
+        for number, rng in enumerate(by_field):
+            yield _field(number, settings, layout, camera, spectroscope, sky, dust, law, rng)
+            if progress is not None:
+                progress(1)
+
+    stars = Stars.concat(parts())
     coherent = _standard(sky.hidden(stars.ra_deg, stars.dec_deg))
     traits = draw_traits(settings, stars, coherent, main)
     visit_rngs = generators(settings.seed, len(layout.mjd), branch=1)
