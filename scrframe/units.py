@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any
@@ -31,14 +33,27 @@ _QUANTITY = re.compile(
 MAG_PER_RELATIVE_FLUX = 2.5 / math.log(10)
 #: How files spell units, beside the ways that astropy knows.
 _SPELLINGS = {
-    "degrees": "deg",
-    "radians": "rad",
-    "angstroms": "Angstrom",
-    "microns": "um",
-    "maggies": "mgy",
-    "nanomaggies": "nmgy",
+    **dict.fromkeys(("degrees", "degree", "deg"), "deg"),
+    **dict.fromkeys(("radians", "radian", "rad"), "rad"),
+    **dict.fromkeys(("arcseconds", "arcsecs", "asec"), "arcsec"),
+    **dict.fromkeys(("hours", "hr", "hrs"), "h"),
+    **dict.fromkeys(("days", "day"), "d"),
+    **dict.fromkeys(("seconds", "second", "secs", "sec"), "s"),
+    **dict.fromkeys(("years", "year", "yrs"), "yr"),
+    **dict.fromkeys(("pixels", "pixel"), "pix"),
+    **dict.fromkeys(("angstroms", "ang"), "Angstrom"),
+    **dict.fromkeys(("microns", "micron"), "um"),
+    **dict.fromkeys(("nanometers", "nanometres"), "nm"),
+    **dict.fromkeys(("maggies", "maggy"), "mgy"),
+    **dict.fromkeys(("nanomaggies", "nanomaggy"), "nmgy"),
+    **dict.fromkeys(("mag", "mags", "magnitude", "magnitudes"), "mag"),
+    **dict.fromkeys(("counts", "cts"), "ct"),
+    **dict.fromkeys(("electrons", "e-"), "electron"),
+    "adu": "adu",
+    "microjy": "uJy",
     "flam": "erg / (s cm2 Angstrom)",
 }
+_WORD = re.compile(r"[A-Za-z]+(?:-(?!\d))?")
 
 
 @cache
@@ -50,10 +65,14 @@ def parse_unit(text: str) -> u.UnitBase:
     ValueError
         If it is none.
     """
-    try:
-        return u.Unit(_SPELLINGS.get(text.strip().lower(), text))
-    except (ValueError, TypeError):
-        raise ValueError(f'has the unit "{text}", which is unknown') from None
+    spelt = _WORD.sub(lambda word: _SPELLINGS.get(word[0].lower(), word[0]), text.strip())
+    spelt = re.sub(r"(?:AB|Vega)\s*mag|mag\s*\((?:Vega|\*)\)", "mag", spelt, flags=re.IGNORECASE)
+    for known, form in ((text, None), (spelt, None), (spelt, "cds"), (spelt, "vounit")):
+        if known is spelt or "mag" not in known.lower():
+            with warnings.catch_warnings(), suppress(ValueError, TypeError):
+                warnings.simplefilter("ignore")  # of spellings that a standard advises against
+                return u.Unit(known, format=form)
+    raise ValueError(f'has the unit "{" ".join(text.split())[:60]}", which is unknown')
 
 
 @cache
@@ -65,9 +84,12 @@ def unit_factor(text: str, target: str) -> float:
     ValueError
         If a unit is unknown, or does not convert.
     """
+    unit, wanted = parse_unit(text), parse_unit(target)
+    if unit == u.hour and wanted.is_equivalent(u.deg):
+        return 15.0 * float(u.deg.to(wanted))  # of right ascension
     try:
-        return float(parse_unit(text).to(parse_unit(target)))
-    except u.UnitConversionError:
+        return float(unit.to(wanted))
+    except (u.UnitConversionError, TypeError, AttributeError):
         raise ValueError(f'has the unit "{text}", which does not convert to {target}') from None
 
 

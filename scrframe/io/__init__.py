@@ -18,8 +18,10 @@ Each format has a module of its own, whose library is imported only when a file 
 from __future__ import annotations
 
 import gzip
+import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
@@ -52,8 +54,8 @@ def open_tables(
     file_format : str
         One of `TableFormat`, or `auto` to find it by content.
     hdu : int, str or None
-        Number or name of the FITS extension, `all` for every one that holds a table, or None
-        for the first. Other formats hold one table.
+        Number or name of the FITS extension (of several that have it, all), `all` for every one
+        that holds a table, or None for the first. Other formats hold one table.
 
     Raises
     ------
@@ -148,23 +150,49 @@ def format_of_name(name: str) -> str | None:
 def matching_files(pattern: str, root: Path) -> list[Path]:
     """Return the files that match a pattern below a root, sorted; of a folder all in it.
 
-    Files whose name begins with a dot or an underscore, and what lies in such a folder below
-    one that matches, accompany data and are none, unless the pattern names them.
+    Files and folders whose name begins with a dot or an underscore accompany data and are none,
+    unless the pattern names them. Links are followed; a file that several lead to counts once.
+
+    Raises DataError if a folder cannot be searched, or a link leads back to a folder above it.
     """
     anchor = Path(pattern).anchor  # an absolute pattern does not start at the root
-    below = pattern.removeprefix(anchor).rstrip("/") or "."
-    found: set[Path] = set()
-    for path in Path(anchor or root).glob(below):
-        if path.is_dir():
-            inside = (each for each in path.rglob("*") if _visible(each.relative_to(path)))
-            found.update(each for each in inside if each.is_file())
-        elif path.is_file() and (_visible(Path(path.name)) or path.name == Path(below).name):
-            found.add(path)
-    return sorted(found)
+    steps = Path(pattern.removeprefix(anchor)).parts
+    found: dict[str, Path] = {}
+    for path in sorted(set(_expanded(Path(anchor or root), steps))):
+        inside = _expanded(path, ("**", "*")) if path.is_dir() else (path,)
+        for each in sorted(inside):
+            if each.is_file():
+                found.setdefault(os.path.realpath(each), each)
+    return sorted(found.values())
 
 
-def _visible(path: Path) -> bool:
-    return not any(step.startswith((".", "_")) for step in path.parts)
+def _expanded(folder: Path, steps: Sequence[str], above: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Yield what matches the steps of a pattern below a folder; `above` are those before it."""
+    if not steps:
+        yield folder
+        return
+    step, rest = steps[0], steps[1:]
+    if not any(sign in step for sign in "*?["):
+        if (folder / step).exists():
+            yield from _expanded(folder / step, rest, above)
+        return
+    if not folder.is_dir():
+        return
+    if step == "**":
+        yield from _expanded(folder, rest, above)
+    here = os.path.realpath(folder)
+    if here in above:
+        raise DataError(f"{folder}: this link leads back to {here}, which holds it; remove it")
+    try:
+        names = sorted(path.name for path in folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be searched: {error.strerror}") from None
+    for name in names:
+        hidden = name.startswith((".", "_")) and not step.startswith(name[0])
+        if not hidden and step == "**" and (folder / name).is_dir():
+            yield from _expanded(folder / name, steps, (*above, here))
+        elif not hidden and step != "**" and fnmatchcase(name, step):
+            yield from _expanded(folder / name, rest, above)
 
 
 def key_below(path: Path, root: Path) -> str:

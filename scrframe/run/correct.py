@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from scrframe.errors import CalibrationError, ConfigError, DataError
+from scrframe.io import matching_files
 from scrframe.observer import Observer
 from scrframe.offsets.apply import apply_solution, unknown_visits
 from scrframe.plugin import Part, PluginConfig, Registry, SurveyLoader, file_part, load_registry
@@ -26,7 +27,7 @@ from scrframe.run.plugins import SelectedWriter, check_writers, read_application
 from scrframe.run.workers import open_executor, run_tasks
 from scrframe.run.workspace import missing_folders, remove_empty
 from scrframe.tables import BY_NAME, Corrections, Detections, Solution
-from scrframe.tables.table import derive
+from scrframe.tables.table import derive, plausible
 
 #: Folder of corrected catalogues in a run.
 CATALOGUES = "catalogues"
@@ -97,7 +98,8 @@ def read_for_levels(
     """Read a part with the columns that levels need, some of which follow from others."""
     derived = {name for name in columns if name in BY_NAME and BY_NAME[name].derived}
     own = tuple(name for name in columns if name not in derived)
-    return derive(loader.read(part, settings, own), "detection", derived)
+    read = plausible(loader.read(part, settings, own), f"{part.path}: mjd")
+    return derive(read, "detection", derived)
 
 
 def _earlier(task: CorrectTask) -> PartCorrected | None:
@@ -251,7 +253,7 @@ def _files(path: Path, endings: tuple[str, ...]) -> list[tuple[str, Path]]:
         return [(path.name, path)]
     if not path.is_dir():
         raise DataError(f"{path}: no such catalogue")
-    files = sorted(file for file in path.rglob("*") if file.is_file())
+    files = matching_files(".", path)
     files = [file for file in files if not endings or file.name.lower().endswith(endings)]
     if not files:
         raise DataError(f"{path}: holds no catalogue ({', '.join(endings)})")

@@ -6,6 +6,7 @@ later steps work on plain arrays. The same names are the vocabulary of cuts.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -38,6 +39,9 @@ class Column:
     inputs : tuple of str
         The columns that a derived one is computed from; without any it comes with the match,
         the spectra or the colour model.
+    valid : (float, float)
+        Values outside, and the limits themselves, cannot be meant: of a date they are an error,
+        of other columns no value.
     """
 
     name: str
@@ -47,13 +51,28 @@ class Column:
     stage: Stage
     derived: bool = False
     inputs: tuple[str, ...] = ()
+    valid: tuple[float, float] = (-math.inf, math.inf)
+
+
+#: Dates of the years 1900 to 2100, as MJD.
+_DATES = (15020.0, 88069.0)
+#: Magnitudes, and errors in mag: no star, and no measurement, is beyond. Errors are positive.
+_MAGS, _ERRORS = (-50.0, 50.0), (0.0, 10.0)
+#: Extinctions of catalogues may be a little below zero; -1, -99 and -9999 stand for none.
+_EXTINCTIONS, _EXTINCTION_ERRORS = (-0.999, 1000.0), (0.0, 1000.0)
 
 
 def _column(
-    stage: Stage, name: str, unit: str, kind: Kind, doc: str, made_of: tuple[str, ...] | None = None
+    stage: Stage,
+    name: str,
+    unit: str,
+    kind: Kind,
+    doc: str,
+    made_of: tuple[str, ...] | None = None,
+    valid: tuple[float, float] = (-math.inf, math.inf),
 ) -> Column:
     """Return a column; one that is made of others, even of none of these, is derived."""
-    return Column(name, unit, kind, doc, stage, made_of is not None, made_of or ())
+    return Column(name, unit, kind, doc, stage, made_of is not None, made_of or (), valid)
 
 
 _detection = partial(_column, "detection")
@@ -72,11 +91,17 @@ VOCABULARY: tuple[Column, ...] = (
     _detection("field", "", "category", "Name of the pointing on the sky."),
     _detection("ra", "deg", "float64", "Right ascension (ICRS)."),
     _detection("dec", "deg", "float64", "Declination (ICRS)."),
-    _detection("mjd", "d", "float64", "Modified Julian date of the visit."),
+    _detection("mjd", "d", "float64", "Modified Julian date of the visit.", valid=_DATES),
     _detection("x", "pix", "float64", "Position on the detector, first axis, FITS convention."),
     _detection("y", "pix", "float64", "Position on the detector, second axis, FITS convention."),
-    _detection("mag", "mag", "float64", "Observed magnitude in the survey's band."),
-    _detection("mag_err", "mag", "float64", "Error of the observed magnitude, as catalogued."),
+    _detection("mag", "mag", "float64", "Observed magnitude in the survey's band.", valid=_MAGS),
+    _detection(
+        "mag_err",
+        "mag",
+        "float64",
+        "Error of the observed magnitude, as catalogued.",
+        valid=_ERRORS,
+    ),
     _detection("classification", "", "int16", "Morphological class, in the survey's own code."),
     _detection("usable", "", "bool", "Whether the survey's flags let the detection calibrate."),
     _detection("airmass", "", "float64", "Airmass of the visit."),
@@ -95,11 +120,21 @@ VOCABULARY: tuple[Column, ...] = (
     _reference("source_id", "", "int64", "Identifier of the matched reference star."),
     _reference("ref_ra", "deg", "float64", "Catalogue right ascension at `ref_epoch`."),
     _reference("ref_dec", "deg", "float64", "Catalogue declination at `ref_epoch`."),
-    _reference("ref_epoch", "yr", "float64", "Epoch of the catalogue position (Julian year)."),
+    _reference(
+        "ref_epoch",
+        "yr",
+        "float64",
+        "Epoch of the catalogue position (Julian year).",
+        valid=(1900, 2100),
+    ),
     _reference("pmra", "mas / yr", "float64", "Proper motion in RA times cos(Dec)."),
     _reference("pmdec", "mas / yr", "float64", "Proper motion in Dec."),
-    _reference("reference_mag", "mag", "float64", "Reference magnitude (G_BP for Gaia)."),
-    _reference("reference_mag_err", "mag", "float64", "Error of the reference magnitude."),
+    _reference(
+        "reference_mag", "mag", "float64", "Reference magnitude (G_BP for Gaia).", valid=_MAGS
+    ),
+    _reference(
+        "reference_mag_err", "mag", "float64", "Error of the reference magnitude.", valid=_ERRORS
+    ),
     _reference("g_mag", "mag", "float64", "Gaia G."),
     _reference("bp_mag", "mag", "float64", "Gaia G_BP as catalogued, before any correction."),
     _reference("rp_mag", "mag", "float64", "Gaia G_RP."),
@@ -116,8 +151,16 @@ VOCABULARY: tuple[Column, ...] = (
     _reference("star_ra", "deg", "float64", "`ref_ra` of the matched star.", ()),
     _reference("star_dec", "deg", "float64", "`ref_dec` of the matched star.", ()),
     # --- what an extinction catalogue supplies, one row a star ----------------------------
-    _extinction("extinction", "mag", "float64", "Extinction E of the star, in the curve's unit."),
-    _extinction("extinction_err", "mag", "float64", "Error of the extinction."),
+    _extinction(
+        "extinction",
+        "mag",
+        "float64",
+        "Extinction E of the star, in the curve's unit.",
+        valid=_EXTINCTIONS,
+    ),
+    _extinction(
+        "extinction_err", "mag", "float64", "Error of the extinction.", valid=_EXTINCTION_ERRORS
+    ),
     _extinction("quality_flags", "", "int16", "Quality flags of the extinction catalogue."),
     _extinction("teff", "K", "float64", "Effective temperature."),
     _extinction("logg", "dex", "float64", "Surface gravity."),

@@ -158,6 +158,43 @@ class ColumnTable:
         return combined if isinstance(combined, pa.Array) else pa.concat_arrays(combined.chunks)
 
 
+def plausible(table: T, label: str) -> T:
+    """Return a table in which values outside the valid range of their column are NaN.
+
+    Raises DataError that begins with `label` if such a value is a date.
+    """
+    changed = {}
+    for name in table.names:
+        low, high = BY_NAME[name].valid if name in BY_NAME else (-np.inf, np.inf)
+        if np.isfinite(low):
+            values = table[name]
+            good = (values > low) & (values < high)
+            if name == "mjd":
+                refuse_dates(values[~good & ~np.isnan(values)], label)
+            elif not (good | np.isnan(values)).all():
+                changed[name] = np.where(good, values, np.nan)
+    return table.with_columns(changed) if changed else table
+
+
+def refuse_dates(bad: FloatArray, label: str) -> None:
+    """Raise DataError that names the first date out of range, if there is one."""
+    if not len(bad):
+        return
+    low, high = BY_NAME["mjd"].valid
+    likely = {
+        "a Julian date: unit: jd": bad[0] - 2400000.5,
+        "a year, which is no date": (bad[0] - 2000) * 365.25 + 51544.5,
+        "JD - 2450000: add 49999.5, by an expression": bad[0] + 49999.5,
+        "seconds of Unix: unit: unix": bad[0] / 86400 + 40587,
+        "seconds: unit: s": bad[0] / 86400,
+    }
+    hints = [said for said, mjd in likely.items() if max(low, 41000) < mjd < high]
+    looks = f"; it looks like {hints[0]}" if hints else "; is its unit right?"
+    raise DataError(
+        f"{label} is {bad[0]:.10g}, no modified Julian date of the years 1900 to 2100{looks}"
+    )
+
+
 class Detections(ColumnTable):
     """Detections of one or more visits, one row each, as a survey loader yields them."""
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from scrframe.errors import DataError
-from scrframe.tables import Detections
+from scrframe.tables import ColumnTable, Detections
+from scrframe.tables.table import plausible
 
 
 def detections(rows, **changes):
@@ -32,3 +33,21 @@ def test_no_rows_are_no_problem():
     empty = detections(0)
     assert len(empty) == 0
     assert empty["visit"].tolist() == []
+
+
+def test_what_cannot_be_meant_is_no_value():
+    table = ColumnTable.from_columns(
+        {
+            "mag_err": [0.1, 0.0, -1.0, 99.0],
+            "extinction": [-0.05, -1.0, -99.0, np.inf],
+            "extinction_err": [0.1, -1.0, 0.0, np.nan],
+            "other": [-99.0] * 4,
+        }
+    )
+    found = plausible(table, "here")
+    for name in ("mag_err", "extinction", "extinction_err"):
+        assert found[name][0] == table[name][0]
+        assert np.isnan(found[name][1:]).all()
+    assert (found["other"] == -99).all()
+    with pytest.raises(DataError, match=r"here is 2456000\.5, .*: unit: jd"):
+        plausible(ColumnTable.from_columns({"mjd": [56000.0, 2456000.5]}), "here")

@@ -182,7 +182,7 @@ def fits_tables(path: Path, hdu: int | str | None) -> list[FitsTable | AsciiTabl
     Parameters
     ----------
     hdu : int, str or None
-        Number or name of an extension, `all`, or None for the first table.
+        Number of an extension, name of one or several, `all`, or None for the first table.
 
     Raises
     ------
@@ -201,7 +201,7 @@ def fits_tables(path: Path, hdu: int | str | None) -> list[FitsTable | AsciiTabl
         tables = tables[:1]
     elif hdu != "all":
         known = ", ".join(f"{each.index} {_text(each, 'EXTNAME')}".strip() for each in tables)
-        tables = [each for each in tables if hdu in (each.index, _text(each, "EXTNAME"))][:1]
+        tables = [each for each in tables if hdu in (each.index, _text(each, "EXTNAME"))]
         if not tables:
             raise DataError(f"{path}: has no table extension {hdu}; there are: {known}")
     return [FitsTable(file, each) if each.is_table else AsciiTable(file, each) for each in tables]

@@ -19,8 +19,10 @@ from scrframe.run.workers import run_tasks
 from scrframe.run.workspace import Workspace
 from scrframe.tables import Detections, Footprint, unit_vectors
 from scrframe.tables.cuts import Cut
-from scrframe.tables.table import derive
+from scrframe.tables.table import derive, plausible
 
+#: The parts of one exposure differ in date by less, and lie within what any camera sees.
+VISIT_DAYS, CAMERA_DEG = 1.0, 15.0
 #: Columns by which a detection takes part in the matching.
 PLACE = ["visit", "ra", "dec"]
 
@@ -54,6 +56,8 @@ class PartRead:
     visits: tuple[VisitSeen, ...]
     #: Why a damaged part was left out.
     error: str | None = None
+    #: Bands of its detections, as the survey names them.
+    bands: tuple[str, ...] = ()
 
 
 def read_part(task: ReadTask) -> PartRead:
@@ -62,7 +66,8 @@ def read_part(task: ReadTask) -> PartRead:
         _read_fresh(task)
     _, meta = load_arrow(task.target)
     visits = tuple(VisitSeen(**{**visit, "ccds": tuple(visit["ccds"])}) for visit in meta["visits"])
-    return PartRead(task.part, task.target, task.others, tuple(meta["counts"]), visits)
+    counts, bands = tuple(meta["counts"]), tuple(meta["bands"])
+    return PartRead(task.part, task.target, task.others, counts, visits, bands=bands)
 
 
 def read_part_or_reason(task: ReadTask) -> PartRead:
@@ -75,9 +80,10 @@ def read_part_or_reason(task: ReadTask) -> PartRead:
 
 def _read_fresh(task: ReadTask) -> None:
     detections = task.loader.read(task.part, task.settings, task.columns)
+    detections = plausible(detections, f"{task.part.path}: mjd")
     visits = [vars(visit) for visit in visits_of(detections)]
     counts = [len(detections)]
-    may = np.isfinite(detections["mag"])
+    may = np.isfinite(detections["mag"]) & np.isfinite(detections["mag_err"])
     if "usable" in detections:
         may &= detections["usable"]
     selected = np.flatnonzero(may)
@@ -89,7 +95,14 @@ def _read_fresh(task: ReadTask) -> None:
         counts.append(len(kept))
     rest = np.delete(np.arange(len(detections)), selected)
     save_arrow(task.others, detections.arrow.select(PLACE).take(rest))
-    save_arrow(task.target, kept.arrow, {"counts": counts, "visits": visits})
+    meta = {"counts": counts, "visits": visits, "bands": bands_of(detections)}
+    save_arrow(task.target, kept.arrow, meta)
+
+
+def bands_of(detections: Detections) -> list[str]:
+    """Return the bands that detections name, sorted."""
+    codes, labels = detections.codes("band")
+    return sorted({labels[code].strip() for code in np.unique(codes)} - {""})
 
 
 def visits_of(detections: Detections) -> list[VisitSeen]:
@@ -108,13 +121,19 @@ def visits_of(detections: Detections) -> list[VisitSeen]:
         centre /= np.linalg.norm(centre)
         reach = np.arccos(np.clip((vectors[placed] @ centre).min(), -1, 1))
         first = rows[0]
+        fields = np.unique(detections["field"][rows].astype(str)) if "field" in detections else [""]
+        if len(fields) > 1:
+            raise DataError(
+                f"visit {labels[code]} is in the fields {fields[0]} and {fields[1]}; a visit is a"
+                " single exposure, of one field"
+            )
         if not np.isfinite(detections["mjd"][first]):
             raise DataError(f"visit {labels[code]} has no date (mjd)")
         seen.append(
             VisitSeen(
                 key=labels[code],
                 file=str(detections["file"][first]),
-                field=str(detections["field"][first]) if "field" in detections else "",
+                field=str(fields[0]),
                 mjd=float(detections["mjd"][first]),
                 ra_deg=float(np.rad2deg(np.arctan2(centre[1], centre[0])) % 360),
                 dec_deg=float(np.rad2deg(np.arcsin(centre[2]))),
@@ -131,6 +150,9 @@ def merge_visits(visits: Iterable[VisitSeen]) -> list[VisitSeen]:
     """Return each visit once, in the order of their first parts.
 
     What a visit has one of is its first part's; its disc holds those of all parts.
+
+    Raises DataError if parts differ in the date or field of a visit, or lie further apart than
+    any camera sees.
     """
     found: dict[str, list[VisitSeen]] = {}
     for visit in visits:
@@ -139,6 +161,20 @@ def merge_visits(visits: Iterable[VisitSeen]) -> list[VisitSeen]:
 
 
 def _merged(pieces: Sequence[VisitSeen]) -> VisitSeen:
+    first = pieces[0]
+    for piece in pieces[1:]:
+        if abs(piece.mjd - first.mjd) > VISIT_DAYS:
+            differs = f"has the date {first.mjd:.5f} in {first.file} and {piece.mjd:.5f} in"
+        elif piece.field != first.field:
+            differs = f"is in the field {first.field} in {first.file} and {piece.field} in"
+        elif _apart_deg(piece, first) > CAMERA_DEG:
+            differs = f"is {_apart_deg(piece, first):.0f} deg from where it is in {first.file} in"
+        else:
+            continue
+        raise DataError(
+            f"visit {first.key} {differs} {piece.file}: the key of a visit must name a single"
+            " exposure"
+        )
     count = np.array([piece.detections for piece in pieces], dtype=np.float64)
     vectors = unit_vectors(
         np.array([piece.ra_deg for piece in pieces]), np.array([piece.dec_deg for piece in pieces])
@@ -159,6 +195,13 @@ def _merged(pieces: Sequence[VisitSeen]) -> VisitSeen:
         if known.any()
         else float("nan"),
     )
+
+
+def _apart_deg(one: VisitSeen, other: VisitSeen) -> float:
+    ends = unit_vectors(
+        np.array([one.ra_deg, other.ra_deg]), np.array([one.dec_deg, other.dec_deg])
+    )
+    return float(np.rad2deg(np.arccos(np.clip(ends[0] @ ends[1], -1, 1))))
 
 
 def _mean(values: np.ndarray[Any, Any]) -> float:
@@ -234,7 +277,20 @@ def first_pass(
         )
     if not loader.visits_span_parts:
         _refuse_twins(good)
+    refuse_mixed_bands({part.part.key: part.bands for part in good})
     return FirstPass(good, skipped)
+
+
+def refuse_mixed_bands(bands: Mapping[str, Sequence[str]]) -> None:
+    """Refuse detections of several bands; `bands` are those of each part."""
+    found = {band: key for key, several in bands.items() for band in several}
+    if len(found) > 1:
+        one, other = sorted(found)[:2]
+        raise DataError(
+            f"there are detections of the bands {', '.join(sorted(found))} ({one} in {found[one]},"
+            f" {other} in {found[other]}); keep one of them by a cut of the loader, such as"
+            " rows: [\"filter == 'u'\"]"
+        )
 
 
 def _refuse_twins(parts: Sequence[PartRead]) -> None:

@@ -37,6 +37,7 @@ from scrframe.tables import (
     Spectra,
     StarFeatures,
 )
+from scrframe.tables.table import plausible
 
 #: What a catalogue provides, in words: what is read, and what a star has.
 READ = {"spectra": "spectra", "parameters": "stellar parameters", "colour": "colours"}
@@ -84,7 +85,8 @@ def _read_sources(
     corrections: tuple[ChosenCorrection, ...],
     part: Part,
 ) -> tuple[pa.Table, Mapping[str, Any]]:
-    return catalogue.read_sources(part, settings, footprint, corrections).arrow, {}
+    stars = catalogue.read_sources(part, settings, footprint, corrections)
+    return plausible(stars, str(part.path)).arrow, {}
 
 
 def _read_extinctions(
@@ -92,7 +94,7 @@ def _read_extinctions(
 ) -> tuple[pa.Table, Mapping[str, Any]]:
     """Read extinctions of the stars listed in an Arrow file."""
     sources = load_arrow(wanted)[0].column("source_id").to_numpy()
-    return catalogue.read(part, settings, sources).arrow, {}
+    return plausible(catalogue.read(part, settings, sources), str(part.path)).arrow, {}
 
 
 def _read_features(

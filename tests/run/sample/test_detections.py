@@ -1,5 +1,6 @@
 """What the first pass refuses."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,14 @@ import pytest
 from scrframe.errors import DataError
 from scrframe.observer import Observer
 from scrframe.plugin import NoConfig, Part, SurveyLoader
-from scrframe.run.sample.detections import first_pass, visits_of
+from scrframe.run.sample.detections import (
+    VISIT_DAYS,
+    bands_of,
+    first_pass,
+    merge_visits,
+    refuse_mixed_bands,
+    visits_of,
+)
 from scrframe.run.workers import open_executor
 from scrframe.run.workspace import Workspace
 from scrframe.tables import Detections
@@ -51,3 +59,31 @@ def test_catalogues_without_a_single_detection_are_refused(tmp_path):
 def test_a_visit_without_a_date_is_refused():
     with pytest.raises(DataError, match="visit v has no date"):
         visits_of(detections(2, mjd=np.nan))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"mjd": 56000.0 + 1.1 * VISIT_DAYS}, r"has the date 56000\.0+ in v and 56001"),
+        ({"field": "b"}, "is in the field  in v and b in v"),
+        ({"ra_deg": 61.0}, "is 60 deg from where it is in v"),
+    ],
+)
+def test_pieces_of_visits_that_are_two_exposures_are_refused(change, says):
+    (piece,) = visits_of(detections(2))
+    merge_visits([piece, piece])
+    with pytest.raises(DataError, match=f"visit v {says}.*single exposure"):
+        merge_visits([piece, replace(piece, **change)])
+
+
+def test_a_visit_in_two_fields_is_refused():
+    with pytest.raises(DataError, match="visit v is in the fields a and b"):
+        visits_of(detections(2).with_columns({"field": ["a", "b"]}))
+
+
+def test_detections_of_two_bands_are_refused():
+    table = detections(4).with_columns({"band": ["u", "", " u ", ""]})
+    assert bands_of(table) == ["u"]
+    refuse_mixed_bands({"a": ["u"], "b": ["u"], "c": []})
+    with pytest.raises(DataError, match=r"bands g, u \(g in b, u in a\); keep one .* rows"):
+        refuse_mixed_bands({"a": ["u"], "b": ["g"]})

@@ -10,8 +10,8 @@ import pytest
 from scrframe.errors import DataError
 from scrframe.plugin import Part
 from scrframe.products.files import save_arrow
-from scrframe.run.sample.assembly import groups, match_group
-from scrframe.run.sample.detections import PLACE, PartRead, merge_visits, visits_of
+from scrframe.run.sample.assembly import groups, match_group, refuse_doubles
+from scrframe.run.sample.detections import PLACE, FirstPass, PartRead, merge_visits, visits_of
 from scrframe.scr.match import sky_index
 from scrframe.tables import Detections, Footprint, ReferenceStars
 
@@ -129,3 +129,19 @@ def test_merged_visits_hold_all_their_detections():
         .all()
     )
     assert merged.radius_deg < 1
+
+
+def test_one_exposure_under_two_keys_is_refused(save):
+    rng = np.random.default_rng(3)
+    ra, dec, x = rng.uniform(10, 10.2, (3, 200))
+    pixels = {"x": 1e4 * x, "y": 1e4 * dec}
+    one = detections(["a"] * 200, ra, dec).with_columns(pixels)
+    noise = rng.normal(0, 0.1 / 3600, 200)  # as another reduction gives it
+    other = detections(["b"] * 200, ra + noise, dec).with_columns(pixels)
+    later = other.with_columns({"mjd": other["mjd"] + 0.01})
+    moved = other.with_columns({"x": other["x"] + 30})
+    first = save("one", one, range(20))
+    for number, table in enumerate((later, moved)):
+        refuse_doubles(FirstPass((first, save(f"other{number}", table)), {}))
+    with pytest.raises(DataError, match=r"visits a \(f\) and b \(f\) are one exposure under two"):
+        refuse_doubles(FirstPass((first, save("double", other)), {}))

@@ -13,6 +13,7 @@ import pyarrow as pa
 from scrframe.errors import DataError
 from scrframe.plugin import Part, file_part
 from scrframe.plugin.helpers.fits import Hdu, read_columns
+from scrframe.plugin.helpers.formats import matching_files
 from scrframe.tables import Detections
 from scrframe_vphas.catalogue import Catalogue, open_catalogue, position_unit
 from scrframe_vphas.layout import (
@@ -42,11 +43,10 @@ def parts(config: VphasCasuConfig, root: Path) -> list[Part]:
     DataError
         If there are none.
     """
-    found = [path for path in root.glob(config.catalogues) if path.is_file()]
+    found = matching_files(config.catalogues, root)
     if not found:
         raise DataError(f"no catalogues match {config.catalogues!r} below {root}")
-    keys = sorted(path.relative_to(root).as_posix() for path in found)
-    return [file_part(root / key, key) for key in keys]
+    return [file_part(path, path.relative_to(root).as_posix()) for path in found]
 
 
 def check(part: Part, config: VphasCasuConfig) -> None:

@@ -17,13 +17,19 @@ from scrframe.errors import DataError
 from scrframe.io.block import Block
 from scrframe.statistics.sky import EqualAreaGrid
 from scrframe.tables.columns import BY_NAME, Kind
+from scrframe.tables.table import refuse_dates
 from scrframe.units import unit_factor
 
 #: Columns of which every detection must have a value.
 _COMPLETE = ("ra", "dec", "mjd", "x", "y")
-#: Positions may exceed their range by rounding in single precision.
+#: Positions may exceed their range by rounding in single precision. Right ascensions that
+#: count on beyond 0 or 360 are the same places.
 _SLACK_DEG = 1.5e-4
-_RANGES = {"ra": (0.0, 360.0), "dec": (-90.0, 90.0)}
+_RANGES = {"ra": (-180.0, 540.0), "dec": (-90.0, 90.0)}
+#: Seconds and the like since some other day would be dates before this.
+_LATE_MJD = 40000.0
+#: So many equal magnitudes, so far from any other, stand for something else.
+_PILE, _GAP_MAG = 10, 1.0
 _LIMITS = {"int16": 2**15 - 1, "int32": 2**31 - 1, "int64": 2**63 - 1}
 
 
@@ -34,12 +40,18 @@ def mapped(block: Block, config: TableConfig, name: str) -> Any:
     """
     source = config.source(name)
     if name == "mag":
-        return magnitude(block, source)
+        return _measured(block, source, magnitude(block, source))
     if name == "mag_err":
         return _magnitude_error(block, config)
     kind = BY_NAME[name].kind if name in BY_NAME else KINDS[source.dtype or "number"]
     if name == "mjd":
-        return _complete(block, name, source, _dates(block, source))
+        dates = _complete(block, name, source, _dates(block, source))
+        low, high = BY_NAME[name].valid
+        bad = np.flatnonzero((dates <= low) | (dates >= high))
+        if len(bad):
+            where = f"{block.label}, row {block.rows[bad[0]]}: mjd ({reading.origin_of(source)})"
+            refuse_dates(dates[bad], where)
+        return dates
     values = _of_kind(block, name, source, kind)
     if name in _RANGES:
         low, high = _RANGES[name]
@@ -157,18 +169,47 @@ def _scaled(block: Block, name: str, source: Source) -> FloatArray:
     """Return numbers in the unit of the vocabulary."""
     values = reading.numbers_of(block, name, source)
     target = BY_NAME[name].unit if name in BY_NAME else ""
-    unit = reading.unit_of(block, source)
-    if not target or unit is None:
+    unit = reading.unit_of(block, source) if target else None
+    if unit is None:
         return values
+    return values * _factor(block, name, source, unit)
+
+
+def _factor(block: Block, name: str, source: Source, unit: str) -> float:
     try:
-        return values * unit_factor(unit, target)
+        return unit_factor(unit, BY_NAME[name].unit)
     except ValueError as error:
         raise DataError(f"{block.label}: {name} ({reading.origin_of(source)}) {error}") from None
+
+
+def _measured(block: Block, source: Source, values: FloatArray) -> FloatArray:
+    """Refuse magnitudes that no star has, and those that pile up far from all others."""
+    low, high = BY_NAME["mag"].valid
+    bad = (values <= low) | (values >= high)
+    found, count = np.unique(values[~np.isnan(values) & ~bad], return_counts=True)
+    for end, inner in ((0, 1), (-1, -2)) if len(found) > 1 else ():
+        if count[end] >= _PILE and abs(found[end] - found[inner]) >= _GAP_MAG:
+            bad |= values == found[end]
+    if bad.any():
+        first = values[np.flatnonzero(bad)[0]]
+        block.refuse(
+            bad,
+            f"mag ({reading.origin_of(source)}) is {first:g}, as {(values == first).sum()} rows"
+            " are, and no measurement: name what stands for no value under missing, or leave"
+            " such rows out by a cut under rows",
+        )
+    return values
 
 
 def _dates(block: Block, source: Source) -> FloatArray:
     """Return modified Julian dates."""
     unit = source.unit
+    stamped = source.column is not None and pa.types.is_temporal(block.column(source.column).type)
+    if unit is None and not stamped:
+        declared = block.units.get(source.column or "", "").strip()
+        unit = declared.lower() if declared.lower() in DATES else reading.unit_of(block, source)
+    if stamped:
+        return _stamps(block, source)
     if unit == "iso":
         if source.column is not None:
             text = pc.fill_null(block.texts(source.column), "NaT")
@@ -181,22 +222,39 @@ def _dates(block: Block, source: Source) -> FloatArray:
         found = np.full(len(labels), np.nan)
         for number, label in enumerate(labels):
             try:
-                stamp = np.datetime64(label.removesuffix("Z"), "us")
+                stamp = np.datetime64(label.strip().removesuffix("Z").removesuffix("+00:00"), "us")
             except ValueError:
                 bad = np.asarray(dates.indices) == number
-                block.refuse(bad, f'mjd ({reading.origin_of(source)}) is "{label}", no ISO date')
-            found[number] = (stamp - np.datetime64("1858-11-17")) / np.timedelta64(1, "D")
+                said = reading.shown(label)
+                block.refuse(bad, f"mjd ({reading.origin_of(source)}) is {said}, no ISO date")
+            found[number] = _days(stamp)
         return found[np.asarray(dates.indices)] if len(text) else np.zeros(0)
-    if source.column is not None and pa.types.is_timestamp(block.column(source.column).type):
-        stamps = block.column(source.column).cast(pa.timestamp("us")).to_numpy(zero_copy_only=False)
-        days = (stamps - np.datetime64("1858-11-17")) / np.timedelta64(1, "D")
-        return np.asarray(days, dtype=np.float64)
     values = reading.numbers_of(block, "mjd", source)
     if unit == "jd":
         return values - reading.JD_ZERO
-    if unit is not None and unit not in DATES:
-        return values * unit_factor(unit, "d")
-    return values
+    if unit == "unix":
+        return values / 86400 + reading.UNIX_ZERO
+    factor = 1.0 if unit is None or unit == "mjd" else _factor(block, "mjd", source, unit)
+    if factor != 1:
+        where = f"mjd ({reading.origin_of(source)}) in {unit} does not count from MJD 0"
+        block.refuse(values * factor < _LATE_MJD, f"{where}: is its unit unix?")
+    return values * factor
+
+
+def _stamps(block: Block, source: Source) -> FloatArray:
+    """Return timestamps and dates, of any resolution and in UTC, as modified Julian dates."""
+    column = block.column(source.column or "")
+    try:
+        stamps = column.cast(pa.timestamp("us"), safe=False).to_numpy(zero_copy_only=False)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise DataError(
+            f"{block.label}: mjd ({reading.origin_of(source)}) holds {column.type}, no dates"
+        ) from None
+    return np.asarray(_days(stamps), dtype=np.float64)
+
+
+def _days(stamps: Any) -> Any:
+    return (stamps - np.datetime64("1858-11-17")) / np.timedelta64(1, "D")
 
 
 def magnitude(block: Block, source: Source) -> FloatArray:
@@ -244,7 +302,9 @@ def _magnitude_error(block: Block, config: TableConfig) -> FloatArray:
         )
     else:
         errors = values * (1.0 if unit is None else reading.mag_factor(unit))
-    return np.where(errors >= 0, np.maximum(errors, config.min_error), np.nan)
+    low, high = BY_NAME["mag_err"].valid
+    positive = (errors > low) & (errors < high)
+    return np.where(positive, np.maximum(errors, config.min_error), np.nan)
 
 
 def _complete(block: Block, name: str, source: Source, values: FloatArray) -> FloatArray:

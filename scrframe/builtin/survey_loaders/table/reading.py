@@ -21,6 +21,8 @@ from scrframe.units import MAG_PER_RELATIVE_FLUX, parse_unit, unit_factor
 
 #: Julian date of MJD 0.
 JD_ZERO = 2400000.5
+#: MJD of 1970 January 1.
+UNIX_ZERO = 40587.0
 
 
 @cache
@@ -91,8 +93,8 @@ def mag_factor(unit: str) -> float:
 
 
 def magnitudes(flux: FloatArray, zero_point: FloatArray | float) -> FloatArray:
-    """Return ``zero_point - 2.5 log10(flux)`` in mag, NaN where the flux is not positive."""
-    positive = np.where(flux > 0, flux, np.nan)
+    """Return ``zero_point - 2.5 log10(flux)`` in mag, NaN where the flux is no positive number."""
+    positive = np.where((flux > 0) & np.isfinite(flux), flux, np.nan)
     return np.asarray(zero_point - 2.5 * np.log10(positive))
 
 
@@ -157,20 +159,23 @@ def decoded(block: Block, name: str, source: Source, text: pa.Array) -> list[Any
 def unit_of(block: Block, source: Source) -> str | None:
     """Return the unit of a source: what the description says, else what the file declares.
 
-    Raises DataError if both do, and differ. What the file declares counts as nothing if it is no
-    unit.
+    Raises DataError if both do, and differ, or if the description says nothing and what the file
+    declares is no unit.
     """
     declared = block.units.get(source.column or "")
     if source.unit is not None:
         if declared is not None and source.unit not in DATES:
             _refuse_conflict(block, source, source.unit, declared)
         return source.unit
-    if declared is None:
+    if declared is None or not declared.strip(" -"):
         return None
     try:
         parse_unit(declared)
     except ValueError:
-        return None
+        raise DataError(
+            f"{block.label}: column {source.column} has the unit {shown(declared)}, which is not"
+            " understood; give its unit in the description"
+        ) from None
     return declared
 
 
@@ -188,6 +193,12 @@ def _refuse_conflict(block: Block, source: Source, said: str, declared: str) -> 
             f"{block.label}: column {source.column} has the unit {declared} in the file, but"
             f" {said} in the description"
         )
+
+
+def shown(text: str) -> str:
+    """Return some of a text of the input, on one line, for a message."""
+    line = " ".join(text.split())
+    return f'"{line[:60]}..."' if len(line) > 60 else f'"{line}"'
 
 
 def refuse_nulls(block: Block, name: str, source: Source, text: pa.Array) -> None:

@@ -29,7 +29,7 @@ from scrframe.units import InUnit, parse_quantity
 #: What a column can be made from; an entry names one of them.
 ORIGINS = ("column", "expression", "template", "tile", "keyword", "extension", "value")
 #: Ways to write a date besides units of time.
-DATES = ("mjd", "jd", "iso")
+DATES = ("mjd", "jd", "iso", "unix")
 #: How columns that the description adds are stored.
 KINDS: dict[str, Kind] = {
     "number": "float64",
@@ -110,7 +110,7 @@ class Source(OrText):
     unit: str | None = Field(
         default=None,
         description="Unit in the table; by default what the file declares, else the vocabulary's."
-        " Dates are `mjd`, `jd` or `iso`; a magnitude may be a flux.",
+        " Dates are `mjd`, `jd`, `iso` or `unix`; a magnitude may be a flux.",
     )
     zero_point: float | str | None = Field(
         default=None,

@@ -17,7 +17,10 @@ def changed(columns, name, row, value, kind=None):
 
 
 CELLS = {
-    "ra": (("ra_rad", 4, 7.0), r"t\.parquet, row 4: ra \(column ra_rad\) is 401\.\d+ deg, outside"),
+    "ra": (
+        ("ra_rad", 4, 12.0),
+        r"t\.parquet, row 4: ra \(column ra_rad\) is 687\.\d+ deg, outside",
+    ),
     "dec": (("dec_rad", 4, -2.0), r"row 4: dec \(column dec_rad\) is -114\.\d+ deg, outside -90"),
     "no ra": (("ra_rad", 9, np.nan), r"row 9: ra \(column ra_rad\) has no value"),
     "no x": (("xpos", 59, np.inf), r"row 59: x \(column xpos\) has no value"),

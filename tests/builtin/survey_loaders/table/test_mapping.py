@@ -7,10 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from astropy import units as u
+from astropy.io import fits
 from astropy.table import Table
 from astropy.time import Time
 
 from scrframe.builtin.survey_loaders.table.settings import TableConfig
+from scrframe.errors import DataError
 from scrframe.tables import Detections
 
 PLAIN = {"visit": "v", "ccd": "c", "ra": "ra", "dec": "dec", "mjd": "mjd", "x": "x", "y": "y"}
@@ -23,7 +25,8 @@ def small(tmp_path, read):
     def run(columns, mapping, **keys) -> Detections:
         rows = len(next(iter(columns.values())))
         base = {name: np.ones(rows, int) for name in ("v", "c")}
-        base |= {name: np.full(rows, 30.0) for name in ("ra", "dec", "mjd", "x", "y", "m", "e")}
+        base |= {name: np.full(rows, 30.0) for name in ("ra", "dec", "x", "y", "m")}
+        base |= {"mjd": np.full(rows, 56030.0), "e": np.full(rows, 0.3)}
         pq.write_table(pa.table({**base, **columns}), tmp_path / "t.parquet")
         mapping = {**PLAIN, "mag": "m", "mag_err": "e", **mapping}
         return read(TableConfig.model_validate({"files": "t.parquet", "columns": mapping, **keys}))
@@ -36,9 +39,10 @@ FLUX = np.array([3631.0, 1e-3, 250.0, -4.0, 0.0, np.nan])
 
 @pytest.mark.parametrize("unit", ["nJy", "uJy", "Jy", "erg / (s cm2 Hz)", "W / (m2 Hz)"])
 def test_fluxes_become_ab_magnitudes(small, unit):
-    found = small({"f": FLUX}, {"mag": {"column": "f", "unit": unit}, "mag_err": "e"})
-    good = FLUX > 0
-    expected = (FLUX[good] * u.Unit(unit)).to_value(u.ABmag)
+    flux = np.append(FLUX * u.mJy.to(unit), np.inf)
+    found = small({"f": flux}, {"mag": {"column": "f", "unit": unit}, "mag_err": "e"})
+    good = np.append(FLUX > 0, [False])
+    expected = (flux[good] * u.Unit(unit)).to_value(u.ABmag)
     np.testing.assert_allclose(found["mag"][good], expected, rtol=0, atol=1e-12)
     assert np.isnan(found["mag"][~good]).all()
 
@@ -106,9 +110,60 @@ def test_time_stamps(small):
     assert found["mjd"][0] == Time("2012-01-01").mjd
 
 
-def test_dates_of_years_apart_are_no_visit(small):
-    from scrframe.errors import DataError
+@pytest.mark.parametrize("kind", ["s", "ms", "us", "ns", "date", "zone"])
+def test_time_stamps_of_every_resolution(small, kind):
+    kinds = {"date": pa.date32(), "zone": pa.timestamp("ns", "UTC")}
+    stamps = pa.array([np.datetime64("2012-01-02", "ns")], pa.timestamp("ns"))
+    found = small({"t": stamps.cast(kinds.get(kind) or pa.timestamp(kind))}, {"mjd": "t"})
+    assert found["mjd"][0] == Time("2012-01-02").mjd
 
+
+def test_seconds_of_unix(small):
+    time = Time("2012-01-01T12:00:00")
+    found = small({"t": [time.unix]}, {"mjd": {"column": "t", "unit": "unix"}})
+    assert found["mjd"][0] == time.mjd
+
+
+@pytest.mark.parametrize(
+    ("date", "unit", "says"),
+    [
+        (2457196.8, None, "looks like a Julian date: unit: jd"),
+        (7196.8, None, "looks like JD - 2450000: add 49999.5"),
+        (1.43e9, None, "looks like seconds of Unix: unit: unix"),
+        (2015.4, None, "looks like a year"),
+        (1.43e9, "s", "in s does not count from MJD 0: is its unit unix"),
+        (1e7, None, "is its unit right"),
+    ],
+)
+def test_dates_that_cannot_be_meant(small, date, unit, says):
+    with pytest.raises(DataError, match=rf"t\.parquet, row [01]: mjd \(column t\) .*{says}"):
+        small(
+            {"t": [date] * 2 if unit else [56000.0, date]}, {"mjd": {"column": "t", "unit": unit}}
+        )
+
+
+@pytest.mark.parametrize("absent", [99.0, -999.0, 31.0])
+def test_magnitudes_that_are_none_are_named(small, absent):
+    mags = np.append(np.linspace(14, 20, 50), np.full(12, absent))
+    with pytest.raises(DataError, match=rf"row 50: mag \(column m\) is {absent:g}, as 12 rows are"):
+        small({"m": mags}, {})
+    assert np.isnan(small({"m": mags}, {}, missing=[absent])["mag"]).sum() == 12
+    shifted = {"mag": {"expression": "m + 25"}}
+    assert np.isnan(small({"m": mags - 25}, shifted, missing=[absent - 25])["mag"]).sum() == 12
+
+
+def test_magnitudes_that_are_clipped_or_repeated_are_measurements(small):
+    clipped = np.maximum(np.linspace(11, 20, 90), 12.0)
+    assert np.isfinite(small({"m": clipped}, {})["mag"]).all()
+    assert np.isfinite(small({"m": np.full(90, 15.0)}, {})["mag"]).all()
+
+
+def test_right_ascensions_count_on(small):
+    found = small({"ra": [-180.0, -0.5, 359.0, 360.5, 540.0]}, {})
+    np.testing.assert_allclose(found["ra"], [180, 359.5, 359, 0.5, 180])
+
+
+def test_dates_of_years_apart_are_no_visit(small):
     with pytest.raises(DataError, match=r"visit 1 has dates from 55000\.0+ to 55002.*single"):
         small({"t": [55000.0, 55002.0]}, {"mjd": "t"})
 
@@ -152,7 +207,7 @@ def test_missing_numbers(small):
 
 def test_least_errors(small):
     found = small({"e": [0.0, 0.004, 0.5, -1.0]}, {}, min_error="5 mmag")
-    np.testing.assert_array_equal(found["mag_err"], [0.005, 0.005, 0.5, np.nan])
+    np.testing.assert_array_equal(found["mag_err"], [np.nan, 0.005, 0.5, np.nan])
 
 
 def test_flags_leave_detections_that_do_not_calibrate(small):
@@ -188,6 +243,7 @@ def test_rows(small):
 def test_declared_units_are_used_and_compared(tmp_path, read):
     table = Table({name: np.full(3, 0.5) for name in ("ra", "dec", "mjd", "x", "y", "m", "e")})
     table["v"] = table["c"] = 1
+    table["mjd"] = 56000.5
     table["ra"].unit = table["dec"].unit = "rad"
     table["m"].unit = "nJy"
     mapping = {**PLAIN, "mag": "m", "mag_err": "e"}
@@ -218,3 +274,43 @@ def test_own_columns_and_selection_of_columns(tmp_path, configure, columns, writ
     np.testing.assert_array_equal(whole["blend"], columns["bad"])
     few = read(config, ["quality"])
     assert set(few.names) == {*Detections.required, "quality"}
+
+
+SPELT = {
+    "ra": ("hours", 15.0),
+    "dec": ("DEGREES", 1.0),
+    "x": ("PIXELS", 1.0),
+    "mag": ("nanomaggies", None),
+    "mag_err": ("counts/s", None),
+}
+
+
+def test_spellings_of_units(tmp_path, read):
+    table = Table({name: np.full(3, 0.5) for name in ("ra", "dec", "x", "y", "mag", "mag_err")})
+    table["mjd"], table["v"], table["c"] = 56000.5, 1, 1
+    table.write(tmp_path / "t.fits")
+    for name, (unit, _) in SPELT.items():
+        fits.setval(
+            tmp_path / "t.fits", f"TUNIT{table.colnames.index(name) + 1}", value=unit, ext=1
+        )
+    columns = {**PLAIN, "mag_err": {"value": 0.1, "unit": "mag"}}
+    found = read(TableConfig.model_validate({"files": "t.fits", "columns": columns}))
+    assert (found["ra"][0], found["dec"][0], found["x"][0]) == (7.5, 0.5, 0.5)
+    np.testing.assert_allclose(found["mag"], 22.5 - 2.5 * np.log10(0.5))
+    columns["mag"] = {"column": "mag", "unit": "nmgy"}
+    read(TableConfig.model_validate({"files": "t.fits", "columns": columns}))  # the same unit
+
+
+def test_units_that_nobody_knows_are_said(tmp_path, read):
+    table = Table({name: np.full(3, 0.5) for name in ("ra", "dec", "x", "y", "mag", "mag_err")})
+    table["mjd"], table["v"], table["c"] = 56000.5, 1, 1
+    table.write(tmp_path / "t.fits")
+    fits.setval(tmp_path / "t.fits", "TUNIT5", value="furlongs per night", ext=1)
+    with pytest.raises(
+        DataError, match='column mag has the unit "furlongs per night", which is not'
+    ):
+        read(TableConfig.model_validate({"files": "t.fits", "columns": PLAIN}))
+    columns = {**PLAIN, "mag": {"column": "mag", "unit": "mag"}}
+    assert (
+        read(TableConfig.model_validate({"files": "t.fits", "columns": columns}))["mag"][0] == 0.5
+    )
