@@ -5,6 +5,7 @@ The page says whether to believe the run, then all that it rests on.
 
 from __future__ import annotations
 
+import gc
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -321,6 +322,7 @@ def _drawn(number: int, data: RunData) -> RenderedFigure | None:
 
     assert isinstance(data.stars, StarColumns)
     drawn = drawn_figure(number, replace(data, stars=data.stars.unread()))
+    gc.collect()  # a figure and its parts refer to each other
     pa.default_memory_pool().release_unused()
     return drawn
 

@@ -32,7 +32,7 @@ from scrframe.run.products import (
 from scrframe.run.sample.builder import CalibrationSample, alternative_dereddening, build_sample
 from scrframe.run.sample.detections import PartRead
 from scrframe.run.session import Session, open_session
-from scrframe.run.workers import let_rest
+from scrframe.run.workers import give_memory_back, let_rest
 from scrframe.run.workspace import input_hashes
 from scrframe.tables import Solution
 
@@ -115,6 +115,7 @@ def calibrate(
         record = write_products(session, hashes, sample, fitted, tied)
         solution, parts = tied.solution, sample.parts
         del sample, fitted, tied  # large, and no longer needed
+        give_memory_back()
         record = record.with_catalogues(correct_catalogues(session, parts, solution))
         return close_run(session, record, solution, report)
 

@@ -8,6 +8,7 @@ input. What loky leaves open is settled in `start_worker`: a worker ends soon af
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing.resource_tracker
 import os
 import queue
@@ -100,6 +101,14 @@ def let_rest(executor: Executor) -> None:
     """End the workers of an executor, if it has any, until the next task."""
     if isinstance(executor, Workers):
         executor.rest()
+    give_memory_back()
+
+
+def give_memory_back() -> None:
+    """Give back what Arrow and the C library keep of memory that is free."""
+    pa.default_memory_pool().release_unused()
+    with suppress(OSError, AttributeError):  # only glibc keeps it, and can be told
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def default_workers() -> int:

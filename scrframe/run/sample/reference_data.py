@@ -27,7 +27,7 @@ from scrframe.plugin import (
 from scrframe.products.files import load_arrow, save_arrow
 from scrframe.run.plugins import SelectedPlugins
 from scrframe.run.session import Session
-from scrframe.run.workers import run_tasks
+from scrframe.run.workers import give_memory_back, run_tasks
 from scrframe.scr.features import ColumnScale, intrinsic_features
 from scrframe.tables import (
     Extinctions,
@@ -59,6 +59,7 @@ def read_reference(task: ReferenceTask) -> Path:
     """Read the reference data of one part into an Arrow file."""
     if not task.target.exists():
         save_arrow(task.target, *task.read(task.part))
+        give_memory_back()  # spectra pass through, and few of them stay
     return task.target
 
 
