@@ -17,7 +17,7 @@ from scrframe.observer import Observer
 from scrframe.products.files import RUN_MARK
 from scrframe.run.data import SAMPLE, DataSource, data_note, ensure_sample, note_for
 from scrframe.run.plugins import Inputs, SelectedPlugins, check_writers, find_inputs
-from scrframe.run.workers import SerialExecutor, default_workers, open_executor
+from scrframe.run.workers import SerialExecutor, default_workers, give_memory_back, open_executor
 from scrframe.run.workspace import Workspace, work_key
 
 #: Seconds between two looks at the memory.
@@ -209,4 +209,6 @@ def _find_data(plugins: SelectedPlugins, monitor: StepMonitor, observer: Observe
     note = note_for(survey.band)
     observer.message(DataSource(Path(), SAMPLE, note).headline(survey.name))  # it takes a while
     with monitor.step("sample survey"):
-        return DataSource(ensure_sample(plugins, observer), SAMPLE, note)
+        sample = ensure_sample(plugins, observer)
+        give_memory_back()  # drawing takes more than reading
+        return DataSource(sample, SAMPLE, note)
