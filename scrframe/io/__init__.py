@@ -7,7 +7,7 @@ numbers, text, flags or matrices (`scrframe.io.block`). What all readers agree o
 - the format is found by content, gzipped or not; a name of a column is matched as it stands,
   else regardless of case;
 - a missing value is NaN among numbers and null elsewhere: a masked or null cell, the TNULL
-  of a FITS column, and in text of any format one of `scrframe.io.block.NULLS`;
+  of a FITS column, and in text of any format one of `scrframe.io.cells.NULLS`;
 - numbers are in native byte order; unsigned ones keep their values;
 - a text may begin with a byte-order mark, and one without a line of names has the columns
   col1, col2, and so on.
@@ -17,7 +17,6 @@ Each format has a module of its own, whose library is imported only when a file 
 
 from __future__ import annotations
 
-import gzip
 import os
 import zlib
 from collections.abc import Iterator, Sequence
@@ -27,7 +26,7 @@ from typing import Literal
 
 from scrframe.errors import DataError
 from scrframe.io.block import Block
-from scrframe.io.fits.structure import is_gzipped
+from scrframe.io.compressed import open_bytes
 from scrframe.io.table_file import TableFile
 
 TableFormat = Literal["parquet", "fits", "votable", "hdf5", "ecsv", "csv"]
@@ -120,8 +119,7 @@ def detect_format(
         If it cannot be read, is empty, or is of none of the formats.
     """
     try:
-        opener = gzip.open if is_gzipped(path) else open
-        with opener(path, "rb") as handle:
+        with open_bytes(path) as handle:
             head = bytes(handle.read(_HEAD_BYTES)).removeprefix(_BYTE_ORDER_MARK)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
@@ -136,6 +134,8 @@ def detect_format(
         return "hdf5"
     if text.startswith((b"<?xml", b"<VOTABLE")):
         return "votable"
+    if head.startswith(b"Obj\x01"):
+        raise DataError(f"{path}: is an Avro file, which is not read; convert it to Parquet")
     if b"\0" in head:
         raise DataError(f"{path}: is no {expected} file")
     return "ecsv" if head.startswith(b"# %ECSV") else "csv"
@@ -153,7 +153,8 @@ def matching_files(pattern: str, root: Path) -> list[Path]:
     Files and folders whose name begins with a dot or an underscore accompany data and are none,
     unless the pattern names them. Links are followed; a file that several lead to counts once.
 
-    Raises DataError if a folder cannot be searched, or a link leads back to a folder above it.
+    Raises DataError if a folder cannot be searched, a link leads back to a folder above it, or a
+    name is not UTF-8.
     """
     anchor = Path(pattern).anchor  # an absolute pattern does not start at the root
     steps = Path(pattern.removeprefix(anchor)).parts
@@ -162,8 +163,18 @@ def matching_files(pattern: str, root: Path) -> list[Path]:
         inside = _expanded(path, ("**", "*")) if path.is_dir() else (path,)
         for each in sorted(inside):
             if each.is_file():
+                refuse_name(each)
                 found.setdefault(os.path.realpath(each), each)
     return sorted(found.values())
+
+
+def refuse_name(path: Path) -> None:
+    """Raise DataError if a path is not UTF-8, in which products and messages are written."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(path).decode("utf-8", "replace")
+        raise DataError(f"{shown}: the name of the file is not UTF-8; rename it") from None
 
 
 def _expanded(folder: Path, steps: Sequence[str], above: tuple[str, ...] = ()) -> Iterator[Path]:

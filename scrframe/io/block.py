@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,21 +18,12 @@ import pyarrow.compute as pc
 
 from scrframe.arrays import BoolArray, FloatArray, IntArray
 from scrframe.errors import DataError
+from scrframe.io import cells
 
 RealArray = npt.NDArray[np.floating[Any]]
 
-#: What stands for a missing value in text, of any format.
-NULLS = ("", "null", "NULL", "None", "nan", "NaN", "NAN", "N/A", "NA", "--", "\\N")
 _TRUE = ("true", "t", "1", "yes")
 _FALSE = ("false", "f", "0", "no")
-#: Whole numbers beyond it are not exact as float64.
-_EXACT = 2**53
-
-
-@cache
-def _texts(words: tuple[str, ...]) -> pa.Array:
-    """Return texts as an array, made at its first use: pyarrow loads pandas to look at a list."""
-    return pa.array(words)
 
 
 @dataclass(frozen=True)
@@ -127,7 +117,7 @@ class Block:
     def _plain_numbers(self, name: str) -> FloatArray:
         column = self.column(name)
         kind = column.type
-        if is_text(kind):
+        if cells.is_text(kind):
             column = self._parsed(name, pa.float64())
         elif pa.types.is_boolean(kind):
             column = column.cast(pa.int8())
@@ -146,21 +136,43 @@ class Block:
         Raises DataError if it holds what is not a whole number, or one beyond 64 bits with a sign.
         """
         column = self.column(name)
-        if is_text(column.type):
-            column = self._parsed(name, pa.int64())
-        self.refuse(_nulls(column), f"column {name} has no value, but needs a whole number")
+        if cells.is_text(column.type):
+            # "12.0" is a whole number, as tables write them that have gaps.
+            plain = pc.replace_substring_regex(column, r"^(\s*[-+]?[0-9]+)\.0*(\s*)$", r"\1\2")
+            whole, real = cells.cast(plain, pa.int64()), cells.cast(plain, pa.float64())
+            if (
+                whole is None
+                and real is not None
+                and pc.all(pc.equal(pc.round(real), real)).as_py()
+            ):
+                return replace(self, table=pa.table({name: real}))._exact(name)
+            column = self._parsed(name, pa.int64()) if whole is None else whole
+        self.refuse(cells.nulls(column), f"column {name} has no value, but needs a whole number")
         if pa.types.is_boolean(column.type):
             column = column.cast(pa.int8())
+        if pa.types.is_floating(column.type) or pa.types.is_decimal(column.type):
+            return self._exact(name)
         if pa.types.is_integer(column.type):
             if column.type == pa.uint64():
                 large = np.asarray(column.to_numpy(zero_copy_only=False)) >= np.uint64(2**63)
                 self.refuse(large, f"column {name} is too large for a whole number of 64 bits")
             return np.asarray(column.cast(pa.int64()).to_numpy(zero_copy_only=False))
+        raise self._wrong_kind(name, column.type, "whole numbers")
+
+    def _exact(self, name: str) -> IntArray:
+        """Return floating-point numbers as whole ones, none of which has lost digits."""
         values = self._plain_numbers(name)
-        bad = ~np.isfinite(values) | (values != np.round(values)) | (np.abs(values) > _EXACT)
+        bad = ~np.isfinite(values) | (values != np.round(values))
         if bad.any():
             worst = values[np.flatnonzero(bad)[0]]
             self.refuse(bad, f"column {name} is {worst:g}, expected a whole number")
+        kind = self.column(name).type
+        bits = {"halffloat": 11, "float": 24}.get(str(kind), 53)
+        self.refuse(
+            np.abs(values) > 2**bits,
+            f"column {name} holds floating-point numbers, whose digits beyond 2**{bits} are"
+            " lost; write it as 64-bit integers",
+        )
         return values.astype(np.int64)
 
     def identifiers(self, name: str, missing: int | None = None) -> IntArray:
@@ -174,17 +186,14 @@ class Block:
         Raises
         ------
         DataError
-            If it holds floating-point numbers, which are not exact, or no whole numbers.
+            If it holds no whole numbers, or floating-point numbers whose digits are lost.
         """
         column = self.column(name)
-        if pa.types.is_floating(column.type):
-            raise DataError(
-                f"{self.label}: column {name} holds floating-point numbers, which identifiers"
-                " of 64 bits do not fit into; write it as 64-bit integers"
-            )
         if missing is None:
             return self.integers(name)
-        there = ~_nulls(self.texts(name) if is_text(column.type) else column)
+        there = ~cells.nulls(self.texts(name) if cells.is_text(column.type) else column)
+        if pa.types.is_floating(column.type):
+            there &= ~np.isnan(self._plain_numbers(name))
         found = np.full(len(self), missing, dtype=np.int64)
         found[there] = self.take(there).integers(name)
         return found
@@ -195,21 +204,25 @@ class Block:
         Raises DataError if it holds numbers that are not whole, or neither text nor numbers.
         """
         column = self.column(name)
-        if is_text(column.type):
-            return _given(column)
+        if cells.is_text(column.type):
+            return cells.given(column)
         if pa.types.is_floating(column.type):
             values = self._plain_numbers(name)
             empty = np.isnan(values)
-            bad = ~empty & ((values != np.round(values)) | (np.abs(values) > _EXACT))
+            bad = ~empty & ((values != np.round(values)) | ~np.isfinite(values))
             if bad.any():
                 worst = values[np.flatnonzero(bad)[0]]
                 self.refuse(
                     bad, f"column {name} is {worst:g}, which is not a key: not a whole number"
                 )
+            self.take(~empty)._exact(name)
             column = pa.array(np.where(empty, 0, values).astype(np.int64), mask=empty)
-        if _is_list(column.type):
+        if not (cells.is_plain(column.type) or pa.types.is_binary(column.type)):
             raise self._wrong_kind(name, column.type, "text or whole numbers")
-        return column.cast(pa.string())
+        try:
+            return column.cast(pa.string())
+        except pa.ArrowInvalid:
+            raise DataError(f"{self.label}: column {name} holds bytes that are no text") from None
 
     def flags(self, name: str) -> pa.Array:
         """Return a column as booleans; what is missing is null.
@@ -219,21 +232,35 @@ class Block:
         column = self.column(name)
         if pa.types.is_boolean(column.type):
             return column
-        if is_text(column.type):
+        if cells.is_text(column.type):
             lower = pc.utf8_lower(self.texts(name))
             # Whole numbers count as in other formats: any but zero is true.
             number = pc.fill_null(pc.utf8_is_digit(lower), fill_value=False)
             zero = pc.fill_null(pc.match_substring_regex(lower, "^0+$"), fill_value=False)
-            true = pc.or_(pc.is_in(lower, _texts(_TRUE)), pc.and_not(number, zero))
-            false = pc.or_(pc.is_in(lower, _texts(_FALSE)), zero)
+            true = pc.or_(pc.is_in(lower, cells.texts(_TRUE)), pc.and_not(number, zero))
+            false = pc.or_(pc.is_in(lower, cells.texts(_FALSE)), zero)
             neither = pc.and_not(pc.invert(pc.or_(true, false)), lower.is_null())
             bad = neither.to_numpy(zero_copy_only=False).astype(bool)
             if bad.any():
                 said = lower[int(np.flatnonzero(bad)[0])].as_py()
                 self.refuse(bad, f'column {name} is "{said}", neither true nor false')
             return pc.if_else(lower.is_null(), pa.scalar(None, pa.bool_()), true)
+        if column.type == pa.uint64():
+            return pc.not_equal(column, pa.scalar(0, pa.uint64()))
         values = self._plain_numbers(name)
         return pa.array(values != 0, mask=np.isnan(values))
+
+    def bits(self, name: str, mask: int) -> BoolArray:
+        """Return where whole numbers of up to 64 bits have any bit of a mask, shape (n,)."""
+        column = self.column(name)
+        if pa.types.is_unsigned_integer(column.type):
+            self.refuse(
+                cells.nulls(column), f"column {name} has no value, but needs a whole number"
+            )
+            values = np.asarray(column.to_numpy(zero_copy_only=False)).astype(np.uint64)
+        else:
+            values = self.integers(name).view(np.uint64)
+        return np.asarray((values & np.uint64(mask)) != 0)
 
     def matrix(self, name: str, width: int, rows: IntArray | None = None) -> RealArray:
         """Return a column of arrays of numbers, in the precision stored; text as float64.
@@ -259,24 +286,35 @@ class Block:
         """
         column = self.column(name)
         rows = np.arange(len(self)) if rows is None else rows
-        if is_text(column.type):
+        if cells.is_text(column.type):
             chosen = replace(self, rows=self.rows[rows], table=self.table.take(pa.array(rows)))
-            # Empty text is a missing array.
-            body = pc.utf8_trim(chosen.texts(name), characters=" \t\r\n[]()")
-            body = pc.if_else(pc.equal(body, ""), None, body)
-            items = pc.split_pattern(body, ",")
-            values = _cast(items.flatten(), pa.float64())
-            if values is None:
-                bad = np.array([_cast(row.values, pa.float64()) is None for row in items])
-                what = "is not an array of numbers such as [1.0, 2.0], with commas"
-                chosen.refuse(bad, f"column {name} {what}")
-            return chosen._from_lists(
-                name, pa.ListArray.from_arrays(items.offsets, values, mask=items.is_null()), width
-            )
-        if not _is_list(column.type):
+            return chosen._from_lists(name, chosen._text_arrays(name), width)
+        if not cells.is_list(column.type):
             raise self._wrong_kind(name, column.type, "arrays of numbers")
         found = self._from_lists(name, column, width)
         return found if len(rows) == len(found) else found[rows]
+
+    def element(self, name: str, place: int) -> pa.Array:
+        """Return one element, counted from 0, of each array of a column.
+
+        Raises DataError if an array has none, or the column holds no arrays.
+        """
+        column = self.column(name)
+        if cells.is_text(column.type):
+            column = self._text_arrays(name)
+        if not cells.is_list(column.type):
+            raise self._wrong_kind(name, column.type, "arrays of numbers")
+        length = pc.fill_null(pc.list_value_length(column), place + 1)
+        short = length.to_numpy(zero_copy_only=False) <= place
+        self.refuse(short, f"column {name} is an array without an element {place}, counted from 0")
+        return pc.list_element(column, place)
+
+    def _text_arrays(self, name: str) -> pa.Array:
+        """Return text such as "[1.0, 2.0]" as lists of float64; empty text is a missing array."""
+        found, bad = cells.parsed_arrays(self.texts(name))
+        what = "is not an array of numbers such as [1.0, 2.0], with commas"
+        self.refuse(bad, f"column {name} {what}")
+        return found
 
     def _from_lists(self, name: str, array: pa.Array, width: int) -> RealArray:
         lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
@@ -304,9 +342,11 @@ class Block:
     def _parsed(self, name: str, kind: pa.DataType) -> pa.Array:
         """Return text as numbers; raises DataError that names the row."""
         column = self.column(name)
-        values = _cast(column, kind)
+        values = cells.cast(column, kind)
         if values is None:
-            bad = np.array([_cast(column[row : row + 1], kind) is None for row in range(len(self))])
+            bad = np.array(
+                [cells.cast(column[row : row + 1], kind) is None for row in range(len(self))]
+            )
             line = " ".join(column[int(np.flatnonzero(bad)[0])].as_py().split())
             said = line if len(line) <= 60 else line[:60] + "..."
             wanted = "a whole number" if kind == pa.int64() else "a number"
@@ -314,43 +354,5 @@ class Block:
         return values
 
     def _wrong_kind(self, name: str, kind: pa.DataType, wanted: str) -> DataError:
-        held = "arrays" if _is_list(kind) else kind
+        held = "arrays" if cells.is_list(kind) else kind
         return DataError(f"{self.label}: column {name} holds {held}, not {wanted}")
-
-
-def is_text(kind: pa.DataType) -> bool:
-    """Return whether an Arrow type is one of text."""
-    return bool(
-        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    )
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    )
-
-
-def _nulls(column: pa.Array) -> BoolArray:
-    return np.asarray(column.is_null().to_numpy(zero_copy_only=False), dtype=bool)
-
-
-def _cast(text: pa.Array | None, kind: pa.DataType) -> pa.Array | None:
-    """Return text as numbers, what is missing as null or NaN; None if it holds what is none."""
-    if text is None:
-        return pa.array([], kind)
-    try:
-        return text.cast(kind)  # most often nothing is missing, and this is fastest
-    except pa.ArrowInvalid:
-        pass
-    try:
-        return _given(text).cast(kind)
-    except pa.ArrowInvalid:
-        return None
-
-
-def _given(text: pa.Array) -> pa.Array:
-    """Return text without blanks around it, what stands for nothing as null."""
-    trimmed = pc.utf8_trim_whitespace(text.cast(pa.string()))
-    absent = pc.is_in(trimmed, value_set=_texts(NULLS))
-    return pc.if_else(absent, pa.scalar(None, pa.string()), trimmed)

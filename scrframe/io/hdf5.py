@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow as pa
 
 from scrframe.errors import DataError
 from scrframe.io.block import Block
+from scrframe.io.compressed import refuse_bomb
 from scrframe.io.table_file import TableFile, from_numpy, one_line, rows_at_once
 
 _MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -26,15 +28,21 @@ class Hdf5Table(TableFile):
     ----------
     shapes : mapping of str to tuple of int
 
+    What lies in other files (links, virtual datasets) is none of it.
+
     Raises
     ------
     DataError
-        If the file is none, is damaged, or its datasets differ in length.
+        If the file is none, is damaged, its datasets differ in length, or one states far more
+        than it holds.
     """
 
     def __init__(self, path: Path) -> None:
         with _opened(path) as file:
-            found = {name: file[name] for name in file if getattr(file[name], "ndim", 0) in (1, 2)}
+            own = {name: file[name] for name in file if _is_here(file, name)}
+            found = {name: each for name, each in own.items() if getattr(each, "ndim", 0) in (1, 2)}
+            for name, dataset in found.items():
+                _refuse_empty(path, name, dataset)
             shapes: dict[str, tuple[int, ...]] = {name: each.shape for name, each in found.items()}
             units = {
                 name: str(dataset.attrs["unit"])
@@ -68,6 +76,24 @@ class Hdf5Table(TableFile):
         step = rows_at_once(wide)
         for start in range(0, self._length, step):
             yield self.rows(names, start, start + step).table
+
+
+def _is_here(file: Any, name: str) -> bool:
+    """Return whether a name at the root leads to what is stored in this file itself."""
+    import h5py  # noqa: PLC0415 - slow to import
+
+    if isinstance(file.get(name, getlink=True), h5py.ExternalLink):
+        return False
+    found = file[name]
+    return not (getattr(found, "external", None) or getattr(found, "is_virtual", False))
+
+
+def _refuse_empty(path: Path, name: str, dataset: Any) -> None:
+    """Refuse a dataset that is far larger than what is stored of it."""
+    stored = dataset.id.get_storage_size()
+    refuse_bomb(path, dataset.size * max(dataset.dtype.itemsize, 1), stored)
+    if dataset.chunks is not None:
+        refuse_bomb(path, math.prod(dataset.chunks) * dataset.dtype.itemsize, stored)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,10 +52,23 @@ class TableFile:
         self.extension, self.row_groups = extension, row_groups
 
     def find(self, name: str) -> str | None:
-        """Return the name in the file of a column, if need be regardless of case."""
-        if name in self.names:
-            return name
-        return next((own for own in self.names if own.lower() == name.lower()), None)
+        """Return the name in the file of a column, if need be regardless of case.
+
+        Of an array ``a`` the elements are ``a[0]``, ``a[1]``, and so on.
+
+        Raises DataError if the name fits several columns.
+        """
+        found = [own for own in self.names if own == name] or [
+            own for own in self.names if own.lower() == name.lower()
+        ]
+        if len(found) > 1:
+            same = len(set(found)) == 1
+            which = f'two columns called "{name}"' if same else f"columns {' and '.join(found)}"
+            raise DataError(f'{self.label}: has {which}, so that "{name}" can be either')
+        if found:
+            return found[0]
+        array, number = _element(name)
+        return None if number is None else self.find(array)
 
     def own_name(self, name: str) -> str:
         """Return the name in the file of a column that must be there.
@@ -97,11 +111,20 @@ class TableFile:
         """
         own = {name: self.own_name(name) for name in names}
         units = {name: self.units[found] for name, found in own.items() if found in self.units}
+        elements = {name: _element(name)[1] for name, found in own.items() if found != name}
         start = sum(self.row_groups[: row_groups[0]]) if row_groups else 0
         sought = list(dict.fromkeys(own.values())) or list(self.names[:1])
         for read in self._read(sought, row_groups, wide):
             rows = np.arange(start, start + read.num_rows)
-            table = pa.table({name: read.column(found) for name, found in own.items()})
+            block = Block(self.label, rows, read)
+            table = pa.table(
+                {
+                    name: read.column(found)
+                    if (at := elements.get(name)) is None
+                    else block.element(found, at)
+                    for name, found in own.items()
+                }
+            )
             # A table without columns has no length.
             table = table if names else pa.table({"": pa.nulls(len(rows))})
             yield Block(
@@ -114,6 +137,12 @@ class TableFile:
     ) -> Iterator[pa.Table]:
         """Yield the columns named, at least one, as they are stored; null where missing."""
         raise NotImplementedError
+
+
+def _element(name: str) -> tuple[str, int | None]:
+    """Return array and place that a name such as ``a[2]`` stands for; None for another name."""
+    found = re.fullmatch(r"(.+)\[(\d{1,6})\]", name)
+    return (found[1], int(found[2])) if found else (name, None)
 
 
 class TableInMemory(TableFile):

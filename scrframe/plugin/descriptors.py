@@ -133,8 +133,9 @@ class SurveyLoader(Descriptor):
         Further columns, outside the vocabulary, that cuts may name.
     provided : callable (config) -> (columns, own_columns), optional
         Both for given settings, of a loader whose settings tell them.
-    check : callable (part, config) -> None, optional
-        A cheap check that a part is readable; raises DataError.
+    check : callable (part, config) -> Detections or None, optional
+        A cheap check that a part is readable; raises DataError. Where it returns its first
+        detections, those of all parts are compared too.
     visit_key : str
         How the key of a visit is made, for the documentation.
     visits_span_parts : bool
@@ -155,7 +156,7 @@ class SurveyLoader(Descriptor):
     columns: tuple[str, ...]
     own_columns: tuple[Column, ...] = ()
     provided: Callable[[Any], tuple[tuple[str, ...], tuple[Column, ...]]] | None = None
-    check: Callable[[Part, Any], None] | None = None
+    check: Callable[[Part, Any], Detections | None] | None = None
     visit_key: str = ""
     visits_span_parts: bool = False
     camera: Camera | Callable[[Any], Camera | None] | None = None

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from scrframe.errors import CalibrationError, ConfigError, DataError
-from scrframe.io import matching_files
+from scrframe.io import matching_files, refuse_name
 from scrframe.observer import Observer
 from scrframe.offsets.apply import apply_solution, unknown_visits
 from scrframe.plugin import Part, PluginConfig, Registry, SurveyLoader, file_part, load_registry
@@ -250,6 +250,7 @@ def find_catalogues(paths: Sequence[Path], writers: Sequence[SelectedWriter]) ->
 
 def _files(path: Path, endings: tuple[str, ...]) -> list[tuple[str, Path]]:
     if path.is_file():
+        refuse_name(path)
         return [(path.name, path)]
     if not path.is_dir():
         raise DataError(f"{path}: no such catalogue")

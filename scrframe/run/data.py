@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,16 @@ from scrframe.observer import Observer
 from scrframe.plugin import Part, PluginConfig, Registry, load_registry
 from scrframe.products.files import writable, write_json
 from scrframe.run.plugins import SelectedPlugins, check_writers, find_inputs, resolve_plugins
+from scrframe.run.sample.visits import (
+    bands_of,
+    merge_visits,
+    refuse_doubles,
+    refuse_mixed_bands,
+    visits_of,
+)
 from scrframe.run.workers import open_executor, run_tasks
+from scrframe.tables import Detections
+from scrframe.tables.table import plausible
 
 #: A data tree that holds this file is simulated; it says what and with which settings.
 SIMULATION_MARK = "simulation.json"
@@ -178,7 +187,7 @@ class CheckTask:
     """One part to be checked in a worker."""
 
     group: str
-    check: Callable[[Part, Any], None]
+    check: Callable[[Part, Any], Detections | None]
     settings: PluginConfig
     part: Part
 
@@ -205,13 +214,30 @@ class Validation:
     skipped: Mapping[str, str] = field(default_factory=dict)
 
 
-def check_part(task: CheckTask) -> str | None:
-    """Return why a part is not readable, or None."""
+def check_part(task: CheckTask) -> str | Detections | None:
+    """Return why a part is not readable, else its first detections where it has any."""
     try:
-        task.check(task.part, task.settings)
+        found = task.check(task.part, task.settings)
+        if found is not None:
+            visits_of(plausible(found, f"{task.part.path}: mjd"))
     except DataError as error:
         return str(error)
-    return None
+    return found
+
+
+def _compared(heads: Mapping[str, Detections]) -> Iterator[str]:
+    """Yield what is wrong between parts, by the first detections of each."""
+    try:
+        visits = merge_visits(visit for head in heads.values() for visit in visits_of(head))
+        refuse_mixed_bands({key: bands_of(head) for key, head in heads.items()})
+        refuse_doubles(
+            visits,
+            lambda key: Detections.concat(
+                head.filter(head["visit"] == key) for head in heads.values()
+            ),
+        )
+    except DataError as error:
+        yield str(error)
 
 
 def validate(
@@ -257,7 +283,12 @@ def validate(
     found = {
         (task.group, task.part.key): problem
         for task, problem in zip(tasks, answers, strict=True)
-        if problem is not None
+        if isinstance(problem, str)
+    }
+    heads = {
+        task.part.key: head
+        for task, head in zip(tasks, answers, strict=True)
+        if isinstance(head, Detections)
     }
     skipped: dict[str, str] = {}
     if survey.data.on_bad_file == "skip":
@@ -268,5 +299,5 @@ def validate(
             raise DataError(f"no catalogue could be read; the last reason: {reason}")
     counts = {name: len(parts) for name, (parts, _, _) in groups.items()}
     counts[CATALOGUES] -= len(skipped)
-    problems = tuple(dict.fromkeys(found.values()))
+    problems = tuple(dict.fromkeys([*found.values(), *_compared(heads)]))
     return Validation(str(root.path), counts, problems, skipped)

@@ -28,7 +28,7 @@ from scrframe.builtin.survey_loaders.table.settings import TableConfig
 from scrframe.config.results import AbsoluteSettings
 from scrframe.errors import DataError
 from scrframe.io import read_table
-from scrframe.io.block import NULLS
+from scrframe.io.cells import NULLS
 from scrframe.run.offsets.absolute import absolute_files, read_standards
 from scrframe.spectra.passband import read_passband
 

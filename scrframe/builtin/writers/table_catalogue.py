@@ -33,7 +33,7 @@ from scrframe.builtin.writers.fits_catalogue import write as write_fits
 from scrframe.errors import DataError
 from scrframe.io import ENDINGS, detect_format
 from scrframe.io.fits import is_gzipped
-from scrframe.io.text import open_text, read_header, readable
+from scrframe.io.text import Header, open_text, read_header, readable
 from scrframe.io.votable import parse_votable
 from scrframe.plugin import NoConfig, Part
 from scrframe.tables import Corrections, Detections
@@ -138,16 +138,31 @@ def write_csv(source: Path, target: Path, added: Added) -> Path:
     known = read_header(source)
     added.check(known.names, source)
     with readable(source), open_text(source) as lines, _written(source, target) as sink:
-        if not known.named:
-            raise DataError(f"{source}: has no line of names, to which columns could be added")
         above = [next(lines) for _ in range(known.above)]
-        names = next(lines)
-        end = "\r\n" if names.endswith("\r\n") else "\n"
-        joined = known.delimiter.join([names.rstrip("\r\n"), *added.columns])
-        sink.write("".join([*above, joined + end]).encode())
+        end = "\r\n" if above and above[-1].endswith("\r\n") else "\n"
+        sink.write("".join(_header(known, above, added, end, source)).encode())
         rows = _append(lines, sink, added, known.delimiter, end, source)
     added.check_length(rows, source)
     return target
+
+
+def _header(known: Header, above: list[str], added: Added, end: str, source: Path) -> Iterator[str]:
+    """Yield the lines above the data, with the names of the columns added."""
+    units = {name: "" if name in WHOLE else "mag" for name in added.columns}
+    if known.numbered:
+        yield from above
+        for number, (name, unit) in enumerate(units.items(), start=len(known.names) + 1):
+            yield f"# {number:3d} {name:<22} {about(name)}" + f" [{unit}]" * bool(unit) + end
+        return
+    if known.line is None:
+        raise DataError(f"{source}: has no line of names, to which columns could be added")
+    below = [list(units), ["-----"] * len(units)][: len(above) - known.line]
+    if len(above) - known.line == 3:  # names, units, dashes
+        below.insert(1, list(units.values()))
+    for number, line in enumerate(above):
+        at = number - known.line
+        more = below[at] if 0 <= at < (1 if known.in_comment else len(below)) else None
+        yield line if more is None else known.delimiter.join([line.rstrip("\r\n"), *more]) + end
 
 
 def write_ecsv(source: Path, target: Path, added: Added) -> Path:

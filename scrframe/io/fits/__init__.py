@@ -1,7 +1,8 @@
 """Reading FITS files: structure, headers and columns, fast and with clear errors."""
 
+from scrframe.io.compressed import is_gzipped
 from scrframe.io.fits.columns import Field, physical, table_fields
-from scrframe.io.fits.structure import BLOCK, CARD, Buffer, Hdu, is_gzipped, load, walk
+from scrframe.io.fits.structure import BLOCK, CARD, Buffer, Hdu, load, walk
 from scrframe.io.fits.table import FitsFile, open_fits, read_columns, stored_rows
 
 __all__ = [

@@ -80,6 +80,8 @@ def table_fields(hdu: Hdu) -> Mapping[str, Field]:
         fields, width = _fields(hdu.column_cards)
     except ValueError as error:
         raise DataError(f"{hdu.label}: {error}") from None
+    if not width and hdu.whole("NAXIS2"):
+        raise DataError(f"{hdu.label}: states {hdu.whole('NAXIS2')} rows of no bytes")
     if width != hdu.whole("NAXIS1"):
         raise DataError(
             f"{hdu.label}: the columns take {width} bytes a row, NAXIS1 says {hdu.whole('NAXIS1')}"
@@ -121,7 +123,7 @@ def _field(number: int, values: Mapping[str, Any], offset: int) -> Field:
     repeat, code = int(match[1] or 1), match[2]
     null = values.get("TNULL")
     return Field(
-        name=str(values.get("TTYPE", f"col{number}")).strip(),
+        name=str(values.get("TTYPE", "")).strip() or f"col{number}",
         unit=str(values.get("TUNIT", "")).strip(),
         code=code,
         repeat=repeat,
@@ -162,6 +164,8 @@ def arrays_of(buffer: Buffer, hdu: Hdu, field: Field, descriptors: Array) -> lis
     rows = hdu.whole("NAXIS1") * hdu.whole("NAXIS2")
     heap = hdu.data_offset + (hdu.whole("THEAP") if "THEAP" in hdu else rows)
     end = hdu.data_offset + hdu.data_size
+    if pairs[:, 0].astype(np.float64).sum() * base.itemsize > hdu.data_size:
+        raise DataError(f"{hdu.label}: the arrays of column {field.name} take more than the file")
     found = []
     for row, (length, offset) in enumerate(pairs.tolist()):
         if length < 0 or offset < 0 or heap + offset + length * base.itemsize > end:

@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from scrframe.errors import DataError
+from scrframe.io.compressed import is_gzipped, open_bytes
 
 BLOCK = 2880
 CARD = 80
 _END = b"END".ljust(CARD)
-_GZIP_MAGIC = b"\x1f\x8b"
+#: Larger headers are none.
+_MOST_HEADER = 16 << 20
 
 Buffer = bytes | mmap.mmap
 
@@ -113,13 +115,12 @@ def load(path: Path) -> Buffer:
     """
     try:
         with path.open("rb") as file:
-            magic = file.read(2)
-            if not magic:
+            if not file.read(1):
                 raise DataError(f"{path} is empty")
-            if magic != _GZIP_MAGIC:
+            if not is_gzipped(path):
                 return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            file.seek(0)
-            content = gzip.decompress(file.read())
+        with open_bytes(path) as unpacked:
+            content = unpacked.read()
     except EOFError:
         raise DataError(f"{path} is truncated: its gzip stream ends early") from None
     except (gzip.BadGzipFile, zlib.error) as error:
@@ -129,12 +130,6 @@ def load(path: Path) -> Buffer:
     if not content:
         raise DataError(f"{path} is empty once decompressed")
     return content
-
-
-def is_gzipped(path: Path) -> bool:
-    """Return whether a file starts as gzip files do."""
-    with path.open("rb") as file:
-        return file.read(2) == _GZIP_MAGIC
 
 
 def walk(path: Path, buffer: Buffer) -> tuple[Hdu, ...]:
@@ -183,8 +178,10 @@ def walk(path: Path, buffer: Buffer) -> tuple[Hdu, ...]:
 
 def _header(label: str, buffer: Buffer, offset: int) -> bytes:
     """Return the header that starts at `offset`, up to the end of END's block."""
-    raw = b""
+    raw = bytearray()
     while True:
+        if len(raw) > _MOST_HEADER:
+            raise DataError(f"{label}: the header has no end within {_MOST_HEADER >> 20} MB")
         block = bytes(buffer[offset + len(raw) : offset + len(raw) + BLOCK])
         if len(block) < BLOCK:
             raise DataError(
@@ -195,7 +192,7 @@ def _header(label: str, buffer: Buffer, offset: int) -> bytes:
             raise DataError(f"{label}: the header is damaged (bytes that are no text)")
         raw += block
         if _END in block and any(block.startswith(_END, at) for at in range(0, BLOCK, CARD)):
-            return raw
+            return bytes(raw)
 
 
 def _data_size(label: str, cards: Mapping[str, bytes]) -> int:

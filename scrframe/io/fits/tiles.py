@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scrframe.errors import DataError
+from scrframe.io.compressed import refuse_bomb
 from scrframe.io.fits.columns import Field, table_fields
 from scrframe.io.fits.structure import BLOCK, Buffer, Hdu
 
@@ -83,6 +84,7 @@ def _restored_rows(hdu: Hdu, header: bytes, buffer: Buffer) -> bytes:
         )
     if tile < 1 or hdu.whole("NAXIS2") != -(-rows // tile):
         raise DataError(f"{hdu.label}: the compressed table's tiles do not add up to its rows")
+    refuse_bomb(hdu.path, rows * original.whole("NAXIS1"), hdu.data_size)
     out: Bytes = np.zeros((rows, original.whole("NAXIS1")), dtype=np.uint8)
     for number, field in enumerate(fields, start=1):
         algorithm = str(hdu.value(f"ZCTYP{number}")).strip()
@@ -118,9 +120,8 @@ def _cells(hdu: Hdu, number: int, buffer: Buffer) -> Iterator[bytes]:
 def _restore(hdu: Hdu, field: Field, cell: bytes, shuffled: bool, target: Bytes) -> None:
     """Put the bytes of one column of one tile, shape (rows, width), where they belong."""
     try:
-        content: npt.NDArray[np.uint8] = np.frombuffer(
-            zlib.decompress(cell, wbits=31), dtype=np.uint8
-        )
+        unpacked = zlib.decompressobj(wbits=31).decompress(cell, target.size + 1)
+        content: npt.NDArray[np.uint8] = np.frombuffer(unpacked, dtype=np.uint8)
     except zlib.error as error:
         raise DataError(
             f"{hdu.label}: the compressed column {field.name} is damaged: {error}"

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.errors import CalibrationError, DataError
@@ -23,12 +23,11 @@ from scrframe.products.files import load_arrow
 from scrframe.run.sample.detections import (
     FirstPass,
     PartRead,
-    merge_visits,
 )
 from scrframe.run.sample.reference_data import label_of, snr_name
+from scrframe.run.sample.visits import merge_visits, refuse_doubles
 from scrframe.scr.match import SkyIndex, match_visit, sky_index
 from scrframe.statistics.groups import find_sorted
-from scrframe.statistics.sky import chord, unit_vectors
 from scrframe.tables import (
     STAGES,
     ColumnTable,
@@ -43,8 +42,6 @@ from scrframe.tables.table import derive
 T = TypeVar("T", bound=ColumnTable)
 #: Share of a visit's detections that may stand at one place in two parts.
 _TWINS = 0.2
-#: One exposure has one time, and its stars one place on the sky and on a detector.
-_SAME_SECONDS, _SAME_ARCSEC, _SAME_PIXELS = 1.0, 1.0, 2.0
 #: Columns of the reference stars that only matching needs.
 POSITIONS = ("ref_ra", "ref_dec", "ref_epoch", "pmra", "pmdec")
 
@@ -85,7 +82,7 @@ def match_all(
     Detections that are left get the columns of their star. Raises CalibrationError if none is, and
     DataError if an exposure is there under two keys.
     """
-    refuse_doubles(first)
+    refuse_doubles(first.visits, partial(detections_of, first))
     index = sky_index(stars)
     columns = ColumnTable(
         stars.arrow.select([name for name in stars.names if name not in POSITIONS])
@@ -266,43 +263,8 @@ def match_group(
     return detections, row[: len(detections)], distance[: len(detections)]
 
 
-def refuse_doubles(first: FirstPass) -> None:
-    """Refuse one exposure under two keys: at one time the same stars at the same pixels."""
-    visits = sorted(first.visits, key=lambda visit: visit.mjd)
-    mjd, ra, dec, radius = (
-        np.array([getattr(visit, name) for visit in visits])
-        for name in ("mjd", "ra_deg", "dec_deg", "radius_deg")
-    )
-    last = np.searchsorted(mjd, mjd + _SAME_SECONDS / 86400, side="right")
-    for number, visit in enumerate(visits):
-        at = slice(number + 1, last[number])
-        apart = np.cos(np.deg2rad(np.minimum(radius[at] + visit.radius_deg, 180)))
-        near = unit_vectors(ra[at], dec[at]) @ unit_vectors(ra[[number]], dec[[number]])[0] > apart
-        for other in np.flatnonzero(near):
-            _refuse_double(first, visit.key, visits[number + 1 + other].key)
-
-
-def _refuse_double(first: FirstPass, *keys: str) -> None:
-    found = [_of_visit(first, key) for key in keys]
-    sky = [unit_vectors(table["ra"], table["dec"]) for table in found]
-    fewer, more = np.argsort([len(each) for each in sky])
-    if not len(sky[fewer]):
-        return
-    limit = chord(_SAME_ARCSEC / 3600)
-    distance, row = cKDTree(sky[more]).query(sky[fewer], distance_upper_bound=limit)
-    row = np.where(np.isfinite(distance), row, 0)
-    same = np.isfinite(distance)
-    for name, slack in (("ccd", 0), ("x", _SAME_PIXELS), ("y", _SAME_PIXELS)):
-        same &= abs(found[fewer][name] - found[more][name][row]) <= slack
-    if same.mean() > _TWINS:
-        files = [str(table["file"][0]) for table in found]
-        raise DataError(
-            f"visits {keys[0]} ({files[0]}) and {keys[1]} ({files[1]}) are one exposure under two"
-            " keys: the same stars at the same time and pixels; remove one of them"
-        )
-
-
-def _of_visit(first: FirstPass, key: str) -> Detections:
+def detections_of(first: FirstPass, key: str) -> Detections:
+    """Return the detections of a visit that passed the cuts, of all parts."""
     parts = [part for part in first.parts if any(visit.key == key for visit in part.visits)]
     table = Detections.concat(Detections(load_arrow(part.target)[0]) for part in parts)
     return table.filter(table["visit"] == key)

@@ -9,10 +9,10 @@ import pytest
 from scrframe.errors import DataError
 from scrframe.observer import Observer
 from scrframe.plugin import NoConfig, Part, SurveyLoader
-from scrframe.run.sample.detections import (
+from scrframe.run.sample.detections import first_pass
+from scrframe.run.sample.visits import (
     VISIT_DAYS,
     bands_of,
-    first_pass,
     merge_visits,
     refuse_mixed_bands,
     visits_of,

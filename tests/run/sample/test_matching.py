@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 from scrframe.errors import DataError
 from scrframe.plugin import Part
 from scrframe.products.files import save_arrow
-from scrframe.run.sample.assembly import groups, match_group, refuse_doubles
-from scrframe.run.sample.detections import PLACE, FirstPass, PartRead, merge_visits, visits_of
+from scrframe.run.sample.assembly import detections_of, groups, match_group
+from scrframe.run.sample.detections import PLACE, FirstPass, PartRead
+from scrframe.run.sample.visits import merge_visits, refuse_doubles, visits_of
 from scrframe.scr.match import sky_index
 from scrframe.tables import Detections, Footprint, ReferenceStars
 
@@ -131,6 +133,11 @@ def test_merged_visits_hold_all_their_detections():
     assert merged.radius_deg < 1
 
 
+def refuse(*parts):
+    first = FirstPass(parts, {})
+    refuse_doubles(first.visits, partial(detections_of, first))
+
+
 def test_one_exposure_under_two_keys_is_refused(save):
     rng = np.random.default_rng(3)
     ra, dec, x = rng.uniform(10, 10.2, (3, 200))
@@ -142,6 +149,6 @@ def test_one_exposure_under_two_keys_is_refused(save):
     moved = other.with_columns({"x": other["x"] + 30})
     first = save("one", one, range(20))
     for number, table in enumerate((later, moved)):
-        refuse_doubles(FirstPass((first, save(f"other{number}", table)), {}))
+        refuse(first, save(f"other{number}", table))
     with pytest.raises(DataError, match=r"visits a \(f\) and b \(f\) are one exposure under two"):
-        refuse_doubles(FirstPass((first, save("double", other)), {}))
+        refuse(first, save("double", other))

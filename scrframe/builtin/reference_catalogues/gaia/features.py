@@ -15,6 +15,7 @@ from scrframe.builtin.reference_catalogues.gaia.corrections import (
     correct_flux,
     spectrum_corrections,
 )
+from scrframe.builtin.reference_catalogues.gaia.datalink import blocks
 from scrframe.builtin.reference_catalogues.gaia.parts import may_hold
 from scrframe.builtin.reference_catalogues.gaia.products import SAMPLED, SAMPLES_NM, GaiaXpConfig
 from scrframe.io.block import Block, RealArray
@@ -85,8 +86,8 @@ def on_grid(config: GaiaXpConfig) -> Target:
     grid_nm = operator.wavelength_nm
     return Target(
         operator,
-        lambda samples: products.average(samples, grid_nm),
-        lambda errors: products.average_error(errors, grid_nm),
+        lambda samples: products.at_grid(samples, grid_nm),
+        lambda errors: products.at_grid(errors, grid_nm),
     )
 
 
@@ -109,7 +110,7 @@ def read_features(
     before any correction of the flux.
 
     The contract is that of `scrframe.plugin.ReferenceCatalogue.read_features`. Corrections of
-    spectra act on the 343 samples, before these are averaged to the grid.
+    spectra act on the 343 samples, of which those at the grid are taken.
 
     Raises DataError if the file is damaged or its arrays are not what they should be.
     """
@@ -143,7 +144,7 @@ def read_fluxes(
     found: list[StarFluxes] = []
     seen = np.zeros(len(ids), dtype=bool)
     if len(ids) and may_hold(part, int(ids[0]), int(ids[-1])):
-        for block in products.blocks(part):
+        for block in blocks(part):
             here = block.identifiers(columns["source_id"])
             rows, star = first_rows(here, ids, seen)
             if len(rows):

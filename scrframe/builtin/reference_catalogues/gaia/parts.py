@@ -8,16 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from scrframe.builtin.reference_catalogues.gaia.datalink import ArrowTable, blocks, gaia_tables
 from scrframe.builtin.reference_catalogues.gaia.products import (
     PRODUCTS,
     SOURCE,
     SPECTRA,
+    WIDTHS,
     GaiaXpConfig,
     Product,
-    blocks,
 )
 from scrframe.errors import DataError
-from scrframe.io import key_below, matching_files, open_tables
+from scrframe.io import key_below, matching_files
 from scrframe.io.parquet import ParquetTable
 from scrframe.io.table_file import TableFile
 from scrframe.plugin import Part, file_part
@@ -25,6 +28,8 @@ from scrframe.spectra import load_operator
 
 #: Rows of a part of a Parquet file, about; fixed, so that parts do not depend on workers.
 PART_ROWS = 8_000
+#: Rows that a check reads.
+_CHECKED_ROWS = 20
 #: Bulk files name the range of HEALPix pixels of level 8 that they hold.
 _BULK_NAME = re.compile(r"_(\d{6})-(\d{6})\.csv")
 _HEALPIX_SHIFT = 43
@@ -65,8 +70,17 @@ def feature_parts(config: GaiaXpConfig, root: Path) -> list[Part]:
 
 def check(part: Part, config: GaiaXpConfig) -> None:
     """Read the first rows of a part; raises DataError where that fails."""
-    for block in blocks(part):
-        block.identifiers(part.detail["columns"]["source_id"])
+    for whole in blocks(part):
+        block = whole.take(np.arange(len(whole)) < _CHECKED_ROWS)
+        for name, own in part.detail["columns"].items():
+            if name == "source_id":
+                block.identifiers(own)
+            elif name == "has_xp_continuous":
+                block.flags(own)
+            elif name in WIDTHS:
+                block.matrix(own, WIDTHS[name])
+            else:
+                block.numbers(own)
         return
 
 
@@ -103,7 +117,7 @@ def _of_file(
     path: Path, sought: Sequence[Product], config: GaiaXpConfig
 ) -> Iterator[tuple[Product, TableFile]]:
     """Yield the tables of a file that are a Gaia product, at least one."""
-    tables = open_tables(path, hdu="all")
+    tables = gaia_tables(path)
     known = [
         (product, table)
         for table in tables
@@ -143,6 +157,7 @@ def _cut(table: TableFile, product: Product, config: GaiaXpConfig, root: Path) -
             "product": product.name,
             "columns": columns,
             "extension": table.extension,
+            "packed": isinstance(table, ArrowTable),
             "row_groups": groups,
             "bounds": bounds,
         }

@@ -13,16 +13,17 @@ from scrframe.builtin.reference_catalogues.gaia.corrections import (
     OUTSIDE,
     correct_sources,
 )
+from scrframe.builtin.reference_catalogues.gaia.datalink import blocks, opened
 from scrframe.builtin.reference_catalogues.gaia.features import read_features
 from scrframe.builtin.reference_catalogues.gaia.parts import check, feature_parts, source_parts
-from scrframe.builtin.reference_catalogues.gaia.products import COPIED, GaiaXpConfig, blocks, opened
+from scrframe.builtin.reference_catalogues.gaia.products import COPIED, GaiaXpConfig
 from scrframe.builtin.reference_catalogues.gaia.write import write_simulated
 from scrframe.errors import DataError
 from scrframe.io.block import Block
 from scrframe.plugin import ChosenCorrection, Part, ReferenceCatalogue, hookimpl
 from scrframe.tables import Footprint, ReferenceStars
 from scrframe.tables.columns import REFERENCE_REQUIRED
-from scrframe.units import MAG_PER_RELATIVE_FLUX, parse_unit
+from scrframe.units import MAG_PER_RELATIVE_FLUX, unit_factor
 
 Columns = dict[str, npt.NDArray[np.generic]]
 #: Share of a part's stars that another unit must bring into the footprint to be suspected.
@@ -45,9 +46,13 @@ def read_sources(
     table = opened(part)
     for name in ("ra", "dec"):
         own = part.detail["columns"][name]
-        unit = table.unit(own)
-        if unit and parse_unit(unit) != parse_unit("deg"):
-            raise DataError(f"{table.label}: column {own} is in {unit}; expected degrees")
+        unit = table.unit(own) or "deg"
+        try:
+            in_degrees = unit_factor(unit, "deg") == 1
+        except ValueError:
+            in_degrees = False
+        if not in_degrees:
+            raise DataError(f"{table.label}: column {own} is in {unit[:40]}; expected degrees")
     columns = part.detail["columns"]
     kept = [_stars(block, columns, config, footprint) for block in blocks(part)]
     stars = ReferenceStars.from_columns(_joined(kept) if kept else _empty(config))
@@ -64,6 +69,7 @@ def _stars(
 
     ra, dec, bp_mag = number("ra"), number("dec"), number("phot_bp_mean_mag")
     keep = np.isfinite(ra) & np.isfinite(dec) & np.isfinite(bp_mag)
+    ra = np.where(np.abs(ra - 180) <= 360, ra % 360, ra)  # they may count on beyond 0 and 360
     _check_range(ra[keep], dec[keep], block.label)
     if "has_xp_continuous" in names:
         keep &= np.asarray(block.flags(names["has_xp_continuous"]).fill_null(False))

@@ -5,21 +5,18 @@ Grids of wavelengths lie on the archive's 343 samples, 336, 338, ... 1020 nm.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field, field_validator, model_validator
 
 from scrframe.arrays import FloatArray
-from scrframe.io import open_tables
-from scrframe.io.block import Block
 from scrframe.io.table_file import TableFile
-from scrframe.plugin import Part, PluginConfig
-from scrframe.spectra import XpOperator, load_operator
+from scrframe.plugin import PluginConfig
+from scrframe.spectra import BASES, PACKED, XpOperator, load_operator
 from scrframe.units import InUnit
 
 #: Names in the vocabulary of columns that are taken as they are.
@@ -32,8 +29,6 @@ COPIED = {
 
 SAMPLES_NM: FloatArray = np.arange(336.0, 1021.0, 2.0)
 SAMPLE_STEP_NM = 2.0
-#: The samples averaged for a point lie this far or less from it, in steps of the samples.
-HALF_WIDTH = 2
 
 
 def check_grid(start_nm: float, stop_nm: float, step_nm: float) -> None:
@@ -45,8 +40,7 @@ def check_grid(start_nm: float, stop_nm: float, step_nm: float) -> None:
             raise ValueError(f"{name} is not on the samples 336, 338, ... 1020 nm")
     if (stop_nm - start_nm) % step_nm:
         raise ValueError(f"has a stop that is not a multiple of {step_nm:g} nm from its start")
-    margin = _half_width(step_nm) * SAMPLE_STEP_NM
-    first, last = SAMPLES_NM[0] + margin, SAMPLES_NM[-1] - margin
+    first, last = SAMPLES_NM[0], SAMPLES_NM[-1]
     if start_nm < first or stop_nm > last:
         raise ValueError(f"must lie within {first:g} and {last:g} nm")
 
@@ -57,56 +51,27 @@ def wavelengths(start_nm: float, stop_nm: float, step_nm: float) -> FloatArray:
     return np.asarray(start_nm + step_nm * np.arange(count), dtype=np.float64)
 
 
-def average(samples: FloatArray, grid_nm: FloatArray) -> FloatArray:
-    """Return spectra, shape (n, m), as the mean of the five samples around each point.
+def at_grid(samples: FloatArray, grid_nm: FloatArray) -> FloatArray:
+    """Return spectra, or their errors, at the points of a grid, shape (n, m), of (n, 343).
 
-    `samples` has shape (n, 343). A grid as fine as the samples takes them as they are.
+    Both products give the same: coefficients are evaluated at the points of the grid, and of
+    samples those at these points are taken. Neighbouring samples are as good as one
+    measurement, so that their mean would be hardly better than each.
     """
-    near = _near(grid_nm)
-    total = samples[:, near[0]]
-    for index in near[1:]:
-        total = total + samples[:, index]
-    return total / len(near)
-
-
-def average_error(errors: FloatArray, grid_nm: FloatArray) -> FloatArray:
-    """Return errors of such means, the samples' errors taken as independent.
-
-    Errors of neighbouring samples are correlated in truth, but the sampled product does not
-    say how.
-    """
-    near = _near(grid_nm)
-    total = errors[:, near[0]] ** 2
-    for index in near[1:]:
-        total = total + errors[:, index] ** 2
-    return np.asarray(np.sqrt(total) / len(near))
+    place = np.rint((grid_nm - SAMPLES_NM[0]) / SAMPLE_STEP_NM).astype(np.int64)
+    return samples[:, place]
 
 
 @cache
 def operator_for(start_nm: float, stop_nm: float, step_nm: float) -> XpOperator:
-    """Return the operator from coefficients to a grid.
-
-    On the paper's grid it is evaluated directly; any other grid averages the samples.
-    """
+    """Return the operator from coefficients to a grid."""
     grid_nm = wavelengths(start_nm, stop_nm, step_nm)
     paper = load_operator("paper")
     if np.array_equal(grid_nm, paper.wavelength_nm):
         return paper
     sampled = load_operator("sampled")
-    return XpOperator(
-        grid_nm, average(sampled.bp, grid_nm), average(sampled.rp, grid_nm), sampled.provenance
-    )
-
-
-def _half_width(step_nm: float) -> int:
-    return HALF_WIDTH if step_nm > SAMPLE_STEP_NM else 0
-
-
-def _near(grid_nm: FloatArray) -> list[npt.NDArray[np.int64]]:
-    step = float(grid_nm[1] - grid_nm[0])
-    centre = np.rint((grid_nm - SAMPLES_NM[0]) / SAMPLE_STEP_NM).astype(np.int64)
-    width = _half_width(step)
-    return [centre + shift for shift in range(-width, width + 1)]
+    bp, rp = at_grid(sampled.bp, grid_nm), at_grid(sampled.rp, grid_nm)
+    return XpOperator(grid_nm, bp, rp, sampled.provenance)
 
 
 @dataclass(frozen=True)
@@ -145,6 +110,7 @@ SOURCE = Product(
     ),
     ("ref_epoch", "has_xp_continuous"),
 )
+_COEFFICIENTS = ("coefficients", "coefficient_errors")
 CONTINUOUS = Product(
     "xp_continuous_mean_spectrum",
     (
@@ -158,31 +124,18 @@ CONTINUOUS = Product(
     wide=True,
 )
 SAMPLED = Product("xp_sampled_mean_spectrum", ("source_id", "flux", "flux_error"), wide=True)
+#: Lengths of the arrays.
+WIDTHS = {
+    **{f"{band}_{name}": BASES for band in ("bp", "rp") for name in _COEFFICIENTS},
+    **{f"{band}_coefficient_correlations": PACKED for band in ("bp", "rp")},
+    **dict.fromkeys(("flux", "flux_error"), len(SAMPLES_NM)),
+}
 PRODUCTS = {product.name: product for product in (SOURCE, CONTINUOUS, SAMPLED)}
 SPECTRA = {"continuous": CONTINUOUS, "sampled": SAMPLED}
 #: Names of all columns that are read.
 CANONICAL = {
     name for product in PRODUCTS.values() for name in (*product.required, *product.optional)
 }
-
-
-def opened(part: Part) -> TableFile:
-    """Return the table of a part, whose detail names its extension.
-
-    Raises DataError if the file is damaged.
-    """
-    (table,) = open_tables(part.path, hdu=part.detail["extension"])
-    return table
-
-
-def blocks(part: Part) -> Iterator[Block]:
-    """Yield blocks of rows of a part of a product, its columns called as in the file.
-
-    Raises DataError if the file is damaged.
-    """
-    wide = PRODUCTS[part.detail["product"]].wide
-    names = list(part.detail["columns"].values())
-    return opened(part).blocks(names, part.detail["row_groups"], wide=wide)
 
 
 Wavelength = Annotated[float, InUnit("nm")]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from scrframe.builtin.survey_loaders.table.joins import fingerprint, join_block, load_join, root_of
 from scrframe.builtin.survey_loaders.table.mapping import mapped, usable
@@ -27,6 +29,8 @@ from scrframe.tables.table import arrow_type
 
 #: Largest difference of the dates of one visit, in days.
 _VISIT_DAYS = 1.0
+#: Rows of a table that a check reads.
+HEAD_ROWS = 500
 
 
 def parts(config: TableConfig, root: Path) -> list[Part]:
@@ -83,10 +87,10 @@ def _ranges(path: Path, config: TableConfig) -> list[tuple[int, int]]:
     return found
 
 
-def check(part: Part, config: TableConfig) -> None:
-    """Check that a catalogue and what is joined have the columns, without reading its rows.
+def check(part: Part, config: TableConfig) -> Detections:
+    """Check that a catalogue and what is joined have the columns, and read its first rows.
 
-    Raises DataError if the file is damaged or lacks what is needed.
+    Raises DataError if the file is damaged, lacks what is needed, or holds what cannot be meant.
     """
     root = _root(part, config)
     wanted = wanted_columns(config, None)
@@ -98,6 +102,7 @@ def check(part: Part, config: TableConfig) -> None:
                 raise DataError(f"{table.label}: has no keyword {keyword} (columns.{name})")
     for join in config.join:
         load_join(join, root)
+    return _read(part, config, wanted, HEAD_ROWS)
 
 
 def read(part: Part, config: TableConfig, columns: Sequence[str] | None = None) -> Detections:
@@ -108,12 +113,18 @@ def read(part: Part, config: TableConfig, columns: Sequence[str] | None = None) 
     Raises DataError if the file is damaged, or holds what cannot be meant; the message names file,
     column and row.
     """
-    wanted = wanted_columns(config, columns)
+    return _read(part, config, wanted_columns(config, columns))
+
+
+def _read(
+    part: Part, config: TableConfig, wanted: Sequence[str], most: int | None = None
+) -> Detections:
+    """Read a part, of each table `most` rows of the first block at most."""
     root = _root(part, config)
     pieces = [
         _detections(block, config, wanted, part.path.name)
         for table in open_tables(part.path, config.format, config.hdu)
-        for block in _blocks(table, part, config, wanted, root)
+        for block in islice(_blocks(table, part, config, wanted, root, most), 1 if most else None)
     ]
     if not pieces:
         kinds = {column.name: column for column in config.own_columns} | BY_NAME
@@ -184,7 +195,12 @@ def own_names(table: TableFile, config: TableConfig, wanted: Sequence[str]) -> l
 
 
 def _blocks(
-    table: TableFile, part: Part, config: TableConfig, wanted: Sequence[str], root: Path
+    table: TableFile,
+    part: Part,
+    config: TableConfig,
+    wanted: Sequence[str],
+    root: Path,
+    most: int | None,
 ) -> Iterator[Block]:
     names = own_names(table, config, wanted)
     groups = part.detail.get("row_groups")
@@ -192,6 +208,7 @@ def _blocks(
     missing = tuple(float(value) for value in config.missing)
     for read in table.blocks(names, chosen):
         block = replace(read, missing=missing)
+        block = block if most is None else block.take(np.arange(len(block)) < most)
         for join in config.join:
             block = join_block(block, join, root)
         for cut in config.rows:
@@ -210,11 +227,18 @@ def passes(block: Block, text: str) -> Any:
         elif name in flags:
             columns[name] = block.flags(name)
         elif pa.types.is_integer(block.column(name).type):
-            exact = block.column(name)  # also for identifiers
-            columns[name] = exact if exact.type == pa.uint64() else exact.cast(pa.int64())
+            columns[name] = _exact(block.column(name))
         else:
             columns[name] = pa.array(block.numbers(name))
     return cut.evaluate(RawColumns(pa.table(columns)))
+
+
+def _exact(column: pa.Array) -> pa.Array:
+    """Return whole numbers for cuts, exact also for identifiers of 64 bits."""
+    if column.type != pa.uint64():
+        return column.cast(pa.int64())
+    large = pc.any(pc.greater(column, pa.scalar(2**63 - 1, pa.uint64()))).as_py()
+    return column.cast(pa.float64(), safe=False) if large else column.cast(pa.int64())
 
 
 def _usage(text: str) -> tuple[set[str], set[str]]:

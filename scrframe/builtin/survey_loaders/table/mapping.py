@@ -77,7 +77,7 @@ def usable(block: Block, config: TableConfig) -> npt.NDArray[np.bool_]:
             bad = pc.fill_null(block.flags(flag.column), not flag.good)
             bad = bad.to_numpy(zero_copy_only=False).astype(bool)
         else:
-            bad = (block.integers(flag.column) & bits) != 0
+            bad = block.bits(flag.column, bits)
         kept &= bad if flag.good else ~bad
     return kept
 

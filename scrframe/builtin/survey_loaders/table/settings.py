@@ -186,7 +186,7 @@ class Flag(OrText):
         default=None, min_length=1, description="Bits that are bad, the lowest being 0."
     )
     mask: Whole | None = Field(
-        default=None, gt=0, description="The same as a number, such as 0x13."
+        default=None, gt=0, lt=2**64, description="The same as a number, such as 0x13."
     )
     good: Switch | None = Field(
         default=None, description="true: detections without the flag are the bad ones."
@@ -210,8 +210,8 @@ class Flag(OrText):
     @field_validator("bits")
     @classmethod
     def _in_range(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        if value is not None and not all(0 <= bit < 63 for bit in value):
-            raise ValueError(f"is {list(value)}; bits are 0 to 62")
+        if value is not None and not all(0 <= bit < 64 for bit in value):
+            raise ValueError(f"is {list(value)}; bits are 0 to 63")
         return value
 
     @model_validator(mode="after")

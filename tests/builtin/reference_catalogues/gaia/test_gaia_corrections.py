@@ -11,7 +11,7 @@ from scrframe.builtin.reference_catalogues.gaia.corrections import (
     SPECTRUM_TABLE,
 )
 from scrframe.builtin.reference_catalogues.gaia.plugin import GAIA_XP
-from scrframe.builtin.reference_catalogues.gaia.products import SAMPLES_NM, average
+from scrframe.builtin.reference_catalogues.gaia.products import SAMPLES_NM, at_grid
 from scrframe.errors import DataError
 from scrframe.plugin import ChosenCorrection
 from scrframe.spectra import load_operator
@@ -141,13 +141,13 @@ def toy(tree, request):
     return choose
 
 
-def test_package_corrects_the_samples_before_they_are_averaged(
+def test_package_corrects_the_samples_before_they_are_at_gridd(
     tree, stars, toy, read_sources, read_features
 ):
     wanted = read_sources(tree)
     (plain,) = read_features(tree, wanted)
     (found,) = read_features(tree, wanted, toy("tilt"))
-    expected = average(samples_of(stars) * (SAMPLES_NM / 500), GRID_NM)
+    expected = at_grid(samples_of(stars) * (SAMPLES_NM / 500), GRID_NM)
     np.testing.assert_allclose(found.flux, expected, rtol=2**-22)
     outside = wanted["g_mag"] < 14
     assert 0 < outside.sum() < len(wanted)
@@ -175,7 +175,7 @@ def test_interface_of_the_authors_package(tree, stars, toy, read_sources, read_f
     wanted = read_sources(tree)
     (found,) = read_features(tree, wanted, toy("correction", interface="huang2024"))
     g = wanted["g_mag"]
-    expected = average(samples_of(stars) * (1 + 0.01 * g[:, None]), GRID_NM)
+    expected = at_grid(samples_of(stars) * (1 + 0.01 * g[:, None]), GRID_NM)
     np.testing.assert_allclose(found.flux, expected, rtol=2**-22)
     np.testing.assert_array_equal(found.flags, np.where(g > 17, SPECTRUM_OUTSIDE_CORRECTION, 0))
 
@@ -187,7 +187,7 @@ def test_a_spectrum_that_the_package_loses_stays_and_is_flagged(
     factor = np.full((len(found), 1), 2.0)
     factor[3] = 1.0
     np.testing.assert_allclose(
-        found.flux, average(factor * samples_of(stars), GRID_NM), rtol=2**-22
+        found.flux, at_grid(factor * samples_of(stars), GRID_NM), rtol=2**-22
     )
     np.testing.assert_array_equal(np.flatnonzero(found.flags), [3])
 
@@ -207,7 +207,7 @@ def test_sampled_spectra_are_corrected_too(tree, stars, toy, read_sources, read_
     )
     pq.write_table(table, tree / "gaia_xp" / "sampled.parquet")
     (found,) = read_features(tree, wanted, toy("scale"), product="sampled")
-    np.testing.assert_allclose(found.flux, average(1.5 * flux, GRID_NM), rtol=2**-22)
+    np.testing.assert_allclose(found.flux, at_grid(1.5 * flux, GRID_NM), rtol=2**-22)
     assert (found.flags == SPECTRUM_ERRORS_DIAGONAL).all()
 
 
@@ -254,7 +254,7 @@ def test_spectrum_table_by_wavelength_and_magnitude(tree, stars, read_sources, r
     factor = np.where(inside[:, None], (1 + SAMPLES_NM / 1000) * (g / 10), 1.0)
     assert 0 < inside.sum() < len(wanted)
     np.testing.assert_allclose(
-        found.flux, average(factor * samples_of(stars), GRID_NM), rtol=2**-22
+        found.flux, at_grid(factor * samples_of(stars), GRID_NM), rtol=2**-22
     )
     np.testing.assert_array_equal(found.flags == 0, inside)
 
@@ -267,7 +267,7 @@ def test_spectrum_table_by_wavelength_alone(tree, stars, read_sources, read_feat
     )
     factor = np.where(SAMPLES_NM <= 700, 1.2, 1.0)
     np.testing.assert_allclose(
-        found.flux, average(factor * samples_of(stars), GRID_NM), rtol=2**-22
+        found.flux, at_grid(factor * samples_of(stars), GRID_NM), rtol=2**-22
     )
     assert not found.flags.any()
 

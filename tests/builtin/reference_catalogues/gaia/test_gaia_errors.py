@@ -264,7 +264,7 @@ def test_other_release_has_no_operator(tree, read_sources, read_features):
     [
         ({"start": "391 nm"}, "start is not on the samples"),
         ({"stop": "995 nm"}, "stop that is not a multiple of 10 nm"),
-        ({"start": "332 nm"}, "must lie within 340 and 1016 nm"),
+        ({"start": "332 nm"}, "must lie within 336 and 1020 nm"),
         ({"start": "992 nm", "stop": "392 nm"}, "not above its start"),
     ],
 )

@@ -140,7 +140,7 @@ SETTINGS = {
     "expression": ({"columns": {"x": {"expression": "x +"}}}, "is not an expression"),
     "root": ({"files": "/data/*"}, "not a pattern of files below"),
     "above": ({"files": "../*"}, "not a pattern of files below"),
-    "bits": ({"flags": [{"column": "a", "bits": [64]}]}, "bits are 0 to 62"),
+    "bits": ({"flags": [{"column": "a", "bits": [64]}]}, "bits are 0 to 63"),
     "both": ({"flags": [{"column": "a", "bits": [1], "mask": 2}]}, "not both"),
     "cut": ({"rows": ["a ="]}, "is not an expression"),
     "camera twice": (
