@@ -29,14 +29,15 @@ from scrframe.io.block import Block
 from scrframe.io.compressed import open_bytes
 from scrframe.io.table_file import TableFile
 
-TableFormat = Literal["parquet", "fits", "votable", "hdf5", "ecsv", "csv"]
+TableFormat = Literal["parquet", "fits", "ldac", "votable", "hdf5", "ecsv", "csv"]
 
 #: Endings of the file names of each format that is also written.
 ENDINGS = {
     "parquet": (".parquet", ".parq", ".pq"),
     "fits": (".fits", ".fit", ".fits.gz", ".fit.gz", ".fits.fz", ".fit.fz"),
+    "ldac": (".cat", ".ldac"),
     "ecsv": (".ecsv", ".ecsv.gz"),
-    "csv": (".csv", ".csv.gz", ".tsv", ".tsv.gz"),
+    "csv": (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".dat"),
     "votable": (".vot", ".vot.gz", ".votable", ".votable.gz", ".xml"),
 }
 _HEAD_BYTES = 4096
@@ -66,10 +67,10 @@ def open_tables(
         from scrframe.io.parquet import ParquetTable  # noqa: PLC0415
 
         return [ParquetTable(path)]
-    if found == "fits":
+    if found in ("fits", "ldac"):
         from scrframe.io.fits.table import fits_tables  # noqa: PLC0415
 
-        return fits_tables(path, hdu)
+        return fits_tables(path, hdu, ldac=found == "ldac")
     if found == "votable":
         from scrframe.io.votable import VoTable  # noqa: PLC0415
 

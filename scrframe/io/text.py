@@ -202,7 +202,7 @@ def _fields(line: str, delimiter: str) -> list[str]:
 
 def _is_rule(line: str, delimiter: str) -> bool:
     fields = _fields(line, delimiter)
-    return bool(fields) and all(len(each) > 1 and not each.strip("-") for each in fields if each)
+    return max(map(len, fields), default=0) > 2 and not "".join(fields).strip("-")
 
 
 def _is_number(text: str) -> bool:

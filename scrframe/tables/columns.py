@@ -57,7 +57,7 @@ class Column:
 #: Dates of the years 1900 to 2100, as MJD.
 _DATES = (15020.0, 88069.0)
 #: Magnitudes, and errors in mag: no star, and no measurement, is beyond. Errors are positive.
-_MAGS, _ERRORS = (-50.0, 50.0), (0.0, 10.0)
+_MAGS, _ERRORS = (-60.0, 60.0), (0.0, 10.0)
 #: Extinctions of catalogues may be a little below zero; -1, -99 and -9999 stand for none.
 _EXTINCTIONS, _EXTINCTION_ERRORS = (-0.999, 1000.0), (0.0, 1000.0)
 

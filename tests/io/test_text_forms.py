@@ -6,7 +6,7 @@ from scrframe.errors import DataError
 from scrframe.io import read_table
 from scrframe.io.text import read_header
 
-VIZIER = "visit\tRA\tmag\n \tdeg\tmag\n---\t---\t---\na\t10.5\t15.1\nb\t11.5\t16.1\n"
+VIZIER = "visit\tRA\tmag\n \tdeg\tmag\n-\t---\t---\na\t10.5\t15.1\nb\t11.5\t16.1\n"
 FORMS = {
     "VizieR": "#\n#  VizieR\n\n#Column\tRA\n" + VIZIER,
     "VizieR, no comments": VIZIER,

@@ -14,7 +14,7 @@ import pyarrow as pa
 from scrframe.arrays import Array
 from scrframe.errors import DataError
 from scrframe.io.fits.columns import Field, arrays_of, meant, physical, table_fields
-from scrframe.io.fits.structure import Buffer, Hdu, load, walk
+from scrframe.io.fits.structure import CARD, Buffer, Hdu, cards_of, load, parse_card, walk
 from scrframe.io.fits.tiles import is_compressed, uncompressed
 from scrframe.io.table_file import (
     TableFile,
@@ -25,6 +25,8 @@ from scrframe.io.table_file import (
     rows_at_once,
 )
 
+#: Names of the extensions of LDAC.
+_IMAGE, _OBJECTS = "LDAC_IMHEAD", ("LDAC_OBJECTS", "OBJECTS")
 _NUMBERS = "BIJKED"
 _READ = _NUMBERS + "CMLA"
 
@@ -124,7 +126,7 @@ class FitsTable(TableFile):
     """One binary table of a FITS file."""
 
     def __init__(self, file: FitsFile, hdu: Hdu) -> None:
-        self._file, self._hdu = file, hdu
+        self._file, self._hdu, self._image = file, hdu, _image_header(file, hdu)
         fields = table_fields(hdu)
         units = {name: field.unit for name, field in fields.items() if field.unit}
         super().__init__(file.path, tuple(fields), units, label=hdu.label, extension=hdu.index)
@@ -152,11 +154,26 @@ class FitsTable(TableFile):
         return from_numpy(values if is_null is None else np.ma.array(values, mask=is_null))
 
     def keyword(self, name: str) -> Any:
-        """Return the value of a keyword of this extension, else of the primary header."""
-        for hdu in (self._hdu, self._file.hdus[0]):
-            if name in hdu:
-                return hdu.value(name)
-        return None
+        """Return the value of a keyword of this extension, else of the primary header.
+
+        Of LDAC the header of the image stands in the table before, and counts between the two.
+        """
+        if name in self._hdu:
+            return self._hdu.value(name)
+        if name in self._image:
+            return parse_card(self._image[name])
+        return self._file.hdus[0].value(name) if name in self._file.hdus[0] else None
+
+
+def _image_header(file: FitsFile, hdu: Hdu) -> Mapping[str, bytes]:
+    """Return the cards of the image of a table of LDAC; none of another table."""
+    before = file.hdus[hdu.index - 1]
+    if _text(before, "EXTNAME") != _IMAGE or not before.is_table:
+        return {}
+    start = before.data_offset
+    raw = bytes(file.buffer[start : start + before.whole("NAXIS1")])
+    text = bytes(byte if 32 <= byte < 127 else 32 for byte in raw)
+    return cards_of(text.ljust(-(-len(text) // CARD) * CARD))
 
 
 class AsciiTable(TableInMemory):
@@ -176,13 +193,17 @@ class AsciiTable(TableInMemory):
         super().__init__(file.path, columns, units, label=hdu.label, extension=hdu.index)
 
 
-def fits_tables(path: Path, hdu: int | str | None) -> list[FitsTable | AsciiTable]:
+def fits_tables(
+    path: Path, hdu: int | str | None, *, ldac: bool = False
+) -> list[FitsTable | AsciiTable]:
     """Return the tables of a file that are asked for.
 
     Parameters
     ----------
     hdu : int, str or None
         Number of an extension, name of one or several, `all`, or None for the first table.
+    ldac : bool
+        Whether all and the first mean LDAC_OBJECTS only.
 
     Raises
     ------
@@ -197,7 +218,11 @@ def fits_tables(path: Path, hdu: int | str | None) -> list[FitsTable | AsciiTabl
     ]
     if not tables:
         raise DataError(f"{path}: holds no table extension")
-    if hdu is None:
+    if ldac and hdu in (None, "all"):
+        tables = [each for each in tables if _text(each, "EXTNAME") in _OBJECTS]
+        if not tables:
+            raise DataError(f"{path}: holds no table {' or '.join(_OBJECTS)}, so it is no LDAC")
+    elif hdu is None:
         tables = tables[:1]
     elif hdu != "all":
         known = ", ".join(f"{each.index} {_text(each, 'EXTNAME')}".strip() for each in tables)

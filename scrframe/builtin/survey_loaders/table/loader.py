@@ -121,6 +121,9 @@ def _read(
 ) -> Detections:
     """Read a part, of each table `most` rows of the first block at most."""
     root = _root(part, config)
+    config = config.model_copy(
+        update={"columns": {k: each.in_file(part.path) for k, each in config.columns.items()}}
+    )
     pieces = [
         _detections(block, config, wanted, part.path.name)
         for table in open_tables(part.path, config.format, config.hdu)

@@ -88,7 +88,7 @@ def _of_kind(block: Block, name: str, source: Source, kind: Kind) -> Any:
     if kind == "bool":
         if source.column is not None:
             return block.flags(source.column)
-        return np.full(len(block), bool(source.value))
+        return np.full(len(block), bool(reading.constant_of(block, name, source)))
     if kind.startswith("int"):
         return _whole(block, name, source, kind)
     values = _scaled(block, name, source)
@@ -139,7 +139,12 @@ def _tiles(block: Block, name: str, source: Source) -> pa.Array:
 
 def _whole(block: Block, name: str, source: Source, kind: Kind) -> npt.NDArray[np.int64]:
     if source.codes is not None:
-        coded = reading.decoded(block, name, source, block.texts(source.names[0]))
+        text = (
+            block.texts(source.column)
+            if source.column is not None
+            else pa.array([str(reading.constant_of(block, name, source))] * len(block), pa.string())
+        )
+        coded = reading.decoded(block, name, source, text)
         values = np.array([_int(each) for each in coded], dtype=np.int64)
     elif source.column is not None:
         values = block.integers(source.column)

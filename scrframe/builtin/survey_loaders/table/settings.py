@@ -121,7 +121,7 @@ class CameraSettings(PluginConfig):
         return np.array(east, dtype=np.float64), np.array(north, dtype=np.float64)
 
 
-Format = Literal["auto", "fits", "parquet", "csv", "ecsv", "votable"]
+Format = Literal["auto", "fits", "ldac", "parquet", "csv", "ecsv", "votable"]
 Switch = Annotated[bool, Strict()]
 Mag = Annotated[float, InUnit("mag")]
 Real = Annotated[float, Strict()]

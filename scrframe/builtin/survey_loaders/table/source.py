@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -20,14 +21,23 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from scrframe.errors import ConfigError
+from scrframe.errors import ConfigError, DataError
 from scrframe.plugin import PluginConfig
 from scrframe.tables.columns import Kind
 from scrframe.tables.cuts import Expression
 from scrframe.units import InUnit, parse_quantity
 
 #: What a column can be made from; an entry names one of them.
-ORIGINS = ("column", "expression", "template", "tile", "keyword", "extension", "value")
+ORIGINS = (
+    "column",
+    "expression",
+    "template",
+    "tile",
+    "keyword",
+    "filename",
+    "extension",
+    "value",
+)
 #: Ways to write a date besides units of time.
 DATES = ("mjd", "jd", "iso", "unix")
 #: How columns that the description adds are stored.
@@ -101,7 +111,14 @@ class Source(OrText):
         default=None, description="Height of the tiles, and about their width."
     )
     keyword: str | None = Field(
-        default=None, description="Keyword of the FITS extension, else of the primary header."
+        default=None,
+        description="Keyword of the table: of the FITS extension, else of LDAC_IMHEAD before it or"
+        " the primary header; of the meta of ECSV, a PARAM of VOTable.",
+    )
+    filename: str | None = Field(
+        default=None,
+        description="Regular expression that finds it in the name of the file, or in its path if"
+        " it has a slash; the first group counts, else all that matches.",
     )
     extension: Literal[True] | None = Field(
         default=None, description="true: the number of the FITS extension."
@@ -159,6 +176,15 @@ class Source(OrText):
                 raise ValueError(str(error)) from None
         return value
 
+    @field_validator("filename")
+    @classmethod
+    def _expression(cls, value: str | None) -> str | None:
+        try:
+            re.compile(value or "")
+        except re.error as error:
+            raise ValueError(f'is "{value}", no regular expression: {error}') from None
+        return value
+
     @field_validator("template")
     @classmethod
     def _with_fields(cls, value: str | None) -> str | None:
@@ -193,3 +219,17 @@ class Source(OrText):
         if isinstance(self.zero_point, str):
             found.append(self.zero_point)
         return tuple(dict.fromkeys(found))
+
+    def in_file(self, path: Path) -> Source:
+        """Return the source with what the name of a file tells as its value.
+
+        Raises DataError if the name does not tell it.
+        """
+        if self.filename is None:
+            return self
+        text = path.as_posix() if "/" in self.filename else path.name
+        found = re.search(self.filename, text)
+        value = found and (found[1] if found.re.groups else found[0])
+        if value is None:
+            raise DataError(f'{path}: the name has no match of "{self.filename}"')
+        return self.model_copy(update={"filename": None, "value": value})

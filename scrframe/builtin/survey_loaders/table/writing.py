@@ -145,6 +145,10 @@ def _write_fits(
         hdu = fits.table_to_hdu(_astropy(table.take(pa.array(rows))))
         if isinstance(config.hdu, str) and config.hdu != "all":
             hdu.header["EXTNAME"] = config.hdu
+        cards = hdu.header
+        if config.format == "ldac":
+            hdu.header["EXTNAME"] = "LDAC_OBJECTS"
+            cards = fits.Header()
         for keyword, values in headers.items():
             if keyword == "extension":  # that of the file itself
                 continue
@@ -152,7 +156,11 @@ def _write_fits(
             if len(rows) or len(array) == 1:
                 value = array[rows[0] if len(array) > 1 else 0]
                 key = keyword if len(keyword) <= 8 else f"HIERARCH {keyword}"
-                hdu.header[key] = value.item() if isinstance(value, np.generic) else value
+                cards[key] = value.item() if isinstance(value, np.generic) else value
+        if config.format == "ldac":
+            text = cards.tostring(padding=False)
+            image = fits.Column("Field Header Card", f"{len(text)}A", array=np.array([text]))
+            hdus.append(fits.BinTableHDU.from_columns([image], name="LDAC_IMHEAD"))
         hdus.append(hdu)
     fits.HDUList(hdus).writeto(buffer)
 
@@ -162,7 +170,7 @@ def _extensions(
 ) -> Iterator[np.ndarray[Any, Any]]:
     """Yield the rows of each extension: all, or those of each detector."""
     every = np.arange(table.num_rows)
-    if config.hdu != "all":
+    if config.hdu != "all" and config.format != "ldac":
         yield every
         return
     source = config.source("ccd")

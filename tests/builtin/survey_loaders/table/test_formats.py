@@ -136,3 +136,47 @@ def test_extensions_are_detectors(tmp_path, columns, configure, read):
     assert set(second["extension"]) == {2}
     with pytest.raises(DataError, match=r"has no table extension 9; there are: 1 S1, 2 S2, 3 S3"):
         read(configure("t.fits", hdu=9))
+
+
+def ldac(columns):
+    """Return a mosaic of LDAC: for each detector a header of its image, and its table."""
+    hdus = [fits.PrimaryHDU()]
+    for ccd in (3, 7):
+        rows = np.asarray(columns["det"]) % 2 == ccd % 3 % 2
+        cards = fits.Header([("CCDNUM", ccd), ("MJD-OBS", 56000.25)]).tostring(padding=False)
+        head = fits.Column("Field Header Card", f"{len(cards)}A", array=np.array([cards]))
+        hdus.append(fits.BinTableHDU.from_columns([head], name="LDAC_IMHEAD"))
+        table = Table({name: values[rows] for name, values in columns.items()})
+        table["FLUX_APER"] = np.array([table["flux"] + 1, table["flux"]]).T
+        hdus.append(fits.table_to_hdu(table))
+        hdus[-1].name = "LDAC_OBJECTS"
+    return fits.HDUList(hdus)
+
+
+@pytest.mark.parametrize("keys", [{"format": "ldac"}, {"hdu": "LDAC_OBJECTS"}])
+def test_mosaics_of_ldac(keys, tmp_path, columns, configure, read):
+    ldac(columns).writeto(tmp_path / "night12_3.cat")
+    mapping = {
+        "visit": {"filename": r"night(\d+)_"},
+        "field": {"filename": "_[0-9]"},
+        "ccd": {"keyword": "CCDNUM"},
+        "mjd": {"keyword": "MJD-OBS"},
+        "mag": {"column": "FLUX_APER[1]", "unit": "nJy"},
+    }
+    found = read(configure("night12_3.cat", columns=mapping, **keys))
+    assert np.unique(found["extension"]).tolist() == [2, 4]
+    assert (found["ccd"] == np.where(found["extension"] == 2, 3, 7)).all()
+    assert (found["visit"] == "12").all() and (found["field"] == "_3").all()
+    assert (found["mjd"] == 56000.25).all()
+    flux = np.concatenate([columns["flux"][columns["det"] % 2 == side] for side in (0, 1)])
+    good = flux > 0
+    np.testing.assert_allclose(found["mag"][good], 31.4 - 2.5 * np.log10(flux[good]), atol=1e-3)
+    other = configure("night12_3.cat", columns={**mapping, "visit": {"filename": "x(.)"}}, **keys)
+    with pytest.raises(DataError, match=r'night12_3\.cat: the name has no match of "x\(\.\)"'):
+        read(other)
+
+
+def test_no_ldac(tmp_path, columns, configure, read, write):
+    write(tmp_path / "t.fits", columns)
+    with pytest.raises(DataError, match="holds no table LDAC_OBJECTS or OBJECTS, so it is no LDAC"):
+        read(configure("t.fits", format="ldac"))

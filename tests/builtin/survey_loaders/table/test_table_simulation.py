@@ -53,6 +53,15 @@ LAYOUTS = {
         "hdu": "all",
         "columns": {"ccd": {"extension": True}},
     },
+    "LDAC of a mosaic": {
+        "files": "*.cat",
+        "format": "ldac",
+        "columns": {
+            "ccd": {"keyword": "CCDNUM"},
+            "visit": {"keyword": "EXPNUM"},
+            "mjd": {"keyword": "MJD-OBS"},
+        },
+    },
     "named extension": {"files": "*.fits", "hdu": "LDAC", "columns": {"ra": "ALPHA"}},
     "numbered extension": {"files": "*.fits", "hdu": 3},
     "keys and codes": {

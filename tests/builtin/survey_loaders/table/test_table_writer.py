@@ -12,6 +12,7 @@ from astropy.io.votable import parse
 from astropy.table import Table
 
 from scrframe.builtin.survey_loaders.table import loader
+from scrframe.builtin.survey_loaders.table.settings import TableConfig
 from scrframe.builtin.writers import table_catalogue
 from scrframe.builtin.writers.fits_catalogue import write as write_fits
 from scrframe.errors import DataError
@@ -207,3 +208,35 @@ def test_gzip_has_no_time(tmp_path, columns, configure, write, correct):
     ((target, *_),) = correct(configure("t.csv.gz"))
     assert target.read_bytes()[4:8] == bytes(4)
     assert gzip.decompress(target.read_bytes()).startswith(b'"exp"')
+
+
+BODY = " a 105.1 -2.1 15.1 0.01\n b 105.2 -2.2 16.1 0.02\n"
+TEXTS = {
+    "VizieR": "#\n#Column\tx\n\nv\tra\tdec\tm\te\n \tdeg\tdeg\tmag\tmag\n--\t---\t---\t---\t--\n"
+    + "\n".join("\t".join(line.split()) for line in BODY.splitlines())
+    + "\n",
+    "TOPCAT": "# v ra  dec  m e\n" + BODY,
+    "savetxt": "# v,ra,dec,m,e\n" + BODY.replace(" a", "a").replace(" b", "b").replace(" ", ","),
+    "SExtractor": "".join(
+        f"#  {number} {name} [{unit}]\n"
+        for number, (name, unit) in enumerate(
+            zip(("v", "ra", "dec", "m", "e"), ("x", "deg", "deg", "mag", "mag"), strict=True), 1
+        )
+    ).replace(" [x]", "")
+    + BODY,
+}
+
+
+@pytest.mark.parametrize("form", TEXTS)
+def test_forms_of_text_stay_what_they_are(form, tmp_path, correct, read):
+    (tmp_path / "t.cat").write_text(TEXTS[form])
+    names = {"visit": "v", "ra": "ra", "dec": "dec", "mag": "m", "mag_err": "e"}
+    names |= {"ccd": {"value": 1}, "mjd": {"value": 56000.5}, "x": {"value": 1}, "y": {"value": 2}}
+    config = TableConfig.model_validate({"files": "t.cat", "columns": names})
+    ((target, detections, found),) = correct(config)
+    old, new = TEXTS[form].splitlines(), target.read_text().splitlines()
+    assert [line for line in new if line in old] == [line for line in old if line.strip("#") == ""]
+    again = TableConfig.model_validate(
+        {"files": "out/t.cat", "columns": {**names, "mag": "MAG_CAL"}}
+    )
+    np.testing.assert_array_equal(read(again)["mag"], detections["mag"] + found.total_mag)
