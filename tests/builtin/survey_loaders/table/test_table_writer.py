@@ -234,9 +234,8 @@ def test_forms_of_text_stay_what_they_are(form, tmp_path, correct, read):
     names |= {"ccd": {"value": 1}, "mjd": {"value": 56000.5}, "x": {"value": 1}, "y": {"value": 2}}
     config = TableConfig.model_validate({"files": "t.cat", "columns": names})
     ((target, detections, found),) = correct(config)
-    old, new = TEXTS[form].splitlines(), target.read_text().splitlines()
-    assert [line for line in new if line in old] == [line for line in old if line.strip("#") == ""]
-    again = TableConfig.model_validate(
-        {"files": "out/t.cat", "columns": {**names, "mag": "MAG_CAL"}}
-    )
+    new = iter(target.read_text().splitlines())
+    assert all(any(each.startswith(line) for each in new) for line in TEXTS[form].splitlines())
+    names["mag"] = "MAG_CAL"
+    again = TableConfig.model_validate({"files": "out/t.cat", "columns": names})
     np.testing.assert_array_equal(read(again)["mag"], detections["mag"] + found.total_mag)
