@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import ValidationError
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.errors import DataError
+from scrframe.errors import DataError, ScrframeError
 from scrframe.plugin import OffsetLevel, Registry
 from scrframe.products import columns
 from scrframe.products.columns import ProductColumn, ecsv_table
 from scrframe.products.files import damaged, load_ecsv, replacing, write_ecsv, write_json
 from scrframe.products.run_data import arrays_of
+from scrframe.products.seal import RECORD, check_seal, run_key, sealed
 from scrframe.tables import (
     BY_NAME,
     ExposureTable,
@@ -53,30 +53,43 @@ def write_solution(folder: Path, solution: Solution, settings: Mapping[str, Any]
     `settings` are those of each level by name, as plain JSON, for restoring it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    note = solution.provenance.get("data_note", "")
+    said = _said(solution)
     for level in solution.levels:
         table = _offset_table(level, settings[level.fitted.name])
-        table.meta["data_note"] = note
+        table.meta |= said
         write_ecsv(table, folder / f"offsets_{level.fitted.name}.ecsv")
     if solution.exposures is not None:
         rows = vars(solution.exposures)
         exposures = {column.name: rows[_exposure(column)] for column in columns.EXPOSURES}
-        table = ecsv_table(columns.EXPOSURES, exposures, {"data_note": note})
+        table = ecsv_table(columns.EXPOSURES, exposures, said)
         write_ecsv(table, folder / EXPOSURES)
-    write_law(folder, solution.law, note)
-    write_json(
-        folder / "provenance.json",
-        {
-            "format": FORMAT,
-            "zero_point_mag": solution.zero_point_mag,
-            "levels": [level.fitted.name for level in solution.levels],
-            "visits": list(solution.visits),
-            "exposures": EXPOSURES if solution.exposures is not None else None,
-            "photometry": None if solution.photometry is None else asdict(solution.photometry),
-            "absolute": solution.absolute,
-            **solution.provenance,
-        },
-    )
+    write_law(folder, solution.law, said)
+    write_json(folder / RECORD, {"run": said["run"], **_record(solution)})
+
+
+def _record(solution: Solution) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "zero_point_mag": solution.zero_point_mag,
+        "levels": [level.fitted.name for level in solution.levels],
+        "visits": list(solution.visits),
+        "exposures": EXPOSURES if solution.exposures is not None else None,
+        "photometry": None if solution.photometry is None else asdict(solution.photometry),
+        "absolute": solution.absolute,
+        **solution.provenance,
+    }
+
+
+def _said(solution: Solution) -> dict[str, str]:
+    """Return what every table of a solution says: its run, and what its data are."""
+    note = str(solution.provenance.get("data_note", ""))
+    return {"data_note": note, "run": run_key(_record(solution))}
+
+
+def seal_solution(folder: Path) -> None:
+    """Note hashes of all files of a solution, after which none may change."""
+    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    write_json(folder / RECORD, sealed(record, folder))
 
 
 def read_solution(folder: Path, registry: Registry) -> Solution:
@@ -85,7 +98,8 @@ def read_solution(folder: Path, registry: Registry) -> Solution:
     Raises DataError if the folder holds no solution, a damaged one, or one of another format, and
     PluginError if a level's kind is not installed.
     """
-    path = folder / "provenance.json"
+    path = folder / RECORD
+    provenance: dict[str, Any] = {}
     try:
         provenance = json.loads(path.read_text(encoding="utf-8"))
         if provenance["format"] != FORMAT:
@@ -99,13 +113,29 @@ def read_solution(folder: Path, registry: Registry) -> Solution:
         exposures = _read_exposures(folder / EXPOSURES) if provenance["exposures"] else None
         noise = provenance["photometry"]
         photometry = PhotometricError(**noise) if noise else None
+        check_seal(provenance, folder)
+        return Solution(
+            levels,
+            float(zero_point),
+            law,
+            visits,
+            provenance,
+            exposures,
+            photometry,
+            provenance["absolute"],
+        )
     except FileNotFoundError as error:
         raise DataError(f"{error.filename}: not found; is {folder.parent} a run?") from None
-    except (KeyError, ValueError, ValidationError, OSError) as error:
-        raise DataError(f"{folder}: the solution is damaged: {error}") from None
-    return Solution(
-        levels, zero_point, law, visits, provenance, exposures, photometry, provenance["absolute"]
-    )
+    except ScrframeError:
+        raise
+    except Exception as error:  # whatever JSON, YAML, astropy and plugins say of a damaged table
+        if isinstance(provenance, dict):
+            check_seal(provenance, folder)
+        raise DataError(f"{folder}: the solution is damaged: {_one_line(error)}") from None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
 def _offset_table(level: SolvedLevel, settings: Mapping[str, Any]) -> Table:
@@ -197,13 +227,17 @@ def _read_level(folder: Path, name: str, registry: Registry) -> SolvedLevel:
     fitted.parent = meta["parent"]
     if fitted.labels().to_pydict() != arrow.to_pydict():
         raise ValueError(f"rows of offsets_{name}.ecsv are missing or in another order")
+    if meta["level"] != name:
+        raise ValueError(f"offsets_{name}.ecsv is the table of the level {meta['level']}")
     offset, error, scatter = (np.array(table[column], float) for column in OFFSET_COLUMNS[:3])
+    if np.isinf(offset).any() or np.isinf(error).any():
+        raise ValueError(f"offsets_{name}.ecsv holds an infinite number")
     count = np.array(table["n_detections"], dtype=np.int64)
     offsets = OffsetTable(offset, error, scatter, count)
     return SolvedLevel(fitted, meta["kind"], offsets, meta["applied"])
 
 
-def write_law(folder: Path, law: ReddeningLaw, note: str) -> None:
+def write_law(folder: Path, law: ReddeningLaw, said: Mapping[str, Any]) -> None:
     """Write a law's coefficients, and its slopes by field if it has any."""
     values = {
         "coefficient": coefficient_names(law.terms),
@@ -217,12 +251,12 @@ def write_law(folder: Path, law: ReddeningLaw, note: str) -> None:
         "covariance": law.covariance.tolist(),
         "dM_mag": float(law.offset_mag),
         "scores": [asdict(score) for score in law.scores],
-        "data_note": note,
+        **said,
     }
     write_ecsv(ecsv_table(columns.LAW, values, meta), folder / LAW)
     if law.slopes is not None:
         values = {**vars(law.slopes), "field": list(law.slopes.field)}
-        meta = {"sd_mag": law.slopes.sd, "data_note": note}
+        meta = {"sd_mag": law.slopes.sd, **said}
         write_ecsv(ecsv_table(columns.SLOPES, values, meta), folder / SLOPES)
 
 
@@ -260,14 +294,14 @@ def _read_slopes(path: Path) -> FieldSlopes:
     return FieldSlopes(names, slope, err, free, free_err, table.meta["sd_mag"])
 
 
-def write_visits(folder: Path, visits: Sequence[VisitSeen], note: str) -> None:
+def write_visits(folder: Path, visits: Sequence[VisitSeen], solution: Solution) -> None:
     """Write the visits that a run has read, in the order of reading."""
     names = [column.name for column in columns.VISITS if column.name != "season"]
     values = {
         name: [getattr(visit, _ATTRIBUTES.get(name, name)) for visit in visits] for name in names
     }
     season = seasons(np.array(values["mjd"], dtype=np.float64))
-    table = ecsv_table(columns.VISITS, {**values, "season": season}, {"data_note": note})
+    table = ecsv_table(columns.VISITS, {**values, "season": season}, _said(solution))
     write_ecsv(table, folder / VISITS)
 
 

@@ -196,8 +196,9 @@ def apply(
     solution = read_solution(run / "solution", registry)
     try:
         application = read_application(solution.provenance["application"], registry)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{run / 'solution'}: the solution is damaged: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise DataError(f"{run / 'solution'}: the solution is damaged: {said}") from None
     found = find_catalogues([Path(path) for path in catalogues], application.writers)
     check_writers(application.writers, list(found.values()))
     target = Path(out).absolute() if out is not None else run.absolute() / APPLIED

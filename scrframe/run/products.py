@@ -13,7 +13,12 @@ from scrframe.config import SurveyDescription
 from scrframe.offsets.apply import apply_solution
 from scrframe.plugin import Diagnostic
 from scrframe.products.files import write_json, write_parquet, write_text
-from scrframe.products.solution import write_solution, write_visit_covariance, write_visits
+from scrframe.products.solution import (
+    seal_solution,
+    write_solution,
+    write_visit_covariance,
+    write_visits,
+)
 from scrframe.products.stars import (
     STAR_CATALOGUE,
     judged_by_reserved,
@@ -192,7 +197,7 @@ def write_solution_folder(session: Session, sample: CalibrationSample, solved: S
     levels = session.plugins.survey.offsets.active_levels()
     settings = {block.name: block.settings.model_dump(mode="json") for block in levels}
     write_solution(folder, solved.solution, settings)
-    write_visits(folder, sample.visits, note)
+    write_visits(folder, sample.visits, solved.solution)
     if solved.solution.exposures is not None:
         write_json(folder / "design_report.json", {"data_note": note, **solved.findings})
     if solved.visit_covariance is not None:
@@ -200,6 +205,7 @@ def write_solution_folder(session: Session, sample: CalibrationSample, solved: S
             folder / "visit_covariance.fits", solved.covered, solved.visit_covariance, note
         )
     write_text(folder / "description.yaml", session.plugins.survey.as_yaml())
+    seal_solution(folder)
 
 
 def provenance(session: Session, fitted: FittedModel) -> dict[str, Any]:

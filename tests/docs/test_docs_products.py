@@ -174,7 +174,7 @@ class TestProducts:
         assert ecsv_columns(offsets) == [
             (row["column"], row["unit"], row["type"]) for row in self.rows(name)
         ]
-        said = {"level", "kind", "parent", "settings", "state", "applied", "data_note"}
+        said = {"level", "kind", "parent", "settings", "state", "applied", "data_note", "run"}
         assert set(offsets.meta) == said
         joint = mode_of(run) == "joint"
         assert offsets.meta["applied"] is (level == "pixel" or not joint)
@@ -227,14 +227,14 @@ class TestProducts:
         assert ecsv_columns(law) == [
             (row["column"], row["unit"], row["type"]) for row in self.rows("reddening_law.ecsv")
         ]
-        assert set(law.meta) == {"law", "covariance", "dM_mag", "scores", "data_note"}
+        assert set(law.meta) == {"law", "covariance", "dM_mag", "scores", "data_note", "run"}
 
     def test_slopes_of_the_law(self, run):
         slopes = Table.read(run.path / "solution" / "reddening_slopes.ecsv")
         assert ecsv_columns(slopes) == [
             (row["column"], row["unit"], row["type"]) for row in self.rows("reddening_slopes.ecsv")
         ]
-        assert set(slopes.meta) == {"sd_mag", "data_note"}
+        assert set(slopes.meta) == {"sd_mag", "data_note", "run"}
 
     def test_law_in_the_summary(self):
         terms, score = ((2, 0), (1, 0), (0, 0), (0, 1)), OrderScore(2, 1, 0.06, 0.0, 0.0, True)

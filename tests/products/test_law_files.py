@@ -19,7 +19,7 @@ def a_law(scores=(), slopes=None):
 @pytest.mark.parametrize("scores", [(), SCORES])
 def test_terms_and_scores_survive(tmp_path, scores):
     law = a_law(scores)
-    write_law(tmp_path, law, "made")
+    write_law(tmp_path, law, {"data_note": "made"})
     again = read_law(tmp_path)
     np.testing.assert_array_equal(again.coefficients, law.coefficients)
     np.testing.assert_array_equal(again.covariance, law.covariance)
@@ -31,7 +31,7 @@ def test_terms_and_scores_survive(tmp_path, scores):
 def test_slopes_survive_with_units(tmp_path):
     numbers = np.array([[0.01, -0.02], [0.003, 0.004], [0.02, np.nan], [0.004, np.nan]])
     slopes = FieldSlopes(("one: 1.5", "2"), *numbers, 0.028)
-    write_law(tmp_path, a_law(slopes=slopes), "made")
+    write_law(tmp_path, a_law(slopes=slopes), {"data_note": "made"})
     again = read_law(tmp_path).slopes
     assert (again.field, again.sd) == (slopes.field, slopes.sd)
     for name in ("slope", "err", "free", "free_err"):

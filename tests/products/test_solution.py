@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from astropy.table import Table
 
 from scrframe.builtin.offset_levels import plugin as builtin_levels
 from scrframe.builtin.offset_levels.keys import GroupConfig, prepare_group
@@ -11,7 +12,7 @@ from scrframe.builtin.offset_levels.maps import BinConfig, prepare_bin
 from scrframe.errors import DataError
 from scrframe.offsets.apply import apply_solution
 from scrframe.plugin.registry import Provider, Registry
-from scrframe.products.solution import read_solution, write_solution
+from scrframe.products.solution import read_solution, seal_solution, write_solution
 from scrframe.tables import (
     Detections,
     MatchedStars,
@@ -143,4 +144,41 @@ def test_another_format_is_refused(tmp_path, registry, table):
     path = tmp_path / "provenance.json"
     path.write_text(path.read_text().replace('"format": 2', '"format": 3'))
     with pytest.raises(DataError, match="has format 3, expected 2; apply it with the version"):
+        read_solution(tmp_path, registry)
+
+
+def test_every_change_of_a_sealed_solution_is_refused(tmp_path, registry, table):
+    solution, settings = a_solution(table)
+    write_solution(tmp_path, solution, settings)
+    seal_solution(tmp_path)
+    assert read_solution(tmp_path, registry).zero_point_mag == solution.zero_point_mag
+    rng = np.random.default_rng(4)
+    for path in sorted(tmp_path.iterdir()) * 12:
+        content = bytearray(path.read_bytes())
+        at = rng.integers(len(content))
+        changes = [content[:at], content[:at] + b"inf" + content[at + 3 :], content[:at] + b"\xff"]
+        path.write_bytes(bytes(changes[rng.integers(3)]))
+        with pytest.raises(DataError) as refused:
+            read_solution(tmp_path, registry)
+        assert str(tmp_path) in str(refused.value) and "\n" not in str(refused.value)
+        path.write_bytes(content)
+
+
+def test_tables_of_other_levels_and_runs_are_refused(tmp_path, registry, table):
+    solution, settings = a_solution(table)
+    write_solution(tmp_path, solution, settings)
+    runs = {Table.read(path).meta["run"] for path in tmp_path.glob("*.ecsv")}
+    assert runs == {json.loads((tmp_path / "provenance.json").read_text())["run"]}
+    visit, ccd = (tmp_path / f"offsets_{name}.ecsv" for name in ("visit", "ccd"))
+    kept = visit.read_bytes()
+    visit.write_bytes(ccd.read_bytes())
+    with pytest.raises(DataError, match=r"offsets_visit\.ecsv is the table of the level ccd"):
+        read_solution(tmp_path, registry)
+    visit.write_bytes(kept)
+    seal_solution(tmp_path)
+    visit.write_text(kept.decode().replace(" group", " group ", 1))
+    with pytest.raises(DataError, match=r"offsets_visit\.ecsv: .*is not as the run wrote it"):
+        read_solution(tmp_path, registry)
+    visit.unlink()
+    with pytest.raises(DataError, match=r"offsets_visit\.ecsv: not found"):
         read_solution(tmp_path, registry)
