@@ -129,8 +129,7 @@ class _Whole:
                     for session, each, fit in zip(sessions, prepared, found.fits, strict=True)
                 ]
                 runs = {
-                    session.plugins.survey.name: self._close(session, *each, report)
-                    for session, each in zip(sessions, finished, strict=True)
+                    each[0].plugins.survey.name: self._close(*each, report) for each in finished
                 }
         summary = write_shared(self.space.run, self.description, found, self.monitor)
         return CombinedRun(self.space.out, runs, summary)
@@ -160,7 +159,8 @@ class _Whole:
             let_rest(session.executor)
             fitted = calibrate.fit_colour_model(session, sample)
             alone = calibrate.solve_alone(session, fitted)
-            return Prepared(session.plugins.survey, hashes, sample, fitted, alone)
+            survey = alone.state.solver.plugins.survey  # with the terms that were chosen
+            return Prepared(survey, hashes, sample, fitted, alone)
 
     def _together(self, prepared: Sequence[Prepared]) -> CombinedSolution:
         with self.monitor.step("solve together"):
@@ -172,15 +172,16 @@ class _Whole:
 
     def _correct(
         self, session: Session, each: Prepared, fit: JointFit
-    ) -> tuple[RunRecord, Solution]:
+    ) -> tuple[Session, RunRecord, Solution]:
         """Take the offsets of the joint solve, write products and correct the catalogues."""
         with self._working(session):
             tied = calibrate.solve_offsets(
                 session, each.sample, each.fitted, replace(each.joint, fit=fit)
             )
+            session = replace(session, plugins=tied.solved.plugins)
             record = calibrate.write_products(session, each.hashes, each.sample, each.fitted, tied)
             corrected = calibrate.correct_catalogues(session, each.sample.parts, tied.solution)
-            return record.with_catalogues(corrected), tied.solution
+            return session, record.with_catalogues(corrected), tied.solution
 
     def _close(
         self, session: Session, record: RunRecord, solution: Solution, report: bool | None

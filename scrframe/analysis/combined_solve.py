@@ -26,7 +26,8 @@ from scrframe.offsets.shared.correlation import (
 from scrframe.offsets.shared.layout import Member, SharedTerm
 from scrframe.offsets.shared.solve import solve_surveys
 from scrframe.run.colour_model import FittedModel
-from scrframe.run.offsets.joint import JointSolve, level_labels
+from scrframe.run.offsets.joint import JointSolve
+from scrframe.run.offsets.joint_settings import level_labels
 from scrframe.run.sample.builder import CalibrationSample
 
 #: Logarithm of the likelihood ratio at which data speak against sharing a term.

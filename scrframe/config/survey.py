@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from scrframe.config import plugin_blocks as blocks
 from scrframe.config.base import CutText, Label, Settings, as_written
@@ -20,16 +21,29 @@ from scrframe.config.results import (
     ReportSettings,
 )
 from scrframe.config.simulation import SimulationSettings
-from scrframe.tables.settings import DomainSettings, ReddeningSettings, RobustSettings
+from scrframe.tables.settings import DomainSettings, ReddeningSettings, RobustSettings, TermRules
 from scrframe.units import InUnit, Real, Switch, Whole
 
 DEFAULT_ROOT = "${SCRFRAME_DATA:-sample}"
-#: The paper's three levels.
-DEFAULT_LEVELS: tuple[dict[str, Any], ...] = (
-    {"name": "visit", "kind": "group", "by": ["visit"], "sd": "60 mmag"},
-    {"name": "ccd", "kind": "group", "by": ["visit", "ccd"]},
-    {"name": "pixel", "kind": "bin", "by": ["ccd"], "size": "256 pix", "sd": "10 mmag"},
-)
+#: The paper's three levels; in mode joint a smooth map of each detector instead of bins.
+DEFAULT_LEVELS: tuple[dict[str, Any], ...] = yaml.safe_load("""
+- {name: visit, kind: group, by: [visit], sd: 60 mmag}
+- {name: ccd_static, kind: group, by: [ccd], mode: joint}
+- {name: ccd, kind: group, by: [visit, ccd]}
+- {name: map, kind: polynomial, by: [ccd], sd: 10 mmag, mode: joint}
+- {name: pixel, kind: bin, by: [ccd], size: 256 pix, mode: sequential}
+""")
+#: Terms that the data may ask for, in the order of their trial.
+DEFAULT_CANDIDATES: tuple[dict[str, Any], ...] = yaml.safe_load("""
+- {name: fine_map, kind: polynomial, by: [ccd], lowest: 3, order: 4, sd: 3 mmag}
+- {name: law_field, kind: sky_field, of: extinction, sd: 20 mmag}
+- {name: gradient, kind: polynomial, over: focal_plane, by: [visit], order: 1, spread: each,
+   sd: 3 mmag}
+- {name: surface, kind: polynomial, over: focal_plane, by: [visit], lowest: 2, order: 4,
+   spread: each, sd: 3 mmag}
+- {name: season_map, kind: polynomial, by: [ccd, season], sd: 3 mmag}
+- {name: sky, kind: sky_field, scale: [0.2 deg, 0.4 deg, 0.8 deg, 1.6 deg], sd: 10 mmag}
+""")
 #: The stars that fix u_ZP in the paper.
 DEFAULT_ZERO_POINT = ("mag > 14", "mag < 17", "colour > 1", "colour < 2", "extinction < 1")
 
@@ -124,6 +138,15 @@ class JointSettings(Settings):
     systematics: SystematicSettings = Field(default_factory=SystematicSettings)
 
 
+class TermSettings(Settings):
+    """Which terms mode joint tries beside the levels, and what each must show to be kept."""
+
+    candidates: tuple[blocks.LevelBlock, ...] = as_written(DEFAULT_CANDIDATES)
+    """Terms in the order of their trial; one whose columns a survey does not have, or whose name
+    a level has, is left out."""
+    rules: TermRules = Field(default_factory=TermRules)
+
+
 class OffsetSettings(Settings):
     """The hierarchy of offsets."""
 
@@ -138,7 +161,35 @@ class OffsetSettings(Settings):
     """Largest change of the visit offsets when they have converged."""
     levels: tuple[blocks.LevelBlock, ...] = Field(default=as_written(DEFAULT_LEVELS), min_length=1)
     """Levels, in the order in which they are solved."""
+    terms: TermSettings | None = None
+    """auto, or a block of candidates and rules: mode joint tries further terms, and keeps those
+    that the data ask for; none: the levels are all there is. By default auto where no levels
+    are named, else none."""
     joint: JointSettings = as_written({})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _terms(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        words: dict[str, Any] = {"auto": {}, "none": None}
+        terms = data.get("terms", "none" if "levels" in data else "auto")
+        if isinstance(terms, str):
+            if terms not in words:
+                raise ValueError(f'has terms: "{terms}"; expected auto, none or a block')
+            terms = words[terms]
+        return {**data, "terms": terms}
+
+    def candidates(self) -> tuple[blocks.LevelBlock, ...]:
+        """Return the terms that are tried in the chosen mode, beside the levels."""
+        if self.terms is None or self.mode != "joint":
+            return ()
+        names = {level.name for level in self.active_levels()}
+        return tuple(each for each in self.terms.candidates if each.name not in names)
+
+    def with_terms(self, kept: Iterable[blocks.LevelBlock]) -> OffsetSettings:
+        """Return the settings with terms among the levels, and nothing left to try."""
+        return self.model_copy(update={"levels": (*self.levels, *kept), "terms": None})
 
     def active_levels(self) -> tuple[blocks.LevelBlock, ...]:
         """Return the levels that take part in the chosen mode."""

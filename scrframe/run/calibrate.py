@@ -112,12 +112,13 @@ def calibrate(
         let_rest(session.executor)  # solving needs the memory
         fitted = fit_colour_model(session, sample)
         tied = solve_offsets(session, sample, fitted)
-        record = write_products(session, hashes, sample, fitted, tied)
+        chosen = replace(session, plugins=tied.solved.plugins)  # with the terms of the data
+        record = write_products(chosen, hashes, sample, fitted, tied)
         solution, parts = tied.solution, sample.parts
         del sample, fitted, tied  # large, and no longer needed
         give_memory_back()
-        record = record.with_catalogues(correct_catalogues(session, parts, solution))
-        return close_run(session, record, solution, report)
+        record = record.with_catalogues(correct_catalogues(chosen, parts, solution))
+        return close_run(chosen, record, solution, report)
 
 
 def hash_inputs(session: Session) -> dict[str, str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from scrframe.config import SurveyDescription
+from scrframe.config.plugin_blocks import LevelBlock
 from scrframe.config.schema import misfits
 from scrframe.errors import ConfigError, DataError
 from scrframe.plugin import (
@@ -59,6 +60,15 @@ class SelectedPlugins:
             *self.extinctions.own_columns,
         )
 
+    def with_terms(self, kept: Iterable[LevelBlock]) -> SelectedPlugins:
+        """Return the selection with terms among the levels, and nothing left to choose."""
+        offsets = self.survey.offsets.with_terms(kept)
+        survey = self.survey.model_copy(update={"offsets": offsets})
+        levels = tuple(
+            self.registry.get(OffsetLevel, block.kind) for block in offsets.active_levels()
+        )
+        return replace(self, survey=survey, levels=levels)
+
     def cuts(self) -> dict[str, tuple[Cut, ...]]:
         """Return the cuts of the Calibration Sample by stage, in written order.
 
@@ -104,7 +114,7 @@ def level_columns(
     offered = {*loader.columns, *(column.name for column in loader.own_columns)}
     needed = [
         name
-        for block in survey.offsets.active_levels()
+        for block in (*survey.offsets.active_levels(), *survey.offsets.candidates())
         for name in registry.get(OffsetLevel, block.kind).needs(block.settings)
         if name not in DETECTION_REQUIRED
     ]
@@ -127,11 +137,11 @@ def prepare_levels(plugins: SelectedPlugins, matched: MatchedStars) -> tuple[Fit
 
 
 def level_needs(plugins: SelectedPlugins) -> dict[str, tuple[str, ...]]:
-    """Return the columns that each level of the description's mode reads, by its name."""
-    blocks = plugins.survey.offsets.active_levels()
+    """Return the columns that each level and candidate of the mode reads, by its name."""
+    offsets = plugins.survey.offsets
     return {
-        block.name: tuple(descriptor.needs(block.settings))
-        for descriptor, block in zip(plugins.levels, blocks, strict=True)
+        block.name: tuple(plugins.registry.get(OffsetLevel, block.kind).needs(block.settings))
+        for block in (*offsets.active_levels(), *offsets.candidates())
     }
 
 

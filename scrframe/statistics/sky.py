@@ -112,6 +112,43 @@ class EqualAreaGrid:
         ra = 360 * (cell - self.firsts[ring] + 0.5) / self.counts[ring]
         return np.asarray(ra), np.asarray(-90 + self.height_deg * (ring + 0.5))
 
+    def corners(self, ra_deg: FloatArray, dec_deg: FloatArray) -> tuple[IntArray, FloatArray]:
+        """Return the four cells whose centres surround each position, and their weights.
+
+        Linear between the two rings whose middles enclose the declination, and within each
+        between the two nearest centres: a function that is continuous over the sky, though
+        the centres of neighbouring rings are not in line. Beyond the middle of the first or
+        last ring that ring's value stands.
+
+        Parameters
+        ----------
+        ra_deg, dec_deg : ndarray, shape (n,)
+
+        Returns
+        -------
+        cell : ndarray of int64, shape (n, 4)
+            -1 where a position is not finite.
+        weight : ndarray, shape (n, 4)
+            Not negative, with a sum of 1.
+        """
+        placed = np.isfinite(ra_deg) & np.isfinite(dec_deg)
+        ra, dec = np.where(placed, ra_deg, 0) % 360, np.where(placed, dec_deg, 0)
+        height = (dec + 90) / self.height_deg - 0.5
+        low = np.floor(height).astype(np.int64)
+        upper = height - low
+        last = len(self.counts) - 1
+        cells, weights = [], []
+        for ring, share in ((low, 1 - upper), (low + 1, upper)):
+            inside = np.clip(ring, 0, last)
+            count = self.counts[inside]
+            step = ra / 360 * count - 0.5
+            left = np.floor(step).astype(np.int64)
+            right = step - left
+            for place, part in ((left, 1 - right), (left + 1, right)):
+                cells.append(np.where(placed, self.firsts[inside] + place % count, -1))
+                weights.append(share * part)
+        return np.stack(cells, axis=1), np.stack(weights, axis=1)
+
 
 def kd_partition(coordinates: FloatArray, cells: int) -> IntArray:
     """Part points by repeated cuts across the coordinate in which they spread most.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -85,6 +85,25 @@ class FittedLevel(ABC):
     @abstractmethod
     def state(self) -> Mapping[str, Any]:
         """Return the scalars (besides `labels`) from which the level can be restored."""
+
+    def alternatives(self) -> Sequence[FittedLevel]:
+        """Return levels of the same meaning, such as at other scales; the data choose one.
+
+        The default is this level alone.
+        """
+        return (self,)
+
+    def own_settings(self) -> Mapping[str, Any]:
+        """Return the settings that set this level apart from its alternatives."""
+        return {}
+
+    def variance_groups(self) -> npt.NDArray[np.int64] | None:
+        """Return which columns have a variance of their own together, shape (p,), from 0.
+
+        The variances of the groups scatter about that of the level, such as those of visits
+        of which few are cloudy. None, the default, stands for one variance for all.
+        """
+        return None
 
     def precision(self) -> sparse.csr_array | None:
         """Return the precision of the columns, shape (p, p), for a variance of 1.

@@ -129,3 +129,25 @@ class DomainSettings:
             description="Share of the training stars that count as inside, by each criterion.",
         ),
     ] = 0.995
+
+
+@dataclass(frozen=True)
+class TermRules:
+    """What a candidate term must show to be kept."""
+
+    gain: Annotated[
+        Real,
+        Field(
+            gt=0,
+            description="Least gain in twice the restricted log likelihood; more is asked of a"
+            " candidate with several scales, as the best of many tries gains more by chance.",
+        ),
+    ] = 9.0
+    detections: Annotated[
+        Whole,
+        Field(
+            ge=1000,
+            description="Of a survey of more detections compact patches of the sky of about so"
+            " many in all decide.",
+        ),
+    ] = 150_000

@@ -284,7 +284,7 @@ class _RegionTrial:
         if self.finder is None:
             return delta_mag
         finder, found = self.finder, np.full(len(delta_mag), np.nan)
-        found[finder.rows] = correction_values(finder.design, finder.parameters(delta_mag))
+        found[finder.rows] = correction_values(finder.design.model, finder.parameters(delta_mag))
         return found
 
     def extrapolated(self, inside: BoolArray) -> float:

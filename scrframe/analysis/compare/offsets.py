@@ -275,7 +275,7 @@ def errors_by_truth(
 def _split(design: Design, parameters: FloatArray) -> tuple[BoolArray, FloatArray, FloatArray]:
     """Return whether a correction is known, its part by exposure (x,), and the rest (k,)."""
     model = design.model
-    known = np.isfinite(correction_values(design, parameters))
+    known = np.isfinite(correction_values(design.model, parameters))
     values = np.nan_to_num(parameters)
     for term in model.terms:
         if term.role == "nuisance":

@@ -34,8 +34,20 @@ class PolynomialConfig(PluginConfig):
         " position of the visit.",
     )
     order: int = Field(2, strict=True, ge=1, le=12, description="Highest total degree in x and y.")
+    lowest: int = Field(
+        1,
+        strict=True,
+        ge=1,
+        le=12,
+        description="Lowest total degree: above 1 beside another polynomial of lower order.",
+    )
     by: tuple[str, ...] = Field(
         default=(), description="Columns that set polynomials apart; none: one for all."
+    )
+    spread: Literal["one", "each"] = Field(
+        "one",
+        description="Whether all polynomials scatter alike, or each has a standard deviation of"
+        " its own that scatters about that of all, as clouds do in few visits.",
     )
     extent: tuple[Pixels, Pixels] | None = Field(
         None,
@@ -47,6 +59,8 @@ class PolynomialConfig(PluginConfig):
     def _extent_of_detectors(self) -> Self:
         if self.over == "focal_plane" and self.extent is not None:
             raise ValueError("has an extent, which is that of a detector; remove it")
+        if self.lowest > self.order:
+            raise ValueError(f"has lowest: {self.lowest}, above its order, {self.order}")
         return self
 
 
@@ -60,13 +74,21 @@ class PolynomialLevel(KeyedLevel):
     within_exposure = True
 
     def __init__(
-        self, name: str, keys: Keys, order: int, frame: DetectorFrame | FocalPlaneFrame
+        self,
+        name: str,
+        keys: Keys,
+        degrees: tuple[int, int],
+        frame: DetectorFrame | FocalPlaneFrame,
+        *,
+        own_spread: bool = False,
     ) -> None:
         super().__init__(name, keys)
+        self._own_spread = own_spread
         self._frame = frame
-        degree = np.arange(order + 1)
+        lowest, order = degrees
         # By total degree, then by the degree in y.
-        pairs = [(total - y, y) for total in degree[1:] for y in degree[: total + 1]]
+        totals = range(lowest, order + 1)
+        pairs = [(total - y, y) for total in totals for y in range(total + 1)]
         self._x_degree, self._y_degree = np.array(pairs, dtype=np.int64).T
         self._order = order
 
@@ -84,6 +106,12 @@ class PolynomialLevel(KeyedLevel):
         weight = x[:, self._x_degree] * y[:, self._y_degree]
         column = np.arange(len(self._x_degree), dtype=np.int64)
         return np.broadcast_to(column, weight.shape), weight
+
+    def variance_groups(self) -> IntArray | None:
+        """Return the key of each column, where each key has a spread of its own."""
+        if not self._own_spread:
+            return None
+        return np.repeat(np.arange(len(self._keys.codes)), len(self._x_degree))
 
     def state(self) -> Mapping[str, Any]:
         """Return what scales the coordinates."""
@@ -144,7 +172,8 @@ def prepare_polynomial(
         if scale < SMALLEST_PLANE_DEG:
             raise DataError(f"offsets.levels.{name}: no visit has detections at two positions")
         frame = FocalPlaneFrame(centres, scale)
-    return PolynomialLevel(name, Keys.of(detections, config.by), config.order, frame)
+    keys, own = Keys.of(detections, config.by), config.spread == "each"
+    return PolynomialLevel(name, keys, (config.lowest, config.order), frame, own_spread=own)
 
 
 def restore_polynomial(
@@ -158,7 +187,8 @@ def restore_polynomial(
     else:
         centres = {visit: (ra, dec) for visit, (ra, dec) in state["centres_deg"].items()}
         frame = FocalPlaneFrame(centres, state["scale_deg"])
-    return PolynomialLevel(name, Keys.from_labels(labels, config.by), config.order, frame)
+    degrees = config.lowest, config.order
+    return PolynomialLevel(name, Keys.from_labels(labels, config.by), degrees, frame)
 
 
 def needs_polynomial(config: PolynomialConfig) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from scrframe.arrays import FloatArray
 from scrframe.errors import CalibrationError
-from scrframe.offsets.joint.mixed_model import Design, Weights, build_design
+from scrframe.offsets.joint.mixed_model import Design, MixedModel, Weights, build_design
 from scrframe.offsets.joint.normal_equations import StarOrder, normal_system
 from scrframe.offsets.joint.problem import (
     Estimate,
@@ -30,12 +30,14 @@ from scrframe.offsets.joint.variance_components import (
     StepBounds,
     drawn_trace,
     exact_trace,
+    move_ratios,
     prior_draw,
     prior_matrix,
     prior_roots,
     quick_trace,
     random_terms,
     update_components,
+    with_ratios,
     working_variates,
 )
 from scrframe.offsets.linalg.block_system import System
@@ -133,6 +135,7 @@ def _require_finite(problem: JointProblem) -> None:
 class _Solve:
     """What the last solve was made with: its weights are made again, to hold less."""
 
+    model: MixedModel
     factor: Factor
     robust: RobustWeights
     noise: NoiseModel
@@ -159,7 +162,9 @@ class Rounds:
     def __init__(
         self, problem: JointProblem, design: Design, start: Estimate | None, *, many: bool
     ) -> None:
-        self._problem, self._design, self._model = problem, design, design.model
+        self._problem, self._design = problem, design
+        ratios = start.precision_ratio if start is not None else {}
+        self._model = with_ratios(design.model, ratios)
         self._many = many
         self._dense = choose_dense(self._model)
         self._order = StarOrder.of(self._model)
@@ -229,7 +234,7 @@ class Rounds:
         if last is None:
             last = self._solve()
         return JointFit(
-            self._design,
+            replace(self._design, model=last.model),
             self._estimate,
             self._components,
             self._notes,
@@ -279,7 +284,7 @@ class Rounds:
         parameters = factor.solve(right)
         self._estimate = replace(self._estimate, parameters=parameters)
         self._residual = problem.delta_mag - model.values(parameters)
-        self._last = _Solve(factor, self._robust, self._estimate.noise, sd_mag)
+        self._last = _Solve(model, factor, self._robust, self._estimate.noise, sd_mag)
         return self._last
 
     def _round(self, *, exact: bool = False) -> JointRound:
@@ -316,7 +321,11 @@ class Rounds:
         )
         sd_mag = {component.name: component.sd_mag for component in self._components}
         self._bounds.note(before.sd_mag, sd_mag)
-        self._estimate = replace(self._estimate, sd_mag=sd_mag)
+        ratios = move_ratios(self._design.model.terms, self._estimate.parameters, draws, sd_mag)
+        if ratios:
+            self._model = with_ratios(self._design.model, ratios)
+            self._roots = prior_roots(self._model)
+        self._estimate = replace(self._estimate, sd_mag=sd_mag, precision_ratio=ratios)
         return max([noise_change, *_changes(self._components, before.sd_mag)])
 
     def _projected(self, last: _Solve) -> FloatArray:

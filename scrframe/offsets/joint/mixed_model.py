@@ -39,6 +39,8 @@ class Term:
         Its columns are ``first`` up to, not with, ``last``.
     precision : csr_array, shape (q, q), or None
         Prior precision for a variance of 1, positive definite; None is a flat prior.
+    groups : ndarray of int64, shape (q,), or None
+        Columns whose variance is their own together; None if all share one.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Term:
     first: int
     last: int
     precision: sparse.csr_array | None
+    groups: IntArray | None = None
 
     @property
     def columns(self) -> slice:
@@ -201,7 +204,8 @@ def build_design(
     for level, weights in (*shared, *own):
         start = terms[-1].last
         end = start + weights.shape[1]
-        terms.append(Term(level.name, level.role, start, end, level.precision()))
+        groups = level.variance_groups()
+        terms.append(Term(level.name, level.role, start, end, level.precision(), groups))
     model = MixedModel(
         terms=tuple(terms),
         by_exposure=_side_by_side([constant, *(weights for _, weights in shared)]),
@@ -274,10 +278,10 @@ def _side_by_side(blocks: list[sparse.csr_array], rows: int = 0) -> sparse.csr_a
     return sparse.csr_array(sparse.hstack(blocks, format="csr"))
 
 
-def correction_values(design: Design, parameters: FloatArray) -> FloatArray:
+def correction_values(model: MixedModel, parameters: FloatArray) -> FloatArray:
     """Return the sum of the corrections by detection, shape (n,), without the constant."""
     kept = parameters.copy()
-    for term in design.model.terms:
+    for term in model.terms:
         if term.role == "nuisance":
             kept[term.columns] = 0.0
-    return design.model.values(kept)
+    return model.values(kept)

@@ -200,7 +200,7 @@ def _chunk(
     """Return the products over some stars of the order: detections, less stars' means."""
     low, high = stars
     rows = order.rows(low, high)
-    seen = _indicator(model.exposure[rows], model.by_exposure.shape[0])
+    seen = indicator(model.exposure[rows], model.by_exposure.shape[0])
     design, dense = full.split(model.by_detection[rows])
     factor = several[order.star[low:high]]
     pairs = np.flatnonzero(factor)
@@ -314,6 +314,7 @@ def _grouped(group: npt.NDArray[np.integer], groups: int) -> npt.NDArray[np.inte
     return np.asarray(table.data)
 
 
-def _indicator(column: npt.NDArray[np.integer], width: int) -> sparse.csr_array:
+def indicator(column: npt.NDArray[np.integer], width: int) -> sparse.csr_array:
+    """Return a matrix, shape (n, width), with a 1 at a column of each row."""
     rows = len(column)
     return sparse.csr_array((np.ones(rows), column, np.arange(rows + 1)), shape=(rows, width))

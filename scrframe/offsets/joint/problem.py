@@ -119,12 +119,16 @@ class Estimate:
         Standard deviation by random term.
     noise : NoiseModel
     rates : OutlierRates
+    precision_ratio : mapping of str to ndarray
+        By term whose groups have variances of their own: that of the term over the group's,
+        by group.
     """
 
     parameters: FloatArray
     sd_mag: Mapping[str, float]
     noise: NoiseModel
     rates: OutlierRates
+    precision_ratio: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -298,7 +302,9 @@ def drop_empty_columns(model: MixedModel) -> MixedModel:
         if precision is not None:
             precision = sparse.csr_array(precision[here][:, here])
         first = terms[-1].last if terms else 0
-        terms.append(replace(term, first=first, last=first + len(here), precision=precision))
+        groups = None if term.groups is None else term.groups[here]
+        last = first + len(here)
+        terms.append(replace(term, first=first, last=last, precision=precision, groups=groups))
     return replace(
         model,
         terms=tuple(terms),

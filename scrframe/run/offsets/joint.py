@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -23,55 +22,17 @@ from scrframe.offsets.joint.problem import (
     Estimate,
     JointFit,
     JointProblem,
-    JointRound,
     JointSolverSettings,
 )
 from scrframe.offsets.noise.model import covariates
-from scrframe.offsets.noise.update import NoiseSettings
-from scrframe.offsets.outliers.weights import OutlierSettings
+from scrframe.run.offsets.joint_settings import describe_round, joint_settings, level_labels
+from scrframe.run.offsets.terms import ChosenTerms, choose_terms
 from scrframe.run.plugins import SelectedPlugins, level_needs, prepare_levels
 from scrframe.run.sample.assembly import derive_for
 from scrframe.run.sample.selection import StarSelection, predicted_errors, predicted_inside
 from scrframe.statistics.groups import group_medians
 from scrframe.tables import Detections, FittedLevel, MatchedStars
 from scrframe.tables.table import derive
-
-
-def describe_round(this: JointRound) -> str:
-    """Return one line about a round of weights and variances."""
-    return (
-        f"    all levels: moved by {1000 * this.moved_mag:.2f} mmag (rms), standard deviations"
-        f" by at most {100 * this.change:.1f} per cent, {100 * this.kept:.1f} per cent kept"
-    )
-
-
-def level_labels(level: FittedLevel) -> list[str]:
-    """Return what each column of a level stands for, in words."""
-    rows = level.labels().to_pylist()
-
-    def said(value: Any) -> str:
-        return f"{value:.7g}" if isinstance(value, float) else str(value)
-
-    return [", ".join(f"{name} {said(value)}" for name, value in row.items()) for row in rows]
-
-
-def joint_settings(plugins: SelectedPlugins, threads: int) -> JointSolverSettings:
-    """Return the description's settings as the solver's, which may use some threads."""
-    block = plugins.survey.offsets.joint
-    levels = plugins.survey.offsets.active_levels()
-    return JointSolverSettings(
-        max_rounds=block.max_rounds,
-        tolerance=block.settled,
-        start_mag={level.name: level.sd for level in levels},
-        held=frozenset(level.name for level in levels if level.hold_sd),
-        seed=block.seed,
-        outliers=OutlierSettings(**vars(block.robust)),
-        scale=None if block.photometry.estimate else block.photometry.scale,
-        floor_mag=None if block.photometry.estimate else block.photometry.floor,
-        noise=NoiseSettings(hold_photometry=not block.photometry.estimate),
-        threads=max(threads, 1),
-    )
-
 
 #: Rounds of weights and variances within the iteration with the colour model.
 ROUNDS = (4, 2)
@@ -140,8 +101,10 @@ class JointOffsetSolver:
         model_mag: FloatArray,
         colour0_mag: FloatArray,
         settings: JointSolverSettings | None = None,
+        *,
+        choose: bool = False,
     ) -> JointSolve:
-        """Select on predicted magnitudes and fit.
+        """Select on predicted magnitudes, choose terms if that is to be done, and fit.
 
         Parameters
         ----------
@@ -151,6 +114,8 @@ class JointOffsetSolver:
         colour0_mag : ndarray, shape (s,)
         settings : JointSolverSettings, optional
             By default the solver's own.
+        choose : bool
+            Whether the data choose among the candidate terms first, if they have not yet.
         """
         delta = model_mag - self.sample.detections["mag"]
         correction = state.correction_mag
@@ -159,6 +124,9 @@ class JointOffsetSolver:
         predicted = model_mag - correction
         used, error = self._selection(predicted)
         table = self._table(colour0_mag, predicted)
+        if choose and state.terms is None and self.plugins.survey.offsets.candidates():
+            state = self._choose_terms(state, table, used, delta, error, colour0_mag)
+            return state.solver.solve(state, model_mag, colour0_mag, settings)
         levels = state.levels or prepare_levels(
             self.plugins, replace(self.sample, detections=table)
         )
@@ -188,7 +156,7 @@ class JointOffsetSolver:
         self, state: JointState, model_mag: FloatArray, colour0_mag: FloatArray
     ) -> JointSolve:
         """Fit with the final model magnitudes until all has settled, and say what is held."""
-        solved = self.solve(state, model_mag, colour0_mag)
+        solved = self.solve(state, model_mag, colour0_mag, choose=True)
         fit, observer = solved.fit, self.observer
         for note in fit.noise_notes:
             observer.message(f"  {note}")
@@ -201,6 +169,36 @@ class JointOffsetSolver:
                 f" {len(fit.rounds)} rounds; raise offsets.joint.max_rounds"
             )
         return solved
+
+    def _choose_terms(
+        self,
+        state: JointState,
+        table: Detections,
+        used: BoolArray,
+        delta: FloatArray,
+        error: FloatArray,
+        colour0_mag: FloatArray,
+    ) -> JointState:
+        """Let the data choose among the candidates, and return a state that has their terms."""
+
+        def make(part: BoolArray) -> JointProblem:
+            seen = replace(self.sample, detections=table.filter(part), star=self.sample.star[part])
+            levels = prepare_levels(self.plugins, seen)
+            return self._problem(levels, table, part, delta, error, colour0_mag, self.settings)
+
+        chosen = choose_terms(
+            self.plugins, self.sample, table, used, make, state.estimate, self.observer
+        )
+        plugins = self.plugins.with_terms(chosen.blocks)
+        settings = joint_settings(plugins, self.settings.threads)
+        solver = replace(self, plugins=plugins, settings=settings, needs=level_needs(plugins))
+        estimate = state.estimate
+        if estimate is not None:
+            sd_mag = {**{block.name: block.sd for block in chosen.blocks}, **estimate.sd_mag}
+            estimate = replace(estimate, parameters=np.zeros(0), sd_mag=sd_mag)
+        return replace(
+            state, solver=solver, terms=chosen, levels=(), report=None, estimate=estimate
+        )
 
     def _report(self, design: Design, levels: Sequence[FittedLevel]) -> DegeneracyReport:
         """Say what a design cannot tell, and stop where nothing could be solved."""
@@ -313,6 +311,8 @@ class JointState:
         As prepared by the first solve.
     report : DegeneracyReport or None
         What the design cannot tell, once it is known.
+    terms : ChosenTerms or None
+        What the data chose among the candidates, once they have.
     """
 
     solver: JointOffsetSolver
@@ -325,6 +325,7 @@ class JointState:
     estimate: Estimate | None = None
     levels: tuple[FittedLevel, ...] = ()
     report: DegeneracyReport | None = None
+    terms: ChosenTerms | None = None
 
     @property
     def offset_mag(self) -> FloatArray:
@@ -346,7 +347,9 @@ class JointState:
             exact_rounds=0,
             move_variances=moves,
         )
-        state = self.solver.solve(self, model_mag, colour0_mag, settings).state
+        # In the first round the colour model is a trend alone, the variances are not known.
+        choose = self.round > 0
+        state = self.solver.solve(self, model_mag, colour0_mag, settings, choose=choose).state
         count = np.bincount(self.solver.visit)
         moved = np.bincount(self.solver.visit, state.correction_mag) / np.maximum(count, 1)
         moved -= np.mean(moved)

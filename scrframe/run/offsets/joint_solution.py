@@ -253,6 +253,7 @@ def joint_record(fit: JointFit, state: JointState, shifts: Shifts) -> dict[str, 
             "floor_err_mag": float(errors[1]),
             "notes": list(fit.noise_notes),
         },
+        "terms": None if state.terms is None else state.terms.record(),
         "star_scatter_mag": float(np.exp(noise.scatter[0])),
         "kept": fit.robust.kept,
         "systematics_rms_mag": {

@@ -39,6 +39,8 @@ class Solved:
     """A solution with its further products."""
 
     solution: Solution
+    #: With the levels of the solution: the description's, and the terms that the data chose.
+    plugins: SelectedPlugins
     #: Further columns of stars.parquet. Arrays of shape (n,).
     columns: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
     #: What summary.json says of the solution, as plain JSON.
@@ -80,9 +82,10 @@ def solve(
     if fitted.joint is None:
         levels, residual = _solve_sequential(plugins, matched, delta)
         zero_point = mean_zero_point(matched, residual, plugins.survey.zero_point)
-        return Solved(Solution(levels, zero_point, model.law, names, provenance))
+        return Solved(Solution(levels, zero_point, model.law, names, provenance), plugins)
     joint = joint or solve_joint(fitted)
     fit, state, results = joint.fit, joint.state, JointResults(joint.fit)
+    plugins = state.solver.plugins  # with the terms that the data chose
     trend, law = trend_settings(plugins), plugins.survey.reddening
     variants = ModelVariants(matched, fitted, state.used, trend, law, dereddening)
     shifts = systematic_shifts(plugins, variants, results)
@@ -96,6 +99,7 @@ def solve(
     zero_point = mean_zero_point(matched, residual, plugins.survey.zero_point)
     return Solved(
         replace(solution, zero_point_mag=zero_point),
+        plugins,
         star_columns(matched, state, fit),
         joint_record(fit, state, shifts),
         results.exposures.visit_covariance,

@@ -44,6 +44,13 @@ CASES = [
     ("slope", {"of": ["colour0"], "by": ["ccd"], "prior": "flat", "centre": True}, "ccd"),
     ("slope", {"of": ["colour0 * airmass"]}, None),
     ("sky_cell", {"size": "0.1 deg"}, "sky"),
+    ("sky_field", {"scale": "2 deg"}, "sky"),
+    ("sky_field", {"of": "extinction", "scale": ["2 deg", "4 deg"]}, "sky"),
+    (
+        "polynomial",
+        {"over": "focal_plane", "lowest": 2, "order": 3, "by": ["visit"], "spread": "each"},
+        "visit",
+    ),
 ]
 
 

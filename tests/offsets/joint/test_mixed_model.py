@@ -59,7 +59,9 @@ def test_values_are_the_sum_of_what_levels_say_of_each_detection(case):
         corrections = corrections + (part if level.role == "correction" else 0.0)
     # Sums of some ten terms of order one.
     np.testing.assert_allclose(case.model.values(parameters), total, atol=1e-12)
-    np.testing.assert_allclose(correction_values(case.design, parameters), corrections, atol=1e-12)
+    np.testing.assert_allclose(
+        correction_values(case.design.model, parameters), corrections, atol=1e-12
+    )
 
 
 def test_priors_are_those_of_the_levels(case):

@@ -174,7 +174,7 @@ def test_parts_of_the_products_add_up_to_the_model(state, u):
         if term.first >= split and term.role == "correction":
             weights = level.design(case.problem.table).weights
             total = total + weights @ results.table(level.name).offset_mag
-    np.testing.assert_allclose(total, correction_values(case.design, u), **CLOSE)
+    np.testing.assert_allclose(total, correction_values(case.design.model, u), **CLOSE)
 
 
 def test_tables_of_visits_and_exposures_are_the_products_and_others_their_own_share(state, u):

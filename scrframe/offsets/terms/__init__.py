@@ -1,0 +1,1 @@
+"""Which terms the data ask for: restricted likelihood, and data that were held out."""

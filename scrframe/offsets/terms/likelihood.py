@@ -1,0 +1,265 @@
+"""The restricted likelihood of one more term, the weights and all other variances held.
+
+With V the covariance of noise and stars, N = Z^T V^-1 Z and H = N + P with P the prior's
+precision, twice the restricted log likelihood is, but for what no term changes,
+
+    log det P - log det H + b^T H^-1 b,    b = Z^T V^-1 y
+
+(Harville 1974, Biometrika 61, 383). The other variances were estimated without the term, so
+that its gain is bounded from below: where they shrink beside it, it gains more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from scipy import linalg, sparse
+
+from scrframe.arrays import FloatArray
+from scrframe.offsets.joint.mixed_model import MixedModel, Term, Weights
+from scrframe.offsets.joint.normal_equations import indicator, normal_system
+from scrframe.offsets.joint.stars import star_solve
+from scrframe.offsets.joint.variance_components import prior_matrix
+from scrframe.offsets.linalg.factor import Factor, choose_dense
+from scrframe.tables import Detections, FittedLevel
+
+#: First steps of a standard deviation, as factors, and how often an end may be moved.
+STEP, EXTENSIONS = 4.0, 2
+#: Columns solved for at once, and random signs for a trace.
+BLOCK, PROBES = 256, 12
+
+
+@dataclass(frozen=True)
+class WeightedData:
+    """Differences with weights that stay.
+
+    Attributes
+    ----------
+    delta_mag : ndarray, shape (n,)
+    weights : Weights
+    threads : int
+    """
+
+    delta_mag: FloatArray
+    weights: Weights
+    threads: int = 2
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A model solved with variances that stay.
+
+    Attributes
+    ----------
+    model : MixedModel
+    data : WeightedData
+    factor : Factor
+        Of the normal matrix with the prior.
+    right, parameters : ndarray, shape (p,)
+        b and H^-1 b.
+    projected : ndarray, shape (n,)
+        V^-1 y.
+    """
+
+    model: MixedModel
+    data: WeightedData
+    factor: Factor
+    right: FloatArray
+    parameters: FloatArray
+    projected: FloatArray
+
+    @classmethod
+    def of(cls, model: MixedModel, data: WeightedData, sd_mag: Mapping[str, float]) -> Fixed:
+        """Sum over the detections and solve.
+
+        Raises
+        ------
+        CalibrationError
+            If the system is singular.
+        """
+        projected = star_solve(model, data.weights, data.delta_mag)
+        right = model.adjoint(projected)
+        system = normal_system(model, data.weights, threads=data.threads)
+        factor = Factor(system.plus(prior_matrix(model, sd_mag)), choose_dense(model))
+        return cls(model, data, factor, right, factor.solve(right), projected)
+
+    def products(self, columns: sparse.csr_array) -> tuple[sparse.csc_array, sparse.csr_array]:
+        """Return Z^T V^-1 C, shape (p, q), and C^T V^-1 C, shape (q, q), of further columns.
+
+        Only what is new is summed: that of the model's own columns is in its factor.
+
+        Parameters
+        ----------
+        columns : csr_array, shape (n, q)
+        """
+        model, weights = self.model, self.data.weights
+        weight = sparse.diags_array(weights.detection).tocsr()
+        scaled = sparse.csr_array(weight @ columns)
+        by_star, share = self._stars
+        sums = sparse.csr_array(by_star @ columns)
+        shared = sparse.csr_array(share @ sums)
+        own = sparse.csr_array(columns.T @ scaled - sums.T @ shared)
+        back = sparse.csr_array(by_star.T @ shared)  # of one star, by detection
+        left = sparse.csr_array(scaled - back)
+        seen = indicator(model.exposure, model.by_exposure.shape[0])
+        at_exposures = model.by_exposure.T @ sparse.csr_array(seen.T @ left)
+        of_detections = model.by_detection.T @ left
+        return sparse.csc_array(sparse.vstack([at_exposures, of_detections])), own
+
+    @cached_property
+    def _stars(self) -> tuple[sparse.csr_array, sparse.csr_array]:
+        """Weights by star and detection, and 1 / (tau + sum of the weights) by star."""
+        model, weights = self.model, self.data.weights
+        by_star = sparse.csr_array(
+            (weights.detection, (model.star, np.arange(len(model.star)))),
+            shape=(model.stars, len(model.star)),
+        )
+        total = weights.star + np.bincount(model.star, weights.detection, minlength=model.stars)
+        share = np.divide(1.0, total, out=np.zeros(len(total)), where=total > 0)
+        return by_star, sparse.diags_array(share).tocsr()
+
+
+def extended(model: MixedModel, level: FittedLevel, table: Detections) -> MixedModel:
+    """Return a model with a level's columns after all others.
+
+    Parameters
+    ----------
+    model : MixedModel
+        n detections.
+    level : FittedLevel
+    table : Detections
+        n rows, with every column that the level reads.
+    """
+    weights = level.design(table).weights
+    term = Term(
+        level.name, level.role, model.width, model.width + weights.shape[1], level.precision()
+    )
+    own = sparse.csr_array(sparse.hstack([model.by_detection, weights], format="csr"))
+    return replace(model, terms=(*model.terms, term), by_detection=own)
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What one more term gains.
+
+    Attributes
+    ----------
+    gain : float
+        In twice the restricted log likelihood, at the best standard deviation; 0 where none
+        is better than leaving the term out.
+    sd_mag : float
+    parameters : ndarray, shape (p + q,)
+        Of the model with the term as its last.
+    """
+
+    gain: float
+    sd_mag: float
+    parameters: FloatArray
+
+
+def term_gain(fixed: Fixed, level: FittedLevel, table: Detections, start_mag: float) -> Gain:
+    """Return the gain of one more term.
+
+    With C the columns of the term, M = C^T P C and v = C^T P y, P the projection that leaves
+    out all that the model explains, the gain at a standard deviation s is
+
+        log det (K / s^2) - log det (M + K / s^2) + v^T (M + K / s^2)^-1 v.
+
+    Parameters
+    ----------
+    fixed : Fixed
+        The model without it.
+    level : FittedLevel
+    table : Detections
+        n rows, with every column that the level reads.
+    start_mag : float
+        Where the search for its standard deviation begins.
+    """
+    prior, columns = level.precision(), level.design(table).weights
+    assert prior is not None
+    precision, width = prior.toarray(), columns.shape[1]
+    cross, own = fixed.products(columns)
+    score = columns.T @ fixed.projected - cross.T @ fixed.parameters
+    none = Gain(0.0, start_mag, np.concatenate([fixed.parameters, np.zeros(width)]))
+    if not _promising(fixed, cross, own, score, precision):
+        return none
+    information = own.toarray()
+    for low in range(0, width, BLOCK):
+        some = slice(low, low + BLOCK)
+        information[:, some] -= cross.T @ fixed.factor.solve(cross[:, some].toarray())
+    information = 0.5 * (information + information.T)
+    determinant = _log_determinant(linalg.cholesky(precision, lower=True))
+    found: dict[float, tuple[float, FloatArray]] = {}
+
+    def at(log_sd: float) -> float:
+        if log_sd not in found:
+            lower = linalg.cholesky(information + precision * np.exp(-2 * log_sd), lower=True)
+            values = linalg.cho_solve((lower, True), score)
+            gain = determinant - _log_determinant(lower) - 2 * width * log_sd
+            found[log_sd] = gain + float(score @ values), values
+        return found[log_sd][0]
+
+    climb(at, float(np.log(start_mag)), float(np.log(STEP)))
+    best = max(found, key=at)
+    if at(best) <= 0:
+        return none
+    values = found[best][1]
+    rest = fixed.factor.solve(fixed.right - cross @ values)
+    return Gain(at(best), float(np.exp(best)), np.concatenate([rest, values]))
+
+
+def _promising(
+    fixed: Fixed,
+    cross: sparse.csc_array,
+    own: sparse.csr_array,
+    score: FloatArray,
+    precision: FloatArray,
+) -> bool:
+    """Return whether the likelihood rises from a standard deviation of 0.
+
+    Its slope there is v^T K^-1 v - tr(K^-1 M), and the trace is the mean over random signs
+    (Hutchinson 1990, Commun. Stat. Simul. 19, 433): a few solves instead of one a column.
+    """
+    lower = linalg.cholesky(precision, lower=True)
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], (len(score), PROBES))
+    drawn = linalg.solve_triangular(lower, signs, lower=True, trans=1)
+    applied = own @ drawn - cross.T @ fixed.factor.solve(cross @ drawn)
+    trace = np.sum(drawn * applied, axis=0)
+    slope = float(score @ linalg.cho_solve((lower, True), score))
+    return bool(slope > trace.mean() - 2 * trace.std() / np.sqrt(PROBES))
+
+
+def _log_determinant(lower: FloatArray) -> float:
+    return 2 * float(np.sum(np.log(np.diagonal(lower))))
+
+
+def climb(value: Callable[[float], float], start: float, step: float) -> None:
+    """Evaluate a function of one variable near its maximum.
+
+    Three points about the start, moved towards the maximum, then the vertex of the parabola
+    through them; a function that is nowhere positive is left at that.
+    """
+    points = [start - step, start, start + step]
+    for _ in range(EXTENSIONS):
+        best = max(points, key=value)
+        if best == points[0]:
+            points = [points[0] - step, *points[:2]]
+        elif best == points[2]:
+            points = [*points[1:], points[2] + step]
+        else:
+            break
+    low, middle, high = (value(point) for point in points)
+    if max(low, middle, high) <= 0:
+        return
+    for width in (step, step / 2):
+        curvature = low - 2 * middle + high
+        if not curvature < 0:
+            return
+        vertex = points[1] + np.clip(0.5 * width * (low - high) / curvature, -width, width)
+        value(float(vertex))
+        if width == step:
+            points = [vertex - step / 2, vertex, vertex + step / 2]
+            low, middle, high = (value(float(point)) for point in points)
