@@ -26,15 +26,18 @@ from scrframe.units import InUnit, Real, Switch, Whole
 
 DEFAULT_ROOT = "${SCRFRAME_DATA:-sample}"
 #: The paper's three levels; in mode joint a smooth map of each detector instead of bins.
-DEFAULT_LEVELS: tuple[dict[str, Any], ...] = yaml.safe_load("""
+DEFAULT_LEVELS: tuple[dict[str, Any], ...] = tuple(
+    yaml.safe_load("""
 - {name: visit, kind: group, by: [visit], sd: 60 mmag}
 - {name: ccd_static, kind: group, by: [ccd], mode: joint}
 - {name: ccd, kind: group, by: [visit, ccd]}
 - {name: map, kind: polynomial, by: [ccd], sd: 10 mmag, mode: joint}
 - {name: pixel, kind: bin, by: [ccd], size: 256 pix, mode: sequential}
 """)
+)
 #: Terms that the data may ask for, in the order of their trial.
-DEFAULT_CANDIDATES: tuple[dict[str, Any], ...] = yaml.safe_load("""
+DEFAULT_CANDIDATES: tuple[dict[str, Any], ...] = tuple(
+    yaml.safe_load("""
 - {name: fine_map, kind: polynomial, by: [ccd], lowest: 3, order: 4, sd: 3 mmag}
 - {name: law_field, kind: sky_field, of: extinction, sd: 20 mmag}
 - {name: gradient, kind: polynomial, over: focal_plane, by: [visit], order: 1, spread: each,
@@ -44,6 +47,7 @@ DEFAULT_CANDIDATES: tuple[dict[str, Any], ...] = yaml.safe_load("""
 - {name: season_map, kind: polynomial, by: [ccd, season], sd: 3 mmag}
 - {name: sky, kind: sky_field, scale: [0.2 deg, 0.4 deg, 0.8 deg, 1.6 deg], sd: 10 mmag}
 """)
+)
 #: The stars that fix u_ZP in the paper.
 DEFAULT_ZERO_POINT = ("mag > 14", "mag < 17", "colour > 1", "colour < 2", "extinction < 1")
 

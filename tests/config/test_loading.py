@@ -27,8 +27,11 @@ def test_defaults_are_the_papers(load, minimal):
     assert survey.reddening.colour_percentiles == (5.0, 95.0)
     assert survey.offsets.mode == "joint"
     assert survey.offsets.min_stars == 20
-    assert [level.name for level in survey.offsets.levels] == ["visit", "ccd", "pixel"]
-    assert survey.offsets.levels[2].settings.size == 256.0
+    paper = [level for level in survey.offsets.levels if level.mode != "joint"]
+    assert [level.name for level in paper] == ["visit", "ccd", "pixel"]
+    assert paper[2].settings.size == 256.0
+    assert [level.name for level in survey.offsets.active_levels()][-1] == "map"
+    assert [level.name for level in survey.offsets.candidates()][:2] == ["fine_map", "law_field"]
     assert [str(cut) for cut in survey.zero_point] == [
         "mag > 14",
         "mag < 17",

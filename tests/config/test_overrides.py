@@ -50,10 +50,11 @@ def test_list_items_go_by_name_or_number(load, minimal):
 
 def test_levels_that_are_only_defaults_are_reached_and_stay_as_they_are(load, no_levels):
     survey = load(no_levels, "offsets.levels.pixel.size=128 pix", "offsets.levels.ccd.by.1=x")
-    assert survey.offsets.levels[2].settings.size == 128
-    assert survey.offsets.levels[1].settings.by == ("visit", "x")
-    assert DEFAULT_LEVELS[1]["by"] == ["visit", "ccd"]
-    assert load(no_levels).offsets.levels[2].settings.size == 256
+    levels = {level.name: level.settings for level in survey.offsets.levels}
+    assert levels["pixel"].size == 128
+    assert levels["ccd"].by == ("visit", "x")
+    assert [level["by"] for level in DEFAULT_LEVELS if level["name"] == "ccd"] == [["visit", "ccd"]]
+    assert load(no_levels).offsets.levels[-1].settings.size == 256
 
 
 def test_an_override_mends_the_file(load, minimal):

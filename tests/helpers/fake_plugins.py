@@ -3,7 +3,7 @@
 from typing import Literal
 
 import pluggy
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from scrframe.plugin import (
     ColourModel,
@@ -62,6 +62,12 @@ class BinConfig(GroupConfig):
 
 def unused(*_):
     raise AssertionError("a description needs no plugin's work")
+
+
+class AnyConfig(PluginConfig):
+    """Takes what the built-in kinds of the default levels and candidates take."""
+
+    model_config = ConfigDict(extra="allow")
 
 
 def needs_group(config):
@@ -128,6 +134,10 @@ class FakePlugin:
         yield OffsetLevel(
             **_common("bin", BinConfig), prepare=unused, restore=unused, needs=needs_bin
         )
+        for kind in ("polynomial", "sky_field"):
+            yield OffsetLevel(
+                **_common(kind, AnyConfig), prepare=unused, restore=unused, needs=lambda config: ()
+            )
 
     @hookimpl
     def scrframe_diagnostics(self):

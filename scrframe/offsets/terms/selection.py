@@ -148,6 +148,11 @@ def select_terms(
         trials.append(trial)
         if report is not None:
             report(trial)
+    for number, trial in enumerate(trials):
+        if trial.kept and number < len(trials) - 1:
+            trials[number], search = search.look_again(trial, settings)
+            if report is not None and not trials[number].kept:
+                report(trials[number])
     return Selection(
         search.kept, {each.name: search.sd_mag[each.name] for each in search.kept}, tuple(trials)
     )
@@ -224,6 +229,25 @@ class _Search:
             return replace(trial, verdict=verdict, reason=reason), self
         reason = "kept" if verdict is not None else "kept; too few overlaps to check it"
         return replace(trial, verdict=verdict, kept=True, reason=reason), self._with(level, gain)
+
+    def look_again(self, trial: Trial, settings: TermRules) -> tuple[Trial, _Search]:
+        """Drop a term that stood for others, which were kept after it."""
+        level = next(each for each in self.kept if each.name == trial.name)
+        if level is self.kept[-1]:
+            return trial, self
+        rest = tuple(each for each in self.kept if each is not level)
+        without = _design(self.problem, rest)
+        fixed = Fixed.of(without.model, self._data, self.sd_mag)
+        gain = term_gain(fixed, level, self.problem.table, self.sd_mag[level.name])
+        if gain.gain > threshold(settings.gain, len(trial.gains)):
+            return trial, self
+        start = replace(self.fit.estimate, parameters=fixed.parameters)
+        fit = fit_design(without, self.problem, start)
+        reason = "the terms that were kept after it say it better"
+        return (
+            replace(trial, gain=gain.gain, kept=False, reason=reason),
+            replace(self, design=without, fit=fit, kept=rest),
+        )
 
     def _gains(self, levels: Sequence[FittedLevel], start_mag: float) -> list[Gain]:
         fixed = Fixed.of(self.design.model, self._data, self.sd_mag)

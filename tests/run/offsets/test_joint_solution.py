@@ -82,7 +82,7 @@ def solved():
             JointSolverSettings(),
         )
     )
-    return sample, SimpleNamespace(used=used, stars=judged), fit
+    return sample, SimpleNamespace(used=used, stars=judged, terms=None), fit
 
 
 def test_the_weight_is_that_of_the_detection_times_that_of_its_star(solved):
