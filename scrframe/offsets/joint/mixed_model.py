@@ -81,6 +81,8 @@ class MixedModel:
         Number of stars, s.
     source : ndarray of int64, shape (s,), or None
         Source of each star, from 0; None where every star is a source of its own.
+    visit : ndarray of int64, shape (x,), or None
+        Visit of each exposure, from 0; None stands for a visit each.
     """
 
     terms: tuple[Term, ...]
@@ -90,6 +92,7 @@ class MixedModel:
     star: IntArray
     stars: int
     source: IntArray | None = None
+    visit: IntArray | None = None
 
     @property
     def width(self) -> int:
@@ -213,6 +216,7 @@ def build_design(
         exposure=exposures.of_detection,
         star=star,
         stars=stars,
+        visit=exposures.visit,
     )
     return Design(model, exposures)
 

@@ -266,6 +266,7 @@ def visit_subset(design: Design, problem: JointProblem) -> tuple[Design, JointPr
             place[model.exposure[rows]],
             star.astype(np.int64),
             len(stars),
+            visit=exposures.visit[chosen],
         )
     )
     first = np.unique(part.exposure, return_index=True)[1]

@@ -27,8 +27,9 @@ from scrframe.offsets.linalg.selected_inverse import (
     select_inverse,
 )
 
-#: A term is dense when its columns typically touch more than this share of all exposures.
-DENSE_SHARE = 1 / 400
+#: A term is dense when its columns typically touch more than this share of all visits, and
+#: more than so few.
+DENSE_SHARE, FEW_VISITS = 1 / 16, 3
 #: Detections, evenly picked, that tell what is dense.
 SAMPLE = 3_000_000
 #: A pivot below this share of its diagonal is rounding: the matrix is singular.
@@ -40,29 +41,39 @@ ROWS, SOLVES = 100_000, 64
 def choose_dense(model: MixedModel) -> BoolArray:
     """Return which columns belong in the dense block, shape (p,).
 
-    Whole terms are chosen, by the number of exposures that share one of their columns.
+    Whole terms are chosen, by the number of visits that share one of their columns: what few
+    visits share is local on the sky, and stays sparse.
     """
     exposures = model.by_exposure.shape[0]
-    touched = np.concatenate([_touched_shared(model), _touched_own(model)]).astype(float)
+    visit = np.arange(exposures) if model.visit is None else model.visit
+    visits = int(visit.max(initial=-1)) + 1
+    of_exposure = indicator_of(visit, visits)
+    touched = np.concatenate(
+        [_touched(of_exposure, model.by_exposure), _touched_own(model, of_exposure)]
+    ).astype(float)
+    least = max(DENSE_SHARE * visits, FEW_VISITS)
     dense = np.zeros(model.width, dtype=bool)
     for term in model.terms:
         count = touched[term.columns]
         typical = np.sum(count**2) / max(np.sum(count), 1.0)
-        dense[term.columns] = typical > DENSE_SHARE * exposures
+        dense[term.columns] = typical > least
     return dense
 
 
-def _touched_shared(model: MixedModel) -> npt.NDArray[np.intp]:
-    return np.diff(model.by_exposure.tocsc().indptr)
+def indicator_of(group: IntArray, groups: int) -> sparse.csr_array:
+    """Return the matrix that sums rows by group, shape (groups, n)."""
+    rows = np.arange(len(group))
+    return sparse.csr_array((np.ones(len(group)), (group, rows)), shape=(groups, len(group)))
 
 
-def _touched_own(model: MixedModel) -> npt.NDArray[np.intp]:
+def _touched(of_row: sparse.csr_array, design: sparse.csr_array) -> npt.NDArray[np.intp]:
+    return np.asarray(np.diff(sparse.csc_array(of_row @ abs(design)).indptr))
+
+
+def _touched_own(model: MixedModel, of_exposure: sparse.csr_array) -> npt.NDArray[np.intp]:
     some = slice(None, None, 1 + len(model.exposure) // SAMPLE)
-    design, exposure = model.by_detection[some], model.exposure[some]
-    shape = (model.by_exposure.shape[0], len(exposure))
-    first = np.arange(len(exposure) + 1)
-    seen = sparse.csc_array((np.ones(len(exposure)), exposure, first), shape=shape)
-    return np.asarray(np.diff(sparse.csc_array(seen @ abs(design)).indptr))
+    seen = indicator_of(model.exposure[some], of_exposure.shape[1])
+    return _touched(sparse.csr_array(of_exposure @ seen), model.by_detection[some])
 
 
 class Factor:

@@ -34,6 +34,8 @@ from scrframe.statistics.groups import group_medians
 from scrframe.tables import Detections, FittedLevel, MatchedStars
 from scrframe.tables.table import derive
 
+#: Pairs of terms that are wider are not decomposed to name what they have in common.
+WIDE = 800
 #: Rounds of weights and variances within the iteration with the colour model.
 ROUNDS = (4, 2)
 
@@ -204,7 +206,9 @@ class JointOffsetSolver:
         """Say what a design cannot tell, and stop where nothing could be solved."""
         labels = {level.name: level_labels(level) for level in levels}
         exposures = design.exposures
-        report = report_degeneracies(design.model, labels, exposures.visit, exposures.visits)
+        report = report_degeneracies(
+            design.model, labels, exposures.visit, exposures.visits, dense_width=WIDE
+        )
         require_solvable(report)
         kinds = Counter(finding.kind for finding in report.findings)
         if kinds:
