@@ -214,7 +214,11 @@ def _wrong_terms(
         without = [
             member.name
             for member in members
-            if name not in {level.name for level in member.offsets.active_levels()}
+            if name
+            not in {
+                level.name
+                for level in (*member.offsets.active_levels(), *member.offsets.candidates())
+            }
         ]
         if without:
             where = document.origin(("share", "terms", number))

@@ -151,6 +151,10 @@ class TermSettings(Settings):
     rules: TermRules = Field(default_factory=TermRules)
 
 
+def _or_a_word(schema: dict[str, Any]) -> None:
+    schema["anyOf"] = [*schema["anyOf"], {"enum": ["auto", "none"]}]
+
+
 class OffsetSettings(Settings):
     """The hierarchy of offsets."""
 
@@ -165,7 +169,7 @@ class OffsetSettings(Settings):
     """Largest change of the visit offsets when they have converged."""
     levels: tuple[blocks.LevelBlock, ...] = Field(default=as_written(DEFAULT_LEVELS), min_length=1)
     """Levels, in the order in which they are solved."""
-    terms: TermSettings | None = None
+    terms: Annotated[TermSettings | None, Field(json_schema_extra=_or_a_word)] = None
     """auto, or a block of candidates and rules: mode joint tries further terms, and keeps those
     that the data ask for; none: the levels are all there is. By default auto where no levels
     are named, else none."""

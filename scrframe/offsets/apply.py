@@ -20,6 +20,7 @@ from scrframe.tables import (
     PhotometricError,
     Solution,
 )
+from scrframe.tables.table import derive
 
 
 def apply_solution(solution: Solution, detections: Detections) -> Corrections:
@@ -39,6 +40,13 @@ def apply_solution(solution: Solution, detections: Detections) -> Corrections:
         the solution does not know, has a NaN total and a flag. Of mode joint: every
         detection of a known visit has a total, its error and the level it came from.
     """
+    keys = {
+        name
+        for level in solution.levels
+        if level.applied or solution.exposures is None
+        for name in level.fitted.labels().column_names
+    }
+    detections = derive(detections, "detection", keys)  # such as the season of a map
     if solution.exposures is None:
         corrections = _sum_of_levels(solution, detections)
     else:

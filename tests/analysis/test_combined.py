@@ -24,7 +24,7 @@ members:
   - {SHIPPED}
   - survey: {SHIPPED}
     set: {{name: again, simulation.shared_scatter: 0.9, simulation.visit_sd: 0.04}}
-share: {{stars: true, terms: [field_slope]}}
+share: {{stars: true, terms: [ccd_static]}}
 """
 SMALL = (
     "simulation.fields=2",
@@ -100,7 +100,7 @@ def test_the_scatter_that_both_have_is_found(both):
     assert found["correlation"] - 0.9 > -4 * found["error"]
     assert found["shared"] == pytest.approx(min(found["correlation"], 0.98))
     (term,) = both.run.summary["terms"]
-    assert (term["columns"], term["common"]) == (2, 2)
+    assert (term["columns"], term["common"]) == (32, 32)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -149,7 +149,7 @@ def test_the_screen_shows_errors_and_what_is_shared(both):
     lines = list(combined_lines(both.run.summary, both.run.path))
     assert lines[0].startswith("stars of vphas_u and again: ")
     assert lines[0].endswith(": shared")
-    assert lines[1].startswith("term field_slope: 2 of 2 columns in common")
+    assert lines[1].startswith("term ccd_static: 32 of 32 columns in common")
     assert "vphas_u/, again/, each a run of its own, and shared/" in lines[2]
 
 

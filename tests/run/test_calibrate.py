@@ -97,7 +97,7 @@ def star_columns(run) -> dict[str, np.ndarray]:
 
 def test_offsets_in_stars_add_up(tiny_run):
     stars = star_columns(tiny_run)
-    total = sum(stars[f"offset_{name}"] for name in ("visit", "ccd", "pixel"))
+    total = sum(stars[f"offset_{name}"] for name in ("visit", "ccd", "map"))
     total = total + tiny_run.summary["offsets"]["u_ZP_mag"]
     # Sums of a few numbers of order one: rounding errors only.
     np.testing.assert_allclose(stars["offset_total"], total, atol=1e-12)

@@ -27,9 +27,9 @@ from scrframe.offsets.linalg.selected_inverse import (
     select_inverse,
 )
 
-#: A term is dense when its columns typically touch more than this share of all visits, and
-#: more than so few.
-DENSE_SHARE, FEW_VISITS = 1 / 16, 3
+#: A term is dense when its columns typically touch more than this share of all visits, or of
+#: all exposures where visits are not known.
+DENSE_SHARE, EXPOSURE_SHARE = 1 / 16, 1 / 400
 #: Detections, evenly picked, that tell what is dense.
 SAMPLE = 3_000_000
 #: A pivot below this share of its diagonal is rounding: the matrix is singular.
@@ -51,7 +51,7 @@ def choose_dense(model: MixedModel) -> BoolArray:
     touched = np.concatenate(
         [_touched(of_exposure, model.by_exposure), _touched_own(model, of_exposure)]
     ).astype(float)
-    least = max(DENSE_SHARE * visits, FEW_VISITS)
+    least = DENSE_SHARE * visits if model.visit is not None else EXPOSURE_SHARE * exposures
     dense = np.zeros(model.width, dtype=bool)
     for term in model.terms:
         count = touched[term.columns]

@@ -93,7 +93,7 @@ def solve(
     levels = solved_levels(plugins, results, state.levels, fit)
     noise = PhotometricError(fit.estimate.noise.scale, fit.estimate.noise.floor_mag)
     solution = Solution(levels, 0.0, model.law, names, provenance, exposures, noise)
-    corrected = delta - apply_solution(solution, matched.detections).total_mag
+    corrected = delta - apply_solution(solution, joint.table).total_mag
     residual = np.where(state.used, corrected, np.nan)
     residual[np.flatnonzero(state.used)[fit.robust.detection < 0.5]] = np.nan
     zero_point = mean_zero_point(matched, residual, plugins.survey.zero_point)

@@ -161,7 +161,7 @@ class TestVisit:
     def test_levels_that_correct_sum_to_the_correction(self, explanation, columns, visit):
         mine = columns["visit"] == visit
         mean = {each.level: each.mean_mag for each in explanation.levels}
-        total = mean["visit"] + mean["ccd"] + mean["pixel"] + explanation.offset.zero_point_mag
+        total = mean["visit"] + mean["ccd"] + mean["map"] + explanation.offset.zero_point_mag
         assert total == pytest.approx(columns["offset_total"][mine].mean(), abs=1e-9)
 
     def test_neighbours_are_found_star_by_star(self, explanation, columns, visit):

@@ -270,6 +270,7 @@ def test_terms_that_many_exposures_share_are_dense_and_local_ones_are_not():
         np.arange(exposures),
         np.arange(exposures),
         exposures,
+        visit=visit,
     )
     dense = choose_dense(model)
     found = {term.name for term in terms if dense[term.columns].all()}
