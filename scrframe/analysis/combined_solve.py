@@ -183,9 +183,7 @@ def solve_combined(
     found = _correlations(surveys) if share.stars else {}
     loading = one_factor(found, len(surveys))
     members = [Member(each.survey.name, each.fit, each.source) for each in surveys]
-    # A term that not all surveys ask for, or at different scales, is each one's own.
-    names = [name for name in share.terms if _in_common(name, surveys)]
-    terms = [SharedTerm(name, tuple(each.labels[name] for each in surveys)) for name in names]
+    terms = [SharedTerm(name, tuple(each.labels[name] for each in surveys)) for name in share.terms]
     fits, odds = _with_terms(members, loading, terms, threads)
     return CombinedSolution(
         tuple(surveys),
@@ -276,9 +274,3 @@ def _columns(surveys: Sequence[SingleFit], shared: SharedTerm, odds: float) -> S
 def rms(values: FloatArray) -> float:
     """Return the root mean square."""
     return float(np.sqrt(np.mean(values**2)))
-
-
-def _in_common(name: str, surveys: Sequence[SingleFit]) -> bool:
-    """Return whether all surveys have a term, with columns that stand for the same."""
-    labels = [set(each.labels.get(name, ())) for each in surveys]
-    return bool(set.intersection(*labels))

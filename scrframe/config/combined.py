@@ -214,11 +214,7 @@ def _wrong_terms(
         without = [
             member.name
             for member in members
-            if name
-            not in {
-                level.name
-                for level in (*member.offsets.active_levels(), *member.offsets.candidates())
-            }
+            if name not in {level.name for level in member.offsets.active_levels()}
         ]
         if without:
             where = document.origin(("share", "terms", number))

@@ -21,7 +21,7 @@ members:
       offsets.levels.pixel.size: 512 pix
       selection.control: ["gal_b > 3.5"]
 share:
-  terms: [law_field]
+  terms: [ccd_static]
 """
 
 
@@ -51,7 +51,7 @@ def refusal(load, text, *overrides):
 def test_each_survey_is_its_description_with_its_changes(load, registry):
     several = load(TWO)
     assert several.name == "both"
-    assert several.share.terms == ("law_field",)
+    assert several.share.terms == ("ccd_static",)
     assert several.share.stars
     first, second = several.members
     assert first == load_survey(SHIPPED, registry=registry, environ={})
@@ -80,7 +80,7 @@ def test_data_lie_in_folders_of_the_surveys_names_or_are_the_sample(load):
 
 
 def test_the_digest_is_that_of_all_that_is_said(load):
-    texts = [TWO, TWO.replace("512", "256"), TWO.replace("[law_field]", "[]")]
+    texts = [TWO, TWO.replace("512", "256"), TWO.replace("[ccd_static]", "[]")]
     assert len({load(text).digest() for text in texts}) == 3
     assert load(TWO + "# a comment\n").digest() == load(TWO).digest()
 
@@ -104,7 +104,7 @@ def test_what_is_one_of_several_is_known_by_its_members(tmp_path):
         ("  - one.yaml\n", "  - none.yaml\n", "3:5", "none.yaml: cannot be read"),
         ("      name: other\n", "", "4:5", "survey 'vphas_u' is there already"),
         ("name: other", "name: shared", "4:5", 'a survey called "shared"'),
-        ("[law_field]", "[law_fiel]", "10:11", "'law_fiel', which is not a level"),
+        ("[ccd_static]", "[ccd_stati]", "10:11", "'ccd_stati', which is not a level"),
         ("share:", "shares:", "9:1", 'did you mean "share"'),
         ("    set:", "    sets:", "5:5", "sets is an unknown key"),
         ("512 pix", "512 mag", "7:7", 'unit "mag"'),
