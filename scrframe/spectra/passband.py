@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy import constants
 
 from scrframe.arrays import FloatArray
 from scrframe.errors import CalibrationError, DataError
-from scrframe.io import read_table
+from scrframe.io import open_tables, read_table
 from scrframe.io.block import Block
 from scrframe.tables.solution import System
 from scrframe.units import unit_factor
@@ -26,6 +27,8 @@ COVERED = 0.99
 #: Gauss-Legendre points in each interval between samples.
 _POINTS = 5
 _BLOCK = 65_536
+#: Columns of a text of two columns without names.
+_UNNAMED = ("col1", "col2")
 
 
 def read_passband(
@@ -38,7 +41,7 @@ def read_passband(
     path : Path
         A table in any format that scrframe reads.
     wavelength, transmission : str
-        Its columns; col1, col2, ... in a text without names.
+        Its columns; a text of two columns without names holds them in this order.
     unit : str, optional
         Unit of the wavelength; what the file declares must be the same.
     default : str
@@ -49,7 +52,7 @@ def read_passband(
     DataError
         If the file or a column cannot be used, or a unit is not known.
     """
-    table = read_table(path, (wavelength, transmission))
+    table = _two_columns(path, wavelength, transmission)
     through = _all_of(table, transmission)
     table.refuse(through < 0, f"column {transmission} is negative; transmissions are 0 or more")
     if not through.any():
@@ -68,9 +71,18 @@ def read_spectrum(
 
     Units of wavelength and flux, defaults and errors raised are those of `read_passband`.
     """
-    table = read_table(path, (wavelength, flux))
+    table = _two_columns(path, wavelength, flux)
     values = _all_of(table, flux) * conversion(table, flux, FLUX_UNIT, units[1], defaults[1])
     return _by_wavelength(table, wavelength, values, units[0], defaults[0])
+
+
+def _two_columns(path: Path, first: str, second: str) -> Block:
+    """Return two columns of a table, by their names or as the only ones of a text without names."""
+    unnamed = path.is_file() and open_tables(path)[0].names == _UNNAMED
+    if not unnamed or {first, second} <= set(_UNNAMED):
+        return read_table(path, (first, second))
+    found = read_table(path, _UNNAMED)
+    return replace(found, table=found.table.rename_columns([first, second]))
 
 
 def _all_of(table: Block, name: str) -> FloatArray:

@@ -9,7 +9,12 @@ from astropy import units as u
 from scipy.integrate import quad
 
 from scrframe.errors import CalibrationError
-from scrframe.spectra.passband import covered_fraction, require_coverage, synthetic_magnitudes
+from scrframe.spectra.passband import (
+    covered_fraction,
+    read_passband,
+    require_coverage,
+    synthetic_magnitudes,
+)
 
 GRID = np.arange(392.0, 993.0, 10.0)
 BAND = np.array([480.0, 500.0, 513.0, 560.0, 600.0, 640.0])
@@ -103,3 +108,11 @@ def test_a_spectrum_of_vega_that_ends_inside_the_passband_is_refused():
         synthetic_magnitudes(flux, GRID, BAND, THROUGH, "Vega", vega)
     with pytest.raises(CalibrationError, match="needs a spectrum of Vega"):
         synthetic_magnitudes(flux, GRID, BAND, THROUGH, "Vega")
+
+
+@pytest.mark.parametrize("text", ["500 0.1\n600 0.9\n", "# a comment\n600,0.9\n500,0.1\n"])
+def test_a_passband_may_be_two_columns_without_names(text, tmp_path):
+    (tmp_path / "band.dat").write_text(text)
+    for names in (("wavelength", "transmission"), ("col1", "col2")):
+        nm, through = read_passband(tmp_path / "band.dat", *names, "nm")
+        assert nm.tolist() == [500, 600] and through.tolist() == [0.1, 0.9]

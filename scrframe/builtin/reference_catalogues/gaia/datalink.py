@@ -22,7 +22,7 @@ from scrframe.errors import DataError
 from scrframe.io import open_tables
 from scrframe.io.block import Block
 from scrframe.io.compressed import refuse_bomb
-from scrframe.io.table_file import TableFile, lists
+from scrframe.io.table_file import TableFile, lists, one_line
 from scrframe.plugin import Part
 
 #: Columns of a spectrum with a row a sample.
@@ -76,7 +76,7 @@ def _of_zip(path: Path) -> list[TableFile]:
                     rows = [block.table for block in (long or table).blocks(names)]
                     found.setdefault(names, []).extend(rows)
     except (zipfile.BadZipFile, OSError, EOFError, zlib.error, NotImplementedError) as error:
-        raise DataError(f"{path}: cannot be read as a zip: {error}") from None
+        raise DataError(f"{path}: cannot be read as a zip: {one_line(error)}") from None
     if not found:
         raise DataError(f"{path}: holds no table")
     joined = (pa.concat_tables(each, promote_options="permissive") for each in found.values())
