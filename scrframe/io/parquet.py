@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scrframe.errors import DataError
-from scrframe.io.table_file import TableFile, one_line, rows_at_once
+from scrframe.io.table_file import DAMAGE, TableFile, one_line, rows_at_once
 
 
 class ParquetTable(TableFile):
@@ -42,7 +42,7 @@ class ParquetTable(TableFile):
                     rows_at_once(wide), row_groups=groups, columns=names, use_threads=False
                 ):
                     yield pa.Table.from_batches([batch])
-            except (OSError, pa.ArrowException) as error:
+            except DAMAGE as error:
                 raise DataError(f"{self.path}: is damaged: {one_line(error)}") from None
 
     def bounds(self, name: str) -> list[tuple[int, int] | None]:
@@ -68,5 +68,5 @@ class ParquetTable(TableFile):
 def _opened(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, memory_map=True)
-    except (OSError, pa.ArrowException) as error:
+    except DAMAGE as error:
         raise DataError(f"{path}: is not a readable Parquet file: {one_line(error)}") from None

@@ -18,6 +18,20 @@ BLOCK_ROWS = 262_144
 WIDE_ROWS = 512
 _LISTED = 20
 _MESSAGE = 200
+#: What libraries raise of damaged files, besides errors of their own.
+DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    RuntimeError,
+    OverflowError,
+    MemoryError,
+    pa.ArrowException,
+)
 
 
 class TableFile:

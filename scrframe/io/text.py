@@ -24,7 +24,7 @@ import pyarrow.csv as pacsv
 from scrframe.errors import DataError
 from scrframe.io.cells import NULLS
 from scrframe.io.compressed import open_bytes
-from scrframe.io.table_file import TableFile, one_line
+from scrframe.io.table_file import DAMAGE, TableFile, one_line
 
 #: Bytes of text that are parsed at a time, and of rows of arrays, one of which takes 43 kB.
 BLOCK_BYTES = 16 << 20
@@ -302,5 +302,5 @@ def readable(path: Path) -> Iterator[None]:
         yield
     except UnicodeDecodeError:
         raise DataError(f"{path}: is not text") from None
-    except (OSError, EOFError, zlib.error, csv.Error, pa.ArrowException) as error:
+    except (zlib.error, csv.Error, *DAMAGE) as error:
         raise DataError(f"{path}: cannot be read as text: {one_line(error)}") from None

@@ -13,7 +13,7 @@ from typing import Any
 from scrframe.config import SimulationSettings, SurveyDescription, locate, resolve_data_root
 from scrframe.errors import ConfigError, DataError, PluginError
 from scrframe.observer import Observer
-from scrframe.plugin import Part, PluginConfig, Registry, load_registry
+from scrframe.plugin import Part, PluginConfig, Registry, SurveyLoader, load_registry
 from scrframe.products.files import writable, write_json
 from scrframe.run.plugins import SelectedPlugins, check_writers, find_inputs, resolve_plugins
 from scrframe.run.sample.visits import (
@@ -21,6 +21,7 @@ from scrframe.run.sample.visits import (
     merge_visits,
     refuse_doubles,
     refuse_mixed_bands,
+    refuse_twins,
     visits_of,
 )
 from scrframe.run.workers import open_executor, run_tasks
@@ -225,10 +226,13 @@ def check_part(task: CheckTask) -> str | Detections | None:
     return found
 
 
-def _compared(heads: Mapping[str, Detections]) -> Iterator[str]:
+def _compared(heads: Mapping[str, Detections], loader: SurveyLoader) -> Iterator[str]:
     """Yield what is wrong between parts, by the first detections of each."""
     try:
-        visits = merge_visits(visit for head in heads.values() for visit in visits_of(head))
+        seen = {key: visits_of(head) for key, head in heads.items()}
+        if not loader.visits_span_parts:
+            refuse_twins(seen)
+        visits = merge_visits(visit for several in seen.values() for visit in several)
         refuse_mixed_bands({key: bands_of(head) for key, head in heads.items()})
         refuse_doubles(
             visits,
@@ -299,5 +303,5 @@ def validate(
             raise DataError(f"no catalogue could be read; the last reason: {reason}")
     counts = {name: len(parts) for name, (parts, _, _) in groups.items()}
     counts[CATALOGUES] -= len(skipped)
-    problems = tuple(dict.fromkeys([*found.values(), *_compared(heads)]))
+    problems = tuple(dict.fromkeys([*found.values(), *_compared(heads, plugins.loader)]))
     return Validation(str(root.path), counts, problems, skipped)

@@ -148,7 +148,7 @@ def set_value(name: str, value: float) -> Change:
         ),
         (scale_positions(np.pi / 180), "the detections spread over .* deg: RA in the wrong unit"),
         (set_value("DEC", 1.6), "extension 3, row 2: DEC = 1.6 is outside"),
-        (set_value("RA", -0.1), "extension 3, row 2: RA = -0.1 is outside"),
+        (set_value("RA", -4.0), "extension 3, row 2: RA = -4 is outside"),
         (set_value("RA", np.nan), "extension 3, row 2: column RA has no finite value"),
         (set_value("X_coordinate", np.inf), "row 2: column X_coordinate has no finite value"),
         (set_value("Classification", 0.5), "row 2: column Classification is 0.5, expected a whole"),

@@ -14,7 +14,13 @@ from scrframe.observer import Observer
 from scrframe.plugin import Part, PluginConfig, SurveyLoader
 from scrframe.products.files import load_arrow, save_arrow
 from scrframe.products.solution import VisitSeen
-from scrframe.run.sample.visits import bands_of, merge_visits, refuse_mixed_bands, visits_of
+from scrframe.run.sample.visits import (
+    bands_of,
+    merge_visits,
+    refuse_mixed_bands,
+    refuse_twins,
+    visits_of,
+)
 from scrframe.run.workers import run_tasks
 from scrframe.run.workspace import Workspace
 from scrframe.tables import Footprint
@@ -164,18 +170,6 @@ def first_pass(
             f" {good[0].part.path}"
         )
     if not loader.visits_span_parts:
-        _refuse_twins(good)
+        refuse_twins({part.part.key: part.visits for part in good})
     refuse_mixed_bands({part.part.key: part.bands for part in good})
     return FirstPass(good, skipped)
-
-
-def _refuse_twins(parts: Sequence[PartRead]) -> None:
-    owner: dict[str, str] = {}
-    for part in parts:
-        for visit in part.visits:
-            other = owner.setdefault(visit.key, part.part.key)
-            if other != part.part.key:
-                raise DataError(
-                    f"visit {visit.key} is in two catalogues, {other} and {part.part.key};"
-                    " remove one of them"
-                )

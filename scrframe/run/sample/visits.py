@@ -181,3 +181,15 @@ def _refuse_double(keys: tuple[str, str], found: Sequence[Detections]) -> None:
             f"visits {keys[0]} ({files[0]}) and {keys[1]} ({files[1]}) are one exposure under two"
             " keys: the same stars at the same time and pixels; remove one of them"
         )
+
+
+def refuse_twins(parts: Mapping[str, Sequence[VisitSeen]]) -> None:
+    """Refuse a visit that two parts hold, by their keys."""
+    owner: dict[str, str] = {}
+    for key, visits in parts.items():
+        for visit in visits:
+            other = owner.setdefault(visit.key, key)
+            if other != key:
+                raise DataError(
+                    f"visit {visit.key} is in two catalogues, {other} and {key}; remove one of them"
+                )

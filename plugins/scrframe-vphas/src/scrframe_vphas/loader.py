@@ -49,15 +49,17 @@ def parts(config: VphasCasuConfig, root: Path) -> list[Part]:
     return [file_part(path, path.relative_to(root).as_posix()) for path in found]
 
 
-def check(part: Part, config: VphasCasuConfig) -> None:
-    """Check a catalogue's structure, columns and keywords, without reading its rows.
+def check(part: Part, config: VphasCasuConfig) -> Detections:
+    """Check a catalogue's structure, columns and keywords, and return the rows of its first CCD.
 
     Raises
     ------
     DataError
         If the file is damaged or lacks what is needed.
     """
-    open_catalogue(part.path, config).check()
+    catalogue = open_catalogue(part.path, config)
+    catalogue.check()
+    return _read(catalogue, list(Detections.required), catalogue.tables[:1])
 
 
 def read(part: Part, config: VphasCasuConfig, columns: Sequence[str] | None = None) -> Detections:
@@ -79,13 +81,17 @@ def read(part: Part, config: VphasCasuConfig, columns: Sequence[str] | None = No
     """
     catalogue = open_catalogue(part.path, config)
     catalogue.check()
-    wanted = _wanted(columns)
+    return _read(catalogue, _wanted(columns), catalogue.tables)
+
+
+def _read(catalogue: Catalogue, wanted: list[str], tables: Sequence[Hdu]) -> Detections:
+    config = catalogue.config
     flux = flux_column(config.aperture)
     direct = {name: FITS_NAME[name] for name in wanted if name in FITS_NAME}
     direct |= {name: OWN_FITS_NAME[name] for name in wanted if name in OWN_FITS_NAME}
     names = [*direct.values(), flux, flux + "_err"]
-    data = read_columns(catalogue.file, {table.index: names for table in catalogue.tables})
-    pieces = [_Piece(catalogue, table, data[table.index]) for table in catalogue.tables]
+    data = read_columns(catalogue.file, {table.index: names for table in tables})
+    pieces = [_Piece(catalogue, table, data[table.index]) for table in tables]
     return _assembled(catalogue, pieces, wanted, direct)
 
 
@@ -153,8 +159,8 @@ def _assembled(
         "band": lambda: _label(config.band, total),
         "file": lambda: _label(catalogue.path.name, total),
         "field": lambda: _label(catalogue.field, total),
-        "ccd": lambda: by_table(list(catalogue.ccds), "i2"),
-        "extension": lambda: by_table([table.index for table in catalogue.tables], "i2"),
+        "ccd": lambda: by_table(list(catalogue.ccds)[: len(pieces)], "i2"),
+        "extension": lambda: by_table([piece.table.index for piece in pieces], "i2"),
         "row": lambda: np.concatenate([np.arange(count, dtype="i4") for count in counts]),
         "ra": lambda: ra,
         "dec": lambda: dec,
@@ -162,9 +168,9 @@ def _assembled(
         "mag": lambda: mag,
         "mag_err": lambda: mag_err,
         "airmass": lambda: np.full(total, catalogue.airmass),
-        "seeing": lambda: by_table([_seeing(catalogue, table) for table in catalogue.tables], "f8"),
+        "seeing": lambda: by_table([_seeing(catalogue, piece.table) for piece in pieces], "f8"),
         "exposure_time": lambda: by_table(
-            [catalogue.exposure_time_s(table) for table in catalogue.tables], "f8"
+            [catalogue.exposure_time_s(piece.table) for piece in pieces], "f8"
         ),
     }
     return Detections.from_columns(
@@ -209,7 +215,8 @@ def _magnitudes(piece: _Piece) -> tuple[FloatArray, FloatArray]:
     config, table = piece.catalogue.config, piece.table
     name = flux_column(config.aperture)
     flux, flux_err = piece.column(name), piece.column(name + "_err")
-    flux = np.where(flux > 0, flux, np.nan)
+    flux = np.where((flux > 0) & np.isfinite(flux), flux, np.nan)
+    flux_err = np.where(flux_err > 0, flux_err, np.nan)  # no error is none, and not the best
     zero = table.number(config.keywords.zero_point) - table.number(f"APCOR{config.aperture}")
     if config.airmass_extinction:
         zero -= table.number(config.keywords.extinction) * (piece.catalogue.airmass - 1)
@@ -220,12 +227,15 @@ def _magnitudes(piece: _Piece) -> tuple[FloatArray, FloatArray]:
 
 
 def _positions(piece: _Piece) -> tuple[FloatArray, FloatArray]:
-    """Return RA and Dec in degrees, shape (n,) each, checked to be in range."""
+    """Return RA and Dec in degrees, shape (n,) each, checked to be in range.
+
+    Right ascensions may count on beyond 0 and 360.
+    """
     ra, dec = piece.finite("RA"), piece.finite("DEC")
     unit = position_unit(piece.table)
     if unit == "radians":
         ra, dec = np.rad2deg(ra), np.rad2deg(dec)
-    for name, values, low, high in (("RA", ra, 0.0, 360.0), ("DEC", dec, -90.0, 90.0)):
+    for name, values, low, high in (("RA", ra, -180.0, 540.0), ("DEC", dec, -90.0, 90.0)):
         bad = np.flatnonzero((values < low - _SLACK_DEG) | (values > high + _SLACK_DEG))
         if len(bad):
             raise DataError(
