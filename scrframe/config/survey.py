@@ -45,7 +45,7 @@ DEFAULT_CANDIDATES: tuple[dict[str, Any], ...] = tuple(
 - {name: surface, kind: polynomial, over: focal_plane, by: [visit], lowest: 2, order: 4,
    spread: each, sd: 3 mmag}
 - {name: season_map, kind: polynomial, by: [ccd, season], sd: 3 mmag}
-- {name: sky, kind: sky_field, scale: [0.2 deg, 0.4 deg, 0.8 deg, 1.6 deg], sd: 10 mmag}
+- {name: sky, kind: sky_field, scale: [0.2 deg, 0.4 deg, 0.8 deg], sd: 10 mmag}
 """)
 )
 #: The stars that fix u_ZP in the paper.
