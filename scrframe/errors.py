@@ -22,6 +22,14 @@ class DataError(ScrframeError):
     """An input file is missing, damaged, or does not hold what it should."""
 
 
+class InputChangedError(DataError):
+    """An input is not what it was when the run began."""
+
+
+class ResourceError(ScrframeError):
+    """The machine does not allow it: disk, memory, limits, permissions."""
+
+
 class PluginError(ScrframeError):
     """A plugin that is needed is missing, broken, or breaks its contract.
 
@@ -39,6 +47,25 @@ class PluginError(ScrframeError):
 
 class CalibrationError(ScrframeError):
     """The data are readable but do not allow the calibration asked for."""
+
+
+#: Begins the note of an error that says in which step it came.
+IN_STEP = "in the step: "
+#: The note of an error, or of an interruption, after which the same command goes on.
+KEPT = "the work done so far is kept; run the same command again to resume"
+
+
+def reworded(error: ScrframeError, message: str) -> ScrframeError:
+    """Return an error of the same kind and notes with another message."""
+    other = type(error)(message)
+    for note in notes_of(error):
+        other.add_note(note)
+    return other
+
+
+def notes_of(error: BaseException) -> tuple[str, ...]:
+    """Return the notes that were added to an error."""
+    return tuple(getattr(error, "__notes__", ()))
 
 
 def one_line(error: BaseException) -> str:

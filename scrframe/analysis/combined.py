@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -23,18 +22,19 @@ from scrframe.analysis.combined_solve import (
 )
 from scrframe.config import SurveyDescription
 from scrframe.config.combined import CombinedDescription
-from scrframe.errors import ScrframeError
+from scrframe.errors import ScrframeError, reworded
 from scrframe.observer import Observer
 from scrframe.offsets.joint.problem import JointFit
 from scrframe.offsets.joint.results import ExposureOffsets
 from scrframe.plugin import Registry, load_registry
 from scrframe.products.files import write_ecsv, write_json, write_text
 from scrframe.run import calibrate
+from scrframe.run.keys import versions, work_key
 from scrframe.run.plugins import resolve_plugins
 from scrframe.run.products import RunRecord
 from scrframe.run.session import Session, StepMonitor, begin_session
 from scrframe.run.workers import default_workers, let_rest, open_executor
-from scrframe.run.workspace import Workspace, open_workspace, versions
+from scrframe.run.workspace import Workspace, open_workspace
 from scrframe.tables import Solution
 from scrframe.version import __version__
 
@@ -94,12 +94,12 @@ def calibrate_combined(
     Raises
     ------
     ScrframeError
-        As `scrframe.calibrate` does, with the name of the survey. Nothing is left behind.
+        As `scrframe.calibrate` does, with the name of the survey.
     """
     if data is not None:
         description = description.with_data_root(str(data))
     target = Path(out) if out is not None else Path("runs") / description.name
-    key = hashlib.sha256(f"{description.digest()}\n{versions()}".encode()).hexdigest()
+    key = work_key(description.digest())
     workers = workers or default_workers()
     with open_workspace(target, key, f"{SHARED}/summary.json") as space:
         registry, observer = registry or load_registry(), observer or Observer()
@@ -132,6 +132,8 @@ class _Whole:
                     each[0].plugins.survey.name: self._close(*each, report) for each in finished
                 }
         summary = write_shared(self.space.run, self.description, found, self.monitor)
+        for session in sessions:  # when all are whole: until then they can go on
+            session.workspace.finish()
         return CombinedRun(self.space.out, runs, summary)
 
     def _begin(self, member: SurveyDescription) -> Session:
@@ -189,7 +191,6 @@ class _Whole:
         """Finish the run of a survey; its paths are those after the whole has moved."""
         with self._working(session):
             run = calibrate.close_run(session, record, solution, report)
-            session.workspace.finish()
         out, made = self.space.out, run.report
         if made is not None:
             made = replace(made, path=out / made.path.relative_to(self.space.run))
@@ -202,7 +203,7 @@ def _named(name: str) -> Iterator[None]:
     try:
         yield
     except ScrframeError as error:
-        raise type(error)(f"survey {name}: {error}") from None
+        raise reworded(error, f"survey {name}: {error}") from None
 
 
 def write_shared(

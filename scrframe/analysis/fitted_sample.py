@@ -10,10 +10,10 @@ from scrframe.errors import CalibrationError, ConfigError, ScrframeError, one_li
 from scrframe.observer import Observer
 from scrframe.plugin import Registry
 from scrframe.run.colour_model import FittedModel, fit_model
+from scrframe.run.keys import versions
 from scrframe.run.plugins import SelectedPlugins, resolve_plugins
 from scrframe.run.sample.builder import CalibrationSample, build_sample
 from scrframe.run.session import Session
-from scrframe.run.workspace import versions
 
 
 class WithoutDetails(Observer):

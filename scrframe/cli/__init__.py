@@ -8,12 +8,14 @@ from __future__ import annotations
 import _thread
 import contextlib
 import os
+import signal
 import sys
 import threading
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import typer
 
@@ -25,7 +27,7 @@ from scrframe.cli.common import (
     Screen,
     on_one_line,
 )
-from scrframe.errors import ScrframeError
+from scrframe.errors import IN_STEP, KEPT, ScrframeError, notes_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,15 +38,52 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments : sequence of str, optional
         By default those of the process.
     """
+    _open_streams()
+    Screen.lost, Screen.leaves_products = "", False
     screen = Screen()
-    with warnings.catch_warnings(), _interruptions_kept():
+    with warnings.catch_warnings(), _ended_alike(), _interruptions_kept():
         if not sys.warnoptions and DEBUG not in os.environ:
             warnings.simplefilter("ignore")
             warnings.filterwarnings("default", category=FutureWarning, module="scrframe")
             warnings.showwarning = lambda message, *_: screen.complain(f"warning: {message}")
         code = _guarded(screen, list(sys.argv[1:] if arguments is None else arguments))
     screen.close()
+    if Screen.lost:
+        screen.complain(f"warning: the output cannot be written: {Screen.lost}")
+        if code == ExitCode.DONE and not Screen.leaves_products:
+            return ExitCode.INPUT
     return int(code)
+
+
+def _open_streams() -> None:
+    """Open what the caller has closed of the standard streams.
+
+    Else the next file that is opened, a product, would be taken for the screen.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+@contextmanager
+def _ended_alike() -> Iterator[None]:
+    """Let the end of a batch job (SIGTERM) and of a terminal (SIGHUP) act as Ctrl-C does.
+
+    A signal that is ignored, as by nohup, stays ignored.
+    """
+    changed: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+                changed[number] = signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, before in changed.items():
+            signal.signal(number, before)
 
 
 @contextmanager
@@ -56,7 +95,9 @@ def _interruptions_kept() -> Iterator[None]:
         if dropped.exc_type is not KeyboardInterrupt:
             before(dropped)
             return
-        again = threading.Timer(0.05, _thread.interrupt_main)
+        handled = signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+        number = signal.SIGTERM if handled else signal.SIGINT  # that may be ignored
+        again = threading.Timer(0.05, _thread.interrupt_main, [number])
         again.daemon = True
         again.start()
 
@@ -86,9 +127,15 @@ def _guarded(screen: Screen, arguments: list[str]) -> int:
     except ScrframeError as error:
         for line in str(error).splitlines():
             screen.complain(f"error: {line}")
+        _say_kept(screen, error)
         return ExitCode.INPUT
     except Exception as error:
         return _unexpected(screen, error)
+
+
+def _say_kept(screen: Screen, error: BaseException) -> None:
+    if KEPT in notes_of(error):
+        screen.complain(KEPT)
 
 
 def _unexpected(screen: Screen, error: Exception) -> int:
@@ -101,5 +148,7 @@ def _unexpected(screen: Screen, error: Exception) -> int:
         with contextlib.suppress(OSError):
             traceback.print_exception(error)
     said = f"{type(error).__name__}: {on_one_line(str(error))}"
+    said += "".join(f" ({note})" for note in notes_of(error) if note.startswith(IN_STEP))
     screen.complain(f"error: internal failure, {said}{hint}")
+    _say_kept(screen, error)
     return ExitCode.INTERNAL

@@ -116,7 +116,7 @@ def calibrate(
         if strict and (no_report or not all(each.report.enabled for each in several.members)):
             raise typer.BadParameter("--strict needs the reports, which are turned off")
         target = out or Path("runs") / several.name
-        with resumable(target):
+        with resumable():
             whole = calibrate_combined(several, out=target, report=report, **how)
         show(screen, combined_table(whole.summary), combined_lines(whole.summary, target))
         for name, member in whole.runs.items():
@@ -126,7 +126,7 @@ def calibrate(
     if strict and (no_report or not description.report.enabled):
         raise typer.BadParameter("--strict needs the report, which is turned off")
     target = out or Path("runs") / description.name
-    with resumable(target):
+    with resumable():
         run = run_calibration(description, out=target, report=report, **how)
     show(screen, closing_table(run.summary), closing_lines(run.summary, target))
     judge(screen, run.report, target / "report" / "index.html", strict)

@@ -5,17 +5,18 @@ It is imported before anything else, so it imports nothing that takes time.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, ClassVar, TextIO
 
 import typer
 
-from scrframe.errors import ScrframeError
+from scrframe.errors import KEPT, ScrframeError, notes_of
 
 #: Set to anything, it shows the traceback of an internal failure.
 DEBUG = "SCRFRAME_DEBUG"
@@ -67,16 +68,14 @@ Strict = Annotated[bool, typer.Option("--strict", help="Exit code 3 if a null te
 
 
 @contextmanager
-def resumable(out: Path) -> Iterator[None]:
+def resumable() -> Iterator[None]:
     """Say after an interruption whether the work can go on."""
     try:
         yield
-    except KeyboardInterrupt:
-        from scrframe.run.workspace import partial_run
-
-        kept = partial_run(out.absolute()).exists()
-        how = "; run the same command again to resume" if kept else ""
+    except KeyboardInterrupt as error:
+        how = "; run the same command again to resume" if KEPT in notes_of(error) else ""
         raise InterruptedRunError(how) from None
+    Screen.leaves_products = True
 
 
 def help_without_command(context: typer.Context) -> None:
@@ -92,13 +91,24 @@ def help_without_command(context: typer.Context) -> None:
 
 
 class Screen:
-    """Prints whole lines; a reader who went away (``| head``) ends the printing, not the work.
+    """Prints whole lines; what cannot be printed ends the printing, not the work.
 
     Parameters
     ----------
     quiet : bool
         Whether only problems are shown.
+
+    Attributes
+    ----------
+    lost : str
+        Why the output could not be written, if it could not; a reader who went away
+        (``| head``) wanted no more.
+    leaves_products : bool
+        Whether what the command is for is on the disk, and not on the screen.
     """
+
+    lost: ClassVar[str] = ""
+    leaves_products: ClassVar[bool] = False
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
@@ -106,38 +116,67 @@ class Screen:
     def say(self, text: str) -> None:
         """Print text on the output, exactly as it is."""
         if not self.quiet:
-            _write(sys.stdout, text)
+            _write(sys.stdout, text + "\n")
 
     def complain(self, text: str) -> None:
         """Print text on the error stream, quiet or not."""
-        _write(sys.stderr, text)
+        _write(sys.stderr, text + "\n")
 
     @property
     def is_terminal(self) -> bool:
         """Whether somebody watches the output."""
-        return sys.stdout.isatty()
+        try:
+            return sys.stdout.isatty()
+        except (AttributeError, OSError, ValueError):  # it was closed
+            return False
 
     def close(self) -> None:
         """Write out what is buffered."""
         for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except (BrokenPipeError, ValueError):
-                _mute(stream)
+            _write(stream, "")
 
 
-def _write(stream: TextIO, text: str) -> None:
+class SafeStream(io.TextIOBase):
+    """The output as it is now, for those who write to it themselves."""
+
+    encoding = "utf-8"
+
+    def __init__(self) -> None:
+        self._stream = sys.stdout
+
+    def write(self, text: str) -> int:
+        """Write a text, or lose it."""
+        _write(self._stream, text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Do nothing: all is written at once."""
+
+    def isatty(self) -> bool:
+        """Return whether somebody watches."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """Return the number of the output."""
+        return self._stream.fileno()
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    if stream is None:
+        return
     try:
-        stream.write(text + "\n")
+        stream.write(text)
         stream.flush()
     except UnicodeEncodeError:
         encoding = stream.encoding or "ascii"
         _write(stream, text.encode(encoding, "backslashreplace").decode(encoding))
-    except BrokenPipeError:
+    except (OSError, ValueError) as error:  # nobody reads it, or it is closed, or the disk full
+        if stream is not sys.stderr and not isinstance(error, (BrokenPipeError, ValueError)):
+            Screen.lost = getattr(error, "strerror", None) or str(error)
         _mute(stream)
 
 
 def _mute(stream: TextIO) -> None:
     """Send the rest of a broken stream nowhere, so that nothing complains of it at the end."""
-    with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123
+    with suppress(OSError, ValueError), open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123
         os.dup2(nowhere.fileno(), stream.fileno())

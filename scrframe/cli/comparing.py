@@ -73,7 +73,7 @@ def compare(
         from scrframe.analysis.compare import control_regions
 
         target = out or control_regions.default_out(description)
-        with resumable(target):
+        with resumable():
             ranked = control_regions.rank_control_regions(description, out=target, **how)
         show(screen, regions_table(ranked), regions_lines(ranked, target), REGIONS_WIDTH)
         return
@@ -81,7 +81,7 @@ def compare(
 
     target = out or default_out(description)
     names = None if backends is None else [name.strip() for name in backends.split(",")]
-    with resumable(target):
+    with resumable():
         run = compare_backends(
             description, out=target, backends=names, folds=folds, seeds=seeds, **how
         )

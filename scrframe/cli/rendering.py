@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import math
-import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import typer
 from rich import box
@@ -20,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from scrframe.cli.common import ExitCode, Screen
+from scrframe.cli.common import ExitCode, SafeStream, Screen
 from scrframe.observer import Observer
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ def closing_lines(summary: Mapping[str, Any], out: Path) -> list[str]:
     lines = [
         *step_lines(summary["steps"]),
         f"{summary['seconds']:.1f} s, peak memory {summary['peak_memory_mb'] / 1000:.2f} GB,"
-        f" {summary['counts']['catalogues']} catalogues corrected",
+        f" {len(summary['catalogues'])} catalogues corrected",
     ]
     skipped = summary["skipped_catalogues"]
     if skipped:
@@ -184,7 +183,7 @@ class BarObserver(LineObserver):
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            console=Console(file=sys.stdout),
+            console=Console(file=cast(IO[str], SafeStream())),
         ) as bar:
             self._progress = bar
             task = bar.add_task(title, total=total)

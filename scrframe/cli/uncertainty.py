@@ -115,7 +115,7 @@ def montecarlo(
     screen = Screen(quiet)
     description = load_survey(survey, overrides=changes or ())
     target = out or default_out(description)
-    with resumable(target):
+    with resumable():
         how: dict[str, Any] = {"workers": workers, "observer": observer_for(screen)}
         how |= {"data": data, "realisations": realisations, "seed": seed}
         run = monte_carlo(description, errors=errors.value, out=target, **how)

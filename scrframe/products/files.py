@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -110,7 +111,54 @@ def writable(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ConfigError(f"{out}: cannot write there: {error.strerror}") from None
+        raise ConfigError(
+            f"{out}: cannot write there: {error.strerror}; choose another --out"
+        ) from None
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file's content."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+#: Folder, beside those of the pieces, of files that say which are done and what they hold.
+SEALS = "done"
+
+
+def seal(piece: Path, *others: Path, said: Mapping[str, Any] | None = None) -> None:
+    """Say that a piece of work is done: all its files are written, and hold this.
+
+    Parameters
+    ----------
+    piece : Path
+        Names the piece, in a folder of such pieces; a file of it, if it exists.
+    *others : Path
+        Its other files, on the same file system.
+    said : mapping, optional
+        What `sealed` gives back; plain JSON.
+    """
+    files = [each for each in (piece, *others) if each.exists()]
+    hashes = {os.path.relpath(each, piece.parent): file_hash(each) for each in files}
+    _seal_of(piece).parent.mkdir(exist_ok=True)
+    write_json(_seal_of(piece), {"sha256": hashes, "said": said or {}})
+
+
+def sealed(piece: Path) -> dict[str, Any] | None:
+    """Return what was said of a piece that is done and whole; None of any other."""
+    try:
+        content = json.loads(_seal_of(piece).read_text(encoding="utf-8"))
+        for name, known in content["sha256"].items():
+            if file_hash(piece.parent / name) != known:
+                return None
+        said: dict[str, Any] = content["said"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return said
+
+
+def _seal_of(piece: Path) -> Path:
+    return piece.parent.with_name(SEALS) / f"{piece.parent.name}-{piece.name}.json"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,8 @@ from scrframe.plugin import Registry, load_registry
 from scrframe.products.files import RUN_MARK, write_json
 from scrframe.products.stars import star_catalogue
 from scrframe.run.colour_model import FittedModel, fit_model
-from scrframe.run.correct import CATALOGUES, CorrectTask, PartCorrected, common_root, correct_all
+from scrframe.run.correct import CATALOGUES, Corrected, CorrectTask, common_root, correct_all
+from scrframe.run.inputs import input_hashes
 from scrframe.run.offsets.absolute import absolute_tie, check_passband
 from scrframe.run.offsets.joint import JointSolve
 from scrframe.run.offsets.solve import solve, solve_joint
@@ -33,7 +35,6 @@ from scrframe.run.sample.builder import CalibrationSample, alternative_dereddeni
 from scrframe.run.sample.detections import PartRead
 from scrframe.run.session import Session, open_session
 from scrframe.run.workers import give_memory_back, let_rest
-from scrframe.run.workspace import input_hashes
 from scrframe.tables import Solution
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def calibrate(
     report: bool | None = None,
     observer: Observer | None = None,
     registry: Registry | None = None,
+    executor: Executor | None = None,
 ) -> Run:
     """Calibrate a survey and write all products.
 
@@ -89,6 +91,9 @@ def calibrate(
         Is notified of progress.
     registry : Registry, optional
         Plugins; by default all that are installed.
+    executor : Executor, optional
+        Does the pieces of work in place of processes of the run's own, such as Dask's
+        ``client.get_executor()``; all its workers must see the data and `out`.
 
     Returns
     -------
@@ -97,15 +102,18 @@ def calibrate(
     Raises
     ------
     ScrframeError
-        If the description, the data or a plugin do not allow it. Nothing is left behind;
-        only an interrupted run leaves what is done, beside its output, and goes on from it.
+        If the description, the data or a plugin do not allow it; nothing is left behind then.
+    ResourceError
+        If the machine does not: disk, memory, permissions. A run that fails in this or any
+        other way, or is interrupted, leaves what is done, beside its output, and the same
+        call goes on from it.
     """
     if data is not None:
         survey = survey.with_data_root(str(data))
     plugins = resolve_plugins(survey, registry or load_registry())
     target = Path(out) if out is not None else Path("runs") / survey.name
     with open_session(
-        plugins, target, workers=workers, observer=observer, corrects=True
+        plugins, target, workers=workers, observer=observer, corrects=True, executor=executor
     ) as session:
         hashes = hash_inputs(session)
         sample = draw_sample(session)
@@ -234,7 +242,7 @@ def write_products(
 
 def correct_catalogues(
     session: Session, parts: Sequence[PartRead], solution: Solution
-) -> list[PartCorrected]:
+) -> Corrected:
     """Read every catalogue again, one at a time, and write it corrected."""
     plugins, survey = session.plugins, session.plugins.survey
     root = common_root(session.inputs.root, [read.part for read in parts])
@@ -253,12 +261,13 @@ def correct_catalogues(
             done_mark=session.workspace.target(
                 "corrected", f"{read.part.key}|{read.part.fingerprint}"
             ),
+            known=session.known(read.part),
         )
         for read in parts
     ]
     with session.monitor.step("correct catalogues"):
-        corrected = correct_all(session.executor, tasks, session.observer)
-    _notify(session, "catalogues", corrected)
+        corrected = correct_all(session.executor, tasks, session.observer, survey.data.on_bad_file)
+    _notify(session, "catalogues", list(corrected.parts))
     return corrected
 
 

@@ -8,24 +8,25 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from scrframe.errors import CalibrationError, ConfigError, DataError
+from scrframe.errors import CalibrationError, ConfigError, DataError, InputChangedError
 from scrframe.io import matching_files, refuse_name
 from scrframe.observer import Observer
 from scrframe.offsets.apply import apply_solution, unknown_visits
 from scrframe.plugin import Part, PluginConfig, Registry, SurveyLoader, file_part, load_registry
-from scrframe.products.files import writable, write_json
+from scrframe.products.files import from_json, seal, sealed
 from scrframe.products.solution import read_solution
+from scrframe.run.inputs import FileState, state_of, unchanged
+from scrframe.run.keys import work_key
 from scrframe.run.plugins import SelectedWriter, check_writers, read_application
 from scrframe.run.workers import open_executor, run_tasks
-from scrframe.run.workspace import missing_folders, remove_empty
+from scrframe.run.workspace import open_workspace
 from scrframe.tables import BY_NAME, Corrections, Detections, Solution
 from scrframe.tables.table import derive, plausible
 
@@ -52,8 +53,10 @@ class CorrectTask:
     note: str
     #: Whether a visit that the solution does not know is an error. One of "stop", "flag".
     unknown_visit: str
-    #: Written when the part is finished; a run that goes on does not write it again.
+    #: Names the piece of work that is done when the part is finished.
     done_mark: Path | None = None
+    #: The files of the part as they were found.
+    known: tuple[FileState, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,11 +73,18 @@ class PartCorrected:
 def correct_part(task: CorrectTask) -> PartCorrected:
     """Read one part, apply the solution, write the corrected catalogue.
 
-    Raises CalibrationError if a visit is unknown and that is not asked to be flagged.
+    Raises CalibrationError if a visit is unknown and that is not asked to be flagged, and
+    InputChangedError if the part's files are not what they were.
     """
-    earlier = _earlier(task)
+    earlier = None if task.done_mark is None else sealed(task.done_mark)
     if earlier is not None:
-        return earlier
+        return from_json(PartCorrected, earlier)  # type: ignore[no-any-return]
+    known = task.known or state_of(task.part)
+    with unchanged(task.part, known):
+        return _correct_fresh(task)
+
+
+def _correct_fresh(task: CorrectTask) -> PartCorrected:
     detections = read_for_levels(task.loader, task.settings, task.part, task.columns)
     unknown = unknown_visits(task.solution, detections)
     names = tuple(sorted(set(detections["visit"][unknown])))
@@ -88,8 +98,16 @@ def correct_part(task: CorrectTask) -> PartCorrected:
     good = np.isfinite(corrections.total_mag) & np.isfinite(detections["mag"])
     done = PartCorrected(task.part.key, written, len(detections), int(good.sum()), names)
     if task.done_mark is not None:
-        write_json(task.done_mark, asdict(done))
+        seal(task.done_mark, *(task.out / file for file in written), said=asdict(done))
     return done
+
+
+def correct_part_or_reason(task: CorrectTask) -> PartCorrected | str:
+    """Correct one part; of one that cannot be read any more the reason comes back."""
+    try:
+        return correct_part(task)
+    except DataError as error:
+        return str(error)
 
 
 def read_for_levels(
@@ -100,17 +118,6 @@ def read_for_levels(
     own = tuple(name for name in columns if name not in derived)
     read = plausible(loader.read(part, settings, own), f"{part.path}: mjd")
     return derive(read, "detection", derived)
-
-
-def _earlier(task: CorrectTask) -> PartCorrected | None:
-    """Return what an interrupted run has written of this part, if it is all there."""
-    if task.done_mark is None or not task.done_mark.exists():
-        return None
-    saved = json.loads(task.done_mark.read_text(encoding="utf-8"))
-    if not all((task.out / file).exists() for file in saved["files"]):
-        return None
-    files, unknown = tuple(saved.pop("files")), tuple(saved.pop("unknown_visits"))
-    return PartCorrected(**saved, files=files, unknown_visits=unknown)
 
 
 def _write(task: CorrectTask, detections: Detections, corrections: Corrections) -> tuple[str, ...]:
@@ -128,15 +135,41 @@ def _write(task: CorrectTask, detections: Detections, corrections: Corrections) 
     return tuple(written)
 
 
+@dataclass(frozen=True)
+class Corrected:
+    """What was corrected, and why other parts were left out."""
+
+    parts: tuple[PartCorrected, ...]
+    left_out: Mapping[str, str]
+
+
 def correct_all(
-    executor: Executor, tasks: Sequence[CorrectTask], observer: Observer
-) -> list[PartCorrected]:
-    """Correct all parts in parallel."""
+    executor: Executor,
+    tasks: Sequence[CorrectTask],
+    observer: Observer,
+    on_bad_file: str = "stop",
+) -> Corrected:
+    """Correct all parts in parallel.
+
+    Raises DataError if one cannot be read and `on_bad_file` is ``stop``, or none can.
+    """
     for out in {task.out for task in tasks}:
         for left in out.glob(f"{SCRATCH}*"):  # of workers that were killed
             shutil.rmtree(left)
+    function = correct_part_or_reason if on_bad_file == "skip" else correct_part
     with observer.step("Writing corrected catalogues", len(tasks)) as done:
-        return run_tasks(executor, correct_part, tasks, done)
+        found = run_tasks(executor, function, tasks, done)
+    parts = tuple(each for each in found if isinstance(each, PartCorrected))
+    left_out = {
+        task.part.key: each
+        for task, each in zip(tasks, found, strict=True)
+        if isinstance(each, str)
+    }
+    for key, reason in left_out.items():
+        observer.warning(f"left out {key}: {reason}")
+    if tasks and not parts:
+        raise InputChangedError(f"no catalogue could be read again; {list(left_out.values())[-1]}")
+    return Corrected(parts, left_out)
 
 
 def common_root(data_root: Path, parts: Sequence[Part]) -> Path:
@@ -150,6 +183,8 @@ def common_root(data_root: Path, parts: Sequence[Part]) -> Path:
 
 #: Default folder of corrected catalogues, below the run.
 APPLIED = "applied"
+#: What would mark a folder of corrected catalogues; there is no such file.
+APPLICATION = ""
 
 
 def apply(
@@ -208,7 +243,12 @@ def apply(
             raise ConfigError(
                 f"{part.path}: would be replaced by a corrected catalogue; choose another --out"
             )
-    with _scratch(target) as scratch:
+    described = json.dumps([str(run.absolute()), unknown_visit, sorted(found)])
+    key = work_key(described, found.values())
+    with (
+        open_workspace(target, key, APPLICATION, resumes=False, merges=True) as space,
+        open_executor(workers) as executor,
+    ):
         tasks = [
             CorrectTask(
                 loader=application.loader,
@@ -218,16 +258,13 @@ def apply(
                 solution=solution,
                 writers=application.writers,
                 root=Path(str(part.path).removesuffix(name)),
-                out=scratch,
+                out=space.run,
                 note=str(solution.provenance.get("data_note", "")),
                 unknown_visit=unknown_visit,
             )
             for name, part in found.items()
         ]
-        with open_executor(workers) as executor:
-            corrected = correct_all(executor, tasks, observer or Observer())
-        _move_files(sorted(path for path in scratch.rglob("*") if path.is_file()), scratch, target)
-    return corrected
+        return list(correct_all(executor, tasks, observer or Observer()).parts)
 
 
 def find_catalogues(paths: Sequence[Path], writers: Sequence[SelectedWriter]) -> dict[str, Part]:
@@ -260,20 +297,6 @@ def _files(path: Path, endings: tuple[str, ...]) -> list[tuple[str, Path]]:
     if not files:
         raise DataError(f"{path}: holds no catalogue ({', '.join(endings)})")
     return [(file.relative_to(path).as_posix(), file) for file in files]
-
-
-@contextmanager
-def _scratch(target: Path) -> Iterator[Path]:
-    """Yield a folder beside the target, gone afterwards; folders made for it go if unused."""
-    made = missing_folders(target.parent)
-    with writable(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with scratch as folder:
-            yield Path(folder)
-    finally:
-        remove_empty(made)
 
 
 def _move_files(files: Iterable[Path], scratch: Path, target: Path) -> None:

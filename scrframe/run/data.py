@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +12,8 @@ from scrframe.config import SimulationSettings, SurveyDescription, locate, resol
 from scrframe.errors import ConfigError, DataError, PluginError
 from scrframe.observer import Observer
 from scrframe.plugin import Part, PluginConfig, Registry, SurveyLoader, load_registry
-from scrframe.products.files import writable, write_json
+from scrframe.products.files import write_json
+from scrframe.run.keys import work_key
 from scrframe.run.plugins import SelectedPlugins, check_writers, find_inputs, resolve_plugins
 from scrframe.run.sample.visits import (
     bands_of,
@@ -25,6 +24,7 @@ from scrframe.run.sample.visits import (
     visits_of,
 )
 from scrframe.run.workers import open_executor, run_tasks
+from scrframe.run.workspace import fit_place, open_workspace
 from scrframe.tables import Detections
 from scrframe.tables.table import plausible
 
@@ -119,19 +119,12 @@ def simulate_survey(
         If a selected plugin cannot write simulated data.
     """
     plugins = resolve_plugins(survey, registry or load_registry())
-    out = Path(out).absolute()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    out, settings = Path(out).absolute(), settings or survey.simulation
+    place = fit_place(out, None)
+    if place.out.exists() and (not place.out.is_dir() or any(place.entries())):
         raise ConfigError(f"{out}: exists and is not empty; choose another --out")
-    with writable(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        _fill(plugins, settings or survey.simulation, scratch, gaia_format, observer or Observer())
-        scratch.chmod(0o755)
-        scratch.replace(out)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
+    with open_workspace(out, work_key(survey.digest()), resumes=False) as space:
+        _fill(plugins, settings, space.run, gaia_format, observer or Observer())
     return out
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,14 +28,14 @@ from scrframe.products.stars import (
     star_table,
 )
 from scrframe.run.colour_model import FittedModel
-from scrframe.run.correct import PartCorrected
+from scrframe.run.correct import Corrected, PartCorrected
 from scrframe.run.data import DataSource
+from scrframe.run.keys import versions
 from scrframe.run.offsets.solve import Solved
 from scrframe.run.plugins import SelectedPlugins, application_record
 from scrframe.run.sample.builder import CalibrationSample
 from scrframe.run.sample.selection import depends_on_magnitude
 from scrframe.run.session import Session, StepMonitor
-from scrframe.run.workspace import versions
 from scrframe.scr.iteration import ModelMagnitudes
 from scrframe.tables import Solution
 from scrframe.tables.solution import OWN_SYSTEM, AbsoluteTie
@@ -56,10 +56,12 @@ class RunRecord:
     solution: Mapping[str, Any]
     #: Set when they are corrected.
     catalogues: tuple[PartCorrected, ...] = ()
+    #: Catalogues that were damaged after they had been read, and why they were left out.
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
-    def with_catalogues(self, corrected: Sequence[PartCorrected]) -> RunRecord:
-        """Return the record with what was corrected."""
-        return replace(self, catalogues=tuple(corrected))
+    def with_catalogues(self, corrected: Corrected) -> RunRecord:
+        """Return the record with what was corrected, and what was left out then."""
+        return replace(self, catalogues=corrected.parts, left_out=corrected.left_out)
 
     def summary(self, monitor: StepMonitor) -> dict[str, Any]:
         """Return the content of ``summary.json``, with what the steps took so far."""
@@ -71,6 +73,7 @@ class RunRecord:
             "data_root": self.data.label,
             "data_note": self.data.note,
             **self.sample,
+            "skipped_catalogues": {**self.sample["skipped_catalogues"], **self.left_out},
             **self.model,
             **self.solution,
             "catalogues": [asdict(part) for part in self.catalogues],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,11 +14,15 @@ import psutil
 
 from scrframe.config import resolve_data_root
 from scrframe.observer import Observer
+from scrframe.plugin import Part
 from scrframe.products.files import RUN_MARK
 from scrframe.run.data import SAMPLE, DataSource, data_note, ensure_sample, note_for
+from scrframe.run.inputs import FileState, file_state, known_states, states_of
+from scrframe.run.keys import work_key
 from scrframe.run.plugins import Inputs, SelectedPlugins, check_writers, find_inputs
+from scrframe.run.resources import refuse_small
 from scrframe.run.workers import SerialExecutor, default_workers, give_memory_back, open_executor
-from scrframe.run.workspace import Workspace, work_key
+from scrframe.run.workspace import Workspace, fit_place
 
 #: Seconds between two looks at the memory.
 INTERVAL = 0.2
@@ -119,10 +123,16 @@ class Session:
     workers: int = 1
     #: Runs tasks; in this process until workers are started.
     executor: Executor = field(default_factory=SerialExecutor)
+    #: The files of the input as they were found; whoever reads them later compares.
+    files: Mapping[Path, FileState] = field(default_factory=dict)
+
+    def known(self, part: Part) -> tuple[FileState, ...]:
+        """Return the states of the files of a part when they were found."""
+        return known_states(self.files, part)
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        """Measure what is done within; leave nothing behind if it fails, and name the step."""
+        """Measure what is done within; if it fails, keep what is done and name the step."""
         with self.monitor.running(), self.workspace.guarded(lambda: self.monitor.current):
             yield
 
@@ -138,6 +148,7 @@ def begin_session(
 ) -> Session:
     """Find the input of a command and open its workspace; see `open_session`."""
     observer, monitor = observer or Observer(), StepMonitor()
+    place = fit_place(out, mark)  # at once: data may take their time
     with monitor.running():
         data = _find_data(plugins, monitor, observer)
         with monitor.step("find inputs"):
@@ -146,6 +157,10 @@ def begin_session(
                 check_writers(plugins.writers, inputs.catalogues)
     if data.label != SAMPLE:
         observer.message(data.headline(plugins.survey.name))
+    if corrects:
+        warning = refuse_small(place.out, place.root, _corrected_bytes(plugins, inputs))
+        if warning:
+            observer.warning(warning)
     key = work_key(plugins.survey.digest(), inputs.all())
     return Session(
         plugins,
@@ -155,7 +170,15 @@ def begin_session(
         monitor,
         observer,
         workers or default_workers(),
+        files=states_of(inputs.all()),
     )
+
+
+def _corrected_bytes(plugins: SelectedPlugins, inputs: Inputs) -> int:
+    """Return about how much the corrected catalogues will take: as much as those read."""
+    paths = {part.path for part in inputs.catalogues}
+    sizes = [state[0] for state in map(file_state, paths) if state is not None]
+    return len(plugins.writers) * sum(sizes)
 
 
 @contextmanager
@@ -167,11 +190,12 @@ def open_session(
     workers: int | None = None,
     observer: Observer | None = None,
     corrects: bool = False,
+    executor: Executor | None = None,
 ) -> Iterator[Session]:
     """Open input, workspace and workers; put the products in their place at the end.
 
-    What fails leaves nothing behind. Only an interruption (Ctrl-C) leaves the work that is
-    done, beside the output, and the next command of the same kind goes on from it.
+    What fails or is interrupted leaves the work that is done, beside the output, and the next
+    command of the same kind goes on from it; but wrong input leaves nothing behind.
 
     Parameters
     ----------
@@ -185,6 +209,8 @@ def open_session(
         By default a silent one.
     corrects : bool
         Whether catalogues will be corrected, so that their writers must be able to.
+    executor : Executor, optional
+        Runs tasks in place of processes of the session's own.
 
     Raises
     ------
@@ -195,8 +221,8 @@ def open_session(
         plugins, out, mark=mark, workers=workers, observer=observer, corrects=corrects
     )
     with session.guarded():
-        with open_executor(session.workers) as executor:
-            yield replace(session, executor=executor)
+        with open_executor(session.workers, executor) as opened:
+            yield replace(session, executor=opened)
         session.workspace.finish()
 
 

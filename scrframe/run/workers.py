@@ -3,12 +3,14 @@
 Work in parallel goes through `concurrent.futures.Executor` and nothing else. The pool of
 processes is loky's, as joblib ships it: it never runs the caller's script again in
 a worker, so that a script needs no ``if __name__ == "__main__":``, and may come from standard
-input. What loky leaves open is settled in `start_worker`: a worker ends soon after its parent.
+input. What loky leaves open is settled here: a worker ends soon after its parent
+(`start_worker`), and one that is killed costs its task, which another does (`run_tasks`).
 """
 
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import multiprocessing.resource_tracker
 import os
 import queue
@@ -17,15 +19,17 @@ import sys
 import threading
 import time
 import warnings
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import contextmanager, suppress
 from typing import Any, ParamSpec, TypeVar
 
 import psutil
 import pyarrow as pa
 from threadpoolctl import threadpool_limits
+
+from scrframe.errors import ResourceError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -38,6 +42,8 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
+#: How often the worker of a task may be killed.
+KILLS = 3
 #: Seconds between two looks of a worker at its parent.
 WATCH_INTERVAL_S = 1.0
 
@@ -68,10 +74,18 @@ class Workers(Executor):
         self._number = number
         self._pool: Any = None
 
+    @property
+    def number(self) -> int:
+        """How many there are."""
+        return self._number
+
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Hand a task to the workers, which start if they rest."""
         if self._pool is None:
-            self._pool = _started_pool(self._number)
+            try:
+                self._pool = _started_pool(self._number)
+            except (ImportError, OSError):  # no processes can be had here
+                self._pool = SerialExecutor()
         future: Future[T] = self._pool.submit(fn, *args, **kwargs)
         return future
 
@@ -89,12 +103,14 @@ class Workers(Executor):
         """End the workers at once, whatever they do."""
         if self._pool is None:
             return
+        pool, self._pool = self._pool, None
+        if isinstance(pool, SerialExecutor):
+            return
         # loky 3.6 stumbles, aloud, over tasks that wait while their workers are killed.
         with suppress(queue.Empty):
             while True:
-                self._pool._work_ids.get_nowait()
-        self._pool.shutdown(kill_workers=True)
-        self._pool = None
+                pool._work_ids.get_nowait()
+        pool.shutdown(kill_workers=True)
 
 
 def let_rest(executor: Executor) -> None:
@@ -117,14 +133,18 @@ def default_workers() -> int:
 
 
 @contextmanager
-def open_executor(workers: int) -> Iterator[Executor]:
+def open_executor(workers: int, given: Executor | None = None) -> Iterator[Executor]:
     """Yield an executor of so many processes; with 1, work stays in this process.
 
     Every task runs with one thread of BLAS, OpenMP and Arrow, so that results do not
     depend on the number of workers. If the block fails, what still runs is given up.
+    An executor that is `given` is taken as it is, and stays open.
     """
     with threadpool_limits(limits=1), _arrow_threads(max(workers, 1)):
-        if workers <= 1:
+        if given is not None:
+            yield given
+            return
+        if workers <= 1 or not may_have_processes():
             yield SerialExecutor()
             return
         pool = Workers(workers)
@@ -134,6 +154,14 @@ def open_executor(workers: int) -> Iterator[Executor]:
             pool.give_up()
             raise
         pool.shutdown()
+
+
+def may_have_processes() -> bool:
+    """Return whether this process may start others: not one that is a daemon itself.
+
+    Such are the workers of `multiprocessing.Pool` and of Dask.
+    """
+    return not multiprocessing.current_process().daemon
 
 
 def _started_pool(workers: int) -> Any:
@@ -210,18 +238,52 @@ def run_tasks(
         How many tasks are handed out before their turn; workers beyond it would idle.
     """
     results: list[R] = []
+    if not isinstance(executor, Workers):
+        ahead = 1 if isinstance(executor, SerialExecutor) else ahead
+        for result in _in_order(executor, function, tasks, ahead):
+            results.append(result)
+            done(1)
+        return results
+    killed: Counter[int] = Counter()  # how often a worker was killed that may have had a task
+    while len(results) < len(tasks):
+        begun = len(results)
+        # The first of the rest alone, if it is under suspicion; few at a time, if any is.
+        alone = killed[begun] >= KILLS - 1
+        rest = tasks[begun : begun + 1] if alone else tasks[begun:]
+        ahead = 1 if alone else executor.number if killed else ahead
+        try:
+            for result in _in_order(executor, function, rest, ahead):
+                results.append(result)
+                done(1)
+        except BrokenExecutor:
+            executor.give_up()
+            killed.update(range(len(results), min(len(results) + ahead, len(tasks))))
+            if killed[len(results)] >= KILLS and alone:
+                raise ResourceError(_killer(tasks[len(results)])) from None
+    return results
+
+
+def _in_order(
+    executor: Executor, function: Callable[[Any], R], tasks: Sequence[Any], ahead: int
+) -> Iterator[R]:
+    """Yield the results of tasks, of which so many are handed out before their turn."""
     waiting: deque[Future[R]] = deque()
-    if isinstance(executor, SerialExecutor):
-        ahead = 1
     for task in tasks:
         waiting.append(executor.submit(function, task))
         if len(waiting) >= ahead:
-            results.append(waiting.popleft().result())
-            done(1)
+            yield waiting.popleft().result()
     while waiting:
-        results.append(waiting.popleft().result())
-        done(1)
-    return results
+        yield waiting.popleft().result()
+
+
+def _killer(task: Any) -> str:
+    """Return what to say of a task whose worker was killed each time."""
+    part = getattr(task, "part", None)
+    what = f"{part.path}: " if part is not None else ""
+    return (
+        f"{what}the process that worked on this was ended by the system {KILLS} times, most"
+        " likely for memory; use fewer --workers, or a machine with more"
+    )
 
 
 @contextmanager

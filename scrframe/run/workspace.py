@@ -1,30 +1,40 @@
-"""Where a run works, beside its output until it is whole, and what identifies its work."""
+"""Where a run works, beside its output until it is whole."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
-import platform
-import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor
+import socket
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, entry_points, requires, version
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
+from filelock import BaseFileLock, FileLock, Timeout
 
-from scrframe.errors import ConfigError, ScrframeError
-from scrframe.observer import Observer
-from scrframe.plugin import Part
-from scrframe.plugin.registry import ENTRY_POINTS
-from scrframe.products.files import RUN_MARK, writable, write_text
-from scrframe.run.workers import run_tasks
+from scrframe.errors import (
+    IN_STEP,
+    KEPT,
+    CalibrationError,
+    ConfigError,
+    DataError,
+    InputChangedError,
+    ScrframeError,
+    notes_of,
+    reworded,
+)
+from scrframe.products.files import RUN_MARK, SEALS, writable, write_text
+from scrframe.run.place import Place, missing_folders, remove_empty
+from scrframe.run.resources import resource_error
 
-#: Holds the number of the process that makes a run.
+#: Holds who makes a run, for the message of one that finds it there.
 OWNER = "owner"
+#: File that the process which makes a run has locked.
+LOCK = "lock"
+#: What the same command would meet again; all else leaves the work that is done.
+WRONG_INPUT = (ConfigError, DataError, CalibrationError)
 
 
 @dataclass(frozen=True)
@@ -33,22 +43,25 @@ class Workspace:
 
     Attributes
     ----------
-    out : Path
-        Where the run will be.
-    root : Path
-        The hidden directory beside it, with the pieces of work that are done (`work`) and
-        the products so far (`run`). It stays after an interruption, and a run of the same
-        description on the same data goes on from it.
+    place : Place
+        Where the run will be, and the hidden folder in which it is made: with the pieces of
+        work that are done (`work`) and the products so far (`run`). It stays after a failure
+        or an interruption, and a run of the same description on the same data goes on from it.
+    mark : str
+        A directory that holds this file may be replaced; it is the last of a run to appear.
     made : tuple of Path
         Folders above it that were made for it, the lowest first.
+    lock : BaseFileLock
+        Is held by the process that makes the run.
     """
 
-    out: Path
-    root: Path
-    made: tuple[Path, ...] = ()
+    place: Place
+    mark: str
+    made: tuple[Path, ...]
+    lock: BaseFileLock = field(compare=False)
 
     @classmethod
-    def open(cls, out: Path, key: str, mark: str = RUN_MARK) -> Workspace:
+    def open(cls, out: Path, key: str, mark: str = RUN_MARK, *, merges: bool = False) -> Workspace:
         """Open a workspace; the work of another description or other data is dropped.
 
         Parameters
@@ -58,38 +71,52 @@ class Workspace:
             What identifies the work.
         mark : str
             A directory that holds this file may be replaced.
+        merges : bool
+            Whether what else is in the place will stay there; then it may be anything.
 
         Raises
         ------
         ConfigError
             If `out` is something that a run must not replace, or another run works there.
         """
-        out = out.absolute()
-        if out.exists() and not _replaceable(out, mark):
-            raise ConfigError(
-                f"{out}: exists and is not an earlier run; choose another --out or remove it"
-            )
-        space = cls(out, partial_run(out), missing_folders(out.parent))
-        space._refuse_company()
-        known = space.root / "key"
-        if space.root.exists() and (not known.exists() or known.read_text() != key):
-            shutil.rmtree(space.root)
+        place = fit_place(out, None if merges else mark)
         with writable(out):
-            space.run.mkdir(parents=True, exist_ok=True)
-            (space.root / "work").mkdir(exist_ok=True)
-            write_text(known, key)
-            write_text(space.root / OWNER, str(os.getpid()))
+            made = missing_folders(place.out.parent)
+            place.root.mkdir(parents=True, exist_ok=True)
+            space = cls(place, mark, made, _lock(place))
+        try:
+            with writable(out):
+                space._begin(key)
+        except BaseException:
+            if space.has_pieces:
+                space.lock.release()
+            else:
+                space.discard()
+            raise
         return space
 
-    def _refuse_company(self) -> None:
-        """Refuse to work where another run, which is still alive, does."""
-        owner = self.root / OWNER
-        text = owner.read_text() if owner.exists() else ""
-        if text.isdigit() and int(text) != os.getpid() and psutil.pid_exists(int(text)):
-            raise ConfigError(
-                f"{self.out}: another run (process {text}) is being made there; wait for it, or"
-                " choose another --out"
-            )
+    def _begin(self, key: str) -> None:
+        """Drop what is left of other work; undo what was moved when a run was ended."""
+        self.place.restore(self.run)
+        known = self.root / "key"
+        if not known.exists() or known.read_text(encoding="utf-8") != key:
+            _empty(self.root)
+        for path in self.root.rglob(".*.tmp"):  # of processes that were killed
+            path.unlink()
+        self.run.mkdir(exist_ok=True)
+        (self.root / "work").mkdir(exist_ok=True)
+        write_text(self.root / OWNER, f"process {os.getpid()} on {socket.gethostname()}")
+        write_text(known, key)
+
+    @property
+    def out(self) -> Path:
+        """Where the run will be."""
+        return self.place.out
+
+    @property
+    def root(self) -> Path:
+        """Hidden directory in which the run is made."""
+        return self.place.root
 
     @property
     def run(self) -> Path:
@@ -102,119 +129,150 @@ class Workspace:
         folder.mkdir(exist_ok=True)
         return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.arrow"
 
-    def finish(self) -> None:
-        """Put the run in its place; an earlier run there is replaced."""
-        old = self.out.parent / f".{self.out.name}.old"
-        if old.exists():
-            shutil.rmtree(old)
-        if self.out.exists():
-            self.out.rename(old)
-        self.run.rename(self.out)
-        shutil.rmtree(self.root)
-        shutil.rmtree(old, ignore_errors=True)
+    @property
+    def has_pieces(self) -> bool:
+        """Whether any piece of work is done, here or in a workspace within."""
+        return any(self.root.glob(f"**/work/{SEALS}/*.json"))
+
+    def finish(self, *, merges: bool = False) -> None:
+        """Put the run in its place.
+
+        What is there already is replaced, or stays beside it if `merges` says so.
+        """
+        if not merges:
+            self.place.put(self.run, self.mark)
+        elif self.place.filled:
+            self.place.merge(self.run)
+        else:
+            self.place.add_others(self.run)
+            self.place.put(self.run, self.mark)
+        self.close()
+
+    def close(self) -> None:
+        """Remove the workspace and give its lock back; what is in its place stays."""
+        if self.lock.is_locked:
+            _empty(self.root)
+            (self.root / LOCK).unlink(missing_ok=True)
+            remove_empty((self.root,))  # another run may have begun there
+            self.lock.release()
+
+    def discard(self) -> None:
+        """Remove all traces of a run that failed, and folders made for it."""
+        self.close()
+        remove_empty(self.made)
 
     @contextmanager
     def guarded(
         self, step: Callable[[], str] | None = None, *, resumes: bool = True
     ) -> Iterator[None]:
-        """Discard all if the block fails, and name the step in the error.
+        """Keep what is done if the block fails, and say so; name the step in the error.
+
+        Input that is wrong would be wrong again, so that nothing is kept after it.
 
         Parameters
         ----------
         step : callable, optional
             Returns the name of the present step.
         resumes : bool
-            Whether an interruption leaves what is done, for the next command to go on from.
+            Whether the next command could go on from what is done.
+
+        Raises
+        ------
+        ResourceError
+            In place of what fails for lack of room, memory and the like.
         """
         try:
             yield
-        except ScrframeError as error:
-            self.discard()
-            if step is None:
-                raise
-            raise type(error)(f"{error} (in the step: {step()})") from None
         except BaseException as error:
-            if isinstance(error, Exception) or not resumes:
-                self.discard()
-            raise
+            told = self._told(error, step)
+            if KEPT not in notes_of(told):
+                if resumes and _may_pass(told) and self.has_pieces:
+                    told.add_note(KEPT)
+                else:
+                    self.discard()
+            self.lock.release()
+            if told is error:
+                raise
+            raise told from (None if isinstance(error, ScrframeError) else error)
 
-    def discard(self) -> None:
-        """Remove all traces of a run that failed, and folders made for it."""
-        shutil.rmtree(self.root, ignore_errors=True)
-        remove_empty(self.made)
+    def _told(self, error: BaseException, step: Callable[[], str] | None) -> BaseException:
+        found = error if isinstance(error, ScrframeError) else resource_error(error, self.out)
+        where = step() if step is not None else ""
+        if found is None:
+            if where and isinstance(error, Exception):
+                error.add_note(f"{IN_STEP}{where}")
+            return error
+        return reworded(found, f"{found} ({IN_STEP}{where})") if where else found
 
 
 @contextmanager
 def open_workspace(
-    out: Path, key: str, mark: str = RUN_MARK, *, resumes: bool = True
+    out: Path, key: str, mark: str = RUN_MARK, *, resumes: bool = True, merges: bool = False
 ) -> Iterator[Workspace]:
     """Open a workspace, and put its products in their place at the end; see `Workspace`."""
-    space = Workspace.open(out, key, mark)
+    space = Workspace.open(out, key, mark, merges=merges)
     with space.guarded(resumes=resumes):
         yield space
-        space.finish()
+        space.finish(merges=merges)
 
 
-def missing_folders(folder: Path) -> tuple[Path, ...]:
-    """Return a folder and those above it that do not exist, the lowest first."""
-    return tuple(each for each in (folder, *folder.parents) if not each.exists())
+def _may_pass(error: BaseException) -> bool:
+    """Return whether the same command may do better another time."""
+    return isinstance(error, InputChangedError) or not isinstance(error, WRONG_INPUT)
 
 
-def remove_empty(folders: tuple[Path, ...]) -> None:
-    """Remove folders that are empty, in the order given."""
-    for folder in folders:
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+def fit_place(out: Path, mark: str | None = RUN_MARK) -> Place:
+    """Return the place of an output; nothing is made.
+
+    Raises ConfigError if nothing can be written there, or what is there must not be replaced:
+    anything but an empty folder or one that holds the file `mark`; None allows all.
+    """
+    with writable(out):
+        place = Place.of(out)
+        if mark is not None:
+            _refuse_other_content(place, mark)
+        above = next(each for each in (place.root, *place.root.parents) if each.exists())
+        if not os.access(above, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    return place
 
 
-def partial_run(out: Path) -> Path:
-    """Return the hidden directory in which a run with this output works."""
-    return out.parent / f".{out.name}.partial"
+def _refuse_other_content(place: Place, mark: str) -> None:
+    if not os.path.lexists(place.out) or (place.filled and place.old.is_dir()):
+        return  # nothing is there, or what a run that was ended in the midst has moved
+    empty = place.out.is_dir() and not any(place.entries())
+    if not (empty or (place.out / mark).exists()):
+        raise ConfigError(
+            f"{place.out}: exists and is not an earlier run; choose another --out or remove it"
+        )
 
 
-def _replaceable(out: Path, mark: str) -> bool:
-    return out.is_dir() and ((out / mark).exists() or not any(out.iterdir()))
+def _lock(place: Place) -> BaseFileLock:
+    """Lock a workspace for this process.
 
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python, of scrframe and all it requires, and of the plugins."""
-    plugins = {point.dist.name for point in entry_points(group=ENTRY_POINTS) if point.dist}
-    required = {name_of(text) for text in requires("scrframe") or ()}
-    found = {"python": platform.python_version()}
-    for name in ("scrframe", *sorted(plugins | required)):
+    Raises ConfigError if another process works there.
+    """
+    lock = FileLock(place.root / LOCK, thread_local=False)
+    while True:
         try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+            lock.acquire(timeout=0)
+        except Timeout:
+            owner = place.root / OWNER
+            who = owner.read_text(encoding="utf-8") if owner.exists() else "a process"
+            raise ConfigError(
+                f"{place.out}: another run ({who}) is being made there; wait for it, or choose"
+                " another --out"
+            ) from None
+        if (place.root / LOCK).exists():
+            return lock
+        lock.release()  # of a run that has just ended: its lock went with it
+        place.root.mkdir(parents=True, exist_ok=True)
 
 
-def name_of(requirement: str) -> str:
-    """Return the name of the distribution in a requirement such as ``numpy>=2.0``."""
-    return re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
-
-
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file's content."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def input_hashes(
-    executor: Executor, parts: Iterable[Part], root: Path, observer: Observer
-) -> dict[str, str]:
-    """Return the hash of each input file by its path relative to the data root."""
-    paths = sorted({path for part in parts for path in (part.path, *part.also)})
-    with observer.step("Hashing inputs", len(paths)) as done:
-        hashes = run_tasks(executor, file_hash, paths, done)
-    return {
-        str(path.relative_to(root) if path.is_relative_to(root) else path): digest
-        for path, digest in zip(paths, hashes, strict=True)
-    }
-
-
-def work_key(description: str, parts: Iterable[Part]) -> str:
-    """Return what identifies the work of a run: description, inputs, versions."""
-    content = [description, *(f"{part.key}|{part.fingerprint}" for part in parts)]
-    content += [f"{name}={number}" for name, number in versions().items()]
-    return hashlib.sha256("\n".join(content).encode()).hexdigest()
+def _empty(root: Path) -> None:
+    """Remove all of a workspace but its lock."""
+    for path in list(root.iterdir()) if root.is_dir() else []:
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
@@ -17,11 +18,13 @@ from astropy.io import fits
 
 import scrframe
 import scrframe.run.calibrate as calibrate_module
+from scrframe.errors import KEPT, CalibrationError, ResourceError, notes_of
 from scrframe.observer import Observer
 from scrframe.offsets.joint import fit
 from scrframe.plugin import hookimpl, load_registry
 from scrframe.plugin.registry import Provider
 from scrframe.run.products import with_margins
+from scrframe.run.sample import detections
 from scrframe.tables import FLAG_BITS
 
 
@@ -186,19 +189,46 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tiny_survey, tmp_path, tiny
     assert not list((out / "catalogues").glob(".*"))
 
 
-@pytest.mark.parametrize("error", [scrframe.errors.CalibrationError("no"), ZeroDivisionError("no")])
-def test_a_run_that_fails_late_leaves_nothing_and_names_the_step(
-    tiny_survey, tmp_path, monkeypatch, error
-):
+def fails_at_the_offsets(monkeypatch, error):
     def fail(*arguments):
         raise error
 
     monkeypatch.setattr(calibrate_module, "solve", fail)
-    with pytest.raises(type(error)) as caught:
+
+
+def test_a_run_that_cannot_be_made_leaves_nothing_and_names_the_step(
+    tiny_survey, tmp_path, monkeypatch
+):
+    fails_at_the_offsets(monkeypatch, CalibrationError("no"))
+    with pytest.raises(CalibrationError, match=r"^no \(in the step: solve offsets\)$"):
         calibrate(tiny_survey, tmp_path / "new" / "mine")
     assert list(tmp_path.iterdir()) == []
-    if isinstance(error, scrframe.errors.ScrframeError):
-        assert str(caught.value) == "no (in the step: solve offsets)"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ZeroDivisionError("no"), ZeroDivisionError),
+        (MemoryError(), ResourceError),
+        (OSError(errno.ENOSPC, "No space left on device"), ResourceError),
+    ],
+)
+def test_a_run_that_fails_late_goes_on_from_what_is_done(
+    tiny_survey, tiny_run, tmp_path, monkeypatch, error, told
+):
+    with monkeypatch.context() as patch, pytest.raises(told) as caught:
+        fails_at_the_offsets(patch, error)
+        calibrate(tiny_survey, tmp_path / "mine")
+    assert KEPT in notes_of(caught.value)
+    said = [str(caught.value), *notes_of(caught.value)]
+    assert any("in the step: solve offsets" in each for each in said)
+    if told is ResourceError:
+        assert str(tmp_path / "mine") in said[0] or "memory" in said[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(detections, "_read_fresh", None)  # no catalogue is read again
+        finished = calibrate(tiny_survey, tmp_path / "mine")
+    assert digest(finished.path / "stars.parquet") == digest(tiny_run.path / "stars.parquet")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
 class Watcher:

@@ -16,7 +16,7 @@ from scrframe.analysis.compare.training_set import Folds, TrainingSet, detrended
 from scrframe.arrays import Features, FloatArray
 from scrframe.errors import one_line
 from scrframe.plugin import ColourModel, FittedColourModel, PluginConfig
-from scrframe.products.files import load_arrow, save_arrow
+from scrframe.products.files import load_arrow, save_arrow, seal, sealed
 from scrframe.scr.training import Linear
 
 #: Stars on which a backend is checked for leakage: enough to see it, few enough to be quick.
@@ -219,7 +219,7 @@ def _final(checked: CheckedModel, training: TrainingSet) -> BackendEvaluation:
 
 
 def keep_evaluation(path: Path, evaluation: BackendEvaluation) -> None:
-    """Keep what a backend predicted; the file appears whole or not at all."""
+    """Keep what a backend predicted."""
     control = {f"{kind}_{seed}": held for (kind, seed), held in evaluation.held_out.items()}
     if evaluation.err_mag is not None:
         control["err"] = evaluation.err_mag
@@ -232,11 +232,12 @@ def keep_evaluation(path: Path, evaluation: BackendEvaluation) -> None:
         "costs": dict(evaluation.costs),
     }
     save_arrow(path, pa.table(control), record)
+    seal(path, path.with_suffix(".stars.arrow"))
 
 
 def kept_evaluation(path: Path) -> BackendEvaluation | None:
     """Return what a backend predicted before an interruption, None if it was not done."""
-    if not path.exists():
+    if sealed(path) is None:
         return None
     table, record = load_arrow(path)
     every, _ = load_arrow(path.with_suffix(".stars.arrow"))

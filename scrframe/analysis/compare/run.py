@@ -135,9 +135,9 @@ def compare_backends(
     PluginError
         If a backend that is named is not installed.
     ScrframeError
-        If the description or the data do not allow it, or every backend fails. Nothing is
-        left behind; only an interrupted comparison leaves the backends that are done, beside
-        its output, and goes on from them.
+        If the description or the data do not allow it, or every backend fails. A comparison
+        that fails otherwise or is interrupted leaves the backends that are done, beside its
+        output, and the same call goes on from them.
     """
     observer = observer or Observer()
     chosen = resolve_with_warnings(survey, data, registry or load_registry(), observer)

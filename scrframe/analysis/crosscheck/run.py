@@ -23,11 +23,19 @@ from scrframe.analysis.crosscheck.page import crosscheck_page
 from scrframe.errors import ConfigError
 from scrframe.observer import Observer
 from scrframe.plugin import Registry, load_registry
-from scrframe.products.files import CROSSCHECK, CROSSCHECK_VISITS, RUN_MARK, write_ecsv, write_json
+from scrframe.products.files import (
+    CROSSCHECK,
+    CROSSCHECK_VISITS,
+    RUN_MARK,
+    file_hash,
+    write_ecsv,
+    write_json,
+)
 from scrframe.products.finished_run import RunProducts, open_run
 from scrframe.products.run_data import RunData
 from scrframe.report.page import write_page
-from scrframe.run.workspace import file_hash, open_workspace, versions
+from scrframe.run.keys import versions
+from scrframe.run.workspace import open_workspace
 
 EXPOSURES = "crosscheck_exposures.ecsv"
 #: The paper's scatter between visits with more than 20 stars.

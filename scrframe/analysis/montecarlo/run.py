@@ -26,11 +26,11 @@ from scrframe.config.results import HighErrors, MedianErrors
 from scrframe.errors import ConfigError
 from scrframe.observer import Observer
 from scrframe.plugin import Registry, load_registry
-from scrframe.products.files import MONTECARLO, load_arrow, save_arrow
+from scrframe.products.files import MONTECARLO, load_arrow, save_arrow, seal, sealed
 from scrframe.run.colour_model import FittedModel, Trainer, trend_settings
+from scrframe.run.keys import versions
 from scrframe.run.sample.reference_data import feature_maker, noise_of, without_errors
 from scrframe.run.session import Session, open_session
-from scrframe.run.workspace import versions
 from scrframe.tables import MatchedStars, Quantities, Spectra, StarFeatures
 
 Which = Literal["median", "high", "own", "all"]
@@ -103,8 +103,8 @@ def monte_carlo(
     ConfigError
         If realisations are too few, or the set of errors is not known.
     ScrframeError
-        If the description or the data do not allow it. Nothing is left behind; only an
-        interrupted run leaves its realisations, beside its output, and goes on from them.
+        If the description or the data do not allow it. A run that fails or is interrupted
+        leaves its realisations, beside its output, and the same call goes on from them.
     """
     observer = observer or Observer()
     block = survey.montecarlo
@@ -190,9 +190,10 @@ class _MonteCarlo:
         for number in range(plan.realisations):
             content = [name, self._plain_errors(name), plan.seed, number, plan.retrain]
             path = workspace.target("realisations", json.dumps(content, sort_keys=True))
-            if not path.exists():
+            if sealed(path) is None:
                 change = magnitudes.change(errors, plan.seed, number)
                 save_arrow(path, pa.table({"change_mag": change}))
+                seal(path)
             rows.append(load_arrow(path)[0].column("change_mag").to_numpy())
             done(1)
         return np.stack(rows)

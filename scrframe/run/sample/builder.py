@@ -85,6 +85,7 @@ def build_sample(session: Session, *, keep_spectra: bool = False) -> Calibration
             cuts["detection"],
             session.plugins.survey.data.on_bad_file,
             session.observer,
+            session.files,
         )
         note_first_pass(flow, first, cuts["detection"])
     with monitor.step("match reference stars"):

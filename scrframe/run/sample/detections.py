@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from scrframe.errors import DataError
 from scrframe.observer import Observer
 from scrframe.plugin import Part, PluginConfig, SurveyLoader
-from scrframe.products.files import load_arrow, save_arrow
+from scrframe.products.files import load_arrow, save_arrow, seal, sealed
 from scrframe.products.solution import VisitSeen
+from scrframe.run.inputs import FileState, known_states, unchanged
 from scrframe.run.sample.visits import (
     bands_of,
     merge_visits,
@@ -43,6 +45,8 @@ class ReadTask:
     #: Arrow files of the detections that pass the cuts, and of the places of the others.
     target: Path
     others: Path
+    #: The files of the part as they were found.
+    known: tuple[FileState, ...]
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,10 @@ class PartRead:
 
 def read_part(task: ReadTask) -> PartRead:
     """Read one part, apply the cuts that need no reference star, keep the rest on disk."""
-    if not (task.target.exists() and task.others.exists()):
-        _read_fresh(task)
+    if sealed(task.target) is None:
+        with unchanged(task.part, task.known):
+            _read_fresh(task)
+        seal(task.target, task.others)
     _, meta = load_arrow(task.target)
     visits = tuple(VisitSeen(**{**visit, "ccds": tuple(visit["ccds"])}) for visit in meta["visits"])
     counts, bands = tuple(meta["counts"]), tuple(meta["bands"])
@@ -134,6 +140,7 @@ def first_pass(
     cuts: tuple[Cut, ...],
     on_bad_file: str,
     observer: Observer,
+    files: Mapping[Path, FileState] = MappingProxyType({}),
 ) -> FirstPass:
     """Read all parts in parallel.
 
@@ -150,6 +157,7 @@ def first_pass(
             cuts,
             space.target("detections", f"{part.key}|{part.fingerprint}"),
             space.target("others", f"{part.key}|{part.fingerprint}"),
+            known_states(files, part),
         )
         for part in parts
     ]

@@ -5,6 +5,7 @@ Spectra and quantities become the features of a colour model here, star by star.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +25,8 @@ from scrframe.plugin import (
     PluginConfig,
     ReferenceCatalogue,
 )
-from scrframe.products.files import load_arrow, save_arrow
+from scrframe.products.files import load_arrow, save_arrow, seal, sealed
+from scrframe.run.inputs import FileState, unchanged
 from scrframe.run.plugins import SelectedPlugins
 from scrframe.run.session import Session
 from scrframe.run.workers import give_memory_back, run_tasks
@@ -51,14 +53,18 @@ class ReferenceTask:
     #: Picklable; returns an Arrow table and its metadata from a part.
     read: Callable[[Part], tuple[pa.Table, Mapping[str, Any]]]
     part: Part
-    #: Arrow file, which stays if it is there.
+    #: Arrow file, which stays if it is whole.
     target: Path
+    #: The files of the part as they were found.
+    known: tuple[FileState, ...]
 
 
 def read_reference(task: ReferenceTask) -> Path:
     """Read the reference data of one part into an Arrow file."""
-    if not task.target.exists():
-        save_arrow(task.target, *task.read(task.part))
+    if sealed(task.target) is None:
+        with unchanged(task.part, task.known):
+            save_arrow(task.target, *task.read(task.part))
+        seal(task.target)
         give_memory_back()  # spectra pass through, and few of them stay
     return task.target
 
@@ -69,14 +75,28 @@ def _read_all(
     title: str,
     parts: Sequence[Part],
     read: Callable[[Part], tuple[pa.Table, Mapping[str, Any]]],
+    wanted: Sequence[npt.NDArray[Any]],
 ) -> list[Path]:
-    """Read all parts in parallel and return their Arrow files."""
+    """Read all parts in parallel and return their Arrow files.
+
+    What is `wanted` of each part is told by arrays; files of other wishes are not taken.
+    """
+    wish = hashlib.sha256(b"".join(np.ascontiguousarray(each).tobytes() for each in wanted))
     tasks = [
-        ReferenceTask(read, part, session.workspace.target(step, f"{part.key}|{part.fingerprint}"))
+        ReferenceTask(
+            read,
+            part,
+            session.workspace.target(step, f"{part.key}|{part.fingerprint}|{wish.hexdigest()}"),
+            session.known(part),
+        )
         for part in parts
     ]
     with session.observer.step(title, len(tasks)) as done:
         return run_tasks(session.executor, read_reference, tasks, done)
+
+
+def _discs(footprint: Footprint) -> tuple[FloatArray, ...]:
+    return footprint.ra_deg, footprint.dec_deg, np.array([footprint.radius_deg])
 
 
 def _read_sources(
@@ -154,7 +174,7 @@ def all_sources(session: Session, footprint: Footprint) -> ReferenceStars:
     settings = session.plugins.survey.reference.settings
     corrections = session.plugins.corrections(session.inputs.root)
     read = partial(_read_sources, catalogue, settings, footprint, corrections)
-    files = _read_all(session, "sources", "Reading reference stars", parts, read)
+    files = _read_all(session, "sources", "Reading reference stars", parts, read, _discs(footprint))
     stars = ReferenceStars.concat(ReferenceStars(load_arrow(file)[0]) for file in files)
     _, first = np.unique(stars["source_id"], return_index=True)
     if not len(first):
@@ -183,7 +203,7 @@ def all_extinctions(
     listed = session.workspace.target("wanted", "extinctions")
     save_arrow(listed, pa.table({"source_id": wanted}))
     read = partial(_read_extinctions, catalogue, block.settings, listed)
-    files = _read_all(session, "extinctions", "Reading extinctions", parts, read)
+    files = _read_all(session, "extinctions", "Reading extinctions", parts, read, (wanted,))
     found = Extinctions.concat(Extinctions(load_arrow(file)[0]) for file in files)
     _, first = np.unique(found["source_id"], return_index=True)
     if not len(first):
@@ -205,7 +225,8 @@ def all_features(session: Session, wanted: ReferenceStars) -> StarFeatures:
     listed = session.workspace.target("wanted", "spectra")
     save_arrow(listed, wanted.arrow)
     read = partial(_read_features, catalogue, settings, corrections, listed)
-    files = _read_all(session, "spectra", f"Reading {READ[catalogue.provides]}", parts, read)
+    title = f"Reading {READ[catalogue.provides]}"
+    files = _read_all(session, "spectra", title, parts, read, (wanted["source_id"],))
     read_parts = [load_features(file) for file in files]
     # A catalogue has either spectra or quantities.
     spectra = [part for part in read_parts if isinstance(part, Spectra)]

@@ -15,7 +15,7 @@ from scrframe.analysis.montecarlo.realisations import InputErrors
 from scrframe.analysis.montecarlo.run import PerturbedMagnitudes, monte_carlo
 from scrframe.errors import ConfigError, DataError
 from scrframe.observer import Observer
-from scrframe.run.workspace import partial_run
+from scrframe.run.place import Place
 from scrframe.scr.features import intrinsic_features
 from scrframe.scr.training import TrainingPlan, TrendSettings
 from scrframe.tables import ReddeningLaw, Spectra
@@ -207,7 +207,7 @@ def test_an_interrupted_one_goes_on_and_ends_with_the_same_bits(tiny_survey, tmp
     with pytest.raises(KeyboardInterrupt):
         run(tiny_survey, out, observer=Stopping())
     assert not out.exists()
-    assert len(list(partial_run(out).glob("work/realisations/*.arrow"))) == 1
+    assert len(list(Place.of(out).root.glob("work/realisations/*.arrow"))) == 1
     drawn, change = [], PerturbedMagnitudes.change
 
     def counted(self, errors, seed, number):
@@ -217,7 +217,7 @@ def test_an_interrupted_one_goes_on_and_ends_with_the_same_bits(tiny_survey, tmp
     monkeypatch.setattr(PerturbedMagnitudes, "change", counted)
     again = run(tiny_survey, out)
     assert drawn == [1]
-    assert not partial_run(out).exists()
+    assert not Place.of(out).root.exists()
     whole = run(tiny_survey, tmp_path / "whole")
     for name in ("montecarlo.parquet", "montecarlo.json"):
         assert (again.path / name).read_bytes() == (whole.path / name).read_bytes()
