@@ -9,6 +9,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+#: Characters of a message about data.
+_LONGEST = 1000
+
 
 class ScrframeError(Exception):
     """Base of all errors whose message is meant for the user."""
@@ -19,7 +22,14 @@ class ConfigError(ScrframeError):
 
 
 class DataError(ScrframeError):
-    """An input file is missing, damaged, or does not hold what it should."""
+    """An input file is missing, damaged, or does not hold what it should.
+
+    The message is one line of printable text, however much of somebody's data it quotes.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        line = "".join(sign if sign.isprintable() else "?" for sign in " ".join(message.split()))
+        super().__init__(line if len(line) <= _LONGEST else line[:_LONGEST] + "...")
 
 
 class InputChangedError(DataError):

@@ -11,6 +11,9 @@ import pyarrow.parquet as pq
 from scrframe.errors import DataError
 from scrframe.io.table_file import DAMAGE, TableFile, one_line, rows_at_once
 
+#: More rows than this, and more than so many a byte, are not meant: equal ones take little.
+_MOST_ROWS, _ROWS_A_BYTE = 1_000_000, 200
+
 
 class ParquetTable(TableFile):
     """A Parquet file; its units are those that fields declare as ``unit``.
@@ -30,6 +33,9 @@ class ParquetTable(TableFile):
                 if field.metadata and b"unit" in field.metadata
             }
             groups = tuple(meta.row_group(i).num_rows for i in range(meta.num_row_groups))
+        size = path.stat().st_size
+        if sum(groups) > max(_MOST_ROWS, size * _ROWS_A_BYTE):
+            raise DataError(f"{path}: states {sum(groups)} rows in {size} bytes; no table does")
         super().__init__(path, schema.names, units, row_groups=groups)
 
     def _read(

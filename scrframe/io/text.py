@@ -301,6 +301,6 @@ def readable(path: Path) -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError:
-        raise DataError(f"{path}: is not text") from None
+        raise DataError(f"{path}: is not text in UTF-8") from None
     except (zlib.error, csv.Error, *DAMAGE) as error:
         raise DataError(f"{path}: cannot be read as text: {one_line(error)}") from None

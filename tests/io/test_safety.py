@@ -6,12 +6,13 @@ import urllib.request
 import h5py
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
 from astropy.table import Table
 
 from scrframe.errors import DataError
-from scrframe.io import open_tables, read_table
+from scrframe.io import compressed, open_tables, read_table
 from scrframe.io.block import Block
 from scrframe.io.fits import open_fits, table_fields
 
@@ -72,11 +73,12 @@ def test_hdf5_datasets_that_hold_nothing_of_what_they_state(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["t.fits.gz", "t.csv.gz", "t.vot.gz"])
-def test_gzipped_bombs(name, tmp_path):
+def test_gzipped_bombs(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(compressed, "_MOST_BYTES", 1 << 20)
     heads = {"t.csv.gz": b"a,b\n" + b"1,2\n" * 100, "t.vot.gz": b"<?xml version='1.0'?><VOTABLE>"}
     head = heads.get(name, b"SIMPLE  =                    T".ljust(80) + b"END".ljust(2800))
     body = b"1,2\n" if "csv" in name else b" "
-    (tmp_path / name).write_bytes(gzip.compress(head + body * ((100 << 20) // len(body)), 9))
+    (tmp_path / name).write_bytes(gzip.compress(head + body * ((8 << 20) // len(body)), 9))
     with pytest.raises(DataError, match=rf"{name}: \d+ bytes unpack to \d+ and more"):
         for block in open_tables(tmp_path / name)[0].blocks(["a"]):
             assert len(block)
@@ -174,3 +176,16 @@ def test_names_that_fit_several_columns(tmp_path):
     assert read_table(tmp_path / "t.csv", ["MAG"]).numbers("MAG").tolist() == [2]
     with pytest.raises(DataError, match='has columns Mag and MAG, so that "mag" can be either'):
         read_table(tmp_path / "t.csv", ["mag"])
+
+
+def test_messages_are_one_printable_line():
+    said = str(DataError("t.csv: the text " + "\x1b[31m\n" + "x" * 5000))
+    assert said.startswith("t.csv: the text ?[31m xxx") and len(said) < 1100
+
+
+def test_parquet_of_more_rows_than_a_file_can_mean(tmp_path):
+    with pq.ParquetWriter(tmp_path / "t.parquet", pa.schema({"a": pa.null()})) as writer:
+        for _ in range(2):
+            writer.write_table(pa.table({"a": pa.nulls(20_000_000)}), row_group_size=20_000_000)
+    with pytest.raises(DataError, match=r"t\.parquet: states 40000000 rows in \d+ bytes"):
+        open_tables(tmp_path / "t.parquet")

@@ -6,7 +6,7 @@ detections.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -20,6 +20,7 @@ from scrframe.arrays import FloatArray, IntArray
 from scrframe.errors import CalibrationError, DataError
 from scrframe.observer import Observer
 from scrframe.products.files import load_arrow
+from scrframe.products.solution import VisitSeen
 from scrframe.run.sample.detections import (
     FirstPass,
     PartRead,
@@ -42,6 +43,8 @@ from scrframe.tables.table import derive
 T = TypeVar("T", bound=ColumnTable)
 #: Share of a visit's detections that may stand at one place in two parts.
 _TWINS = 0.2
+#: Visits of so many detections are suspect if so small a share of the usual are reference stars.
+_MANY, _FEW = 20, 0.2
 #: Columns of the reference stars that only matching needs.
 POSITIONS = ("ref_ra", "ref_dec", "ref_epoch", "pmra", "pmdec")
 
@@ -89,9 +92,12 @@ def match_all(
     )
     kept: list[Detections] = []
     sources: list[list[npt.NDArray[np.int64]]] = [[] for _ in range(len(cuts) + 1)]
+    found: dict[str, int] = {}
     with observer.step("Matching", len(first.parts)) as done:
         for group in groups(first.parts):
             table = _match(group, index, columns, radius_arcsec)
+            for name, number in zip(*np.unique(table["visit"], return_counts=True), strict=True):
+                found[str(name)] = int(number)
             sources[0].append(table["source_id"])
             table = derive_for(cuts, table)
             for number, cut in enumerate(cuts, start=1):
@@ -99,10 +105,25 @@ def match_all(
                 sources[number].append(table["source_id"])
             kept.append(table)
             done(len(group))
+    _warn_of_strays(first.visits, found, observer)
     for what, ids in zip(["matched", *(cut.text for cut in cuts)], sources, strict=True):
         joined = np.concatenate(ids)
         flow.add(what, len(joined), len(np.unique(joined)))
     return require(Detections.concat(kept), flow)
+
+
+def _warn_of_strays(
+    visits: Sequence[VisitSeen], found: Mapping[str, int], observer: Observer
+) -> None:
+    """Warn of visits of which far fewer detections are reference stars than of others."""
+    share = np.array([found.get(visit.key, 0) / visit.detections for visit in visits])
+    for visit, own in zip(visits, share, strict=True):
+        if visit.detections >= _MANY and own < _FEW * np.median(share):
+            observer.warning(
+                f"visit {visit.key} ({visit.file}): {found.get(visit.key, 0)} of"
+                f" {visit.detections} detections are reference stars, of other visits"
+                f" {100 * np.median(share):.0f} per cent: are its date and positions right?"
+            )
 
 
 def _match(

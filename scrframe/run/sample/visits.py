@@ -83,7 +83,7 @@ def _merged(pieces: Sequence[VisitSeen]) -> VisitSeen:
         if abs(piece.mjd - first.mjd) > VISIT_DAYS:
             differs = f"has the date {first.mjd:.5f} in {first.file} and {piece.mjd:.5f} in"
         elif piece.field != first.field:
-            differs = f"is in the field {first.field} in {first.file} and {piece.field} in"
+            differs = f"is in the field '{first.field}' in {first.file} and '{piece.field}' in"
         elif _apart_deg(piece, first) > CAMERA_DEG:
             differs = f"is {_apart_deg(piece, first):.0f} deg from where it is in {first.file} in"
         else:

@@ -65,7 +65,7 @@ def test_a_visit_without_a_date_is_refused():
     ("change", "says"),
     [
         ({"mjd": 56000.0 + 1.1 * VISIT_DAYS}, r"has the date 56000\.0+ in v and 56001"),
-        ({"field": "b"}, "is in the field  in v and b in v"),
+        ({"field": "b"}, "is in the field '' in v and 'b' in v"),
         ({"ra_deg": 61.0}, "is 60 deg from where it is in v"),
     ],
 )

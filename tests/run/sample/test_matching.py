@@ -9,9 +9,16 @@ import numpy as np
 import pytest
 
 from scrframe.errors import DataError
+from scrframe.observer import Observer
 from scrframe.plugin import Part
 from scrframe.products.files import save_arrow
-from scrframe.run.sample.assembly import detections_of, groups, match_group
+from scrframe.run.sample.assembly import (
+    CutFlow,
+    detections_of,
+    groups,
+    match_all,
+    match_group,
+)
 from scrframe.run.sample.detections import PLACE, FirstPass, PartRead
 from scrframe.run.sample.visits import merge_visits, refuse_doubles, visits_of
 from scrframe.scr.match import sky_index
@@ -152,3 +159,22 @@ def test_one_exposure_under_two_keys_is_refused(save):
         refuse(first, save(f"other{number}", table))
     with pytest.raises(DataError, match=r"visits a \(f\) and b \(f\) are one exposure under two"):
         refuse(first, save("double", other))
+
+
+def test_visits_that_hardly_match_are_named(save):
+    rng = np.random.default_rng(6)
+    ra, dec = rng.uniform(10, 10.5, (2, 300))
+    moved = ra + np.repeat([0, 0, 0.01], 100)
+    tables = [
+        detections([key] * 100, moved[at : at + 100], dec[at : at + 100])
+        for key, at in (("a", 0), ("b", 100), ("c", 200))
+    ]
+    parts = [save(table["visit"][0], table) for table in tables]
+    told = []
+    observer = Observer()
+    observer.warning = told.append
+    match_all(FirstPass(tuple(parts), {}), stars(ra, dec), RADIUS, (), CutFlow(), observer)
+    assert len(told) == 1
+    assert told[0].startswith(
+        "visit c (f): 0 of 100 detections are reference stars, of other visits"
+    )

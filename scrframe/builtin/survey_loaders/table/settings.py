@@ -272,7 +272,7 @@ class TableConfig(PluginConfig):
         default="1 mmag", description="Errors of magnitudes are at least this."
     )
     rows_per_part: Whole = Field(
-        default=5_000_000,
+        default=2_000_000,
         ge=1,
         description="Larger Parquet files are read, and written, in parts of about so many rows.",
     )
