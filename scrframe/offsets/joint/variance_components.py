@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
+from scipy.sparse import linalg as sparse_linalg
 
 from scrframe.arrays import FloatArray
 from scrframe.errors import CalibrationError
@@ -29,6 +30,8 @@ PRIOR_SPREAD = 2.0
 NARROW = 512
 #: Degrees of freedom of the scatter of groups' variances about their term's.
 GROUP_FREEDOM = 3.0
+#: Widest precision whose root is a dense one.
+DENSE_ROOT = 256
 #: Columns solved for at once.
 SOLVES = 64
 #: Largest change of the logarithm of a variance in one step.
@@ -368,7 +371,17 @@ def prior_draw(
 def _root(matrix: sparse.csr_array) -> Root:
     if is_diagonal(matrix):
         return sparse.csr_array(sparse.diags_array(np.sqrt(matrix.diagonal())))
-    return np.linalg.cholesky(matrix.toarray())
+    if matrix.shape[0] <= DENSE_ROOT:
+        return np.linalg.cholesky(matrix.toarray())
+    factor = sparse_linalg.splu(
+        sparse.csc_array(matrix),
+        permc_spec="MMD_AT_PLUS_A",
+        diag_pivot_thresh=0.0,
+        options={"SymmetricMode": True},
+    )
+    # A positive definite matrix needs no pivots: U is the diagonal times L transposed.
+    lower = factor.L @ sparse.diags_array(np.sqrt(factor.U.diagonal()))
+    return sparse.csr_array(sparse.csr_array(lower)[factor.perm_r])
 
 
 def is_diagonal(matrix: sparse.csr_array) -> bool:

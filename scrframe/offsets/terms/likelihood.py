@@ -196,15 +196,18 @@ def term_gain(fixed: Fixed, level: FittedLevel, table: Detections, start_mag: fl
 
     def at(log_sd: float) -> float:
         if log_sd not in found:
-            lower = linalg.cholesky(information + precision * np.exp(-2 * log_sd), lower=True)
+            try:
+                lower = linalg.cholesky(information + precision * np.exp(-2 * log_sd), lower=True)
+            except linalg.LinAlgError:  # rounding outweighs so weak a prior
+                return -np.inf
             values = linalg.cho_solve((lower, True), score)
             gain = determinant - _log_determinant(lower) - 2 * width * log_sd
             found[log_sd] = gain + float(score @ values), values
         return found[log_sd][0]
 
     climb(at, float(np.log(start_mag)), float(np.log(STEP)))
-    best = max(found, key=at)
-    if at(best) <= 0:
+    best = max(found, key=at, default=None)
+    if best is None or at(best) <= 0:
         return none
     values = found[best][1]
     rest = fixed.factor.solve(fixed.right - cross @ values)
@@ -256,7 +259,7 @@ def climb(value: Callable[[float], float], start: float, step: float) -> None:
         return
     for width in (step, step / 2):
         curvature = low - 2 * middle + high
-        if not curvature < 0:
+        if not -np.inf < curvature < 0:
             return
         vertex = points[1] + np.clip(0.5 * width * (low - high) / curvature, -width, width)
         value(float(vertex))

@@ -18,8 +18,9 @@ from joint_cases import (
 )
 from scipy import sparse
 
+from scrframe.builtin.offset_levels.sky import smooth_precision
 from scrframe.offsets.joint.fit import fit_joint
-from scrframe.offsets.joint.mixed_model import Weights
+from scrframe.offsets.joint.mixed_model import MixedModel, Term, Weights
 from scrframe.offsets.joint.normal_equations import normal_matrix
 from scrframe.offsets.joint.stars import weighted
 from scrframe.offsets.joint.variance_components import (
@@ -30,11 +31,13 @@ from scrframe.offsets.joint.variance_components import (
     drawn_trace,
     exact_trace,
     prior_matrix,
+    prior_roots,
     random_terms,
     update_components,
     working_variates,
 )
 from scrframe.offsets.linalg.factor import Factor
+from scrframe.statistics.sky import chord, unit_vectors
 
 KINDS = ("visit", "drift", "jitter", "pixel", "slope", "free")
 #: Standard deviations that are no solution, so that the score is not nought.
@@ -250,3 +253,16 @@ def test_an_endless_swing_is_damped(turns):
         bounds.note({"a": sd}, {"a": after})
         sd = after
     assert bounds.longest["a"] == pytest.approx(LONGEST_STEP * 0.5 ** (turns - 1), rel=1e-6)
+
+
+def test_the_root_of_a_large_precision_is_sparse_and_its_square_the_precision():
+    rng = np.random.default_rng(4)
+    place = unit_vectors(rng.uniform(10, 22, 700), rng.uniform(-3, 3, 700))
+    precision = smooth_precision(place, chord(0.5))
+    term = Term("field", "nuisance", 0, 700, precision)
+    empty = sparse.csr_array((1, 700)), sparse.csr_array((1, 0))
+    model = MixedModel((term,), *empty, np.zeros(1, int), np.zeros(1, int), 1)
+    root = prior_roots(model)["field"]
+    assert sparse.issparse(root)
+    difference = (root @ root.T - precision).toarray()
+    assert np.abs(difference).max() < 1e-10 * np.abs(precision.toarray()).max()
