@@ -28,8 +28,7 @@ class DataError(ScrframeError):
     """
 
     def __init__(self, message: str = "") -> None:
-        line = "".join(sign if sign.isprintable() else "?" for sign in " ".join(message.split()))
-        super().__init__(line if len(line) <= _LONGEST else line[:_LONGEST] + "...")
+        super().__init__(printable(message))
 
 
 class InputChangedError(DataError):
@@ -76,6 +75,12 @@ def reworded(error: ScrframeError, message: str) -> ScrframeError:
 def notes_of(error: BaseException) -> tuple[str, ...]:
     """Return the notes that were added to an error."""
     return tuple(getattr(error, "__notes__", ()))
+
+
+def printable(text: str, longest: int = _LONGEST) -> str:
+    """Return a text as one line of printable signs, cut where it is long."""
+    line = "".join(sign if sign.isprintable() else "?" for sign in " ".join(text.split()))
+    return line if len(line) <= longest else line[:longest] + "..."
 
 
 def one_line(error: BaseException) -> str:

@@ -17,7 +17,7 @@ from scrframe.config.blocks import rename_keys
 from scrframe.config.document import Document, KeyPath, parse_value, parse_yaml
 from scrframe.config.schema import check_columns
 from scrframe.config.survey import DEFAULT_ROOT, SurveyDescription
-from scrframe.errors import ConfigError, DataError, did_you_mean
+from scrframe.errors import ConfigError, DataError, did_you_mean, printable
 from scrframe.plugin import Registry, load_registry
 
 #: A description that has this key at its top is one of several surveys.
@@ -139,7 +139,7 @@ def _apply_overrides(
     """
     for text in overrides:
         key, equals, value = text.partition("=")
-        option = f"--set {text}"
+        option = f"--set {printable(text, 120)}"
         steps = key.strip().split(".")
         if not equals or not all(steps):
             raise ConfigError(f"{option}: expected key.path=value")
@@ -172,7 +172,8 @@ def _step(holder: Any, text: str, option: str, before: list[str]) -> str | int:
     if isinstance(holder, dict):
         return text
     if not isinstance(holder, list):
-        raise ConfigError(f'{option}: {where} holds no keys, so there is no "{text}" in it')
+        said = printable(text, 60)
+        raise ConfigError(f'{option}: {where} holds no keys, so there is no "{said}" in it')
     names = [item.get("name") if isinstance(item, dict) else None for item in holder]
     if text in names:
         return names.index(text)
@@ -180,9 +181,8 @@ def _step(holder: Any, text: str, option: str, before: list[str]) -> str | int:
         return int(text)
     known = [name for name in names if isinstance(name, str)]
     items = ", ".join(known) if known else f"0 to {len(holder) - 1}" if holder else "none"
-    raise ConfigError(
-        f'{option}: {where} has no item "{text}"{did_you_mean(text, known)} (items: {items})'
-    )
+    said = f'"{printable(text, 60)}"{did_you_mean(text, known)}'
+    raise ConfigError(f"{option}: {where} has no item {said} (items: {items})")
 
 
 def _default(model: type[BaseModel], steps: list[str]) -> Any:

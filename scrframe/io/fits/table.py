@@ -186,7 +186,7 @@ class AsciiTable(TableInMemory):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 table = Table.read(file.path, format="fits", hdu=hdu.index)
-        except (OSError, ValueError, TypeError, IndexError, KeyError) as error:
+        except Exception as error:  # astropy raises what cards, columns and numpy raise
             raise DataError(f"{hdu.label}: cannot be read: {one_line(error)}") from None
         units = {name: str(table[name].unit) for name in table.colnames if table[name].unit}
         columns = {name: np.ma.asarray(table[name]) for name in table.colnames}
