@@ -15,6 +15,8 @@ from scrframe.tables import OffsetTable
 
 #: Right-hand sides that are solved at once.
 BLOCK = 256
+#: A robust weight below this is rounding: such a detection takes no part in the gauge.
+NO_WEIGHT = 1e-9
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class JointResults:
         self._fit = fit
         self._variances: FloatArray | None = None
         design, model = fit.design, fit.design.model
-        self._used = fit.weights.detection > 0
+        self._used = (fit.robust.detection > NO_WEIGHT) & (fit.weights.detection > 0)
         self._ccds, self._ccd = np.unique(design.exposures.ccd, return_inverse=True)
         corrections = [term for term in model.terms if term.role == "correction"]
         split = model.by_exposure.shape[1]
