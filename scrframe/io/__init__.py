@@ -41,6 +41,16 @@ ENDINGS = {
     "votable": (".vot", ".vot.gz", ".votable", ".votable.gz", ".xml"),
 }
 _HEAD_BYTES = 4096
+#: How files of other kinds begin, in lower case, and what is said of them.
+_OTHERS = {
+    b"obj\x01": "an Avro file, which is not read; convert it to Parquet",
+    b"pk\x03\x04": "a zip or a spreadsheet, which is not read here; unpack it, or save it as CSV",
+    b"bzh": "compressed by bzip2, which is not read; unpack it, or compress it by gzip",
+    b"\xfd7zxz": "compressed by xz, which is not read; unpack it, or compress it by gzip",
+    b"\x28\xb5\x2f\xfd": "compressed by Zstandard, which is not read; unpack it",
+    b"<!doctype html": "a web page and no table: did a download fail?",
+    b"<html": "a web page and no table: did a download fail?",
+}
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -135,8 +145,9 @@ def detect_format(
         return "hdf5"
     if text.startswith((b"<?xml", b"<VOTABLE")):
         return "votable"
-    if head.startswith(b"Obj\x01"):
-        raise DataError(f"{path}: is an Avro file, which is not read; convert it to Parquet")
+    other = next((what for magic, what in _OTHERS.items() if head.lower().startswith(magic)), None)
+    if other is not None:
+        raise DataError(f"{path}: is {other}")
     if b"\0" in head:
         raise DataError(f"{path}: is no {expected} file")
     return "ecsv" if head.startswith(b"# %ECSV") else "csv"

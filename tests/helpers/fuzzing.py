@@ -1,6 +1,17 @@
 """Mutated inputs of all readers: each is read, or refused by a line; `make fuzz` runs many.
 
 A mutation must not end in a traceback, take more than `SECONDS`, or more than `MEGABYTES`.
+
+What is accepted and gives other results is of these families, which nothing in the file tells
+from what its author meant:
+
+- a digit, sign or letter of a value that stays plausible for its column, a value that becomes one
+  of those that stand for none, and the mantissas in binary columns that have no checksum;
+- rows at the end of a text that are lost at the end of a line, or stand there twice (FITS, Parquet,
+  HDF5 and VOTable state how many there are);
+- names of columns, units and keywords that become other valid ones, and comments;
+- values of a description that are as valid as those before;
+- solutions of version 0.1.0, which have no hashes (of later ones every change is refused).
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """No address is requested because a file names it, and small files do not unpack to gigabytes."""
 
+import bz2
 import gzip
+import lzma
 import urllib.request
 
 import h5py
@@ -189,3 +191,19 @@ def test_parquet_of_more_rows_than_a_file_can_mean(tmp_path):
             writer.write_table(pa.table({"a": pa.nulls(20_000_000)}), row_group_size=20_000_000)
     with pytest.raises(DataError, match=r"t\.parquet: states 40000000 rows in \d+ bytes"):
         open_tables(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize(
+    ("start", "says"),
+    [
+        (b"Obj\x01", "an Avro file"),
+        (b"PK\x03\x04", "a zip or a spreadsheet"),
+        (bz2.compress(b"a,b"), "compressed by bzip2"),
+        (lzma.compress(b"a,b"), "compressed by xz"),
+        (b"<!DOCTYPE HTML><html>", "a web page and no table"),
+    ],
+)
+def test_files_of_other_kinds_are_told_by_name(start, says, tmp_path):
+    (tmp_path / "t.csv").write_bytes(start)
+    with pytest.raises(DataError, match=rf"t\.csv: is {says}"):
+        open_tables(tmp_path / "t.csv")

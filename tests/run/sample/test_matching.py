@@ -157,8 +157,12 @@ def test_one_exposure_under_two_keys_is_refused(save):
     first = save("one", one, range(20))
     for number, table in enumerate((later, moved)):
         refuse(first, save(f"other{number}", table))
-    with pytest.raises(DataError, match=r"visits a \(f\) and b \(f\) are one exposure under two"):
-        refuse(first, save("double", other))
+    copy = one.with_columns({"visit": ["b"] * 200, "mjd": one["mjd"] + 40})
+    for double in (other, copy):
+        with pytest.raises(DataError, match=r"visits a \(f\) and b \(f\) are one exposure under"):
+            refuse(save("whole", one), save("double", double))
+    forced = copy.with_columns({"mag": one["mag"] + 0.01})  # photometry at given places
+    refuse(save("whole", one), save("forced", forced))
 
 
 def test_visits_that_hardly_match_are_named(save):

@@ -15,6 +15,7 @@ from scrframe.builtin.survey_loaders.table.settings import TableConfig
 from scrframe.builtin.survey_loaders.table.source import DATES, KINDS, Source
 from scrframe.errors import DataError
 from scrframe.io.block import Block
+from scrframe.io.cells import is_text
 from scrframe.statistics.sky import EqualAreaGrid
 from scrframe.tables.columns import BY_NAME, Kind
 from scrframe.tables.table import refuse_dates
@@ -212,7 +213,10 @@ def _dates(block: Block, source: Source) -> FloatArray:
     stamped = source.column is not None and pa.types.is_temporal(block.column(source.column).type)
     if unit is None and not stamped:
         declared = block.units.get(source.column or "", "").strip()
-        unit = declared.lower() if declared.lower() in DATES else reading.unit_of(block, source)
+        known = declared.lower() in DATES
+        unit = (
+            declared.lower() if known else _written(block, source) or reading.unit_of(block, source)
+        )
     if stamped:
         return _stamps(block, source)
     if unit == "iso":
@@ -244,6 +248,14 @@ def _dates(block: Block, source: Source) -> FloatArray:
         where = f"mjd ({reading.origin_of(source)}) in {unit} does not count from MJD 0"
         block.refuse(values * factor < _LATE_MJD, f"{where}: is its unit unix?")
     return values * factor
+
+
+def _written(block: Block, source: Source) -> str | None:
+    """Return "iso" if a column holds text that begins as such dates do."""
+    if source.column is None or not is_text(block.column(source.column).type):
+        return None
+    dates = pc.match_substring_regex(block.texts(source.column), r"^\d{4}-\d{2}-\d{2}")
+    return "iso" if pc.any(dates).as_py() else None
 
 
 def _stamps(block: Block, source: Source) -> FloatArray:

@@ -104,6 +104,11 @@ def test_dates(small, scale):
     np.testing.assert_allclose(found["mjd"], mjd, rtol=0, atol=2e-8)  # milliseconds in text
 
 
+def test_texts_of_dates_need_no_unit(small):
+    found = small({"t": ["2012-01-01T12:00:00", "2012-01-01 12:00:00"]}, {"mjd": "t"})
+    assert (found["mjd"] == Time("2012-01-01T12:00:00").mjd).all()
+
+
 def test_time_stamps(small):
     stamps = pa.array([1325376000000000], pa.timestamp("us"))  # 2012-01-01
     found = small({"t": stamps}, {"mjd": "t"})
