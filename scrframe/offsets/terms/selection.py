@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,14 @@ from scrframe.arrays import BoolArray, FloatArray
 from scrframe.offsets.joint.fit import fit_design
 from scrframe.offsets.joint.mixed_model import Design, MixedModel, build_design
 from scrframe.offsets.joint.problem import Estimate, JointFit, JointProblem
-from scrframe.offsets.terms.heldout import Overlaps, Verdict, find_overlaps, judge, without_held
+from scrframe.offsets.terms.heldout import (
+    MIN_OVERLAPS,
+    Overlaps,
+    Verdict,
+    find_overlaps,
+    judge,
+    without_held,
+)
 from scrframe.offsets.terms.likelihood import Fixed, Gain, WeightedData, extended, term_gain
 from scrframe.statistics.sky import kd_partition
 from scrframe.tables import FittedLevel, unit_vectors
@@ -26,8 +34,8 @@ from scrframe.tables.settings import TermRules
 
 #: Compact parts of the sky of which a part of a large survey is made.
 PATCHES = 8
-#: Rounds of weights and variances once a term is kept.
-REFIT_ROUNDS = 2
+#: Rounds of weights and variances once a term is kept: the final fit has as many as it takes.
+REFIT_ROUNDS = 1
 #: A term whose overlaps get worse by more standard deviations is left out.
 WORSE = -1.0
 
@@ -210,6 +218,18 @@ class _Search:
     def _data(self) -> WeightedData:
         return WeightedData(self.problem.delta_mag, self.fit.weights, self.problem.settings.threads)
 
+    @cached_property
+    def _fixed(self) -> Fixed:
+        """The present model, solved."""
+        return Fixed.of(self.design.model, self._data, self.sd_mag)
+
+    @cached_property
+    def _cut(self) -> Fixed:
+        """The same without the stars that are held out."""
+        model, data = self.design.model, self._data
+        cut = replace(data, weights=without_held(model, data.weights, self.overlaps))
+        return Fixed.of(model, cut, self.sd_mag)
+
     def try_candidate(self, candidate: CandidateTerm, settings: TermRules) -> tuple[Trial, _Search]:
         """Return what became of a candidate, and the search after it."""
         levels = tuple(candidate.level.alternatives())
@@ -250,22 +270,21 @@ class _Search:
         )
 
     def _gains(self, levels: Sequence[FittedLevel], start_mag: float) -> list[Gain]:
-        fixed = Fixed.of(self.design.model, self._data, self.sd_mag)
         found = []
         for level in levels:
-            found.append(term_gain(fixed, level, self.problem.table, start_mag))
+            found.append(term_gain(self._fixed, level, self.problem.table, start_mag))
             start_mag = found[-1].sd_mag
         return found
 
     def _verdict(self, level: FittedLevel, gain: Gain) -> Verdict | None:
         """Cut the overlaps, solve with and without the term, and predict them."""
-        model, data = self.design.model, self._data
-        longer = extended(model, level, self.problem.table)
-        cut = replace(data, weights=without_held(model, data.weights, self.overlaps))
-        before = Fixed.of(model, cut, self.sd_mag).parameters
-        sd_mag = {**self.sd_mag, level.name: gain.sd_mag}
-        after = Fixed.of(longer, cut, sd_mag).parameters
-        return judge(self.overlaps, data.weights, data.delta_mag, (model, before), (longer, after))
+        if self.overlaps.number < MIN_OVERLAPS:
+            return None
+        data, cut = self._data, self._cut
+        longer = extended(cut.model, level, self.problem.table)
+        after = Fixed.of(longer, cut.data, {**self.sd_mag, level.name: gain.sd_mag})
+        models = (cut.model, cut.parameters), (longer, after.parameters)
+        return judge(self.overlaps, data.weights, data.delta_mag, *models)
 
     def _with(self, level: FittedLevel, gain: Gain) -> _Search:
         """Keep a term: weights, noise and variances follow."""
