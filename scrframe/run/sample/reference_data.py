@@ -180,9 +180,18 @@ def all_sources(session: Session, footprint: Footprint) -> ReferenceStars:
     if not len(first):
         raise DataError(
             f"reference.{catalogue.name}: no reference star lies where the catalogues are;"
-            f" searched {len(parts)} part(s), the first being {parts[0].path}"
+            f" searched {len(parts)} part(s), the first being {parts[0].path}{_likely(footprint)}"
         )
     return stars.take(first)
+
+
+def _likely(footprint: Footprint) -> str:
+    """Return a question about the unit of positions, if they fit into another."""
+    if footprint.ra_deg.max() <= 2 * np.pi and np.abs(footprint.dec_deg).max() <= np.pi / 2:
+        return "; are the positions of the catalogues in radians?"
+    if footprint.ra_deg.max() <= 24:
+        return "; are the right ascensions of the catalogues in hours?"
+    return ""
 
 
 def all_extinctions(
