@@ -9,8 +9,11 @@ numbers, text, flags or matrices (`scrframe.io.block`). What all readers agree o
 - a missing value is NaN among numbers and null elsewhere: a masked or null cell, the TNULL
   of a FITS column, and in text of any format one of `scrframe.io.cells.NULLS`;
 - numbers are in native byte order; unsigned ones keep their values;
-- a text may begin with a byte-order mark, and one without a line of names has the columns
-  col1, col2, and so on.
+- a text may begin with a byte-order mark, may have its names in a comment or units below them,
+  and one without a line of names has the columns col1, col2, and so on;
+- ``a[2]`` is the element 2, counted from 0, of a column ``a`` of arrays;
+- no other file is opened and no address requested because a file names it, and none is read
+  that states or unpacks to far more than it can hold.
 
 Each format has a module of its own, whose library is imported only when a file needs it.
 """

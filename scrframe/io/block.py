@@ -137,15 +137,13 @@ class Block:
         """
         column = self.column(name)
         if cells.is_text(column.type):
-            # "12.0" is a whole number, as tables write them that have gaps.
-            plain = pc.replace_substring_regex(column, r"^(\s*[-+]?[0-9]+)\.0*(\s*)$", r"\1\2")
-            whole, real = cells.cast(plain, pa.int64()), cells.cast(plain, pa.float64())
-            if (
-                whole is None
-                and real is not None
-                and pc.all(pc.equal(pc.round(real), real)).as_py()
-            ):
-                return replace(self, table=pa.table({name: real}))._exact(name)
+            whole = cells.cast(column, pa.int64())
+            if whole is None:
+                # "12.0" is a whole number, as tables write them that have gaps.
+                plain = pc.replace_substring_regex(column, r"^(\s*[-+]?\d+)\.0*(\s*)$", r"\1\2")
+                whole, real = cells.cast(plain, pa.int64()), cells.cast(plain, pa.float64())
+                if whole is None and real is not None and _all_whole(real):
+                    return replace(self, table=pa.table({name: real}))._exact(name)
             column = self._parsed(name, pa.int64()) if whole is None else whole
         self.refuse(cells.nulls(column), f"column {name} has no value, but needs a whole number")
         if pa.types.is_boolean(column.type):
@@ -356,3 +354,7 @@ class Block:
     def _wrong_kind(self, name: str, kind: pa.DataType, wanted: str) -> DataError:
         held = "arrays" if cells.is_list(kind) else kind
         return DataError(f"{self.label}: column {name} holds {held}, not {wanted}")
+
+
+def _all_whole(values: pa.Array) -> bool:
+    return bool(pc.all(pc.equal(pc.round(values), values)).as_py())

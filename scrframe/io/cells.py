@@ -88,12 +88,15 @@ def parsed_arrays(text: pa.Array) -> tuple[pa.Array, BoolArray]:
     bare = pc.invert(pc.or_(pc.is_in(first, texts("([{")), pc.is_in(last, texts(")]}"))))
     paired = pc.is_in(pc.binary_join_element_wise(first, last, ""), texts(("()", "[]", "{}")))
     body = pc.if_else(paired, pc.utf8_slice_codeunits(text, 1, -1), text)
-    body = pc.utf8_trim_whitespace(body)
+    body = pc.replace_substring(pc.utf8_trim_whitespace(body), ", ", ",")
     items = pc.split_pattern(pc.if_else(pc.equal(body, ""), None, body), ",")
-    values = cast(items.flatten(), pa.float64())
     bad = ~np.asarray(pc.fill_null(pc.or_(bare, paired), True), dtype=bool)
-    gaps = pc.any(pc.equal(pc.utf8_trim_whitespace(items.flatten()), "")).as_py()
-    if values is None or gaps:
-        bad |= np.array([not _is_array(row) for row in items], dtype=bool)
-        return items, bad
+    flat = items.flatten()
+    try:
+        values = flat.cast(pa.float64())  # most often nothing is missing, and no item empty
+    except pa.ArrowInvalid:
+        values = cast(flat, pa.float64())
+        if values is None or pc.any(pc.equal(pc.utf8_trim_whitespace(flat), "")).as_py():
+            bad |= np.array([not _is_array(row) for row in items], dtype=bool)
+            return items, bad
     return pa.ListArray.from_arrays(items.offsets, values, mask=items.is_null()), bad
