@@ -120,7 +120,7 @@ def judge(
 ) -> NullTestResult:
     """Return the verdict on a number.
 
-    It fails if it is above its limit and significant. It passes if it is not and a number at
+    It fails if it is above its limit and significant. It passes if it is below and a number at
     the limit would have been seen; else the data cannot tell.
 
     Parameters
@@ -144,6 +144,9 @@ def judge(
             f"noise hides what is below {show(seen, test.unit)}, more than the limit of"
             f" {show(limit.size, test.unit)}"
         )
+    elif value > limit.size:
+        verdict = "not testable"
+        reason = f"{shown}, but chance alone gives as much with a probability of {probability:.2g}"
     else:
         verdict, reason = "passed", f"{shown}; {show(seen, test.unit)} would have been seen"
     return NullTestResult(

@@ -10,6 +10,7 @@ from scrframe.config.base import Settings, as_written
 from scrframe.units import InUnit, Real, Switch, Whole
 
 Magnitude = Annotated[float, InUnit("mag")]
+Positive = Annotated[float, InUnit("mag"), Field(gt=0)]
 ErrorSize = Annotated[float, InUnit("mag", positive=False), Field(ge=0)]
 SignalToNoise = Annotated[Real, Field(gt=0)]
 WavelengthUnit = Literal["nm", "angstrom", "um"]
@@ -124,21 +125,35 @@ class CheckSettings(Settings):
 
     significance: Real = Field(default=3.3, gt=0)
     """Standard deviations above which a number is significant."""
-    residual_trend: Magnitude = Field(default=as_written("15 mmag"), gt=0)
+    size: Positive | None = None
+    """Size of an effect that matters; by default a third of the errors that the run states of its
+    corrections (root mean square, `mag_cal_sys` included), and at least 2 mmag."""
+    residual_trend: Positive | None = None
     """Largest departure of residuals from flat in magnitude, colour, E and distance to the training
-    stars."""
-    residual_ccd: Magnitude = Field(default=as_written("8 mmag"), gt=0)
-    """Standard deviation of mean residuals by CCD beyond noise."""
-    reserved: Magnitude = Field(default=as_written("10 mmag"), gt=0)
-    """Difference of the mean residuals of reserved and used stars."""
+    stars; by default 3 times `size`."""
+    magnitude_slope: ErrorSize = as_written("2.5 mmag")
+    """Slope of residuals on the reference magnitude, in mag per mag, that is no failure: the noise
+    of spectra makes it in data without any fault."""
+    residual_ccd: Positive | None = None
+    """Standard deviation of mean residuals by CCD beyond noise; by default `size`."""
+    reserved: Positive | None = None
+    """Difference of the mean residuals of reserved and used stars; by default 1.5 times `size`."""
+    structure: Positive | None = None
+    """Standard deviation of what residuals share on the sky, in a field's law or over the focal
+    plane, and of what the model says of fields against overlaps, beyond noise; by default 1.5 times
+    `size`."""
+    detector_structure: Positive | None = None
+    """The same of places on the CCDs, their change with season, and their colour terms; by default
+    `size`."""
     visit_trend: Magnitude = Field(default=as_written("20 mmag"), gt=0)
     """Range of a trend of visit offsets with what they must not depend on."""
     repeats_pull: Real = Field(default=0.25, gt=0)
     """Departure from 1 of the standard deviation of repeats over their errors."""
-    repeats: Magnitude = Field(default=as_written("10 mmag"), gt=0)
-    """Root mean square difference of two visits of a field beyond its error."""
-    overlaps: Magnitude = Field(default=as_written("15 mmag"), gt=0)
-    """Root mean square difference of two fields beyond its error."""
+    repeats: Positive | None = None
+    """Root mean square difference of two visits of a field beyond its error; by default 1.5 times
+    `size`."""
+    overlaps: Positive | None = None
+    """Root mean square difference of two fields beyond its error; by default 1.5 times `size`."""
     ccd_step: Magnitude = Field(default=as_written("5 mmag"), gt=0)
     """Step in time of a CCD's offset that the other CCDs do not have."""
     ccd_places: Real = Field(default=0.5, gt=0)

@@ -25,6 +25,8 @@ STAR_MAG, PHOTOMETRIC_MAG, RESERVED, OUTLIERS = 0.055, 0.012, 0.04, 0.01
 VISIT_MAG, CCD_MAG, EXPOSURE_MAG, MAP_MAG, LAW = 0.06, 0.012, 0.012, 0.006, 0.02
 RATIO = 1.4
 BIN, BINS = 256, (8, 16)
+#: Rounds of moving levels to each other's means.
+ROUNDS = 3
 FIRST, LAST = 55900.0, 58000.0
 
 
@@ -206,14 +208,20 @@ def _calibrated(delta, reserved, visit, ccd, x, y):
     b = np.minimum(((y - 0.5) // BIN).astype(int), BINS[1] - 1)
     groups = {
         "visit": (visit, 0.0),
-        "ccd": (visit * CCDS + ccd, (0.07 / np.hypot(CCD_MAG, EXPOSURE_MAG)) ** 2),
+        "static": (ccd, 0.0),
+        "jitter": (visit * CCDS + ccd, (0.07 / EXPOSURE_MAG) ** 2),
         "pixel": ((ccd * BINS[0] + a) * BINS[1] + b, (0.07 / MAP_MAG) ** 2),
     }
-    offsets, left = {}, delta.copy()
-    for name, (group, prior) in groups.items():
-        offsets[name] = _means(group, left, used, prior)
-        left = left - offsets[name]
-    return offsets, used
+    found = {name: np.zeros(len(delta)) for name in groups}
+    for _ in range(ROUNDS):
+        for name, (group, prior) in groups.items():
+            others = sum(found[other] for other in groups if other != name)
+            found[name] = _means(group, delta - others, used, prior)
+    return {
+        "visit": found["visit"],
+        "ccd": found["static"] + found["jitter"],
+        "pixel": found["pixel"],
+    }, used
 
 
 def _means(group, values, used, prior):

@@ -50,7 +50,7 @@ def ccd_places(
     shape = (int(visit.max()) + 1, len(names))
     flat = visit * shape[1] + place
     count = np.bincount(flat, minlength=shape[0] * shape[1]).astype(np.float64)
-    xi, eta = _tangent(*position, visit)
+    xi, eta = tangent_places(*position, visit)
     with np.errstate(invalid="ignore", divide="ignore"):
         centre = np.stack([np.bincount(flat, v, len(count)) / count for v in (xi, eta)], axis=1)
     centre[count < LEAST_STARS] = np.nan
@@ -135,7 +135,9 @@ def ccd_steps(
     )
 
 
-def _tangent(ra_deg: FloatArray, dec_deg: FloatArray, visit: IntArray) -> tuple[FloatArray, ...]:
+def tangent_places(
+    ra_deg: FloatArray, dec_deg: FloatArray, visit: IntArray
+) -> tuple[FloatArray, FloatArray]:
     """Return places in deg, east and north of the first star of the visit, shape (n,) each."""
     first = np.zeros(int(visit.max()) + 1, dtype=np.int64)
     first[visit[::-1]] = np.arange(len(visit))[::-1]

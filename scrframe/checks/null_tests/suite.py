@@ -2,111 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from scrframe.arrays import BoolArray, FloatArray, IntArray
+from scrframe.arrays import BoolArray
 from scrframe.checks.null_tests import trends
 from scrframe.checks.null_tests.detectors import ccd_places, ccd_steps
-from scrframe.checks.null_tests.pairs import Calibrated, differences, repeat_pull, successive
+from scrframe.checks.null_tests.inputs import (
+    STAR_QUANTITIES,
+    VISIT_QUANTITIES,
+    NullTestLimits,
+    StarSample,
+    VisitSample,
+)
+from scrframe.checks.null_tests.overlaps import (
+    OVERLAP_QUANTITIES,
+    field_tensions,
+    tension_size,
+    tension_trend,
+)
+from scrframe.checks.null_tests.pairs import (
+    Calibrated,
+    differences,
+    repeat_pull,
+    successive,
+)
+from scrframe.checks.null_tests.places import structure_tests
 from scrframe.checks.statistics import bounded
-from scrframe.checks.verdict import Limit, NullTest, NullTestResult, untestable
+from scrframe.checks.verdict import NullTest, NullTestResult, untestable
 from scrframe.statistics.groups import codes, less_group_mean
 
 #: Detections of an exposure from which on its offset is looked at.
 LEAST_EXPOSURE = 5
-#: What residuals are tested against: key, words, unit.
-STAR_QUANTITIES = (
-    ("magnitude", "magnitude", "mag"),
-    ("colour", "intrinsic colour", "mag"),
-    ("extinction", "extinction E", "mag"),
-    ("distance", "distance to the training stars", ""),
-)
-#: What visit offsets are tested against.
-VISIT_QUANTITIES = (
-    ("extinction", "mean extinction E of the field", "mag"),
-    ("colour", "mean colour of the field", "mag"),
-    ("metallicity", "mean [Fe/H] of the field", "dex"),
-    ("latitude", "Galactic latitude", "deg"),
-    ("longitude", "Galactic longitude", "deg"),
-    ("airmass", "airmass", ""),
-    ("time", "time", "d"),
-    ("control", "share of control stars", ""),
-)
-
-
-@dataclass(frozen=True)
-class StarSample:
-    """The detections that null tests look at, n rows."""
-
-    #: Model less calibrated magnitude, and the calibrated magnitude. Shape (n,).
-    residual_mag: FloatArray
-    mag: FloatArray
-    #: See `scrframe.checks.null_tests.pairs.Calibrated`; None where the run states no errors.
-    #: Shape (n,), or None.
-    photometric_err: FloatArray | None
-    exposure_err: FloatArray | None
-    #: Right ascension and declination in deg. Shape (n,).
-    position: tuple[FloatArray, FloatArray]
-    #: Identifier of the star, number of the CCD, numbers from 0 of visit, of field, and of fields
-    #: that lie together: what a model has wrong is alike within degrees. Shape (n,).
-    source: IntArray
-    ccd: IntArray
-    visit: IntArray
-    field: IntArray
-    region: IntArray
-    #: Detections whose residuals are honest: fitted neither by model nor offsets. Shape (n,).
-    judges: BoolArray
-    #: Detections that took part in the solve. Shape (n,).
-    solved: BoolArray
-    #: By the keys of `STAR_QUANTITIES`; what is not known is missing. Arrays of shape (n,).
-    quantities: Mapping[str, FloatArray]
-    #: Offset of the CCD in the visit, if the run has such a level. Shape (n,), or None.
-    ccd_offset_mag: FloatArray | None = None
-    #: Whether the judges are reserved stars; else they are only outside the control region.
-    reserved: bool = True
-
-
-@dataclass(frozen=True)
-class VisitSample:
-    """The visits, v rows."""
-
-    #: Shape (v,).
-    offset_mag: FloatArray
-    #: In mag squared. Shape (v, v).
-    covariance: FloatArray
-    #: Numbers from 0. Shape (v,).
-    field: IntArray
-    night: IntArray
-    #: Modified Julian date, and how far the year has gone, 0 to 1, from the observing season's
-    #: beginning; instruments change with both. Shape (v,).
-    date: FloatArray
-    phase: FloatArray
-    #: By the keys of `VISIT_QUANTITIES`; what is not known is missing. Arrays of shape (v,).
-    quantities: Mapping[str, FloatArray]
-
-
-@dataclass(frozen=True)
-class NullTestLimits:
-    """The limits of all tests."""
-
-    #: Of residuals, in mag: curve, spread of CCDs, difference of kinds of stars.
-    trend: Limit
-    ccd: Limit
-    kinds: Limit
-    #: Range of a trend of visit offsets, in mag.
-    visit: Limit
-    #: Departure of the repeats' standard deviation from 1.
-    pull: Limit
-    #: Root mean square difference beyond the errors, in mag.
-    repeats: Limit
-    overlap: Limit
-    #: Step of a CCD's offset in time, in mag.
-    step: Limit
-    #: Distance of a CCD from its usual place over that to the next CCD.
-    place: Limit
 
 
 def null_tests(
@@ -115,8 +43,10 @@ def null_tests(
     """Run all null tests."""
     return (
         *_residuals(stars, limits),
+        *structure_tests(stars, visits, limits),
         *_visits(visits, limits),
         *_repeats(stars, visits, limits),
+        *_between(stars, visits, limits),
         _steps(stars, visits, limits),
         ccd_places(
             NullTest("ccd_places", "Each CCD lies at its usual place", "CCD"),
@@ -129,27 +59,38 @@ def null_tests(
 
 
 def _residuals(stars: StarSample, limits: NullTestLimits) -> list[NullTestResult]:
-    who = "reserved stars" if stars.reserved else "stars outside the control region"
+    who, rows = "stars", stars.solved
+    if not stars.reserved:  # those of the control region are in the means themselves
+        who, rows = "stars outside the control region", stars.judges
     every = trends.DetectionResiduals(stars.residual_mag, stars.visit, stars.region)
-    honest = every.take(stars.judges)
+    tested = every.take(rows)
     checks = []
     for key, words, unit in STAR_QUANTITIES:
         test = NullTest(f"residual_{key}", f"Residual of {who} against {words}")
         if key in stars.quantities:
-            x = stars.quantities[key][stars.judges]
-            checks.append(trends.residual_trend(test, x, honest, limits.trend, unit))
+            x = stars.quantities[key][rows]
+            limit = limits.trend
+            if key == "magnitude" and len(x):
+                half = float(np.ptp(np.nanquantile(x, [0.05, 0.95]))) / 2
+                limit = replace(limit, size=limit.size + limits.magnitude_slope * half)
+            checks.append(trends.residual_trend(test, x, tested, limit, unit))
         else:
             checks.append(untestable(test, limits.trend, "the run has no such column"))
     test = NullTest("residual_ccd", f"Residual of {who} by CCD")
-    checks.append(trends.residual_by_ccd(test, stars.ccd[stars.judges], honest, limits.ccd))
+    checks.append(trends.residual_by_ccd(test, stars.ccd[rows], tested, limits.ccd))
     test = NullTest("residual_reserved", "Residual of reserved against used stars")
     if not stars.reserved:
         return [*checks, untestable(test, limits.kinds, "no stars were reserved")]
     both = stars.judges | stars.solved
     return [
         *checks,
-        trends.mean_difference(test, stars.judges[both], every.take(both), limits.kinds),
+        trends.mean_difference(test, _reserved(stars)[both], every.take(both), limits.kinds),
     ]
+
+
+def _reserved(stars: StarSample) -> BoolArray:
+    """Return which detections are of reserved stars rather than of stars of the solve."""
+    return np.asarray(stars.judges & ~stars.solved)
 
 
 def _visits(visits: VisitSample, limits: NullTestLimits) -> list[NullTestResult]:
@@ -221,3 +162,24 @@ def _repeats(
         ),
         differences(across, calibrated, stars.field, solved, limits.overlap, "fields"),
     ]
+
+
+def _between(
+    stars: StarSample, visits: VisitSample, limits: NullTestLimits
+) -> list[NullTestResult]:
+    """Test what the model says of two fields against the stars that both have."""
+    found = field_tensions(stars)
+    size = NullTest("model_overlaps", "Zero points by the model against overlaps")
+    checks = [tension_size(size, found, limits.structure)]
+    number = np.bincount(visits.field)
+    for key, words, unit in OVERLAP_QUANTITIES:
+        test = NullTest(f"overlaps_{key}", f"Model against overlaps, by {words}")
+        if key not in visits.quantities:
+            checks.append(untestable(test, limits.structure, "it is not known of the visits"))
+            continue
+        with np.errstate(invalid="ignore"):
+            quantity = np.bincount(visits.field, visits.quantities[key]) / number
+        region = np.zeros(len(number), dtype=np.int64)
+        region[visits.field] = visits.region
+        checks.append(tension_trend(test, quantity, found, region, limits.structure, unit))
+    return checks
