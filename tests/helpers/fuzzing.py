@@ -52,7 +52,7 @@ from scrframe.builtin.survey_loaders.table.settings import TableConfig
 from scrframe.config import load_survey
 from scrframe.errors import ScrframeError
 from scrframe.io import open_tables
-from scrframe.plugin import load_registry
+from scrframe.plugin import Registry, load_registry
 from scrframe.products.solution import read_solution, seal_solution
 from scrframe.spectra.passband import read_passband
 from scrframe.tables import ReferenceStars
@@ -266,6 +266,11 @@ def _set(path: Path) -> Any:
     return load_survey(ROOT / "surveys" / "nsc_dr2_u.yaml", overrides=[option]).digest()
 
 
+@cache
+def _registry() -> Registry:
+    return load_registry()
+
+
 def _solution(path: Path) -> Any:
     name = path.parent.name
     with tempfile.TemporaryDirectory() as folder:
@@ -275,7 +280,7 @@ def _solution(path: Path) -> Any:
             seal_solution(copy)
         if name != "sealed" or path.read_bytes() != (copy / path.name).read_bytes():
             shutil.copy(path, copy / path.name)
-        found = read_solution(copy, load_registry())
+        found = read_solution(copy, _registry())
         return [str(vars(level.offsets)) for level in found.levels], str(found.exposures)
 
 
@@ -289,6 +294,23 @@ READERS: dict[str, tuple[Callable[[Path], Any], ...]] = {
     "solution": (_solution,),
     "sealed": (_solution,),
 }
+
+
+#: How often each kind of input is taken; some are slow to read.
+WEIGHTS = {
+    "table": 10,
+    "spectra": 4,
+    "sources": 2,
+    "extinctions": 2,
+    "survey": 1,
+    "set": 1,
+    "solution": 1,
+    "sealed": 1,
+}
+
+
+def _kind(name: str) -> str:
+    return re.split(r"[./]", name)[0]
 
 
 class TooLongError(Exception):
@@ -305,12 +327,15 @@ def run_one(number: int, seed: int, folder: Path, names: list[str]) -> Iterator[
     What became of it: ``refused``, ``same``, ``different``, or a traceback.
     """
     rng = random.Random(f"{seed}-{number}")
-    name = names[number % len(names)]
+    kinds = {kind: [name for name in names if _kind(name) == kind] for kind in WEIGHTS}
+    there = [kind for kind in WEIGHTS if kinds[kind]]
+    (kind,) = rng.choices(there, [WEIGHTS[kind] for kind in there])
+    name = rng.choice(kinds[kind])
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     data = mutated(seeds()[name], rng)
     path.write_bytes(data)
-    for index, read in enumerate(READERS[re.split(r"[./]", name)[0]]):
+    for index, read in enumerate(READERS[_kind(name)]):
         signal.alarm(SECONDS)
         try:
             found = str(read(path))
@@ -332,7 +357,7 @@ def _expected(name: str, index: int) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(seeds()[name])
         try:
-            return str(READERS[re.split(r"[./]", name)[0]][index](path))
+            return str(READERS[_kind(name)][index](path))
         except ScrframeError as error:
             return f"refused: {error}"
 
