@@ -64,7 +64,10 @@ Changes = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only warnings and errors.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Exit code 3 if a null test fails.")]
+Strict = Annotated[
+    bool,
+    typer.Option("--strict", help="Exit code 3 if a null test fails or the run has not settled."),
+]
 
 
 @contextmanager

@@ -214,7 +214,9 @@ def check_table(made: Report) -> Table:
 
 
 def judge(screen: Screen, made: Report | None, page: Path, strict: bool) -> None:
-    """Show what a report found; with `strict` a failed null test, or no report, is exit code 3.
+    """Show what a report found.
+
+    With `strict` a failed null test, a run that has not settled, or no report is exit code 3.
 
     Raises
     ------
@@ -223,10 +225,10 @@ def judge(screen: Screen, made: Report | None, page: Path, strict: bool) -> None
     if made is not None:
         from scrframe.report.merit import found, verdict
 
-        for line in (verdict(made.checks), *found(made.checks, made.anomalies)):
+        for line in (*made.unsettled, verdict(made.checks), *found(made.checks, made.anomalies)):
             screen.say(line)
         screen.say(f"report in {page}")
-    if strict and (made is None or made.failed):
+    if strict and (made is None or made.failed or made.unsettled):
         raise typer.Exit(ExitCode.STRICT)
 
 

@@ -163,8 +163,9 @@ class OffsetSettings(Settings):
     min_stars: Whole = Field(default=20, ge=1)
     """Detections of the Calibration Sample that a group needs for an offset of its own in mode
     sequential."""
-    max_rounds: Whole = Field(default=5, ge=1)
-    """Largest number of rounds of colour model and visit offsets."""
+    max_rounds: Whole = Field(default=20, ge=1)
+    """Largest number of rounds of colour model and visit offsets; they end sooner when the offsets
+    have settled, or no longer come closer to it."""
     tolerance: Annotated[float, InUnit("mag")] = as_written("0.5 mmag")
     """Largest change of the visit offsets when they have converged."""
     levels: tuple[blocks.LevelBlock, ...] = Field(default=as_written(DEFAULT_LEVELS), min_length=1)

@@ -99,21 +99,25 @@ def run_page(story: RunStory) -> Page:
 def answer(story: RunStory) -> tuple[str, ...]:
     """Return what the reader came for: believe it or not, and why, in sentences."""
     return (
+        *unsettled(story.summary),
         merit.verdict(story.checks),
-        *_unsettled(story.summary),
         *merit.found(story.checks, story.anomalies),
         *_spread(story),
     )
 
 
-def _unsettled(summary: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say what has not converged."""
+def unsettled(summary: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say in one sentence what has not converged; none where all has."""
     states = {
         "the colour model and the law": summary["colour_model"]["converged"],
         "the joint solution": summary["offsets"].get("joint", {}).get("converged", True),
     }
     loose = [name for name, settled in states.items() if not settled]
-    return (f"Not converged when the rounds ended: {' and '.join(loose)}.",) if loose else ()
+    if not loose:
+        return ()
+    return (
+        f"Not converged when the rounds ended: {' and '.join(loose)}; do not rely on this run yet.",
+    )
 
 
 def _spread(story: RunStory) -> tuple[str, ...]:
@@ -240,11 +244,15 @@ class Report:
         Its page, index.html.
     checks : tuple of NullTestResult
         Null tests and their verdicts.
+    anomalies : tuple of Anomaly
+    unsettled : tuple of str
+        What has not converged, in one sentence; none where all has.
     """
 
     path: Path
     checks: tuple[NullTestResult, ...]
     anomalies: tuple[Anomaly, ...]
+    unsettled: tuple[str, ...] = ()
 
     @property
     def failed(self) -> tuple[NullTestResult, ...]:
@@ -303,7 +311,8 @@ def write_report(
         write_json(folder / CHECKS, {**note, "checks": [one.to_json() for one in checks]})
         write_anomalies(folder / ANOMALIES, anomalies)
         write_page(run_page(story), folder)
-    return Report(products.path / REPORT / "index.html", checks, anomalies)
+    loose = unsettled(products.summary)
+    return Report(products.path / REPORT / "index.html", checks, anomalies, loose)
 
 
 def _called(work: Callable[[], Any]) -> Any:

@@ -29,6 +29,10 @@ from scrframe.scr.training import (
 )
 from scrframe.tables import MatchedStars
 
+#: Of the test stars, in mag, and of R: what lies beyond has a cause that no calibration cures.
+#: Colour models miss by hundredths to tenths, and no band loses tens of magnitudes per E.
+WORST_DISPERSION_MAG, LARGEST_RATIO = 1.0, 100.0
+
 
 @dataclass(frozen=True)
 class FittedModel:
@@ -103,12 +107,40 @@ def fit_model(
         raise CalibrationError(
             f"colour model {plugins.backend.name!r} predicted colours that are not finite"
         )
+    require_believable(model, observations, plugins.survey.reddening.colour_percentiles)
     if not model.converged:
         observer.warning(
-            f"the visit offsets did not converge within {settings.max_rounds} rounds"
-            f" (last change {model.rounds[-1].visit_change_mag:.5f} mag)"
+            f"the visit offsets did not settle: they still move by"
+            f" {1000 * (model.rounds[-1].visit_change_mag or 0.0):.2f} mmag after"
+            f" {model.rounds[-1].visit_round} rounds (offsets.tolerance:"
+            f" {1000 * settings.tolerance_mag:.2f} mmag, offsets.max_rounds: {settings.max_rounds})"
         )
     return FittedModel(model, plan, observations, found, search)
+
+
+def require_believable(
+    model: ModelMagnitudes, observations: Observations, percentiles: tuple[float, float]
+) -> None:
+    """Raise CalibrationError if test stars are missed by magnitudes, or R is out of all bounds."""
+    dispersion, known = model.test.dispersion_mag, np.isfinite(model.colour0_mag)
+    if dispersion > WORST_DISPERSION_MAG:
+        raise CalibrationError(
+            f"the colour model misses its {model.test.count} test stars by {dispersion:.2f} mag"
+            f" (at most {WORST_DISPERSION_MAG:g} can be believed): magnitudes, matches or features"
+            " are not what the description says; look at the units and flags of loader and"
+            " reference, and at selection.control"
+        )
+    colour0 = np.percentile(model.colour0_mag[known], percentiles)
+    middle = np.full(2, float(np.nanmedian(observations.extinction)))
+    ratio = model.law.ratio(colour0, middle)
+    worst = float(ratio[np.argmax(np.abs(ratio))])
+    if not abs(worst) <= LARGEST_RATIO:
+        raise CalibrationError(
+            f"the reddening law has R = {worst:.4g} within the central colours (at most"
+            f" {LARGEST_RATIO:g} either way can be believed): extinctions are not what the"
+            " description says, or hardly vary within visits; look at the scale of"
+            " extinction.values, and at reddening.order"
+        )
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +20,10 @@ from scrframe.scr.training import ColourPredictor, Effort, TestScore, TrainingPl
 from scrframe.tables import ReddeningLaw
 from scrframe.tables.settings import ReddeningSettings
 
+#: Rounds without a smaller change of the visit offsets than before them, after which no more
+#: are made: they swing, and will not settle.
+PATIENCE = 5
+
 
 @dataclass(frozen=True)
 class IterationSettings:
@@ -29,6 +33,16 @@ class IterationSettings:
     max_rounds: int
     tolerance_mag: float
     regrow_rounds: int
+
+    def settled(self, changes_mag: Sequence[float]) -> bool | None:
+        """Return whether the last of some changes ends the rounds, as settled; None if none does.
+
+        Rounds go on as long as they gain.
+        """
+        if changes_mag[-1] < self.tolerance_mag:
+            return True
+        earlier, last = changes_mag[:-PATIENCE], changes_mag[-PATIENCE:]
+        return False if earlier and min(last) >= min(earlier) else None
 
 
 @dataclass(frozen=True)
@@ -183,6 +197,7 @@ def iterate_known(
         What the offsets start from; by default the paper's means by visit.
     """
     law, rounds, converged = no_law(), [], False
+    changes: list[float] = []
     offsets = offsets or VisitMeans.start(observations)
     model_mag = model_magnitudes(colour_mag, law, observations)
     offset_mag = np.zeros(len(observations.mag))
@@ -192,8 +207,9 @@ def iterate_known(
         observations = replace(observations, used=offsets.used)
         rounds.append(Round(number, 0, None, offsets.change_mag))
         report(rounds[-1])
-        if offsets.change_mag < settings.tolerance_mag:
-            converged = True
+        changes.append(offsets.change_mag)
+        if (settled := settings.settled(changes)) is not None:
+            converged = settled
             break
     labels = star_colours(
         observations.mag + offset_mag, np.zeros(len(observations.mag)), observations
@@ -234,12 +250,15 @@ def iterate(
     state = Iteration(
         observations, predictor, settings, offsets or VisitMeans.start(observations), report
     )
-    converged = False
+    converged, changes = False, list[float]()
     for number in range(1, settings.max_rounds + 1):
         state.iterate_law(number)
         change = state.update_offsets(number)
-        if change < settings.tolerance_mag and not state.only_trend(number):
-            converged = True
+        if state.only_trend(number):
+            continue
+        changes.append(change)
+        if (settled := settings.settled(changes)) is not None:
+            converged = settled
             break
     labels = state.labels()
     return ModelMagnitudes(

@@ -74,6 +74,20 @@ def test_only_a_failed_test_is_strict(scrframe_command, run, judged, verdict, op
     assert written["checks"][1]["verdict"] == verdict
 
 
+def test_a_run_that_has_not_settled_says_so_first_and_is_strict(scrframe_command, run, judged):
+    judged("passed")
+    path = run / "summary.json"
+    summary = json.loads(path.read_text(encoding="utf-8"))
+    path.chmod(0o644)
+    summary["colour_model"]["converged"] = False
+    path.write_text(json.dumps(summary), encoding="utf-8")
+    assert scrframe_command("report", run, *HERE).code == 0
+    answer = scrframe_command("report", run, *HERE, "--strict")
+    assert answer.code == 3
+    told = answer.out.index("Not converged when the rounds ended: the colour model and the law")
+    assert told < answer.out.index("No null test failed")
+
+
 def test_quiet_shows_nothing(scrframe_command, run, judged):
     judged("failed")
     answer = scrframe_command("report", run, *HERE, "--quiet", "--strict")

@@ -81,3 +81,18 @@ def test_fields_reach_the_law():
     assert slopes.field == drawn["fields"].name
     assert slopes.sd == pytest.approx(0.04, rel=3 / np.sqrt(48))
     assert np.corrcoef(slopes.slope, drawn["slope"])[0, 1] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("changes", "settled"),
+    [
+        ([0.05], None),
+        ([0.05, 0.0004], True),
+        ([0.05, 0.02, 0.01, 0.008, 0.007, 0.006, 0.0055], None),  # slow, but it gains
+        ([0.05, 0.006, *[0.008] * 4], None),
+        ([0.05, 0.006, *[0.008] * 5], False),  # it swings
+    ],
+)
+def test_rounds_go_on_as_long_as_they_gain(changes, settled):
+    settings = IterationSettings(ReddeningSettings(), 20, tolerance_mag=0.0005, regrow_rounds=2)
+    assert settings.settled(changes) is settled

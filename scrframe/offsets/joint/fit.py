@@ -45,7 +45,7 @@ from scrframe.offsets.linalg.factor import Factor, choose_dense
 from scrframe.offsets.noise.model import NoiseModel, initial_noise
 from scrframe.offsets.noise.update import update_noise
 from scrframe.offsets.outliers.states import OutlierRates
-from scrframe.offsets.outliers.weights import RobustWeights, mixture_weights
+from scrframe.offsets.outliers.weights import RobustWeights, mixture_weights, require_kept
 from scrframe.statistics.groups import group_medians
 
 #: Standard deviation of a term before anything is known of it, in mag.
@@ -77,7 +77,7 @@ def fit_joint(
     ------
     CalibrationError
         If the system is singular, a difference or an error is not finite, or hardly any
-        detection keeps its weight.
+        detection keeps its weight in the end.
     """
     design = build_design(problem.levels, problem.table, problem.star, len(problem.covariates))
     return fit_design(design, problem, start, report)
@@ -233,6 +233,7 @@ class Rounds:
         last = self._last if many or not settings.exact_rounds else None
         if last is None:
             last = self._solve()
+        require_kept(last.robust.kept, settings.outliers)
         return JointFit(
             replace(self._design, model=last.model),
             self._estimate,

@@ -107,11 +107,6 @@ def mixture_weights(
         Of the stars' own deviations, in mag^2.
     current : OutlierRates
         Where the rates start.
-
-    Raises
-    ------
-    CalibrationError
-        If less than `settings.min_kept` of the detections keep their weight.
     """
     residuals = ResidualSample(residual, star, variance, star_variance)
     states = _states(residuals, settings)
@@ -126,14 +121,21 @@ def mixture_weights(
             part, lambda some: _judge(_states(some, settings), some.star, rates), odds
         )
     kept = float(detection.mean()) if len(detection) else 1.0
+    return RobustWeights(detection, own, probabilities.clean, rates, kept)
+
+
+def require_kept(kept: float, settings: OutlierSettings) -> None:
+    """Raise CalibrationError if a mean weight of the detections is below `settings.min_kept`.
+
+    Only settled weights are judged: the first ones are of a model that is not there yet.
+    """
     if not kept >= settings.min_kept:
         raise CalibrationError(
             f"the joint solve would keep {100 * kept:.0f} per cent of the detections, of which"
             f" it needs {100 * settings.min_kept:.0f}: the others are no match for the model"
             " within its noise; look at the residuals by visit and by magnitude, correct or"
-            " leave out what is wrong, or lower min_kept"
+            " leave out what is wrong, or lower offsets.joint.robust.min_kept"
         )
-    return RobustWeights(detection, own, probabilities.clean, rates, kept)
 
 
 def _states(residuals: ResidualSample, settings: OutlierSettings) -> StateLikelihoods:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scrframe.arrays import BoolArray, FloatArray, IntArray
-from scrframe.errors import CalibrationError
+from scrframe.arrays import BoolArray, FloatArray
 from scrframe.observer import Observer
 from scrframe.offsets.degeneracy.report import (
     DegeneracyReport,
@@ -24,49 +23,38 @@ from scrframe.offsets.joint.problem import (
     JointProblem,
     JointSolverSettings,
 )
-from scrframe.offsets.noise.model import covariates
+from scrframe.run.offsets.joint_inputs import JointInputs
 from scrframe.run.offsets.joint_settings import describe_round, joint_settings, level_labels
 from scrframe.run.offsets.terms import ChosenTerms, choose_terms
 from scrframe.run.plugins import SelectedPlugins, level_needs, prepare_levels
-from scrframe.run.sample.assembly import derive_for
-from scrframe.run.sample.selection import StarSelection, predicted_errors, predicted_inside
+from scrframe.run.sample.selection import StarSelection
 from scrframe.statistics.groups import group_medians
 from scrframe.tables import Detections, FittedLevel, MatchedStars
-from scrframe.tables.table import derive
 
 #: Pairs of terms that are wider are not decomposed to name what they have in common.
 WIDE = 800
-#: Rounds of weights and variances within the iteration with the colour model.
-ROUNDS = (4, 2)
+#: Rounds of weights and variances within the iteration with the colour model, by its round; the
+#: last number is of all further rounds in which variances move.
+ROUNDS = (4, 2, 1)
+#: Relative change of a standard deviation below which the iteration has no more need to move them.
+NEAR = 0.05
+#: Rounds of the iteration in which variances may move at most, so that offsets settle.
+MOVING = 6
 
 
 @dataclass(frozen=True)
-class JointOffsetSolver:
+class JointOffsetSolver(JointInputs):
     """Solves for the offsets of all levels at once; what it finds is a `JointState`.
 
     Attributes
     ----------
-    plugins : SelectedPlugins
-    sample : MatchedStars
-        Reaching the margin beyond the limits in magnitude.
-    stars : StarSelection
-        Who may take part.
     observer : Observer
         Is notified of each round of weights and variances, and of what cannot be separated.
     settings : JointSolverSettings
-    visit : ndarray of int, shape (n,)
-        Code of the visit of each detection, of v in all.
-    needs : mapping of str to tuple of str
-        Columns that each level reads, by its name.
     """
 
-    plugins: SelectedPlugins
-    sample: MatchedStars
-    stars: StarSelection
     observer: Observer
     settings: JointSolverSettings
-    visit: IntArray
-    needs: Mapping[str, tuple[str, ...]]
 
     @classmethod
     def of(
@@ -80,7 +68,7 @@ class JointOffsetSolver:
         """Return the solver of a description, which may use some threads."""
         visit = np.unique(sample.detections.codes("visit")[0], return_inverse=True)[1]
         settings = joint_settings(plugins, threads)
-        return cls(plugins, sample, stars, observer, settings, visit, level_needs(plugins))
+        return cls(plugins, sample, stars, visit, level_needs(plugins), observer, settings)
 
     def start(self) -> JointState:
         """Return offsets of zero; who takes part follows from observed magnitudes."""
@@ -88,7 +76,7 @@ class JointOffsetSolver:
         observed = {name: sample.detections[name] for name in ("mag", "mag_err")} | {
             "colour": sample.detections["mag"] - sample.of_star("reference_mag")
         }
-        used = self._inside(observed, 0.0)
+        used = self.inside(observed, 0.0)
         return JointState(
             self,
             used,
@@ -124,15 +112,17 @@ class JointOffsetSolver:
         if state.estimate is None:
             correction = group_medians(delta, self.visit, len(state.visit_mag))[self.visit]
         predicted = model_mag - correction
-        used, error = self._selection(predicted)
-        table = self._table(colour0_mag, predicted)
+        used, error = self.selection(predicted)
+        if state.steady:
+            used = state.used  # a star at a limit, now in and now out, would never settle
+        table = self.table(colour0_mag, predicted)
         if choose and state.terms is None and self.plugins.survey.offsets.candidates():
             state = self._choose_terms(state, table, used, delta, error, colour0_mag)
             return state.solver.solve(state, model_mag, colour0_mag, settings)
         levels = state.levels or prepare_levels(
             self.plugins, replace(self.sample, detections=table)
         )
-        problem = self._problem(
+        problem = self.problem(
             levels, table, used, delta, error, colour0_mag, settings or self.settings
         )
         design = build_design(levels, problem.table, problem.star, len(problem.covariates))
@@ -182,11 +172,13 @@ class JointOffsetSolver:
         colour0_mag: FloatArray,
     ) -> JointState:
         """Let the data choose among the candidates, and return a state that has their terms."""
+        outliers = replace(self.settings.outliers, min_kept=0.0)
+        unjudged = replace(self.settings, outliers=outliers)
 
         def make(part: BoolArray) -> JointProblem:
             seen = replace(self.sample, detections=table.filter(part), star=self.sample.star[part])
             levels = prepare_levels(self.plugins, seen)
-            return self._problem(levels, table, part, delta, error, colour0_mag, self.settings)
+            return self.problem(levels, table, part, delta, error, colour0_mag, unjudged)
 
         chosen = choose_terms(
             self.plugins, self.sample, table, used, make, state.estimate, self.observer
@@ -218,77 +210,6 @@ class JointOffsetSolver:
             )
         return report
 
-    def _inside(self, predicted: dict[str, FloatArray], margin: float) -> BoolArray:
-        sample = self.sample
-        cuts = self.plugins.survey.selection.calibration
-        table = derive_for(cuts, sample.detections)
-        inside = predicted_inside(cuts, table, predicted, margin)
-        inside &= self.stars.eligible[sample.star]
-        if not np.any(inside & sample.in_control):
-            raise CalibrationError(
-                "no detection of the Control Sample takes part in the joint solution: all lie"
-                " within offsets.joint.margin of the cuts on magnitudes, or are reserved or"
-                " unlike the training stars; lower the margin or widen the cuts"
-            )
-        return inside
-
-    def _selection(self, predicted_mag: FloatArray) -> tuple[BoolArray, FloatArray]:
-        """Return who takes part, and the errors that go with predicted magnitudes."""
-        detections = self.sample.detections
-        error = predicted_errors(
-            detections["mag_err"], detections["mag"], predicted_mag, self.visit
-        )
-        predicted = {
-            "mag": predicted_mag,
-            "mag_err": error,
-            "colour": predicted_mag - self.sample.of_star("reference_mag"),
-        }
-        return self._inside(predicted, self.plugins.survey.offsets.joint.margin), error
-
-    def _table(self, colour0_mag: FloatArray, predicted_mag: FloatArray) -> Detections:
-        """Return the detections with the columns that only the framework knows."""
-        sample = self.sample
-        table = sample.detections.with_columns(
-            {
-                "colour0": colour0_mag[sample.star],
-                "predicted_mag": predicted_mag,
-                "star_ra": sample.of_star("ref_ra"),
-                "star_dec": sample.of_star("ref_dec"),
-            }
-        )
-        needed = {name for columns in self.needs.values() for name in columns}
-        return derive(table, "detection", needed)
-
-    def _problem(
-        self,
-        levels: tuple[FittedLevel, ...],
-        table: Detections,
-        used: BoolArray,
-        delta: FloatArray,
-        error: FloatArray,
-        colour0_mag: FloatArray,
-        settings: JointSolverSettings,
-    ) -> JointProblem:
-        rows, star = np.unique(self.sample.star[used], return_inverse=True)
-        stars, block = self.sample.stars, self.plugins.survey.offsets.joint
-        known: dict[str, FloatArray] = {
-            "magnitude": stars["reference_mag"],
-            "extinction": stars["extinction"],
-            "colour": colour0_mag,
-        }
-        properties: dict[str, FloatArray] = {name: known[name][rows] for name in block.scatter}
-        return JointProblem(
-            levels=levels,
-            table=table.filter(used),
-            delta_mag=delta[used],
-            star=star.astype(np.int64),
-            error_mag=error[used],
-            covariates=covariates(properties, block.scatter_degree)
-            if properties
-            else np.ones((len(rows), 1)),
-            settings=settings,
-        )
-
 
 @dataclass(frozen=True)
 class JointState:
@@ -309,6 +230,8 @@ class JointState:
         Largest change of one of these in the last round.
     round : int
         Rounds within the iteration so far.
+    variance_change : float
+        Largest relative change of a standard deviation in the last of them; 0 once they stay.
     estimate : Estimate or None
         Of the last solve.
     levels : tuple of FittedLevel
@@ -326,10 +249,21 @@ class JointState:
     visit_mag: FloatArray
     change_mag: float = float("inf")
     round: int = 0
+    variance_change: float = float("inf")
     estimate: Estimate | None = None
     levels: tuple[FittedLevel, ...] = ()
     report: DegeneracyReport | None = None
     terms: ChosenTerms | None = None
+
+    @property
+    def moves(self) -> bool:
+        """Whether the next round moves variances: until they are near their places."""
+        return self.round < 2 or (self.variance_change > NEAR and self.round < MOVING)
+
+    @property
+    def steady(self) -> bool:
+        """Whether variances and selection stay from now on, so that offsets settle."""
+        return not self.moves and self.estimate is not None
 
     @property
     def offset_mag(self) -> FloatArray:
@@ -343,22 +277,30 @@ class JointState:
 
     def update_offsets(self, model_mag: FloatArray, colour0_mag: FloatArray) -> JointState:
         """Solve with other model magnitudes, shape (n,), and colours, shape (s,)."""
-        # Once the variances are near their places they stay, so that offsets settle.
-        moves = self.round < len(ROUNDS)
+        moves = self.moves
+        own = self.solver.settings
         settings = replace(
-            self.solver.settings,
-            max_rounds=ROUNDS[self.round] if moves else 1,
+            own,
+            max_rounds=ROUNDS[min(self.round, len(ROUNDS) - 1)] if moves else 1,
             exact_rounds=0,
             move_variances=moves,
+            outliers=replace(own.outliers, min_kept=0.0),  # judged once all has settled
         )
         # In the first round the colour model is a trend alone, the variances are not known.
         choose = self.round > 0
-        state = self.solver.solve(self, model_mag, colour0_mag, settings, choose=choose).state
+        solved = self.solver.solve(self, model_mag, colour0_mag, settings, choose=choose)
+        state = solved.state
         count = np.bincount(self.solver.visit)
         moved = np.bincount(self.solver.visit, state.correction_mag) / np.maximum(count, 1)
         moved -= np.mean(moved)
         change = float(np.max(np.abs(moved - self.visit_mag)))
-        return replace(state, visit_mag=moved, change_mag=change, round=self.round + 1)
+        return replace(
+            state,
+            visit_mag=moved,
+            change_mag=change,
+            round=self.round + 1,
+            variance_change=solved.fit.rounds[-1].change if moves else 0.0,
+        )
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from scrframe.errors import CalibrationError
 from scrframe.offsets.noise.model import NoiseModel, initial_noise
 from scrframe.offsets.noise.update import NoiseSettings, update_noise
 from scrframe.offsets.outliers.states import OutlierRates, fit_rates, state_likelihoods
-from scrframe.offsets.outliers.weights import OutlierSettings, mixture_weights
+from scrframe.offsets.outliers.weights import OutlierSettings, mixture_weights, require_kept
 
 SETTINGS = OutlierSettings()
 #: Rates stay where they start.
@@ -275,10 +275,11 @@ def test_rates_are_recovered_from_the_model_itself():
 def test_too_few_kept_is_an_error():
     residual, star, *_ = population(7, 2_000, 0.0)
     wrong = residual + np.random.default_rng(8).uniform(-1, 1, len(residual))
+    require_kept(weights_of(residual, star, settings=SETTINGS).kept, SETTINGS)
     with pytest.raises(
         CalibrationError, match=r"would keep \d+ per cent of the detections, of which it needs 70"
     ):
-        weights_of(wrong, star, settings=SETTINGS)
+        require_kept(weights_of(wrong, star, settings=SETTINGS).kept, SETTINGS)
 
 
 def test_rates_never_run_away():
