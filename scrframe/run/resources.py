@@ -13,7 +13,7 @@ from scrframe.errors import ResourceError
 
 #: What is wrong, and what helps, by the number of a system's error.
 TOLD = {
-    errno.ENOSPC: ("the disk is full ({free} free)", "make room, or choose another --out"),
+    errno.ENOSPC: ("the disk is full ({room})", "make room, or choose another --out"),
     errno.EDQUOT: ("your share of the disk is used up", "make room, or choose another --out"),
     errno.EFBIG: ("a file may not grow so large", "raise the limit (ulimit -f)"),
     errno.EROFS: ("nothing can be written there", "choose another --out"),
@@ -31,12 +31,14 @@ TOLD = {
     errno.ENOENT: ("is gone", "let the folder be while a run works there"),
     errno.EBUSY: ("is in use", "wait, or choose another --out"),
 }  # fmt: skip
+#: What a run takes while it is made, in units of the catalogues that it writes.
+RUN_SIZE = 1.5
 #: Parts of the messages by which libraries tell of too little memory.
 OUT_OF_MEMORY = ("cannot allocate memory", "failed to map segment", "bad allocation")
 OUT_OF_THREADS = "can't start new thread"
 
 
-def resource_error(error: BaseException, place: Path) -> ResourceError | None:
+def resource_error(error: BaseException, place: Path, need: int = 0) -> ResourceError | None:
     """Return what to say of an error that the machine is the cause of, None of any other.
 
     Parameters
@@ -44,6 +46,8 @@ def resource_error(error: BaseException, place: Path) -> ResourceError | None:
     error : BaseException
     place : Path
         Where the run works, if the error itself does not say.
+    need : int
+        Bytes of the catalogues that it writes, if it does.
     """
     if isinstance(error, ResourceError):
         return error
@@ -65,7 +69,10 @@ def resource_error(error: BaseException, place: Path) -> ResourceError | None:
         return None
     what, remedy = TOLD[error.errno]
     where = error.filename if isinstance(error.filename, str) else place
-    return ResourceError(f"{where}: {what.format(free=_size(free_bytes(place)))}; {remedy}")
+    room = f"{_size(free_bytes(place))} free"
+    if need:
+        room += f"; a run takes about {_size(RUN_SIZE * need)} in all"
+    return ResourceError(f"{where}: {what.format(room=room)}; {remedy}")
 
 
 def _lacks_memory(error: BaseException, text: str) -> bool:
@@ -110,10 +117,10 @@ def refuse_small(place: Path, kept: Path, need: int) -> str:
             f"{place}: the disk is too small: {_size(free)} free, and the corrected catalogues"
             f" take about {_size(need)}; make room, or choose another --out"
         )
-    if free < 1.5 * need:
+    if free < RUN_SIZE * need:
         return (
             f"{place}: {_size(free)} free may be too little; the run takes about"
-            f" {_size(1.5 * need)}"
+            f" {_size(RUN_SIZE * need)}"
         )
     return ""
 

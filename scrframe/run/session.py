@@ -157,8 +157,9 @@ def begin_session(
                 check_writers(plugins.writers, inputs.catalogues)
     if data.label != SAMPLE:
         observer.message(data.headline(plugins.survey.name))
-    if corrects:
-        warning = refuse_small(place.out, place.root, _corrected_bytes(plugins, inputs))
+    need = _corrected_bytes(plugins, inputs) if corrects else 0
+    if need:
+        warning = refuse_small(place.out, place.root, need)
         if warning:
             observer.warning(warning)
     key = work_key(plugins.survey.digest(), inputs.all())
@@ -166,7 +167,7 @@ def begin_session(
         plugins,
         data,
         inputs,
-        Workspace.open(out, key, mark),
+        Workspace.open(out, key, mark, need=need),
         monitor,
         observer,
         workers or default_workers(),

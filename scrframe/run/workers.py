@@ -182,11 +182,13 @@ def _started_pool(workers: int) -> Any:
     )
     if not hasattr(signal, "pthread_sigmask"):
         return pool
-    # Starting these helpers of theirs later would lift the block again.
-    for tracker in (multiprocessing.resource_tracker, resource_tracker):
-        tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    # A terminal that closes is the parent's affair, who ends them all.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
     try:
+        # Starting these helpers of theirs later would lift the blocks again.
+        for tracker in (multiprocessing.resource_tracker, resource_tracker):
+            tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGHUP])
         pool.submit(os.getpid)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -59,9 +59,13 @@ class Workspace:
     mark: str
     made: tuple[Path, ...]
     lock: BaseFileLock = field(compare=False)
+    #: Bytes of the catalogues that will be written, for messages.
+    need: int = 0
 
     @classmethod
-    def open(cls, out: Path, key: str, mark: str = RUN_MARK, *, merges: bool = False) -> Workspace:
+    def open(
+        cls, out: Path, key: str, mark: str = RUN_MARK, *, merges: bool = False, need: int = 0
+    ) -> Workspace:
         """Open a workspace; the work of another description or other data is dropped.
 
         Parameters
@@ -73,6 +77,8 @@ class Workspace:
             A directory that holds this file may be replaced.
         merges : bool
             Whether what else is in the place will stay there; then it may be anything.
+        need : int
+            Bytes of the catalogues that will be written, for messages.
 
         Raises
         ------
@@ -83,7 +89,7 @@ class Workspace:
         with writable(out):
             made = missing_folders(place.out.parent)
             place.root.mkdir(parents=True, exist_ok=True)
-            space = cls(place, mark, made, _lock(place))
+            space = cls(place, mark, made, _lock(place), need)
         try:
             with writable(out):
                 space._begin(key)
@@ -196,7 +202,11 @@ class Workspace:
             raise told from (None if isinstance(error, ScrframeError) else error)
 
     def _told(self, error: BaseException, step: Callable[[], str] | None) -> BaseException:
-        found = error if isinstance(error, ScrframeError) else resource_error(error, self.out)
+        found = (
+            error
+            if isinstance(error, ScrframeError)
+            else resource_error(error, self.out, self.need)
+        )
         where = step() if step is not None else ""
         if found is None:
             if where and isinstance(error, Exception):

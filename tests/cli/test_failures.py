@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ import pytest
 
 import scrframe.config
 from scrframe.errors import CalibrationError
+from scrframe.run.resources import resource_error
 
 SCRFRAME = "from scrframe.cli import main; raise SystemExit(main())"
 
@@ -96,6 +99,74 @@ def test_interruption_is_one_line(scrframe_command, failing):
     failing(KeyboardInterrupt())
     answer = scrframe_command("validate", "any.yaml")
     assert (answer.code, answer.out, answer.err) == (130, "", "interrupted\n")
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_other_signals_interrupt_as_well(scrframe_command, monkeypatch, name):
+    number = signal.Signals[name]
+
+    def load_survey(*_, **__):
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+
+    before = signal.getsignal(number)
+    monkeypatch.setattr(scrframe.config, "load_survey", load_survey)
+    answer = scrframe_command("validate", "any.yaml")
+    assert (answer.code, answer.out, answer.err) == (130, "", "interrupted\n")
+    assert signal.getsignal(number) == before
+
+
+def test_an_ignored_hangup_stays_ignored(scrframe_command, monkeypatch):
+    monkeypatch.setattr(scrframe.config, "load_survey", hang_up_and_fail)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert scrframe_command("validate", "any.yaml").err == "error: went on\n"
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def hang_up_and_fail(*_, **__):
+    os.kill(os.getpid(), signal.SIGHUP)
+    raise CalibrationError("went on")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk is full ("),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "your share of the disk is used up; make"),
+        (OSError(errno.EFBIG, "File too large"), "a file may not grow so large; raise"),
+        (OSError(errno.EMFILE, "Too many open files"), "too many open files; raise the limit"),
+        (BlockingIOError(errno.EAGAIN, "Resource"), "no further process may start; raise"),
+        (OSError(errno.ESTALE, "Stale file handle"), "the network disk is gone; wait for it"),
+        (RuntimeError("can't start new thread"), "no further process may start; raise"),
+        (MemoryError("Unable to allocate 8 GiB"), "too little memory ("),
+        (ImportError("x.so: failed to map segment from shared object"), "too little memory ("),
+    ],
+)
+def test_what_the_machine_lacks_is_told_with_place_and_remedy(tmp_path, error, told):
+    found = resource_error(error, tmp_path)
+    assert told in str(found)
+    assert str(tmp_path) in str(found) or "memory" in told
+    assert "; " in str(found)
+
+
+def test_defects_are_not_blamed_on_the_machine(tmp_path):
+    for error in (ZeroDivisionError(), OSError("Empty or corrupt FITS file"), KeyError("a")):
+        assert resource_error(error, tmp_path) is None
+
+
+@pytest.mark.parametrize("closed", ["> /dev/full", ">&-", "2>&- >&-", "| true"])
+def test_a_screen_that_is_gone_ends_nothing(tmp_path, closed):
+    line = f"set -o pipefail; {shlex.quote(sys.executable)} -c {shlex.quote(SCRFRAME)} schema"
+    done = subprocess.run(
+        ["bash", "-c", f"{line} {closed}"], capture_output=True, text=True, check=False
+    )
+    lost = closed == "> /dev/full"  # the only one that nobody has wished for
+    assert done.returncode == (2 if lost else 0)
+    assert done.stderr == (
+        "warning: the output cannot be written: No space left on device\n" if lost else ""
+    )
 
 
 def test_interruption_is_not_lost_where_exceptions_are(scrframe_command, monkeypatch):

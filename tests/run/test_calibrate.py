@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from astropy.io import fits
 
 import scrframe
 import scrframe.run.calibrate as calibrate_module
-from scrframe.errors import KEPT, CalibrationError, ResourceError, notes_of
+from scrframe.errors import KEPT, CalibrationError, InputChangedError, ResourceError, notes_of
 from scrframe.observer import Observer
 from scrframe.offsets.joint import fit
 from scrframe.plugin import hookimpl, load_registry
@@ -26,6 +27,9 @@ from scrframe.plugin.registry import Provider
 from scrframe.run.products import with_margins
 from scrframe.run.sample import detections
 from scrframe.tables import FLAG_BITS
+
+#: What makes a run a matter of a second.
+QUICK = ("colour_model.kind=ridge", "offsets.mode=sequential")
 
 
 def digest(path: Path) -> str:
@@ -189,6 +193,11 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tiny_survey, tmp_path, tiny
     assert not list((out / "catalogues").glob(".*"))
 
 
+@pytest.fixture(scope="module")
+def quick_run(tiny_survey, tmp_path_factory):
+    return calibrate(tiny_survey, tmp_path_factory.mktemp("quick") / "run", changes=QUICK)
+
+
 def fails_at_the_offsets(monkeypatch, error):
     def fail(*arguments):
         raise error
@@ -214,11 +223,11 @@ def test_a_run_that_cannot_be_made_leaves_nothing_and_names_the_step(
     ],
 )
 def test_a_run_that_fails_late_goes_on_from_what_is_done(
-    tiny_survey, tiny_run, tmp_path, monkeypatch, error, told
+    tiny_survey, quick_run, tmp_path, monkeypatch, error, told
 ):
     with monkeypatch.context() as patch, pytest.raises(told) as caught:
         fails_at_the_offsets(patch, error)
-        calibrate(tiny_survey, tmp_path / "mine")
+        calibrate(tiny_survey, tmp_path / "mine", changes=QUICK)
     assert KEPT in notes_of(caught.value)
     said = [str(caught.value), *notes_of(caught.value)]
     assert any("in the step: solve offsets" in each for each in said)
@@ -226,8 +235,8 @@ def test_a_run_that_fails_late_goes_on_from_what_is_done(
         assert str(tmp_path / "mine") in said[0] or "memory" in said[0]
     with monkeypatch.context() as patch:
         patch.setattr(detections, "_read_fresh", None)  # no catalogue is read again
-        finished = calibrate(tiny_survey, tmp_path / "mine")
-    assert digest(finished.path / "stars.parquet") == digest(tiny_run.path / "stars.parquet")
+        finished = calibrate(tiny_survey, tmp_path / "mine", changes=QUICK)
+    assert digest(finished.path / "stars.parquet") == digest(quick_run.path / "stars.parquet")
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
@@ -289,3 +298,64 @@ def test_the_description_as_used_names_the_data_that_were_used(tiny_survey, tiny
     used = scrframe.load_survey(tiny_run.path / "solution" / "description.yaml")
     assert used.data.root == str(tiny_survey.data)
     assert used.digest() == tiny_run.summary["description_sha256"]
+
+
+class Between(Observer):
+    """Does something when the corrected catalogues are to be written."""
+
+    def __init__(self, act):
+        self._act = act
+        self.warnings = []
+
+    def warning(self, text):
+        self.warnings.append(text)
+
+    @contextmanager
+    def step(self, title, total=None):
+        if title.startswith("Writing"):
+            self._act()
+        yield lambda done: None
+
+
+@pytest.mark.parametrize("act", ["change", "cut", "remove"])
+@pytest.mark.parametrize("on_bad_file", ["stop", "skip"])
+def test_what_changes_between_the_passes_is_not_corrected(tiny_survey, tmp_path, act, on_bad_file):
+    tree = tmp_path / "tree"
+    shutil.copytree(tiny_survey.data, tree)
+    path = sorted((tree / "catalogues").iterdir())[1]
+
+    def spoil():
+        if act == "remove":
+            path.unlink()
+        else:
+            path.write_bytes(path.read_bytes()[: 1000 if act == "cut" else None])
+
+    survey = scrframe.load_survey(
+        tiny_survey.description,
+        overrides=[*tiny_survey.changes, *QUICK, f"data.on_bad_file={on_bad_file}"],
+    )
+    observer, out = Between(spoil), tmp_path / "run"
+    if on_bad_file == "stop":
+        with pytest.raises(InputChangedError, match=path.name) as caught:
+            scrframe.calibrate(survey, data=tree, out=out, workers=1, observer=observer)
+        assert KEPT in notes_of(caught.value)
+        assert not out.exists()
+        return
+    run = scrframe.calibrate(survey, data=tree, out=out, workers=1, observer=observer)
+    assert list(run.summary["skipped_catalogues"]) == [path.relative_to(tree).as_posix()]
+    assert len(run.summary["catalogues"]) == 3
+    assert not (out / "catalogues" / path.name).exists()
+    assert path.name in observer.warnings[0]
+
+
+def test_a_damaged_piece_of_work_is_made_anew(tiny_survey, quick_run, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        fails_at_the_offsets(patch, ZeroDivisionError("no"))
+        calibrate(tiny_survey, tmp_path / "mine", changes=QUICK)
+    pieces = sorted((tmp_path / ".mine.partial" / "work").glob("[dse]*/*.arrow"))
+    for piece in pieces:  # a byte in the midst of its numbers
+        content = bytearray(piece.read_bytes())
+        content[len(content) // 2] ^= 1
+        piece.write_bytes(content)
+    found = calibrate(tiny_survey, tmp_path / "mine", changes=QUICK)
+    assert digest(found.path / "stars.parquet") == digest(quick_run.path / "stars.parquet")

@@ -1,5 +1,6 @@
 """Tasks come back in order, whoever does them, and failures reach the caller."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from scrframe.errors import DataError
+from scrframe.errors import DataError, ResourceError
 from scrframe.run.workers import THREAD_VARIABLES, SerialExecutor, open_executor, run_tasks
 
 
@@ -169,3 +170,49 @@ def test_workers_end_soon_after_their_parent(waiting, number):
     while any(map(alive, workers)):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def kill_own_worker(task):
+    """Kill the process that does this as often as the task says, then return its number."""
+    number, times, folder = task
+    marks = [folder / f"{number}-{k}" for k in range(times)]
+    for mark in marks:
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def test_a_killed_worker_costs_its_task_alone(tmp_path):
+    tasks = [(number, 1 if number == 3 else 0, tmp_path) for number in range(8)]
+    with open_executor(2) as executor:
+        assert run_tasks(executor, kill_own_worker, tasks, lambda done: None) == list(range(8))
+
+
+def test_a_task_that_kills_three_workers_ends_the_run(tmp_path):
+    tasks = [(number, 9 if number == 3 else 0, tmp_path) for number in range(8)]
+    with (
+        pytest.raises(ResourceError, match="ended by the system 3 times"),
+        open_executor(2) as executor,
+    ):
+        run_tasks(executor, kill_own_worker, tasks, lambda done: None)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def process_number(_):
+    with open_executor(2) as executor:
+        return os.getpid(), run_tasks(executor, identity, range(3), lambda done: None)
+
+
+def test_work_stays_where_no_processes_may_start():
+    with multiprocessing.get_context("spawn").Pool(1) as pool:  # its workers are daemons
+        own, found = pool.map(process_number, [0])[0]
+    assert own != os.getpid()
+    assert {number for number, _ in found} == {own}
+
+
+def test_an_executor_of_the_caller_does_the_work():
+    given = Counting()
+    with open_executor(2, given) as executor:
+        assert run_tasks(executor, square, range(5), lambda done: None) == [0, 1, 4, 9, 16]
+    assert given.handed_out == 5
