@@ -106,6 +106,8 @@ class Selection:
     levels: tuple[FittedLevel, ...] = ()
     sd_mag: Mapping[str, float] = field(default_factory=dict)
     trials: tuple[Trial, ...] = ()
+    #: Each candidate at the best of its scales, by name.
+    best: Mapping[str, FittedLevel] = field(default_factory=dict)
 
 
 def threshold(gain: float, tries: int) -> float:
@@ -150,9 +152,10 @@ def select_terms(
     if not candidates:
         return Selection()
     search = _Search.begin(problem, field_code, start)
-    trials = []
+    trials: list[Trial] = []
+    best: dict[str, FittedLevel] = {}
     for candidate in candidates:
-        trial, search = search.try_candidate(candidate, settings)
+        trial, best[candidate.level.name], search = search.try_candidate(candidate, settings)
         trials.append(trial)
         if report is not None:
             report(trial)
@@ -161,9 +164,8 @@ def select_terms(
             trials[number], search = search.look_again(trial, settings)
             if report is not None and not trials[number].kept:
                 report(trials[number])
-    return Selection(
-        search.kept, {each.name: search.sd_mag[each.name] for each in search.kept}, tuple(trials)
-    )
+    sd_mag = {each.name: search.sd_mag[each.name] for each in search.kept}
+    return Selection(search.kept, sd_mag, tuple(trials), best)
 
 
 def patches(star_ra_deg: FloatArray, star_dec_deg: FloatArray, most: int) -> BoolArray:
@@ -230,8 +232,10 @@ class _Search:
         cut = replace(data, weights=without_held(model, data.weights, self.overlaps))
         return Fixed.of(model, cut, self.sd_mag)
 
-    def try_candidate(self, candidate: CandidateTerm, settings: TermRules) -> tuple[Trial, _Search]:
-        """Return what became of a candidate, and the search after it."""
+    def try_candidate(
+        self, candidate: CandidateTerm, settings: TermRules
+    ) -> tuple[Trial, FittedLevel, _Search]:
+        """Return what became of a candidate, its best alternative, and the search after it."""
         levels = tuple(candidate.level.alternatives())
         limit = threshold(settings.gain, len(levels))
         found = self._gains(levels, candidate.start_mag)
@@ -242,13 +246,14 @@ class _Search:
             level.name, variant(level), gain.gain, limit, gain.sd_mag, gains, None, False, ""
         )
         if not gain.gain > limit:
-            return replace(trial, reason="the data do not ask for it"), self
+            return replace(trial, reason="the data do not ask for it"), level, self
         verdict = self._verdict(level, gain)
         if verdict is not None and verdict.significance < WORSE:
             reason = "overlaps that were held out are predicted worse with it"
-            return replace(trial, verdict=verdict, reason=reason), self
+            return replace(trial, verdict=verdict, reason=reason), level, self
         reason = "kept" if verdict is not None else "kept; too few overlaps to check it"
-        return replace(trial, verdict=verdict, kept=True, reason=reason), self._with(level, gain)
+        kept = replace(trial, verdict=verdict, kept=True, reason=reason)
+        return kept, level, self._with(level, gain)
 
     def look_again(self, trial: Trial, settings: TermRules) -> tuple[Trial, _Search]:
         """Drop a term that stood for others, which were kept after it."""

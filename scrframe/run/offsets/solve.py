@@ -27,6 +27,7 @@ from scrframe.run.offsets.systematics import (
     ModelVariants,
     systematic_shifts,
 )
+from scrframe.run.offsets.terms import doubt_shifts
 from scrframe.run.plugins import SelectedPlugins, prepare_levels
 from scrframe.run.sample.assembly import derive_for
 from scrframe.run.sample.builder import CalibrationSample
@@ -89,6 +90,9 @@ def solve(
     trend, law = trend_settings(plugins), plugins.survey.reddening
     variants = ModelVariants(matched, fitted, state.used, trend, law, dereddening)
     shifts = systematic_shifts(plugins, variants, results)
+    read = replace(matched, detections=joint.table)
+    doubts = doubt_shifts(plugins, read, state.terms, fit, state.used, results, delta)
+    shifts = replace(shifts, by_cause={**shifts.by_cause, **doubts})
     exposures = with_systematics(exposure_table(fit, results, state, visits), fit, shifts)
     levels = solved_levels(plugins, results, state.levels, fit)
     noise = PhotometricError(fit.estimate.noise.scale, fit.estimate.noise.floor_mag)

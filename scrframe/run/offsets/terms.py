@@ -7,15 +7,17 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
-from scrframe.arrays import BoolArray
+from scrframe.arrays import BoolArray, FloatArray
 from scrframe.config.plugin_blocks import LevelBlock
 from scrframe.errors import ConfigError, DataError
 from scrframe.observer import Observer
-from scrframe.offsets.joint.problem import Estimate, JointProblem
+from scrframe.offsets.joint.problem import Estimate, JointFit, JointProblem
+from scrframe.offsets.joint.results import JointResults
+from scrframe.offsets.terms.likelihood import Fixed, WeightedData, extended
 from scrframe.offsets.terms.selection import (
     CandidateTerm,
-    Selection,
     Trial,
     patches,
     select_terms,
@@ -23,7 +25,10 @@ from scrframe.offsets.terms.selection import (
 from scrframe.plugin import OffsetLevel
 from scrframe.run.plugins import SelectedPlugins
 from scrframe.tables import Detections, FittedLevel, MatchedStars
+from scrframe.tables.table import derive
 
+#: Terms of less support than this are no part of the errors.
+LEAST_SUPPORT = 0.5
 #: Makes the problem of some of the detections, shape (n,), with levels prepared on these.
 MakeProblem = Callable[[BoolArray], JointProblem]
 
@@ -39,11 +44,15 @@ class ChosenTerms:
     trials : tuple of Trial
     skipped : mapping of str to str
         Candidates that could not be tried, and why.
+    doubtful : tuple of (LevelBlock, float)
+        Terms that gained less than was asked, and the probability by which they are there all
+        the same: their part in the errors.
     """
 
     blocks: tuple[LevelBlock, ...]
     trials: tuple[Trial, ...]
     skipped: dict[str, str]
+    doubtful: tuple[tuple[LevelBlock, float], ...] = ()
 
     def record(self) -> dict[str, Any]:
         """Return what summary.json says of the choice."""
@@ -98,8 +107,85 @@ def choose_terms(
         lambda trial: observer.message(describe_trial(trial)),
         start,
     )
-    kept = tuple(_chosen_block(blocks[level.name], level, found) for level in found.levels)
-    return ChosenTerms(kept, found.trials, skipped)
+    kept = tuple(
+        _chosen_block(blocks[level.name], level, found.sd_mag[level.name]) for level in found.levels
+    )
+    doubtful = tuple(
+        (_chosen_block(blocks[each.name], found.best[each.name], each.sd_mag), support(each.gain))
+        for each in found.trials
+        if not each.kept and each.verdict is None and support(each.gain) > LEAST_SUPPORT
+    )
+    return ChosenTerms(kept, found.trials, skipped, doubtful)
+
+
+def support(gain: float) -> float:
+    """Return the probability of a term of a gain: even odds, less one for its own variance.
+
+    The penalty of 2 in twice the log likelihood is Akaike's, of one more parameter.
+    """
+    return float(expit((gain - 2) / 2)) if gain > 0 else 0.0
+
+
+def doubt_shifts(
+    plugins: SelectedPlugins,
+    sample: MatchedStars,
+    chosen: ChosenTerms | None,
+    fit: JointFit,
+    used: BoolArray,
+    results: JointResults,
+    delta_mag: FloatArray,
+) -> dict[str, FloatArray]:
+    """Return what terms that the data do not rule out add to the errors of exposures.
+
+    A term that was left out for want of evidence may be there. With its probability w the
+    variance of an offset is larger by w times what the solve with it has more in variance, and
+    the square of what it moves (Hoeting et al. 1999, Stat. Sci. 14, 382).
+
+    Parameters
+    ----------
+    sample : MatchedStars
+        Its n detections have every column that a term reads.
+    fit : JointFit
+        Of the detections where `used`, shape (n,), is true.
+    delta_mag : ndarray, shape (n,)
+        Model less observed magnitude of all detections.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (x,)
+        Standard deviations by term, in mag.
+    """
+    found: dict[str, FloatArray] = {}
+    if chosen is None:
+        return found
+    needed = {
+        name
+        for block, _ in chosen.doubtful
+        for name in plugins.registry.get(OffsetLevel, block.kind).needs(block.settings)
+    }
+    sample = replace(sample, detections=derive(sample.detections, "detection", needed))
+    own, table = results.exposures, sample.detections.filter(used)
+    data = WeightedData(delta_mag[used], fit.weights)
+    for block, probability in chosen.doubtful:
+        kind = plugins.registry.get(OffsetLevel, block.kind)
+        level = kind.prepare(block.name, sample, block.settings)
+        model = extended(fit.design.model, level, table)
+        sd_mag = {**fit.prior_sd_mag, block.name: block.sd}
+        fixed = Fixed.of(model, data, sd_mag)
+        estimate = replace(fit.estimate, parameters=fixed.parameters, sd_mag=sd_mag)
+        other = replace(
+            fit,
+            design=replace(fit.design, model=model),
+            estimate=estimate,
+            prior_sd_mag=sd_mag,
+            factor=fixed.factor,
+            residual_mag=data.delta_mag - model.values(fixed.parameters),
+        )
+        there = JointResults(other).exposures
+        more = np.maximum(there.err_mag**2 - own.err_mag**2, 0.0)
+        moved = there.offset_mag - own.offset_mag
+        found[f"term_{block.name}"] = np.sqrt(probability * (more + moved**2))
+    return found
 
 
 def _prepare(
@@ -135,15 +221,13 @@ def _fields(table: Detections) -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.asarray(codes, dtype=np.int64)
 
 
-def _chosen_block(block: LevelBlock, level: FittedLevel, found: Selection) -> LevelBlock:
+def _chosen_block(block: LevelBlock, level: FittedLevel, sd_mag: float) -> LevelBlock:
     """Return a candidate's block at the chosen scale, with the standard deviation found."""
     settings = type(block.settings).model_validate(
         {**block.settings.model_dump(mode="json"), **level.own_settings()}
     )
     plugins = {**block.plugins, block.kind: settings}
-    return block.model_copy(
-        update={"plugins": plugins, "sd": found.sd_mag[block.name], "mode": "joint"}
-    )
+    return block.model_copy(update={"plugins": plugins, "sd": sd_mag, "mode": "joint"})
 
 
 def describe_trial(trial: Trial) -> str:
