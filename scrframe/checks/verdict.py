@@ -18,6 +18,16 @@ Verdict = Literal["passed", "failed", "not testable"]
 #: The verdicts, worst first.
 VERDICTS: tuple[Verdict, ...] = ("failed", "not testable", "passed")
 NAN = float("nan")
+#: What tests look at, by the beginning of their names; the first that fits counts.
+GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Residuals", ("residual_",)),
+    ("Law and sky", ("law_", "sky_")),
+    ("Clouds", ("visit_gradient", "visit_surface")),
+    ("Visit zero points", ("visit_",)),
+    ("Repeats and overlaps", ("repeats_", "overlaps", "model_overlaps")),
+    ("CCDs and colour terms", ("ccd_", "airmass_colour")),
+    ("Other tests", ("",)),
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,11 @@ class NullTestResult:
     verdict: Verdict
     reason: str
     detail: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def group(self) -> str:
+        """What kind of thing it looks at, of `GROUPS`."""
+        return next(words for words, begins in GROUPS if self.name.startswith(begins))
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as plain data for JSON; what is not finite becomes None."""

@@ -97,7 +97,10 @@ def show(
 
 def closing_lines(summary: Mapping[str, Any], out: Path) -> list[str]:
     """Return the lines below the table: cost by step, what was left out, where products are."""
+    from scrframe.report.merit import terms_said
+
     lines = [
+        *(line for said in terms_said(summary) for line in textwrap.wrap(said, PLAIN_WIDTH)),
         *step_lines(summary["steps"]),
         f"{summary['seconds']:.1f} s, peak memory {summary['peak_memory_mb'] / 1000:.2f} GB,"
         f" {len(summary['catalogues'])} catalogues corrected",
@@ -223,9 +226,10 @@ def judge(screen: Screen, made: Report | None, page: Path, strict: bool) -> None
     typer.Exit
     """
     if made is not None:
-        from scrframe.report.merit import found, verdict
+        from scrframe.report.merit import coverage, found, verdict
 
-        for line in (*made.unsettled, verdict(made.checks), *found(made.checks, made.anomalies)):
+        said = (*made.unsettled, verdict(made.checks), *coverage(made.checks))
+        for line in (*said, *found(made.checks, made.anomalies)):
             screen.say(line)
         screen.say(f"report in {page}")
     if strict and (made is None or made.failed or made.unsettled):

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from scrframe.checks.verdict import VERDICTS, Anomaly, NullTestResult
+from scrframe.checks.verdict import GROUPS, VERDICTS, Anomaly, NullTestResult
 
 #: Heading of the paper's column.
 PAPER = "paper (VPHAS+ DR4 u)"
@@ -111,21 +111,71 @@ def _number(value: float | None, decimals: int) -> str:
 
 
 def verdict(checks: Sequence[NullTestResult]) -> str:
-    """Return in one sentence whether a run may be believed."""
+    """Return in few sentences whether a run may be believed, and what hardly anything tests.
+
+    Groups of which most tests cannot be made come first, unless a test failed.
+    """
     count = Counter(one.verdict for one in checks)
-    failed = [one.title for one in checks if one.verdict == "failed"]
+    failed = [one for one in checks if one.verdict == "failed"]
+    if not failed and not count["passed"]:
+        return "No null test could be made: nothing here tests this run."
+    hidden = [
+        f"{group}: {len(blind)} of {len(mine)} tests cannot be made with these data."
+        for group, mine in by_group(checks).items()
+        if 2 * len(blind := [one for one in mine if one.verdict == "not testable"]) > len(mine)
+    ]
     if failed:
-        names = "; ".join(failed)
-        return (
+        worst = sorted(failed, key=lambda one: -one.value / one.limit)
+        names = "; ".join(one.title for one in worst)
+        said = (
             f"Do not rely on this run yet: {len(failed)} of {len(checks)} null tests"
             f" failed ({names})."
         )
-    if not count["passed"]:
-        return "No null test could be made: nothing here tests this run."
-    said = f"No null test failed: {count['passed']} passed"
+        return " ".join([said, *hidden])
+    tested = f"Nothing that could be tested failed: {count['passed']} of {len(checks)} tests passed"
     if count["not testable"]:
-        said += f", and {count['not testable']} cannot be made with these data"
-    return f"{said}."
+        tested += f", {count['not testable']} cannot be made with these data"
+    return " ".join([*hidden, f"{tested}."])
+
+
+def coverage(checks: Sequence[NullTestResult]) -> tuple[str, ...]:
+    """Return in a sentence how much of what was tested, by group; none without tests."""
+    said = [
+        f"{group if group[1].isupper() else group[:1].lower() + group[1:]}"
+        f" {sum(one.verdict != 'not testable' for one in mine)} of {len(mine)}"
+        for group, mine in by_group(checks).items()
+    ]
+    return (f"Tests that could be made: {', '.join(said)}.",) if len(said) > 1 else ()
+
+
+def by_group(checks: Sequence[NullTestResult]) -> dict[str, list[NullTestResult]]:
+    """Return tests by what they look at."""
+    found: dict[str, list[NullTestResult]] = {}
+    for words_, _ in GROUPS:
+        mine = [one for one in checks if one.group == words_]
+        if mine:
+            found[words_] = mine
+    return found
+
+
+def terms_said(summary: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return in a sentence which terms the data chose; none where none were tried."""
+    terms = summary["offsets"].get("joint", {}).get("terms")
+    if not terms or not (terms["tried"] or terms["skipped"]):
+        return ()
+    kept = [term_name(one) for one in terms["tried"] if one["kept"]]
+    left = [one["name"] for one in terms["tried"] if not one["kept"]]
+    said = f"Terms that the data asked for: {', '.join(kept) or 'none'}"
+    if left:
+        said += f"; tried and left out: {', '.join(left)}"
+    if terms["skipped"]:
+        said += f"; not tried: {', '.join(terms['skipped'])}"
+    return (f"{said}.",)
+
+
+def term_name(trial: Mapping[str, Any]) -> str:
+    """Return the name of a term that was tried, with its scale."""
+    return f"{trial['name']} ({trial['variant']})" if trial["variant"] else str(trial["name"])
 
 
 def found(checks: Sequence[NullTestResult], anomalies: Sequence[Anomaly]) -> tuple[str, ...]:
@@ -139,8 +189,14 @@ def found(checks: Sequence[NullTestResult], anomalies: Sequence[Anomaly]) -> tup
 
 
 def by_verdict(checks: Sequence[NullTestResult]) -> list[NullTestResult]:
-    """Return null tests, those that failed first."""
-    return sorted(checks, key=lambda one: VERDICTS.index(one.verdict))
+    """Return null tests, those that failed first and by most."""
+    return sorted(
+        checks,
+        key=lambda one: (
+            VERDICTS.index(one.verdict),
+            -one.value / one.limit if one.verdict == "failed" else 0.0,
+        ),
+    )
 
 
 def quantity(value: float, unit: str) -> str:

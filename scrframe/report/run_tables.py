@@ -16,6 +16,7 @@ from scrframe.report.merit import (
     merit_rows,
     paper_ratio,
     quantity,
+    term_name,
     words,
 )
 from scrframe.report.page import Cell, Kind, PageTable, number
@@ -252,6 +253,36 @@ def error_tables(joint: Mapping[str, Any]) -> tuple[PageTable, ...]:
         *table_of("Systematic effects that do not average down", systematics),
         *table_of("Stars kept from training and solving, beside those that took part", judged),
     )
+
+
+def term_table(joint: Mapping[str, Any]) -> tuple[PageTable, ...]:
+    """Return which terms the data were asked for, what each gained, and what became of it."""
+    terms = joint.get("terms") or {"tried": [], "skipped": {}}
+    rows: list[Row] = []
+    for one in terms["tried"]:
+        seen, out = one["verdict"] or {}, Cell("left out", "neutral")
+        rows.append(
+            {
+                "term": Cell(term_name(one)),
+                "what became of it": Cell("kept", "good") if one["kept"] else out,
+                "gain": number(one["gain"], 1),
+                "asked": number(one["threshold"], 1),
+                "its sd (mmag)": _mmag(one["sd_mag"] if one["kept"] else None, 2),
+                "overlaps without (mmag)": _mmag(seen.get("before_mag"), 2),
+                "with it (mmag)": _mmag(seen.get("after_mag"), 2),
+                "why": "" if one["reason"] == "kept" else one["reason"],
+            }
+        )
+    for name, why in terms["skipped"].items():
+        blank = dict.fromkeys(("gain", "asked", "its sd (mmag)"), number(None, 1))
+        blank |= dict.fromkeys(("overlaps without (mmag)", "with it (mmag)"), number(None, 1))
+        became = Cell("not tried", "neutral")
+        rows.append({"term": Cell(name), "what became of it": became, **blank, "why": why})
+    caption = (
+        "Terms beside the levels, in the order of their trial: twice the gain in restricted log"
+        " likelihood, and the rms of held-out overlaps as predicted without and with the term"
+    )
+    return table_of(caption, rows, stack=True)
 
 
 def _photometry(joint: Mapping[str, Any]) -> Iterator[Row]:

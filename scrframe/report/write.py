@@ -68,7 +68,7 @@ def run_page(story: RunStory) -> Page:
         _section(story, "Samples", tables.cut_tables(counts), _samples(summary)),
         _section(story, "Colour model", tables.model_table(summary["colour_model"])),
         _section(story, "Reddening law", tables.law_tables(summary["reddening_law"])),
-        _section(story, "Offsets", tables.level_table(summary["offsets"]), *_offsets(story)),
+        _section(story, "Offsets", _offset_tables(summary["offsets"]), *_offsets(story)),
         _section(story, "Maps"),
         _section(story, "Residuals", (), RESIDUALS),
         _section(story, FURTHER),
@@ -101,7 +101,9 @@ def answer(story: RunStory) -> tuple[str, ...]:
     return (
         *unsettled(story.summary),
         merit.verdict(story.checks),
+        *merit.coverage(story.checks),
         *merit.found(story.checks, story.anomalies),
+        *merit.terms_said(story.summary),
         *_spread(story),
     )
 
@@ -162,6 +164,10 @@ def _samples(summary: Mapping[str, Any]) -> str:
         f" {'train' if trains else 'judge'} the model."
         f" The paper has {merit.PAPER_CALIBRATION_STARS:,} and {merit.PAPER_CONTROL_STARS:,} stars."
     )
+
+
+def _offset_tables(offsets: Mapping[str, Any]) -> tuple[PageTable, ...]:
+    return (*tables.level_table(offsets), *tables.term_table(offsets.get("joint", {})))
 
 
 def _offsets(story: RunStory) -> tuple[str, ...]:

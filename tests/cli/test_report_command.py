@@ -51,7 +51,7 @@ def test_the_command_shows_tests_and_where_the_page_is(scrframe_command, run, ju
     lines = answer.out.splitlines()
     row = next(line for line in lines if "Things fall" in line)
     assert all(text in row for text in ("passed", "30 mmag", "20 mmag", "they were seen to"))
-    assert lines[-3] == "No null test failed: 1 passed."
+    assert lines[-3] == "Nothing that could be tested failed: 1 of 1 tests passed."
     assert lines[-1] == f"report in {run / 'report' / 'index.html'}"
     assert (run / "report" / "index.html").is_file()
 

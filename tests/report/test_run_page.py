@@ -21,7 +21,7 @@ from scrframe.products.finished_run import open_run
 from scrframe.report.figures.catalogue import FIGURES, OTHERS, Drawn, RunFigure
 from scrframe.report.figures.drawing import DRAWINGS
 from scrframe.report.figures.residuals import Histogram, figure_histograms
-from scrframe.report.merit import found, merit_rows, verdict
+from scrframe.report.merit import coverage, found, merit_rows, terms_said, verdict
 from scrframe.report.page import render
 from scrframe.report.write import Report, RunStory, run_page, write_report
 from scrframe.run.workers import open_executor
@@ -176,14 +176,69 @@ def test_one_failed_test_is_enough_not_to_rely_on_a_run(tiny_run):
 @pytest.mark.parametrize(
     ("verdicts", "said"),
     [
-        (("passed", "passed"), "No null test failed: 2 passed."),
-        (("passed", "not testable"), "1 passed, and 1 cannot be made with these data."),
+        (("passed", "passed"), "Nothing that could be tested failed: 2 of 2 tests passed."),
+        (("passed", "not testable"), "1 of 2 tests passed, 1 cannot be made with these data."),
         (("not testable",), "No null test could be made"),
         ((), "No null test could be made"),
     ],
 )
 def test_the_verdict_claims_no_more_than_was_tested(verdicts, said):
     assert said in verdict([check(one, str(place)) for place, one in enumerate(verdicts)])
+
+
+def test_what_cannot_be_tested_comes_first_where_it_is_much():
+    blind = [check("not testable", f"visit_{key}", np.nan) for key in ("time", "airmass")]
+    seen = [check("passed", f"residual_{key}", 0.01) for key in ("colour", "magnitude", "ccd")]
+    said = verdict([*seen, *blind])
+    assert said.startswith("Visit zero points: 2 of 2 tests cannot be made with these data.")
+    assert said.endswith("3 of 5 tests passed, 2 cannot be made with these data.")
+    assert coverage([*seen, *blind]) == (
+        "Tests that could be made: residuals 3 of 3, visit zero points 0 of 2.",
+    )
+    failed = verdict(
+        [*seen, *blind, check("failed", "law_inside", 0.05), check("failed", "ccd_map")]
+    )
+    assert failed.startswith(
+        "Do not rely on this run yet: 2 of 7 null tests failed (Test law_inside;"
+    )
+    assert "Visit zero points: 2 of 2" in failed
+
+
+def test_terms_that_were_tried_are_said_and_shown(tiny_run):
+    trial = {
+        "name": "law_field",
+        "variant": "scale 0.2 deg",
+        "gain": 4952.06,
+        "threshold": 11.6,
+        "sd_mag": 0.0675,
+        "verdict": {"before_mag": 0.01042, "after_mag": 0.00836, "overlaps": 38},
+        "kept": True,
+        "reason": "kept",
+    }
+    other = {**trial, "name": "sky", "variant": "", "gain": 0.2, "verdict": None, "kept": False}
+    other["reason"] = "the data do not ask for it"
+    terms = {"kept": ["law_field"], "tried": [trial, other], "skipped": {"season_map": "no dates"}}
+    offsets = {**tiny_run.summary["offsets"]}
+    offsets["joint"] = {**offsets["joint"], "terms": terms}
+    summary = {**tiny_run.summary, "offsets": offsets}
+    assert terms_said(summary) == (
+        "Terms that the data asked for: law_field (scale 0.2 deg); tried and left out: sky;"
+        " not tried: season_map.",
+    )
+    text = Reader(render(run_page(RunStory(summary, Drawn({}, []))))).text
+    table = text[text.index("Terms beside the levels") :]
+    for shown in (
+        "4,952.1",
+        "11.6",
+        "67.50",
+        "10.42",
+        "8.36",
+        "kept",
+        "the data do not ask for it",
+    ):
+        assert shown in table
+    assert "no dates" in table
+    assert terms_said({"offsets": {"mode": "sequential"}}) == ()
 
 
 def test_anomalies_are_counted_and_the_most_significant_shown(tiny_run):

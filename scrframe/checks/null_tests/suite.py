@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from scipy.stats import norm
 
 from scrframe.arrays import BoolArray
 from scrframe.checks.null_tests import trends
@@ -95,19 +96,20 @@ def _reserved(stars: StarSample) -> BoolArray:
 
 def _visits(visits: VisitSample, limits: NullTestLimits) -> list[NullTestResult]:
     checks = []
+    # The same zero points are looked at for each quantity, and their scatter is large.
+    looks = len(VISIT_QUANTITIES)
+    strict = replace(limits.visit, sigma=float(norm.isf(limits.visit.probability / 2 / looks)))
     for key, words, unit in VISIT_QUANTITIES:
         test = NullTest(f"visit_{key}", f"Visit offset against {words}")
         if key not in visits.quantities:
-            checks.append(untestable(test, limits.visit, "the run has no such column"))
+            checks.append(untestable(test, strict, "the run has no such column"))
             continue
         # Where and when go together, for each sky has its season.
         timed = key == "time"
         group = visits.night if timed else visits.field
         x, others = visits.quantities[key], () if timed else (visits.date, visits.phase)
         offset, covariance = visits.offset_mag, visits.covariance
-        checks.append(
-            trends.visit_trend(test, x, offset, covariance, group, limits.visit, unit, others)
-        )
+        checks.append(trends.visit_trend(test, x, offset, covariance, group, strict, unit, others))
     return checks
 
 
