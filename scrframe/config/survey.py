@@ -80,6 +80,9 @@ class ExtinctionSettings(Settings):
     joint."""
     second_curve: blocks.CurveBlock | None = None
     """Another extinction curve, for the same purpose."""
+    regress: Switch = True
+    """Whether E is drawn to the mean of its field by the share that its errors have in the spread
+    there, so that they flatten no slope on E and move no zero point."""
 
 
 class SelectionSettings(Settings):

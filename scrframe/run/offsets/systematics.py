@@ -43,6 +43,8 @@ class AlternativeDereddening:
     second_extinction: FloatArray | None = None
     #: A second curve. Shape (m,).
     second_k_mag: FloatArray | None = None
+    #: The best guess of E if its errors are larger than stated. Shape (s,).
+    noisier_extinction: FloatArray | None = None
 
     def variants(self, asked: SystematicSettings) -> Iterator[tuple[str, FloatArray, FloatArray]]:
         """Yield name, curve and extinctions of each alternative that is asked for."""
@@ -51,6 +53,8 @@ class AlternativeDereddening:
             yield "extinction_scale", self.k_mag, own * (1 + asked.extinction_scale)
         if asked.extinction and asked.extinction_zero > 0:
             yield "extinction_zero", self.k_mag, own + asked.extinction_zero
+        if asked.extinction and self.noisier_extinction is not None:
+            yield "extinction_noise", self.k_mag, self.noisier_extinction
         if self.second_extinction is not None:
             yield "second_extinction", self.k_mag, self.second_extinction
         if self.second_k_mag is not None:
@@ -140,7 +144,7 @@ def systematic_shifts(
         for name, k_mag, extinction in variants.dereddening.variants(asked):
             features = variants.dereddening.features(k_mag, extinction)
             found[name] = results.shift(trends.dereddened(features, extinction))
-        if asked.extinction:
+        if asked.extinction and variants.dereddening.noisier_extinction is None:
             found["extinction_noise"] = results.shift(trends.noisy_extinctions())
     return Shifts(found, len(results.exposures.offset_mag))
 

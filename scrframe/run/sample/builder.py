@@ -32,6 +32,7 @@ from scrframe.run.sample.reference_data import (
     own_curve,
 )
 from scrframe.run.session import Session
+from scrframe.scr.extinction_errors import calibrated_extinctions
 from scrframe.statistics.groups import find_sorted
 from scrframe.tables import (
     ColumnTable,
@@ -41,6 +42,11 @@ from scrframe.tables import (
     Spectra,
     StarFeatures,
 )
+
+#: Column of the reference stars: E as catalogued, where the sample's is the best guess of it.
+CATALOGUE_E = "catalogue_extinction"
+#: How much larger errors of E may be than stated: how far they are, catalogues hardly know.
+NOISIER = 1.25
 
 
 @dataclass(frozen=True)
@@ -136,8 +142,36 @@ def _matched_stars(
     features = features.take(find_sorted(features.source_id, sources))
     if plugins.reference.provides == "colour":
         kept = kept.with_columns({CATALOGUE_COLOUR: features.rows[:, 0]})
+    elif plugins.survey.extinction.regress:
+        best = best_extinctions(matched, kept, first)
+        kept = kept.with_columns({"extinction": best, CATALOGUE_E: kept["extinction"]})
+        matched = matched.with_columns({"extinction": best[star]})
     rows = feature_maker(plugins, features)(features.rows, kept["extinction"])
     return MatchedStars(matched, kept, star.astype(np.int64), rows, control), features
+
+
+def best_extinctions(
+    matched: Detections, stars: ReferenceStars, first: IntArray, scale: float = 1.0
+) -> FloatArray:
+    """Return the best guess of each star's E given its field's, shape (s,).
+
+    Parameters
+    ----------
+    matched : Detections
+    stars : ReferenceStars
+        With the extinctions as catalogued.
+    first : ndarray of int, shape (s,)
+        A detection of each star: it gives the field, or the visit where fields have no names.
+    scale : float
+        What errors are multiplied by.
+    """
+    codes, labels = matched.codes("field" if "field" in matched else "visit")
+    if not any(labels):
+        codes = matched.codes("visit")[0]
+    name = CATALOGUE_E if CATALOGUE_E in stars else "extinction"
+    value, error = (np.asarray(stars[each], dtype=np.float64) for each in (name, "extinction_err"))
+    field = np.asarray(codes, dtype=np.int64)[first]
+    return calibrated_extinctions(value, scale * error, field)
 
 
 def alternative_dereddening(
@@ -150,15 +184,21 @@ def alternative_dereddening(
         return None
     own = np.asarray(matched.stars["extinction"], dtype=np.float64)
     second_e = _second_extinctions(session, matched)
+    noisier = None
+    if survey.extinction.regress and CATALOGUE_E in matched.stars:
+        first = np.unique(matched.star, return_index=True)[1]
+        noisier = best_extinctions(matched.detections, matched.stars, first, NOISIER)
     if not isinstance(features, Spectra):
         none = np.zeros(matched.features.shape[1])
-        return AlternativeDereddening(matched.features, none, None, own, second_e)
+        return AlternativeDereddening(matched.features, none, None, own, second_e, None, noisier)
     second, block = plugins.second_curve, survey.extinction.second_curve
     second_k = None
     if second is not None and block is not None:
         second_k = second.curve(block.settings, features.wavelength_nm)
     own_k, standardise = own_curve(plugins, features), survey.colour_model.standardise
-    return AlternativeDereddening(features.flux, own_k, standardise, own, second_e, second_k)
+    return AlternativeDereddening(
+        features.flux, own_k, standardise, own, second_e, second_k, noisier
+    )
 
 
 def _second_extinctions(session: Session, matched: MatchedStars) -> FloatArray | None:
