@@ -23,6 +23,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 import psutil
@@ -174,20 +175,22 @@ def _started_pool(workers: int) -> Any:
 
     # A worker that has grown is replaced by a fresh one; nobody needs to be told.
     warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
-    pool = ProcessPoolExecutor(
+    make = partial(
+        ProcessPoolExecutor,
         workers,
         initializer=start_worker,
         initargs=(os.getpid(),),
         env=dict.fromkeys(THREAD_VARIABLES, "1"),
     )
     if not hasattr(signal, "pthread_sigmask"):
-        return pool
+        return make()
     # A terminal that closes is the parent's affair, who ends them all.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
     try:
         # Starting these helpers of theirs later would lift the blocks again.
         for tracker in (multiprocessing.resource_tracker, resource_tracker):
             tracker.ensure_running()
+        pool = make()
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGHUP])
         pool.submit(os.getpid)
     finally:
