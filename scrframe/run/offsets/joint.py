@@ -203,7 +203,8 @@ class JointOffsetSolver(JointInputs):
         )
         require_solvable(report)
         kinds = Counter(finding.kind for finding in report.findings)
-        if kinds:
+        # Of the design without the candidates nobody needs to know.
+        if kinds and not self.plugins.survey.offsets.candidates():
             counted = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
             self.observer.message(
                 f"  what the design cannot tell: {counted} (all in solution/design_report.json)"

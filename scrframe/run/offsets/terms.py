@@ -27,6 +27,8 @@ from scrframe.run.plugins import SelectedPlugins
 from scrframe.tables import Detections, FittedLevel, MatchedStars
 from scrframe.tables.table import derive
 
+#: Trials that gain less are told in one line together.
+FEW = 5.0
 #: Terms of less support than this are no part of the errors.
 LEAST_SUPPORT = 0.5
 #: Makes the problem of some of the detections, shape (n,), with levels prepared on these.
@@ -104,9 +106,12 @@ def choose_terms(
         _fields(problem.table),
         candidates,
         rules.rules,
-        lambda trial: observer.message(describe_trial(trial)),
+        lambda trial: observer.message(describe_trial(trial)) if trial.gain > FEW else None,
         start,
     )
+    little = [f"{each.name} {each.gain:.1f}" for each in found.trials if not each.gain > FEW]
+    if little:
+        observer.message(f"  terms that gain next to nothing: {', '.join(little)}")
     kept = tuple(
         _chosen_block(blocks[level.name], level, found.sd_mag[level.name]) for level in found.levels
     )
