@@ -105,13 +105,8 @@ class Workers(Executor):
         if self._pool is None:
             return
         pool, self._pool = self._pool, None
-        if isinstance(pool, SerialExecutor):
-            return
-        # loky 3.6 stumbles, aloud, over tasks that wait while their workers are killed.
-        with suppress(queue.Empty):
-            while True:
-                pool._work_ids.get_nowait()
-        pool.shutdown(kill_workers=True)
+        if not isinstance(pool, SerialExecutor):
+            _kill(pool)
 
 
 def let_rest(executor: Executor) -> None:
@@ -185,17 +180,31 @@ def _started_pool(workers: int) -> Any:
     if not hasattr(signal, "pthread_sigmask"):
         return make()
     # A terminal that closes is the parent's affair, who ends them all.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+    before, pool = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP]), None
     try:
-        # Starting these helpers of theirs later would lift the blocks again.
-        for tracker in (multiprocessing.resource_tracker, resource_tracker):
-            tracker.ensure_running()
-        pool = make()
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGHUP])
-        pool.submit(os.getpid)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        try:
+            # Starting these helpers of theirs later would lift the blocks again.
+            for tracker in (multiprocessing.resource_tracker, resource_tracker):
+                tracker.ensure_running()
+            pool = make()
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGHUP])
+            pool.submit(os.getpid)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    except BaseException:  # an interrupt that waited comes here
+        if pool is not None:
+            _kill(pool)
+        raise
     return pool
+
+
+def _kill(pool: Any) -> None:
+    """End the processes of a pool at once."""
+    # loky 3.6 stumbles, aloud, over tasks that wait while their workers are killed.
+    with suppress(queue.Empty):
+        while True:
+            pool._work_ids.get_nowait()
+    pool.shutdown(kill_workers=True)
 
 
 def start_worker(parent: int) -> None:

@@ -174,7 +174,8 @@ def test_workers_end_soon_after_their_parent(waiting, number):
 
 def kill_own_worker(task):
     """Kill the process that does this as often as the task says, then return its number."""
-    number, times, folder = task
+    number, times, folder, parent = task
+    assert os.getpid() != parent
     marks = [folder / f"{number}-{k}" for k in range(times)]
     for mark in marks:
         if not mark.exists():
@@ -184,13 +185,13 @@ def kill_own_worker(task):
 
 
 def test_a_killed_worker_costs_its_task_alone(tmp_path):
-    tasks = [(number, 1 if number == 3 else 0, tmp_path) for number in range(8)]
+    tasks = [(number, 1 if number == 3 else 0, tmp_path, os.getpid()) for number in range(8)]
     with open_executor(2) as executor:
         assert run_tasks(executor, kill_own_worker, tasks, lambda done: None) == list(range(8))
 
 
 def test_a_task_that_kills_three_workers_ends_the_run(tmp_path):
-    tasks = [(number, 9 if number == 3 else 0, tmp_path) for number in range(8)]
+    tasks = [(number, 9 if number == 3 else 0, tmp_path, os.getpid()) for number in range(8)]
     with (
         pytest.raises(ResourceError, match="ended by the system 3 times"),
         open_executor(2) as executor,

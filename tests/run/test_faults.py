@@ -195,7 +195,7 @@ def test_the_same_command_ends_as_if_nothing_had_been(
     finally:
         restore(scene)
     assert code in codes, said
-    assert "Traceback" not in said and "internal failure" not in said
+    assert "Traceback" not in said and "internal failure" not in said, said
     if code in (2, 130):
         kept = any(scene.work.glob(".run.partial/work/done/*"))
         assert ("same command again to resume" in said.splitlines()[-1]) == kept
