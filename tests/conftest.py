@@ -26,6 +26,7 @@ def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep tests away from the user's data root and cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("SCRFRAME_DATA", raising=False)
+        patch.setenv("SCRFRAME_SCHEDULER", "")  # and no settings
         patch.setenv("SCRFRAME_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,7 +34,7 @@ from scrframe.run.keys import versions, work_key
 from scrframe.run.plugins import resolve_plugins
 from scrframe.run.products import RunRecord
 from scrframe.run.session import Session, StepMonitor, begin_session
-from scrframe.run.workers import default_workers, let_rest, open_executor
+from scrframe.run.workers import default_workers, let_rest
 from scrframe.run.workspace import Workspace, open_workspace
 from scrframe.tables import Solution
 from scrframe.version import __version__
@@ -70,6 +71,7 @@ def calibrate_combined(
     report: bool | None = None,
     observer: Observer | None = None,
     registry: Registry | None = None,
+    executor: Executor | str | None = None,
 ) -> CombinedRun:
     """Calibrate several surveys that share stars and terms, and write all products.
 
@@ -90,6 +92,8 @@ def calibrate_combined(
         Is told of progress.
     registry : Registry, optional
         Plugins; by default all that are installed.
+    executor : Executor or str, optional
+        As of `scrframe.calibrate`.
 
     Raises
     ------
@@ -103,7 +107,7 @@ def calibrate_combined(
     workers = workers or default_workers()
     with open_workspace(target, key, f"{SHARED}/summary.json") as space:
         registry, observer = registry or load_registry(), observer or Observer()
-        return _Whole(description, space, observer, workers, registry).run(report)
+        return _Whole(description, space, observer, workers, registry, executor).run(report)
 
 
 @dataclass(frozen=True)
@@ -115,12 +119,14 @@ class _Whole:
     observer: Observer
     workers: int
     registry: Registry
+    executor: Executor | str | None
     monitor: StepMonitor = field(default_factory=StepMonitor)
 
     def run(self, report: bool | None) -> CombinedRun:
         with self.monitor.running():
             begun = [self._begin(member) for member in self.description.members]
-            with open_executor(self.workers) as executor:
+            roots = [each.data.path for each in begun[1:]]
+            with begun[0].opened_executor(self.executor, *roots) as executor:
                 sessions = [replace(each, executor=executor) for each in begun]
                 prepared = [self._prepare(each) for each in sessions]
                 found = self._together(prepared)

@@ -15,6 +15,7 @@ from scrframe.cli.common import (
     FewWorkers,
     InputProblemsError,
     Quiet,
+    Scheduler,
     Screen,
     Strict,
     SurveyFile,
@@ -96,6 +97,7 @@ def calibrate(
         typer.Option(metavar="DIR", help="Directory of results; default: runs/<survey>."),
     ] = None,
     workers: Workers = None,
+    scheduler: Scheduler = None,
     no_report: Annotated[
         bool, typer.Option("--no-report", help="Leave out null tests, figures and the page.")
     ] = False,
@@ -109,6 +111,7 @@ def calibrate(
 
     screen, report = Screen(quiet), False if no_report else None
     how: dict[str, Any] = {"data": data, "workers": workers, "observer": observer_for(screen)}
+    how |= {"executor": scheduler}
     if is_combined(survey):
         from scrframe.analysis.combined import calibrate_combined
 
@@ -137,6 +140,7 @@ def validate(
     survey: SurveyFile,
     data: DataRoot = None,
     workers: FewWorkers = 1,
+    scheduler: Scheduler = None,
     changes: Changes = None,
     quiet: Quiet = False,
 ) -> None:
@@ -153,7 +157,9 @@ def validate(
         description = load_survey(survey, overrides=changes or ())
         named = [(str(survey), description if data is None else description.with_data_root(data))]
     for name, member in named:
-        found = check_survey(member, workers=workers, observer=observer_for(screen))
+        found = check_survey(
+            member, workers=workers, observer=observer_for(screen), executor=scheduler
+        )
         if found.problems:
             raise InputProblemsError("\n".join(found.problems))
         for reason in found.skipped.values():
@@ -178,6 +184,7 @@ def report(
         typer.Option(metavar="DIR", help="Results of `scrframe crosscheck`, to be shown as well."),
     ] = None,
     workers: Workers = None,
+    scheduler: Scheduler = None,
     strict: Strict = False,
     quiet: Quiet = False,
 ) -> None:
@@ -195,8 +202,10 @@ def report(
         from scrframe.analysis.crosscheck import page
 
         further[15] = page.saved_figure(crosscheck)
-    with open_executor(workers or default_workers()) as executor:
-        made = write_report(run, further=further, observer=observer_for(screen), executor=executor)
+    observer = observer_for(screen)
+    seen: dict[str, Any] = {"needs": [run.absolute()], "say": observer.message}
+    with open_executor(workers or default_workers(), scheduler, **seen) as executor:
+        made = write_report(run, further=further, observer=observer, executor=executor)
     if made.checks:
         screen.say(rendered([check_table(made)], screen.is_terminal, WIDE))
     judge(screen, made, made.path, strict)
@@ -282,6 +291,7 @@ def apply(
         UnknownVisit, typer.Option(help="Visit that is not in the run: stop, or write it flagged.")
     ] = UnknownVisit.stop,
     workers: FewWorkers = 1,
+    scheduler: Scheduler = None,
     quiet: Quiet = False,
 ) -> None:
     """Correct further catalogues with the solution of a finished run."""
@@ -289,6 +299,7 @@ def apply(
 
     screen = Screen(quiet)
     how: dict[str, Any] = {"workers": workers, "observer": observer_for(screen)}
+    how |= {"executor": scheduler}
     corrected = correct(run, catalogues, out=out, unknown_visit=unknown_visit.value, **how)
     total, good = sum(c.detections for c in corrected), sum(c.corrected for c in corrected)
     screen.say(f"{len(corrected)} catalogues in {out or run / 'applied'}")

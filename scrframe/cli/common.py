@@ -56,6 +56,14 @@ Workers = Annotated[
     int | None,
     typer.Option("--workers", min=1, metavar="N", help="Processes; default: all processors."),
 ]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Workers of a Dask scheduler, or local:N; default: SCRFRAME_SCHEDULER.",
+    ),
+]
 FewWorkers = Annotated[int, typer.Option("--workers", min=1, metavar="N", help="Processes.")]
 Changes = Annotated[
     list[str] | None,

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from scrframe.cli.common import Changes, DataRoot, Quiet, Screen, SurveyFile, Workers, resumable
+from scrframe.cli.common import (
+    Changes,
+    DataRoot,
+    Quiet,
+    Scheduler,
+    Screen,
+    SurveyFile,
+    Workers,
+    resumable,
+)
 from scrframe.cli.rendering import NONE, known, observer_for, show, table_of
 
 if TYPE_CHECKING:
@@ -58,6 +67,7 @@ def compare(
         ),
     ] = None,
     workers: Workers = None,
+    scheduler: Scheduler = None,
     changes: Changes = None,
     quiet: Quiet = False,
 ) -> None:
@@ -69,6 +79,7 @@ def compare(
         raise typer.BadParameter("--regions compares no colour models: leave out --backends")
     description = load_survey(survey, overrides=changes or ())
     how: dict[str, Any] = {"data": data, "workers": workers, "observer": observer_for(screen)}
+    how |= {"executor": scheduler}
     if regions:
         from scrframe.analysis.compare import control_regions
 

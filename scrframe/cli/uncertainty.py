@@ -9,7 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
-from scrframe.cli.common import Changes, DataRoot, Quiet, Screen, SurveyFile, Workers, resumable
+from scrframe.cli.common import (
+    Changes,
+    DataRoot,
+    Quiet,
+    Scheduler,
+    Screen,
+    SurveyFile,
+    Workers,
+    resumable,
+)
 from scrframe.cli.rendering import observer_for, small_mmag, unsigned
 
 #: Visits that are named at the end.
@@ -105,6 +114,7 @@ def montecarlo(
         ),
     ] = None,
     workers: Workers = None,
+    scheduler: Scheduler = None,
     changes: Changes = None,
     quiet: Quiet = False,
 ) -> None:
@@ -117,7 +127,7 @@ def montecarlo(
     target = out or default_out(description)
     with resumable():
         how: dict[str, Any] = {"workers": workers, "observer": observer_for(screen)}
-        how |= {"data": data, "realisations": realisations, "seed": seed}
+        how |= {"executor": scheduler, "data": data, "realisations": realisations, "seed": seed}
         run = monte_carlo(description, errors=errors.value, out=target, **how)
     for line in montecarlo_lines(run.summary, target):
         screen.say(line)

@@ -15,6 +15,7 @@ from scrframe.products.files import RUN_MARK, write_json
 from scrframe.products.stars import star_catalogue
 from scrframe.run.colour_model import FittedModel, fit_model
 from scrframe.run.correct import CATALOGUES, Corrected, CorrectTask, common_root, correct_all
+from scrframe.run.engines.engine import Shared, give_memory_back
 from scrframe.run.inputs import input_hashes
 from scrframe.run.offsets.absolute import absolute_tie, check_passband
 from scrframe.run.offsets.joint import JointSolve
@@ -34,7 +35,7 @@ from scrframe.run.products import (
 from scrframe.run.sample.builder import CalibrationSample, alternative_dereddening, build_sample
 from scrframe.run.sample.detections import PartRead
 from scrframe.run.session import Session, open_session
-from scrframe.run.workers import give_memory_back, let_rest
+from scrframe.run.workers import let_rest
 from scrframe.tables import Solution
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def calibrate(
     report: bool | None = None,
     observer: Observer | None = None,
     registry: Registry | None = None,
-    executor: Executor | None = None,
+    executor: Executor | str | None = None,
 ) -> Run:
     """Calibrate a survey and write all products.
 
@@ -91,9 +92,10 @@ def calibrate(
         Is notified of progress.
     registry : Registry, optional
         Plugins; by default all that are installed.
-    executor : Executor, optional
-        Does the pieces of work in place of processes of the run's own, such as Dask's
-        ``client.get_executor()``; all its workers must see the data and `out`.
+    executor : Executor or str, optional
+        Does the pieces of work in place of processes of the run's own: an executor, or the
+        scheduler of a cluster, such as ``tcp://host:8786``, ``scheduler.json`` or ``local:4``.
+        All its workers must see the data and `out`. By default what the user's settings say.
 
     Returns
     -------
@@ -246,13 +248,14 @@ def correct_catalogues(
     """Read every catalogue again, one at a time, and write it corrected."""
     plugins, survey = session.plugins, session.plugins.survey
     root = common_root(session.inputs.root, [read.part for read in parts])
+    shared = Shared(solution, session.workspace.shared)
     tasks = [
         CorrectTask(
             loader=plugins.loader,
             settings=survey.loader.settings,
             part=read.part,
             columns=level_columns(survey, plugins.registry, plugins.loader),
-            solution=solution,
+            solution=shared,
             writers=plugins.writers,
             root=root,
             out=session.workspace.run / CATALOGUES,

@@ -22,6 +22,7 @@ from scrframe.offsets.apply import apply_solution, unknown_visits
 from scrframe.plugin import Part, PluginConfig, Registry, SurveyLoader, file_part, load_registry
 from scrframe.products.files import from_json, seal, sealed
 from scrframe.products.solution import read_solution
+from scrframe.run.engines.engine import Shared
 from scrframe.run.inputs import FileState, state_of, unchanged
 from scrframe.run.keys import work_key
 from scrframe.run.plugins import SelectedWriter, check_writers, read_application
@@ -44,7 +45,8 @@ class CorrectTask:
     settings: PluginConfig
     part: Part
     columns: tuple[str, ...]
-    solution: Solution
+    #: Travels once to each worker.
+    solution: Shared[Solution]
     writers: tuple[SelectedWriter, ...]
     #: Below which the part's path keeps its place.
     root: Path
@@ -86,14 +88,15 @@ def correct_part(task: CorrectTask) -> PartCorrected:
 
 def _correct_fresh(task: CorrectTask) -> PartCorrected:
     detections = read_for_levels(task.loader, task.settings, task.part, task.columns)
-    unknown = unknown_visits(task.solution, detections)
+    solution = task.solution.get()
+    unknown = unknown_visits(solution, detections)
     names = tuple(sorted(set(detections["visit"][unknown])))
     if names and task.unknown_visit == "stop":
         raise CalibrationError(
             f"{task.part.path}: visit {names[0]} is not in the solution; calibrate it, or"
             " write it uncorrected with --unknown-visit flag"
         )
-    corrections = apply_solution(task.solution, detections)
+    corrections = apply_solution(solution, detections)
     written = _write(task, detections, corrections)
     good = np.isfinite(corrections.total_mag) & np.isfinite(detections["mag"])
     done = PartCorrected(task.part.key, written, len(detections), int(good.sum()), names)
@@ -196,6 +199,7 @@ def apply(
     workers: int = 1,
     observer: Observer | None = None,
     registry: Registry | None = None,
+    executor: Executor | str | None = None,
 ) -> list[PartCorrected]:
     """Correct catalogues with the solution of a finished run.
 
@@ -212,6 +216,8 @@ def apply(
     workers : int
         Number of processes.
     observer, registry : optional
+    executor : Executor or str, optional
+        As of `scrframe.calibrate`.
 
     Returns
     -------
@@ -247,15 +253,22 @@ def apply(
     key = work_key(described, found.values())
     with (
         open_workspace(target, key, APPLICATION, resumes=False, merges=True) as space,
-        open_executor(workers) as executor,
+        open_executor(
+            workers,
+            executor,
+            folder=space.marks(),
+            needs=[part.path for part in found.values()][:1],
+            say=(observer or Observer()).message,
+        ) as opened,
     ):
+        shared = Shared(solution, space.shared)
         tasks = [
             CorrectTask(
                 loader=application.loader,
                 settings=application.settings,
                 part=part,
                 columns=application.columns,
-                solution=solution,
+                solution=shared,
                 writers=application.writers,
                 root=Path(str(part.path).removesuffix(name)),
                 out=space.run,
@@ -264,7 +277,7 @@ def apply(
             )
             for name, part in found.items()
         ]
-        return list(correct_all(executor, tasks, observer or Observer()).parts)
+        return list(correct_all(opened, tasks, observer or Observer()).parts)
 
 
 def find_catalogues(paths: Sequence[Path], writers: Sequence[SelectedWriter]) -> dict[str, Part]:

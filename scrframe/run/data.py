@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -244,8 +245,11 @@ def validate(
     workers: int = 1,
     observer: Observer | None = None,
     registry: Registry | None = None,
+    executor: Executor | str | None = None,
 ) -> Validation:
     """Check that all that a description names is there and readable.
+
+    `executor` is as of `scrframe.calibrate`.
 
     Raises
     ------
@@ -273,10 +277,10 @@ def validate(
         for part in parts
     ]
     with (
-        open_executor(workers) as executor,
+        open_executor(workers, executor, needs=(root.path,), say=observer.message) as opened,
         observer.step("Checking inputs", len(tasks)) as done,
     ):
-        answers = run_tasks(executor, check_part, tasks, done)
+        answers = run_tasks(opened, check_part, tasks, done)
     found = {
         (task.group, task.part.key): problem
         for task, problem in zip(tasks, answers, strict=True)

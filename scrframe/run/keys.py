@@ -35,24 +35,27 @@ def name_of(requirement: str) -> str:
     return re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
 
 
-def code_hash() -> str:
-    """Return a hash of the files of scrframe and of all plugins.
+def code_hashes(*, timed: bool = True) -> dict[str, str]:
+    """Return a hash of the files of scrframe and of each plugin, by package.
 
     Versions do not tell: an installation in place (``pip install -e``) keeps its version when
-    its code is edited.
+    its code is edited. Large files count by size and, if `timed`, by the time of their change.
     """
     points = entry_points(group=ENTRY_POINTS)
     packages = {"scrframe", *(point.value.partition(":")[0].split(".")[0] for point in points)}
-    digest = hashlib.sha256()
+    found = {}
     for package in sorted(packages):
+        digest = hashlib.sha256()
         for name, path in _files_of(package):
             digest.update(f"{package}/{name}\n".encode())
             state = path.stat()
             if state.st_size > LARGE_BYTES:
-                digest.update(f"{state.st_size}-{state.st_mtime_ns}".encode())
+                when = f"-{state.st_mtime_ns}" if timed else ""
+                digest.update(f"{state.st_size}{when}".encode())
             else:
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
+        found[package] = digest.hexdigest()
+    return found
 
 
 def _files_of(package: str) -> Iterator[tuple[str, Path]]:
@@ -76,5 +79,5 @@ def _files_of(package: str) -> Iterator[tuple[str, Path]]:
 def work_key(description: str, parts: Iterable[Part] = ()) -> str:
     """Return what identifies the work of a run: description, inputs, versions and code."""
     content = [description, *(f"{part.key}|{part.fingerprint}" for part in parts)]
-    content += [f"{name}={number}" for name, number in versions().items()]
-    return hashlib.sha256("\n".join([*content, code_hash()]).encode()).hexdigest()
+    content += [f"{name}={number}" for name, number in {**versions(), **code_hashes()}.items()]
+    return hashlib.sha256("\n".join(content).encode()).hexdigest()

@@ -17,11 +17,12 @@ from scrframe.observer import Observer
 from scrframe.plugin import Part
 from scrframe.products.files import RUN_MARK
 from scrframe.run.data import SAMPLE, DataSource, data_note, ensure_sample, note_for
+from scrframe.run.engines.engine import SerialExecutor, give_memory_back
 from scrframe.run.inputs import FileState, file_state, known_states, states_of
 from scrframe.run.keys import work_key
 from scrframe.run.plugins import Inputs, SelectedPlugins, check_writers, find_inputs
 from scrframe.run.resources import refuse_small
-from scrframe.run.workers import SerialExecutor, default_workers, give_memory_back, open_executor
+from scrframe.run.workers import default_workers, open_executor
 from scrframe.run.workspace import Workspace, fit_place
 
 #: Seconds between two looks at the memory.
@@ -131,6 +132,19 @@ class Session:
         return known_states(self.files, part)
 
     @contextmanager
+    def opened_executor(self, given: Executor | str | None, *others: Path) -> Iterator[Executor]:
+        """Open workers that see workspace, data and others; see `open_executor`."""
+        self.monitor.current = "start workers"
+        with open_executor(
+            self.workers,
+            given,
+            folder=self.workspace.marks(),
+            needs=(self.data.path, *others),
+            say=self.observer.message,
+        ) as opened:
+            yield opened
+
+    @contextmanager
     def guarded(self) -> Iterator[None]:
         """Measure what is done within; if it fails, keep what is done and name the step."""
         with self.monitor.running(), self.workspace.guarded(lambda: self.monitor.current):
@@ -191,7 +205,7 @@ def open_session(
     workers: int | None = None,
     observer: Observer | None = None,
     corrects: bool = False,
-    executor: Executor | None = None,
+    executor: Executor | str | None = None,
 ) -> Iterator[Session]:
     """Open input, workspace and workers; put the products in their place at the end.
 
@@ -210,8 +224,8 @@ def open_session(
         By default a silent one.
     corrects : bool
         Whether catalogues will be corrected, so that their writers must be able to.
-    executor : Executor, optional
-        Runs tasks in place of processes of the session's own.
+    executor : Executor or str, optional
+        Runs tasks in place of processes of the session's own; a text is a scheduler's address.
 
     Raises
     ------
@@ -222,7 +236,7 @@ def open_session(
         plugins, out, mark=mark, workers=workers, observer=observer, corrects=corrects
     )
     with session.guarded():
-        with open_executor(session.workers, executor) as opened:
+        with session.opened_executor(executor) as opened:
             yield replace(session, executor=opened)
         session.workspace.finish()
 

@@ -1,68 +1,52 @@
 """The workers of a run: processes that do pieces of its work.
 
-Work in parallel goes through `concurrent.futures.Executor` and nothing else. The pool of
-processes is loky's, as joblib ships it: it never runs the caller's script again in
-a worker, so that a script needs no ``if __name__ == "__main__":``, and may come from standard
-input. What loky leaves open is settled here: a worker ends soon after its parent
-(`start_worker`), and one that is killed costs its task, which another does (`run_tasks`).
+Work in parallel goes through `concurrent.futures.Executor` and nothing else; on a cluster that
+is `engines.dask_engine`. The pool of processes is loky's, as joblib ships it: it never runs the
+caller's script again in a worker, so that a script needs no ``if __name__ == "__main__":``, and
+may come from standard input. What loky leaves open is settled here: a worker ends soon after
+its parent (`start_worker`), and one that is killed costs its task, which another does
+(`run_tasks`).
 """
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import multiprocessing.resource_tracker
 import os
 import queue
 import signal
 import sys
-import threading
-import time
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-import psutil
 import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
-from scrframe.errors import ResourceError
+from scrframe.errors import ConfigError, ResourceError
+from scrframe.run.engines.chosen import chosen_scheduler
+from scrframe.run.engines.engine import (
+    KILLS,
+    THREAD_VARIABLES,
+    Engine,
+    SerialExecutor,
+    end_with,
+    give_memory_back,
+    ignored,
+    killer,
+)
 
 T = TypeVar("T")
 R = TypeVar("R")
 P = ParamSpec("P")
-#: Read by BLAS and OpenMP libraries when a worker loads them.
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
-#: How often the worker of a task may be killed.
-KILLS = 3
-#: Seconds between two looks of a worker at its parent.
-WATCH_INTERVAL_S = 1.0
 
 
-class SerialExecutor(Executor):
-    """Runs each task at once, in this process."""
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run a task and return its finished future."""
-        future: Future[T] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-
-class Workers(Executor):
+class Workers(Engine):
     """Processes that start at the first task, and end at `rest` to give their memory back.
 
     Parameters
@@ -111,16 +95,9 @@ class Workers(Executor):
 
 def let_rest(executor: Executor) -> None:
     """End the workers of an executor, if it has any, until the next task."""
-    if isinstance(executor, Workers):
+    if isinstance(executor, Engine):
         executor.rest()
     give_memory_back()
-
-
-def give_memory_back() -> None:
-    """Give back what Arrow and the C library keep of memory that is free."""
-    pa.default_memory_pool().release_unused()
-    with suppress(OSError, AttributeError):  # only glibc keeps it, and can be told
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def default_workers() -> int:
@@ -129,27 +106,62 @@ def default_workers() -> int:
 
 
 @contextmanager
-def open_executor(workers: int, given: Executor | None = None) -> Iterator[Executor]:
+def open_executor(
+    workers: int,
+    given: Executor | str | None = None,
+    *,
+    folder: Path | None = None,
+    needs: Sequence[Path] = (),
+    say: Callable[[str], None] = ignored,
+) -> Iterator[Executor]:
     """Yield an executor of so many processes; with 1, work stays in this process.
 
     Every task runs with one thread of BLAS, OpenMP and Arrow, so that results do not
     depend on the number of workers. If the block fails, what still runs is given up.
-    An executor that is `given` is taken as it is, and stays open.
+
+    Parameters
+    ----------
+    workers : int
+    given : Executor or str, optional
+        An executor, which is taken as it is and stays open; or a scheduler, see
+        `dask_engine.DaskEngine`. By default what the user's settings say.
+    folder : Path, optional
+        Where an engine may write what tasks share, and note which are at work.
+    needs : sequence of Path
+        What every worker must see.
+    say : callable, optional
+        Is told what a user waits for.
     """
+    scheduler = given if isinstance(given, str) else None if given else chosen_scheduler()
     with threadpool_limits(limits=1), _arrow_threads(max(workers, 1)):
-        if given is not None:
+        if isinstance(given, Executor):
             yield given
             return
-        if workers <= 1 or not may_have_processes():
+        if not may_have_processes() or (scheduler is None and workers <= 1):
             yield SerialExecutor()
             return
-        pool = Workers(workers)
+        engine = Workers(workers) if scheduler is None else _cluster(scheduler, folder, needs, say)
         try:
-            yield pool
+            yield engine
         except BaseException:
-            pool.give_up()
+            engine.give_up()
             raise
-        pool.shutdown()
+        engine.shutdown()
+
+
+def _cluster(
+    scheduler: str, folder: Path | None, needs: Sequence[Path], say: Callable[[str], None]
+) -> Engine:
+    """Return the workers of a scheduler."""
+    try:
+        from scrframe.run.engines.dask_engine import DaskEngine  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in {"dask", "distributed"}:
+            raise
+        raise ConfigError(
+            f"--scheduler {scheduler}: needs dask.distributed: pip install 'scrframe[dask]'"
+        ) from None
+    return DaskEngine(scheduler, folder, needs, say)
 
 
 def may_have_processes() -> bool:
@@ -220,15 +232,7 @@ def start_worker(parent: int) -> None:
         warnings.simplefilter("ignore")
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    """End this process as soon as it is orphaned."""
-    # An orphan gets another parent, but for Windows, where the number of the dead one stays.
-    while os.getppid() == parent and psutil.pid_exists(parent):
-        time.sleep(WATCH_INTERVAL_S)
-    os.kill(os.getpid(), signal.SIGTERM)
+    end_with(parent)
 
 
 def run_tasks(
@@ -254,6 +258,8 @@ def run_tasks(
     results: list[R] = []
     if not isinstance(executor, Workers):
         ahead = 1 if isinstance(executor, SerialExecutor) else ahead
+        if isinstance(executor, Engine):
+            ahead = max(ahead, 2 * executor.number)
         for result in _in_order(executor, function, tasks, ahead):
             results.append(result)
             done(1)
@@ -273,7 +279,7 @@ def run_tasks(
             executor.give_up()
             killed.update(range(len(results), min(len(results) + ahead, len(tasks))))
             if killed[len(results)] >= KILLS and alone:
-                raise ResourceError(_killer(tasks[len(results)])) from None
+                raise ResourceError(killer(tasks[len(results)])) from None
     return results
 
 
@@ -288,16 +294,6 @@ def _in_order(
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
-
-
-def _killer(task: Any) -> str:
-    """Return what to say of a task whose worker was killed each time."""
-    part = getattr(task, "part", None)
-    what = f"{part.path}: " if part is not None else ""
-    return (
-        f"{what}the process that worked on this was ended by the system {KILLS} times, most"
-        " likely for memory; use fewer --workers, or a machine with more"
-    )
 
 
 @contextmanager

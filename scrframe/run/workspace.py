@@ -136,6 +136,18 @@ class Workspace:
         return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.arrow"
 
     @property
+    def shared(self) -> Path:
+        """Folder in which tasks find what they share; it is made when it is needed."""
+        return self.root / "shared"
+
+    def marks(self) -> Path:
+        """Return an empty folder in which tasks at work are marked."""
+        folder = self.root / "begun"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        return folder
+
+    @property
     def has_pieces(self) -> bool:
         """Whether any piece of work is done, here or in a workspace within."""
         return any(self.root.glob(f"**/work/{SEALS}/*.json"))

@@ -35,8 +35,8 @@ OPTIONS = {
     for option in (*parameter.opts, *parameter.secondary_opts)
     if option.startswith("--")
 } | {"--help"}
-#: Of the benchmark of the joint solution, which a page quotes.
-OTHERS = {"--fit"}
+#: Of the benchmark of the joint solution, which a page quotes, and of Dask's programs.
+OTHERS = {"--fit", "--nworkers", "--nthreads", "--scheduler-file"}
 
 
 def inline(page) -> list[str]:

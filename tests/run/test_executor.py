@@ -13,7 +13,8 @@ import pyarrow as pa
 import pytest
 
 from scrframe.errors import DataError, ResourceError
-from scrframe.run.workers import THREAD_VARIABLES, SerialExecutor, open_executor, run_tasks
+from scrframe.run.engines.engine import THREAD_VARIABLES, SerialExecutor
+from scrframe.run.workers import open_executor, run_tasks
 
 
 def square(value):

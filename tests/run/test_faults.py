@@ -67,11 +67,21 @@ def end(number: str) -> Callable[[Scene], tuple[int, str]]:
     return fault
 
 
+def is_worker(process: psutil.Process) -> bool:
+    """Return whether a process is a worker of a pool, or of a cluster of this machine."""
+    try:
+        words = " ".join(process.cmdline())
+        of_cluster = "dask_worker" in " ".join(process.parent().cmdline())
+    except (psutil.NoSuchProcess, AttributeError):
+        return False
+    return "popen_loky" in words or (of_cluster and "spawn_main" in words)
+
+
 def kill_a_worker(scene: Scene) -> tuple[int, str]:
     run = scene.start()
     scene.at_some_moment(run)
-    children = psutil.Process(run.pid).children() if run.poll() is None else []
-    workers = [each for each in children if "popen_loky" in " ".join(each.cmdline())]
+    children = psutil.Process(run.pid).children(recursive=True) if run.poll() is None else []
+    workers = [each for each in children if is_worker(each)]
     for worker in workers[:1]:
         worker.kill()
     return run.wait(120) if not run.stdout else _rest(run)
@@ -143,7 +153,7 @@ def content(run: Path) -> dict[str, object]:
     return found
 
 
-@pytest.fixture(scope="module", params=["joint", "sequential"])
+@pytest.fixture(scope="module", params=["joint", "sequential", "cluster"])
 def undisturbed(request, tiny_survey, tmp_path_factory) -> Iterator[tuple[str, Path, dict]]:
     folder = tmp_path_factory.mktemp(request.param)
     shutil.copytree(tiny_survey.data, folder / "tree")
@@ -157,7 +167,10 @@ def _scene(tiny_survey, mode: str, data: Path, folder: Path, seed: int) -> Scene
     (folder / "work").mkdir(parents=True)
     (folder / "temporary").mkdir()
     options = ["--data", str(data), "--out", "run", "--workers", "2", "--no-report"]
-    changes = ["--set", "colour_model.kind=ridge", "--set", f"offsets.mode={mode}"]
+    kind = "sequential" if mode == "cluster" else mode
+    changes = ["--set", "colour_model.kind=ridge", "--set", f"offsets.mode={kind}"]
+    if mode == "cluster":
+        options += ["--scheduler", "local:2"]
     command = [sys.executable, "-c", SCRFRAME, "calibrate", str(tiny_survey.description)]
     command += [*options, *tiny_survey.options, *changes]
     chance = random.Random(f"{mode} {folder.name} {seed}")

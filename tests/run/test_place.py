@@ -12,7 +12,7 @@ import pytest
 from scrframe.errors import ConfigError, ResourceError
 from scrframe.products.files import RUN_MARK
 from scrframe.run import resources
-from scrframe.run.keys import code_hash
+from scrframe.run.keys import code_hashes
 from scrframe.run.place import Place
 from scrframe.run.workspace import Workspace, open_workspace
 
@@ -181,8 +181,10 @@ def test_the_code_of_a_plugin_in_place_is_known(tmp_path, monkeypatch):
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: edited-plugin\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text("[scrframe]\nedited = edited_plugin.plugin\n")
     (package / "plugin.py").write_text("OFFSET = 0.3\n")
-    before = code_hash()
+    before = code_hashes()
     monkeypatch.syspath_prepend(tmp_path)
-    first = code_hash()
+    first = code_hashes()
     (package / "plugin.py").write_text("OFFSET = 0.0\n")
-    assert len({before, first, code_hash()}) == 3
+    second = code_hashes()
+    assert len({str(each) for each in (before, first, second)}) == 3
+    assert first["scrframe"] == second["scrframe"]

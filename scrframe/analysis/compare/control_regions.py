@@ -18,6 +18,7 @@ are sorted into bins, and in mode joint the weights and variances.
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -97,6 +98,7 @@ def rank_control_regions(
     workers: int | None = None,
     observer: Observer | None = None,
     registry: Registry | None = None,
+    executor: Executor | str | None = None,
 ) -> RegionsRun:
     """Rank candidate control regions by the zero points that they lead to.
 
@@ -114,6 +116,8 @@ def rank_control_regions(
         Is told of progress.
     registry : Registry, optional
         Plugins; by default all that are installed.
+    executor : Executor or str, optional
+        As of `scrframe.calibrate`.
 
     Raises
     ------
@@ -124,7 +128,9 @@ def rank_control_regions(
     chosen = resolve_with_warnings(survey, data, registry or load_registry(), observer)
     require_training(chosen, "a comparison of colour models")
     target = Path(out) if out is not None else default_out(survey)
-    with open_session(chosen, target, mark=REGIONS, workers=workers, observer=observer) as session:
+    with open_session(
+        chosen, target, mark=REGIONS, workers=workers, observer=observer, executor=executor
+    ) as session:
         built, fitted = fit_sample(session)
         sample = built.matched
         with session.monitor.step("compare control regions"):

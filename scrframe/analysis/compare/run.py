@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,7 @@ def compare_backends(
     workers: int | None = None,
     observer: Observer | None = None,
     registry: Registry | None = None,
+    executor: Executor | str | None = None,
 ) -> ComparisonRun:
     """Compare colour models on the same stars, labels, features and folds.
 
@@ -127,6 +129,8 @@ def compare_backends(
         Is told of progress.
     registry : Registry, optional
         Plugins; by default all that are installed.
+    executor : Executor or str, optional
+        As of `scrframe.calibrate`.
 
     Raises
     ------
@@ -145,7 +149,7 @@ def compare_backends(
     plan = _plan(chosen, backends, folds, seeds)
     target = Path(out) if out is not None else default_out(survey)
     with open_session(
-        chosen, target, mark=COMPARISON, workers=workers, observer=observer
+        chosen, target, mark=COMPARISON, workers=workers, observer=observer, executor=executor
     ) as session:
         comparison, costs = _Comparing(session, plan).run()
     return ComparisonRun(session.workspace.out, comparison, costs)

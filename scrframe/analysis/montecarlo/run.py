@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -72,6 +73,7 @@ def monte_carlo(
     workers: int | None = None,
     observer: Observer | None = None,
     registry: Registry | None = None,
+    executor: Executor | str | None = None,
 ) -> MonteCarloRun:
     """Find the error of each star's model magnitude from realisations of its input.
 
@@ -97,6 +99,8 @@ def monte_carlo(
         Is told of progress.
     registry : Registry, optional
         Plugins; by default all that are installed.
+    executor : Executor or str, optional
+        As of `scrframe.calibrate`.
 
     Raises
     ------
@@ -120,7 +124,7 @@ def monte_carlo(
     require_training(chosen, "a Monte Carlo")
     target = Path(out) if out is not None else default_out(survey)
     with open_session(
-        chosen, target, mark=MONTECARLO, workers=workers, observer=observer
+        chosen, target, mark=MONTECARLO, workers=workers, observer=observer, executor=executor
     ) as session:
         summary = _MonteCarlo(session, plan).run()
     return MonteCarloRun(session.workspace.out, summary)

@@ -26,10 +26,11 @@ from scrframe.plugin import (
     ReferenceCatalogue,
 )
 from scrframe.products.files import load_arrow, save_arrow, seal, sealed
+from scrframe.run.engines.engine import Shared, give_memory_back
 from scrframe.run.inputs import FileState, unchanged
 from scrframe.run.plugins import SelectedPlugins
 from scrframe.run.session import Session
-from scrframe.run.workers import give_memory_back, run_tasks
+from scrframe.run.workers import run_tasks
 from scrframe.scr.features import ColumnScale, intrinsic_features
 from scrframe.tables import (
     Extinctions,
@@ -50,8 +51,8 @@ HAS = {"spectra": "a spectrum", "parameters": "parameters", "colour": "a colour"
 class ReferenceTask:
     """Reference data of one part, to be read in a worker."""
 
-    #: Picklable; returns an Arrow table and its metadata from a part.
-    read: Callable[[Part], tuple[pa.Table, Mapping[str, Any]]]
+    #: Returns an Arrow table and its metadata from a part; travels once to each worker.
+    read: Shared[Callable[[Part], tuple[pa.Table, Mapping[str, Any]]]]
     part: Part
     #: Arrow file, which stays if it is whole.
     target: Path
@@ -63,7 +64,7 @@ def read_reference(task: ReferenceTask) -> Path:
     """Read the reference data of one part into an Arrow file."""
     if sealed(task.target) is None:
         with unchanged(task.part, task.known):
-            save_arrow(task.target, *task.read(task.part))
+            save_arrow(task.target, *task.read.get()(task.part))
         seal(task.target)
         give_memory_back()  # spectra pass through, and few of them stay
     return task.target
@@ -82,9 +83,10 @@ def _read_all(
     What is `wanted` of each part is told by arrays; files of other wishes are not taken.
     """
     wish = hashlib.sha256(b"".join(np.ascontiguousarray(each).tobytes() for each in wanted))
+    shared = Shared(read, session.workspace.shared)
     tasks = [
         ReferenceTask(
-            read,
+            shared,
             part,
             session.workspace.target(step, f"{part.key}|{part.fingerprint}|{wish.hexdigest()}"),
             session.known(part),
