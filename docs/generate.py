@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+import scrframe
 from scrframe.cli.app import app
 from scrframe.config import column_vocabulary, survey_schema
 from scrframe.plugin import Registry, load_registry
@@ -35,6 +36,7 @@ def write_all(folder: Path) -> None:
         "columns.md": columns_page(registry),
         "commands.md": commands_page(),
         "checks.md": checks_page(),
+        "api.md": api_page(),
     }
     for name, text in parts.items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -219,6 +221,57 @@ def checks_page() -> str:
 def _that(check: Callable[..., None]) -> str:
     first = (check.__doc__ or "").splitlines()[0]
     return first.removeprefix("Check that ")
+
+
+#: What `import scrframe` offers, by what it is for.
+API = {
+    "A finished run": ("open_run", "FinishedRun", "StarFlat", "explain", "Explanation"),
+    "Descriptions": (
+        "load_survey",
+        "SurveyDescription",
+        "load_combined",
+        "CombinedDescription",
+        "validate",
+    ),
+    "Calibrate": ("calibrate", "Run", "calibrate_combined", "CombinedRun", "Observer"),
+    "Correct catalogues": (
+        "apply",
+        "read_solution",
+        "apply_solution",
+        "Solution",
+        "Detections",
+    ),
+    "Judge and compare": (
+        "write_report",
+        "Report",
+        "compare_backends",
+        "ComparisonRun",
+        "Comparison",
+        "BackendResult",
+        "rank_control_regions",
+        "crosscheck",
+        "monte_carlo",
+    ),
+    "Simulate, and write plugins": ("simulate_survey", "hookimpl"),
+}
+#: Those whose members are told, too.
+_WITH_MEMBERS = ("FinishedRun", "StarFlat", "Comparison", "Observer")
+
+
+def api_page() -> str:
+    """Return the directives that show every public name of scrframe, from its docstring."""
+    return "\n".join(
+        f"## {title}\n\n```{{eval-rst}}\n" + "\n".join(map(_directive, names)) + "\n```\n"
+        for title, names in API.items()
+    )
+
+
+def _directive(name: str) -> str:
+    if name == "hookimpl":  # a marker, without a docstring of its own
+        return ".. py:function:: scrframe.hookimpl\n\n   Marks the hooks that a module implements."
+    kind = "class" if isinstance(getattr(scrframe, name), type) else "function"
+    members = "\n   :members:" if name in _WITH_MEMBERS else ""
+    return f".. auto{kind}:: scrframe.{name}{members}"
 
 
 def commands_page() -> str:

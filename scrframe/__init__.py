@@ -8,45 +8,96 @@ from typing import TYPE_CHECKING, Any
 from scrframe.version import __version__
 
 if TYPE_CHECKING:
-    from scrframe.analysis.compare.run import compare_backends
-    from scrframe.config import SurveyDescription, load_survey
+    from scrframe.analysis.combined import CombinedRun, calibrate_combined
+    from scrframe.analysis.compare.control_regions import rank_control_regions
+    from scrframe.analysis.compare.result import BackendResult, Comparison
+    from scrframe.analysis.compare.run import ComparisonRun, compare_backends
+    from scrframe.analysis.crosscheck.run import crosscheck
+    from scrframe.analysis.explain import explain
+    from scrframe.analysis.explain.opened_run import Explanation
+    from scrframe.analysis.montecarlo.run import monte_carlo
+    from scrframe.config import CombinedDescription, SurveyDescription, load_combined, load_survey
+    from scrframe.export.star_flats import StarFlat
+    from scrframe.handle.finished import FinishedRun
+    from scrframe.handle.opening import open_run
+    from scrframe.observer import Observer
     from scrframe.offsets.apply import apply_solution
     from scrframe.plugin import hookimpl
+    from scrframe.products.solution import read_solution
+    from scrframe.report.write import Report, write_report
     from scrframe.run.calibrate import Run, calibrate
     from scrframe.run.correct import apply
     from scrframe.run.data import simulate_survey, validate
     from scrframe.tables import Detections, Solution
 
 __all__ = [
+    "BackendResult",
+    "CombinedDescription",
+    "CombinedRun",
+    "Comparison",
+    "ComparisonRun",
     "Detections",
+    "Explanation",
+    "FinishedRun",
+    "Observer",
+    "Report",
     "Run",
     "Solution",
+    "StarFlat",
     "SurveyDescription",
     "__version__",
     "apply",
     "apply_solution",
     "calibrate",
+    "calibrate_combined",
     "compare_backends",
+    "crosscheck",
+    "explain",
     "hookimpl",
+    "load_combined",
     "load_survey",
+    "monte_carlo",
+    "open_run",
+    "rank_control_regions",
+    "read_solution",
     "simulate_survey",
     "validate",
+    "write_report",
 ]
 
 #: Where the names of the API live; they are imported at their first use.
 _HOME = {
+    "BackendResult": "scrframe.analysis.compare.result",
+    "CombinedDescription": "scrframe.config",
+    "CombinedRun": "scrframe.analysis.combined",
+    "Comparison": "scrframe.analysis.compare.result",
+    "ComparisonRun": "scrframe.analysis.compare.run",
     "Detections": "scrframe.tables",
+    "Explanation": "scrframe.analysis.explain.opened_run",
+    "FinishedRun": "scrframe.handle.finished",
+    "Observer": "scrframe.observer",
+    "Report": "scrframe.report.write",
     "Run": "scrframe.run.calibrate",
     "Solution": "scrframe.tables",
+    "StarFlat": "scrframe.export.star_flats",
     "SurveyDescription": "scrframe.config",
     "apply": "scrframe.run.correct",
     "apply_solution": "scrframe.offsets.apply",
     "calibrate": "scrframe.run.calibrate",
+    "calibrate_combined": "scrframe.analysis.combined",
     "compare_backends": "scrframe.analysis.compare.run",
+    "crosscheck": "scrframe.analysis.crosscheck.run",
+    "explain": "scrframe.analysis.explain",
     "hookimpl": "scrframe.plugin",
+    "load_combined": "scrframe.config",
     "load_survey": "scrframe.config",
+    "monte_carlo": "scrframe.analysis.montecarlo.run",
+    "open_run": "scrframe.handle.opening",
+    "rank_control_regions": "scrframe.analysis.compare.control_regions",
+    "read_solution": "scrframe.products.solution",
     "simulate_survey": "scrframe.run.data",
     "validate": "scrframe.run.data",
+    "write_report": "scrframe.report.write",
 }
 
 

@@ -121,9 +121,9 @@ def moved_stars(table: pa.Table, copy: int, star: np.ndarray, sign: np.ndarray |
     }
     if "visit" in table.column_names:
         changed["mjd"] = table.column("mjd").to_numpy() + copy * STEP_DAYS
-        names = table.column("visit").combine_chunks()
+        names = table.column("visit").dictionary_encode().combine_chunks()
         own = pa.array([named(name, copy) for name in names.dictionary.to_pylist()])
-        changed["visit"] = pa.DictionaryArray.from_arrays(names.indices, own)
+        changed["visit"] = pa.DictionaryArray.from_arrays(names.indices, own).cast(pa.string())
     if sign is not None:
         total, model, delta = (
             table.column(name).to_numpy() for name in ("offset_total", "mag_model", "delta")

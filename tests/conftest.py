@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from small_tables import SEQUENTIAL, SmallTables, small_tables
 
 import scrframe
 from scrframe.config import SimulationSettings
@@ -88,3 +89,21 @@ def tiny_run(tiny_survey: Tiny, tmp_path_factory: pytest.TempPathFactory) -> scr
     survey = scrframe.load_survey(tiny_survey.description, overrides=tiny_survey.changes)
     out = tmp_path_factory.mktemp("runs") / "tiny"
     return scrframe.calibrate(survey, data=tiny_survey.data, out=out, workers=1)
+
+
+@pytest.fixture(scope="session")
+def small_survey(tmp_path_factory: pytest.TempPathFactory) -> SmallTables:
+    """Return a survey in one table."""
+    return small_tables(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="session")
+def small_run(small_survey: SmallTables, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return its run in mode joint, with every kind of term over the detectors."""
+    return small_survey.calibrate(tmp_path_factory.mktemp("runs") / "joint")
+
+
+@pytest.fixture(scope="session")
+def small_sequential(small_survey: SmallTables, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return its run in mode sequential."""
+    return small_survey.calibrate(tmp_path_factory.mktemp("runs") / "sequential", *SEQUENTIAL)

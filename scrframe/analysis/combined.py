@@ -78,7 +78,7 @@ def calibrate_combined(
     Parameters
     ----------
     description : CombinedDescription
-        From `scrframe.config.load_combined`.
+        From `scrframe.load_combined`.
     data : path, optional
         A folder with the data roots of the surveys, by their names, or ``sample``; by
         default each description's own.

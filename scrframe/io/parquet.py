@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scrframe.errors import DataError
-from scrframe.io.table_file import DAMAGE, TableFile, one_line, rows_at_once
+from scrframe.io.table_file import DAMAGE, TableFile, one_line, rows_at_once, units_of
 
 #: More rows than this, and more than so many a byte, are not meant: equal ones take little.
 _MOST_ROWS, _ROWS_A_BYTE = 1_000_000, 200
+#: Rows of a row group, as pyarrow has them by default.
+_GROUP_ROWS = 1 << 20
 
 
 class ParquetTable(TableFile):
@@ -27,11 +29,7 @@ class ParquetTable(TableFile):
     def __init__(self, path: Path) -> None:
         with _opened(path) as file:
             schema, meta = file.schema_arrow, file.metadata
-            units = {
-                field.name: field.metadata[b"unit"].decode()
-                for field in schema
-                if field.metadata and b"unit" in field.metadata
-            }
+            units = units_of(schema)
             groups = tuple(meta.row_group(i).num_rows for i in range(meta.num_row_groups))
         size = path.stat().st_size
         if sum(groups) > max(_MOST_ROWS, size * _ROWS_A_BYTE):
@@ -69,6 +67,21 @@ class ParquetTable(TableFile):
                 else:
                     found.append((int(stated.min), int(stated.max)))
             return found
+
+
+def write_plain(path: Path, table: pa.Table, meta: Mapping[str, str]) -> None:
+    """Write a table as Parquet, dictionaries as plain strings, which every reader takes.
+
+    `meta` is added to the key-value metadata.
+    """
+    plain = [
+        field.with_type(pa.string()) if pa.types.is_dictionary(field.type) else field
+        for field in table.schema
+    ]
+    schema = pa.schema(plain, metadata={**(table.schema.metadata or {}), **meta})
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for first in range(0, max(table.num_rows, 1), _GROUP_ROWS):
+            writer.write_table(table.slice(first, _GROUP_ROWS).cast(schema))
 
 
 def _opened(path: Path) -> pq.ParquetFile:

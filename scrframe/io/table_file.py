@@ -183,6 +183,30 @@ class TableInMemory(TableFile):
             yield pa.table({name: from_numpy(self._columns[name][rows]) for name in names})
 
 
+class RowsInMemory(TableFile):
+    """A table of Arrow, of no file; units are those that fields declare as ``unit``."""
+
+    def __init__(self, table: pa.Table, label: str) -> None:
+        super().__init__(Path(label), table.column_names, units_of(table.schema), label=label)
+        self._table = table
+
+    def _read(
+        self, names: list[str], row_groups: Sequence[int] | None, wide: bool
+    ) -> Iterator[pa.Table]:
+        step = rows_at_once(wide)
+        for start in range(0, self._table.num_rows, step):
+            yield self._table.select(names).slice(start, step)
+
+
+def units_of(schema: pa.Schema) -> dict[str, str]:
+    """Return the units that fields declare, by their names."""
+    return {
+        field.name: field.metadata[b"unit"].decode()
+        for field in schema
+        if field.metadata and b"unit" in field.metadata
+    }
+
+
 def rows_at_once(wide: bool) -> int:
     """Return how many rows to read at a time."""
     return WIDE_ROWS if wide else BLOCK_ROWS

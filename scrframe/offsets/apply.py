@@ -73,7 +73,7 @@ def _sum_of_levels(solution: Solution, detections: Detections) -> Corrections:
 
 
 @dataclass(frozen=True)
-class _MapPart:
+class MapPart:
     """Offsets of a map over a detector, by detection; `own` where stars have seen it."""
 
     offset_mag: FloatArray
@@ -96,7 +96,7 @@ def _of_exposures(
     squares, finest = err**2, np.zeros(len(detections), dtype=bool)
     for level in solution.levels:
         if level.applied:
-            part = _map_part(level.fitted.design(detections), level.offsets)
+            part = map_part(level.fitted.design(detections), level.offsets)
             by_level[level.fitted.name] = np.where(known, part.offset_mag, np.nan)
             offset, squares = offset + part.offset_mag, squares + part.err_mag**2
             finest |= part.own
@@ -119,11 +119,11 @@ def _of_exposures(
     )
 
 
-def _map_part(design: LevelDesign, offsets: OffsetTable) -> _MapPart:
+def map_part(design: LevelDesign, offsets: OffsetTable) -> MapPart:
     """Return a map's offsets; where the map has no column a detection gets none of it."""
     weights = design.weights
     own = np.asarray(abs(weights) @ (offsets.count > 0).astype(float)) > 0
-    return _MapPart(np.asarray(weights @ offsets.offset_mag), map_error(design, offsets), own)
+    return MapPart(np.asarray(weights @ offsets.offset_mag), map_error(design, offsets), own)
 
 
 def map_error(design: LevelDesign, offsets: OffsetTable) -> FloatArray:

@@ -149,6 +149,9 @@ class SurveyLoader(Descriptor):
         Called when all visits are written, for formats that hold several in a file.
     example : callable (directory) -> config, optional
         Writes a tiny survey and returns settings that read it.
+    read_rows : callable (table, config, columns, root) -> Detections, optional
+        Reads rows of a catalogue that are in memory (an Arrow table) as `read` reads them in a
+        file; ``row`` is the row of the table. Raises DataError where they are no such rows.
     """
 
     parts: Callable[[Any, Path], list[Part]]
@@ -163,6 +166,7 @@ class SurveyLoader(Descriptor):
     write_simulated: Callable[[SimulatedVisit, Path, Any], Path] | None = None
     close_simulated: Callable[[Path, Any], None] | None = None
     example: Callable[[Path], PluginConfig] | None = None
+    read_rows: Callable[[pa.Table, Any, Sequence[str] | None, Path], Detections] | None = None
 
     def camera_for(self, config: Any) -> Camera | None:
         """Return the layout of the detectors with given settings."""

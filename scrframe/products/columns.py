@@ -5,6 +5,7 @@ Writers make their tables of these, in this order, and ``docs/reference/products
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -40,7 +41,7 @@ class ProductColumn:
     name: str
     #: In astropy's notation; empty for numbers and labels.
     unit: str
-    #: Storage type; ``text`` is a dictionary of strings in Parquet, ``string`` one in ECSV.
+    #: Storage type; ``text`` is a string of Parquet (in memory a dictionary), ``string`` of ECSV.
     type: Type
     description: str
     #: The only mode of solving the offsets in which it is written; empty for both. One of "",
@@ -222,7 +223,7 @@ def for_levels(columns: Iterable[ProductColumn], levels: Iterable[str]) -> Itera
 
 
 def arrow_table(columns: Iterable[ProductColumn], values: Mapping[str, Any]) -> pa.Table:
-    """Return declared columns as an Arrow table, with their units in the fields' metadata.
+    """Return declared columns as an Arrow table; units and meanings are metadata of its fields.
 
     Parameters
     ----------
@@ -240,11 +241,18 @@ def arrow_table(columns: Iterable[ProductColumn], values: Mapping[str, Any]) -> 
     if undeclared:
         raise KeyError(f"no declared column: {', '.join(sorted(undeclared))}")
     fields = [
-        pa.field(name, _ARROW[column.type], metadata={"unit": column.unit} if column.unit else None)
+        pa.field(name, _ARROW[column.type], metadata=_said(column))
         for name, column in known.items()
         if name in values
     ]
     return pa.table({field.name: values[field.name] for field in fields}).cast(pa.schema(fields))
+
+
+def _said(column: ProductColumn) -> dict[str, str]:
+    unit = {"unit": column.unit} if column.unit else {}
+    # The page's marks of code and links are no text.
+    plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", column.description).replace("`", "")
+    return {**unit, "description": plain}
 
 
 def ecsv_table(

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hin
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
 from scrframe.errors import ConfigError, DataError
+from scrframe.io.parquet import write_plain
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -216,10 +217,33 @@ def read_summary(folder: Path, name: str, what: str) -> Mapping[str, Any]:
 
 
 def write_parquet(path: Path, table: pa.Table, meta: Mapping[str, str]) -> None:
-    """Write a table as Parquet; `meta` goes into the file's key-value metadata."""
-    stamped = table.replace_schema_metadata({**(table.schema.metadata or {}), **meta})
+    """Write a table as Parquet, dictionaries as plain strings.
+
+    `meta` goes into the file's key-value metadata, beside what gives astropy's reader the units
+    and descriptions of the fields.
+    """
     with replacing(path) as temporary:
-        pq.write_table(stamped, temporary, compression="zstd")
+        write_plain(temporary, table, {**_for_astropy(table), **meta})
+
+
+def _for_astropy(table: pa.Table) -> dict[str, str]:
+    """Return the metadata by which `astropy.table.Table.read` knows units and lengths of text."""
+    from astropy.table import Table, meta  # noqa: PLC0415 - slow to import
+
+    header, lengths = Table(), {}
+    for field in table.schema:
+        said = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
+        kind: Any
+        if pa.types.is_dictionary(field.type):
+            labels = pc.unique(table.column(field.name).cast(pa.string()))
+            longest = pc.max(pc.utf8_length(labels)).as_py() or 1
+            kind, lengths[f"table::len::{field.name}"] = f"U{longest}", str(longest)
+        else:
+            kind = field.type.to_pandas_dtype()
+        header[field.name] = np.zeros(0, dtype=kind)
+        header[field.name].unit = said.get("unit")
+        header[field.name].description = said.get("description")
+    return {"table_meta_yaml": "\n".join(meta.get_yaml_from_table(header)), **lengths}
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

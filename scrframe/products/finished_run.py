@@ -166,7 +166,9 @@ class StarColumns(Mapping[str, npt.NDArray[Any]]):
 
     def _column(self, name: str) -> pa.ChunkedArray:
         try:
-            return pq.read_table(self._path, columns=[name]).column(name)
+            # Names of visits repeat: a dictionary of them is small.
+            labels = [name] if name in TEXT else None
+            return pq.read_table(self._path, columns=[name], read_dictionary=labels).column(name)
         except (OSError, pa.ArrowException) as error:
             raise damaged(self._path, error) from None
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.errors import DataError, ScrframeError
-from scrframe.plugin import OffsetLevel, Registry
+from scrframe.plugin import OffsetLevel, Registry, load_registry
 from scrframe.products import columns
 from scrframe.products.columns import ProductColumn, ecsv_table
 from scrframe.products.files import damaged, load_ecsv, replacing, write_ecsv, write_json
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 #: To be raised whenever the files change so that older readers would go wrong.
 FORMAT = 2
+#: Folder of a run that holds its solution.
+SOLUTION = "solution"
 #: Names of the tables.
 LAW, SLOPES, VISITS = "reddening_law.ecsv", "reddening_slopes.ecsv", "visits.ecsv"
 EXPOSURES, COVARIANCE = "exposures.ecsv", "visit_covariance.fits"
@@ -92,12 +94,26 @@ def seal_solution(folder: Path) -> None:
     write_json(folder / RECORD, sealed(record, folder))
 
 
-def read_solution(folder: Path, registry: Registry) -> Solution:
+def read_solution(folder: str | Path, registry: Registry | None = None) -> Solution:
     """Read a solution back.
 
-    Raises DataError if the folder holds no solution, a damaged one, or one of another format, and
-    PluginError if a level's kind is not installed.
+    Parameters
+    ----------
+    folder : path
+        The folder ``solution`` of a run, or that of the run.
+    registry : Registry, optional
+        Plugins; by default all that are installed.
+
+    Raises
+    ------
+    DataError
+        If the folder holds no solution, a damaged one, or one of another format.
+    PluginError
+        If a level's kind is not installed.
     """
+    folder, registry = Path(folder), registry or load_registry()
+    if not (folder / RECORD).exists() and (folder / SOLUTION / RECORD).exists():
+        folder = folder / SOLUTION
     path = folder / RECORD
     provenance: dict[str, Any] = {}
     try:

@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,12 @@ class FigureProduct:
     def save(self, folder: Path) -> list[Path]:
         """Write name.png, name.pdf and name.ecsv into an existing folder; return the paths."""
         return self.finished().save(folder)
+
+    def _repr_html_(self) -> str:
+        """Return picture and caption, for notebooks."""
+        alt, caption = escape(self.alt), escape(self.caption)
+        picture = f'<img src="{self.embedded()}" alt="{alt}" width="{self.size_px()[0]}">'
+        return f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"
 
     def numbered(self, number: int) -> RenderedFigure:
         """Return the figure in all its formats, with a number in its title."""

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
 from scrframe.arrays import Array
 from scrframe.config.simulation import BandSettings, SimulationSettings
 from scrframe.errors import PluginError
+from scrframe.io.parquet import write_plain
 from scrframe.plugin import ExtinctionCatalogue, ExtinctionCurve, ReferenceCatalogue, SurveyLoader
 from scrframe.simulate.second import draw_survey
 from scrframe.simulate.survey import SimulatedSurvey
@@ -106,7 +106,7 @@ def simulate_tree(
         survey.truth(number, file.name, visit.key, visit.row)
         for number, (file, visit) in enumerate(zip(files, visit_rows, strict=True))
     ).unify_dictionaries()
-    pq.write_table(truth, out / TRUTH, compression="zstd")
+    write_plain(out / TRUTH, truth, {})
     return _summary(survey, truth.num_rows)
 
 

@@ -22,6 +22,8 @@ GROUND = ("units", "observer", "errors", "arrays", "version")
 #: The rooms from the roof to the ground: each imports only what stands below it.
 ROOMS = (
     "cli",  # the only room that prints or exits
+    "handle",  # a finished run in Python
+    "export",  # what images take from a run
     "analysis",  # what people do with runs
     "run",  # the straight line, from a description to corrected catalogues
     "report",  # the page of a run and its figures

@@ -73,6 +73,12 @@ class TestGeneratedPages:
             assert f"## {kind}\n" in page
             assert all(f"| `{check.__name__}` | " in page for check in checks)
 
+    def test_the_api_is_all_that_scrframe_offers(self, generate):
+        named = [name for names in generate.API.values() for name in names]
+        assert sorted([*named, "__version__"]) == dir(scrframe)
+        page = generate.api_page()
+        assert all(f":: scrframe.{name}\n" in page for name in named)
+
 
 def leaves(value: Any, path: str = "") -> Iterator[str]:
     """Yield the keys of a description, `[]` for the items of a list of mappings."""
@@ -95,6 +101,17 @@ def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         if not target.startswith(("http", "#", "mailto:")):
             assert (page.parent / target.partition("#")[0]).exists(), target
+
+
+#: Rooms that authors of plugins import; all else stands in `scrframe` itself.
+PUBLIC_ROOMS = {"plugin", "tables", "units", "errors", "testing"}
+
+
+@pytest.mark.parametrize("page", [*PAGES, DOCS.parent / "README.md"], ids=lambda page: page.name)
+def test_no_private_path_is_named(page):
+    text = page.read_text(encoding="utf-8")
+    named = set(re.findall(r"(?<![\w./-])scrframe\.([A-Za-z_]+)", text))
+    assert named - PUBLIC_ROOMS - set(dir(scrframe)) == set()
 
 
 def test_readme_links_lead_somewhere():

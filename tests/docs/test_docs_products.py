@@ -317,8 +317,7 @@ def of_any_law(keys: set[str]) -> set[str]:
 
 def parquet_columns(schema: Any) -> Iterator[tuple[str, str, str]]:
     """Yield name, unit and type of the columns of a Parquet file."""
-    text = "dictionary<values=string, indices=int32, ordered=0>"
-    names = {"float": "float32", "double": "float64", text: "text"}
+    names = {"float": "float32", "double": "float64", "string": "text"}
     for column in schema:
         unit = (column.metadata or {}).get(b"unit", b"").decode()
         yield column.name, unit, names.get(str(column.type), str(column.type))

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.errors import DataError
-from scrframe.plugin import OffsetLevel, Registry
+from scrframe.plugin import Registry
 from scrframe.products.files import to_json
 from scrframe.products.finished_run import RunProducts
+from scrframe.products.rows import DERIVED, columns_read, detections_of
 from scrframe.products.run_data import LevelData, RunData
 from scrframe.products.solution import read_visit_covariance
 from scrframe.run.sample.selection import predicted_errors
 from scrframe.statistics.groups import find_sorted
 from scrframe.statistics.robust import robust_sd
 from scrframe.tables import FLAG_BITS, Detections, SolvedLevel
-from scrframe.tables.columns import DETECTION_REQUIRED
-from scrframe.tables.table import derive
 
 Kind = Literal["visit", "exposure", "ccd", "star"]
 #: Metadata of a field that is None, and not in the JSON, where a run has no such figure.
@@ -39,8 +37,6 @@ FROM_STARS = {
     **{"x": "x_pix", "y": "y_pix", "mag": "mag_obs", "predicted_mag": "mag_cal"},
     **{"ra": "ra_deg", "dec": "dec_deg", "star_ra": "ra_deg", "star_dec": "dec_deg"},
 }
-#: Columns that levels read and that can be worked out from others.
-DERIVED = {"season", "gal_l", "gal_b"}
 #: Numbers of CCDs are below this.
 SPAN = 1 << 20
 #: Names that are offered in place of an unknown one.
@@ -134,10 +130,7 @@ class OpenedRun:
     @cached_property
     def needs(self) -> dict[str, tuple[str, ...]]:
         """Columns that each level reads, by its name."""
-        return {
-            block.name: tuple(self.registry.get(OffsetLevel, block.kind).needs(block.settings))
-            for block in self.products.survey.offsets.active_levels()
-        }
+        return columns_read(self.products.survey, self.registry)
 
     def levels(self, columns: Iterable[str]) -> list[SolvedLevel]:
         """Return the levels that read no other columns than these."""
@@ -163,19 +156,8 @@ class OpenedRun:
         return self._complete(columns, visit)
 
     def _complete(self, columns: dict[str, Any], visit: npt.NDArray[np.integer[Any]]) -> Detections:
-        visits = self.data.visit_table
-        columns["visit"] = _keys(visits.visit, visit)
-        columns["field"] = _keys(visits.field.tolist(), visit)
-        columns["band"] = _keys((self.data.band,), np.zeros_like(visit))
-        columns["airmass"] = visits.airmass[visit]
-        number = len(visit)
-        # Levels read none of these, but every table of detections has them.
-        columns["file"] = _keys(("",), np.zeros_like(visit))
-        columns["extension"], columns["row"] = columns["ccd"], np.arange(number)
-        for name in DETECTION_REQUIRED:
-            columns.setdefault(name, np.full(number, np.nan))
         wanted = {name for names in self.needs.values() for name in names}
-        return derive(Detections.from_columns(columns), "detection", wanted & DERIVED)
+        return detections_of(columns, visit, self.data, wanted)
 
     @cached_property
     def sd_mag(self) -> dict[str, float]:
@@ -361,13 +343,6 @@ def mean_and_error(values: FloatArray, weight: FloatArray | None = None) -> tupl
         return mean, float("nan")
     variance = weight @ (values - mean) ** 2 / total * effective / (effective - 1)
     return mean, float(np.sqrt(variance / effective))
-
-
-def _keys(names: Sequence[str], code: npt.NDArray[np.integer[Any]]) -> pa.Array:
-    labels, place = np.unique(np.array(names, dtype=np.str_), return_inverse=True)
-    return pa.DictionaryArray.from_arrays(
-        pa.array(place[code].astype(np.int32)), labels.tolist() or [""]
-    )
 
 
 def _unknown(what: str, name: str, known: Iterable[str], path: object) -> str:

@@ -20,7 +20,7 @@ from scrframe.builtin.survey_loaders.table.settings import MAPPED, NEEDED, Table
 from scrframe.errors import DataError, did_you_mean
 from scrframe.io import key_below, matching_files, open_tables
 from scrframe.io.block import Block
-from scrframe.io.table_file import TableFile
+from scrframe.io.table_file import RowsInMemory, TableFile
 from scrframe.plugin import Part
 from scrframe.tables import Column, Detections
 from scrframe.tables.columns import BY_NAME
@@ -31,6 +31,8 @@ from scrframe.tables.table import arrow_type
 _VISIT_DAYS = 1.0
 #: Rows of a table that a check reads.
 HEAD_ROWS = 500
+#: What messages call a table that is in no file.
+TABLE = "the table"
 
 
 def parts(config: TableConfig, root: Path) -> list[Part]:
@@ -124,19 +126,49 @@ def _read(
     config = config.model_copy(
         update={"columns": {k: each.in_file(part.path) for k, each in config.columns.items()}}
     )
+    groups = part.detail.get("row_groups")
     pieces = [
         _detections(block, config, wanted, part.path.name)
         for table in open_tables(part.path, config.format, config.hdu)
-        for block in islice(_blocks(table, part, config, wanted, root, most), 1 if most else None)
+        for block in islice(_blocks(table, groups, config, wanted, root, most), 1 if most else None)
     ]
+    found = _joined(pieces, config, wanted)
+    _refuse_mixed_dates(found, part.path)
+    return found
+
+
+def read_rows(
+    table: pa.Table, config: TableConfig, columns: Sequence[str] | None, root: Path
+) -> Detections:
+    """Read rows in memory: those that pass `rows`, in order; `row` counts the table's.
+
+    A table to join is looked for below the root, unless its columns are there already.
+
+    Raises DataError if a column is missing, comes from a file and not from a table, or holds what
+    cannot be meant.
+    """
+    wanted = wanted_columns(config, columns)
+    for name in wanted:
+        source = config.source(name) if name in (*config.columns, *NEEDED) else None
+        if source is not None and (source.keyword or source.filename or source.extension):
+            raise DataError(f"columns.{name} comes from a file, of which a table has only the rows")
+    left = tuple(join for join in config.join if not set(join.columns) <= set(table.column_names))
+    config = config.model_copy(update={"join": left})
+    memory = RowsInMemory(table, TABLE)
+    blocks = _blocks(memory, None, config, wanted, root, None)
+    found = _joined([_detections(block, config, wanted, TABLE) for block in blocks], config, wanted)
+    _refuse_mixed_dates(found, Path(TABLE))
+    return found
+
+
+def _joined(pieces: Sequence[Detections], config: TableConfig, wanted: Sequence[str]) -> Detections:
+    """Return pieces of detections as one, which has the columns also where there is no row."""
     if not pieces:
         kinds = {column.name: column for column in config.own_columns} | BY_NAME
         return Detections(
             pa.table({name: pa.array([], type=arrow_type(kinds[name].kind)) for name in wanted})
         )
-    found = Detections.concat(pieces)
-    _refuse_mixed_dates(found, part.path)
-    return found
+    return Detections.concat(pieces)
 
 
 def provided(config: TableConfig) -> tuple[tuple[str, ...], tuple[Column, ...]]:
@@ -199,14 +231,13 @@ def own_names(table: TableFile, config: TableConfig, wanted: Sequence[str]) -> l
 
 def _blocks(
     table: TableFile,
-    part: Part,
+    groups: tuple[int, int] | None,
     config: TableConfig,
     wanted: Sequence[str],
     root: Path,
     most: int | None,
 ) -> Iterator[Block]:
     names = own_names(table, config, wanted)
-    groups = part.detail.get("row_groups")
     chosen = None if groups is None else range(groups[0], groups[1] + 1)
     missing = tuple(float(value) for value in config.missing)
     for read in table.blocks(names, chosen):

@@ -92,6 +92,7 @@ def scrframe_survey_loaders() -> Iterable[SurveyLoader]:
         config=TableConfig,
         parts=loader.parts,
         read=loader.read,
+        read_rows=loader.read_rows,
         columns=MAPPED,
         provided=loader.provided,
         check=loader.check,

@@ -1,0 +1,1 @@
+"""What images take from a run: star flats, headers and zero points."""

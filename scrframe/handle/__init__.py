@@ -1,0 +1,1 @@
+"""One handle on a finished run: its tables, its corrections, its figures."""
