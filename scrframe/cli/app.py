@@ -25,6 +25,7 @@ from scrframe.cli.common import (
 )
 from scrframe.cli.comparing import compare
 from scrframe.cli.explain import explain
+from scrframe.cli.export import export
 from scrframe.cli.plugins import column_lines, plugins_app, surveys_app
 from scrframe.cli.rendering import (
     WIDE,
@@ -214,6 +215,7 @@ def report(
 app.command()(montecarlo)
 app.command()(crosscheck)
 app.command()(explain)
+app.command()(export)
 
 
 @app.command()

@@ -137,6 +137,9 @@ def _write_zero_points(path: Path, table: Table) -> Path:
             rows = {name: np.asarray(table[name]) for name in table.colnames}
             write_parquet(path, arrow_table(columns, rows), table.meta)
         else:
+            if kind == "fits":  # whose keywords have eight letters at most
+                short = {"magnitude_system": "MAGSYS", "data_note": "SCRNOTE"}
+                table.meta = {short.get(k, k[:8].upper()): _ascii(v) for k, v in table.meta.items()}
             with replacing(path) as temporary:
                 table.write(temporary, format=_FORMATS[str(kind)], overwrite=True)
     return path

@@ -291,7 +291,7 @@ class FinishedRun:
         zero_points : path, optional
             File of the table of zero points: ECSV, FITS, CSV or Parquet by its name.
         **options
-            `binning`, `kind` and `image_zero_point`, as of the command.
+            `binning`, `kind` and `image_zero_point`, as of the command, and an `observer`.
 
         Raises
         ------
