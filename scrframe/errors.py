@@ -54,6 +54,14 @@ class PluginError(ScrframeError):
         self.key = key
 
 
+class ServiceError(ScrframeError):
+    """A service on the net cannot be reached, refuses, or does not deliver what it should."""
+
+
+class UnfinishedError(ServiceError):
+    """An answer of a service is not whole, so that asking again may help."""
+
+
 class CalibrationError(ScrframeError):
     """The data are readable but do not allow the calibration asked for."""
 

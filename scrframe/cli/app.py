@@ -26,6 +26,7 @@ from scrframe.cli.common import (
 from scrframe.cli.comparing import compare
 from scrframe.cli.explain import explain
 from scrframe.cli.export import export
+from scrframe.cli.fetching import fetch
 from scrframe.cli.plugins import column_lines, plugins_app, surveys_app
 from scrframe.cli.rendering import (
     WIDE,
@@ -170,6 +171,7 @@ def validate(
         screen.say(f"{name}: valid; data root {found.data_root}: {counts or made}")
 
 
+app.command()(fetch)
 app.command()(compare)
 
 

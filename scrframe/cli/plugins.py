@@ -47,6 +47,7 @@ class Kind(StrEnum):
     offset_level = "offset-level"
     diagnostic = "diagnostic"
     writer = "writer"
+    archive = "archive"
 
 
 @plugins_app.command()

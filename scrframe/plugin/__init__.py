@@ -1,5 +1,13 @@
 """All that the author of a plugin imports (with `scrframe.tables`, `.units`, `.errors`)."""
 
+from scrframe.plugin.archive import (
+    Archive,
+    ArchivePlan,
+    Delivery,
+    Piece,
+    SourceRanges,
+    Wanted,
+)
 from scrframe.plugin.colour_model import ColourPrediction, FittedColourModel, Smoother
 from scrframe.plugin.descriptors import (
     ChosenCorrection,
@@ -22,11 +30,14 @@ from scrframe.plugin.hookspecs import hookimpl, hookspec
 from scrframe.plugin.registry import BrokenPlugin, Registry, load_registry
 
 __all__ = [
+    "Archive",
+    "ArchivePlan",
     "BrokenPlugin",
     "ChosenCorrection",
     "ColourModel",
     "ColourPrediction",
     "Correction",
+    "Delivery",
     "Descriptor",
     "Diagnostic",
     "ExtinctionCatalogue",
@@ -35,11 +46,14 @@ __all__ = [
     "NoConfig",
     "OffsetLevel",
     "Part",
+    "Piece",
     "PluginConfig",
     "ReferenceCatalogue",
     "Registry",
     "Smoother",
+    "SourceRanges",
     "SurveyLoader",
+    "Wanted",
     "Writer",
     "file_part",
     "hookimpl",

@@ -240,6 +240,8 @@ class ReferenceCatalogue(Descriptor):
     example : callable (directory) -> config, optional
         Writes a tiny catalogue and returns settings that read it; where there is
         `write_simulated`, only what else its files need, with settings that also read these.
+    fetched : callable (config) -> mapping of str to str, optional
+        What of it archives have ("sources", "spectra"), and the pattern of the files of each.
     """
 
     provides: Literal["spectra", "parameters", "colour"]
@@ -256,6 +258,7 @@ class ReferenceCatalogue(Descriptor):
     check: Callable[[Part, Any], None] | None = None
     write_simulated: Callable[[SimulatedStars, Path, str], None] | None = None
     example: Callable[[Path], PluginConfig] | None = None
+    fetched: Callable[[Any], Mapping[str, str]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,6 +274,8 @@ class ExtinctionCatalogue(Descriptor):
         Names of the vocabulary's columns that `read` provides.
     example : callable (directory) -> config, optional
         Writes a tiny catalogue and returns settings that read it.
+    fetched : callable (config) -> mapping of str to str, optional
+        What of it archives have ("extinctions"), and the pattern of its files.
     """
 
     parts: Callable[[Any, Path], list[Part]]
@@ -280,6 +285,7 @@ class ExtinctionCatalogue(Descriptor):
     check: Callable[[Part, Any], None] | None = None
     write_simulated: Callable[[SimulatedStars, Path], None] | None = None
     example: Callable[[Path], PluginConfig] | None = None
+    fetched: Callable[[Any], Mapping[str, str]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

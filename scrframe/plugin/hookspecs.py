@@ -7,6 +7,7 @@ from typing import Any
 
 import pluggy
 
+from scrframe.plugin.archive import Archive
 from scrframe.plugin.descriptors import (
     ColourModel,
     Diagnostic,
@@ -61,6 +62,11 @@ def scrframe_diagnostics() -> Iterable[Diagnostic]:  # type: ignore[empty-body]
 @hookspec
 def scrframe_writers() -> Iterable[Writer]:  # type: ignore[empty-body]
     """Yield writers of corrected catalogues."""
+
+
+@hookspec
+def scrframe_archives() -> Iterable[Archive]:  # type: ignore[empty-body]
+    """Yield ways to fetch reference data from archives."""
 
 
 @hookspec

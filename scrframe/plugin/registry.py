@@ -15,6 +15,7 @@ import pluggy
 
 from scrframe.errors import PluginError, did_you_mean
 from scrframe.plugin import hookspecs
+from scrframe.plugin.archive import Archive
 from scrframe.plugin.descriptors import (
     ColourModel,
     Descriptor,
@@ -41,6 +42,7 @@ HOOKS: dict[str, tuple[type[Descriptor], str]] = {
     "scrframe_offset_levels": (OffsetLevel, "offset level"),
     "scrframe_diagnostics": (Diagnostic, "diagnostic"),
     "scrframe_writers": (Writer, "writer"),
+    "scrframe_archives": (Archive, "archive"),
 }
 _HOOK_OF: dict[type[Descriptor], str] = {kind: hook for hook, (kind, _) in HOOKS.items()}
 #: The hook that yields each kind of plugin, by its short name in commands and tests.
@@ -53,6 +55,7 @@ KINDS: dict[str, str] = {
     "offset-level": "scrframe_offset_levels",
     "diagnostic": "scrframe_diagnostics",
     "writer": "scrframe_writers",
+    "archive": "scrframe_archives",
 }
 
 

@@ -48,6 +48,10 @@ TEMPLATES: dict[str, Template] = {
     ),
     "diagnostic": Template("Median and scatter after correction", "diagnostics: [{kind: NAME}]"),
     "writer": Template("Corrected catalogues as Parquet", "writers: [{kind: NAME}]"),
+    "archive": Template(
+        "Stars in a folder of Parquet files",
+        "services: {mirror: {dr3: {sources: {kind: NAME, NAME: {url: mirror}}}}}",
+    ),
 }
 
 

@@ -16,7 +16,7 @@ from scrframe.products.stars import star_catalogue
 from scrframe.run.colour_model import FittedModel, fit_model
 from scrframe.run.correct import CATALOGUES, Corrected, CorrectTask, common_root, correct_all
 from scrframe.run.engines.engine import Shared, give_memory_back
-from scrframe.run.inputs import input_hashes
+from scrframe.run.inputs import fetched_from, input_hashes
 from scrframe.run.offsets.absolute import absolute_tie, check_passband
 from scrframe.run.offsets.joint import JointSolve
 from scrframe.run.offsets.solve import solve, solve_joint
@@ -236,6 +236,7 @@ def write_products(
             plugins.survey,
             session.data,
             hashes,
+            tuple(fetched_from(session.inputs.all())),
             sample_record(sample, plugins.survey),
             model_record(fitted, plugins.survey),
             solution_record(plugins, tied.solved, fitted.model, stars),

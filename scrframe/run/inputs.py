@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from scrframe.errors import DataError, InputChangedError
 from scrframe.observer import Observer
@@ -68,6 +70,31 @@ def unchanged(part: Part, known: tuple[FileState, ...]) -> Iterator[None]:
         refuse_changed(part, known)
         raise
     refuse_changed(part, known)
+
+
+#: Beside what was fetched it says where it is from.
+PROVENANCE = "_provenance.json"
+
+
+def fetched_from(parts: Iterable[Part]) -> list[dict[str, Any]]:
+    """Return where those inputs are from that were fetched from archives, as plain JSON."""
+    names: dict[Path, set[str]] = {}
+    for part in parts:
+        names.setdefault(part.path.parent, set()).add(part.path.name)
+    found = []
+    for folder in sorted(names):
+        for file in [folder / PROVENANCE, *sorted(folder.glob(f"_*/{PROVENANCE}"))]:
+            try:
+                said = json.loads(file.read_text(encoding="utf-8"))
+                if names[folder] & set(said["files"]):
+                    found.append({name: said[name] for name in said if name not in _LONG})
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+    return found
+
+
+#: What of a provenance is not repeated: lists of files, stars and ranges.
+_LONG = ("files", "ranges", "stars_undelivered")
 
 
 def input_hashes(

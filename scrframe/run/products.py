@@ -50,6 +50,8 @@ class RunRecord:
     data: DataSource
     #: Hash of each input file.
     input_sha256: Mapping[str, str]
+    #: Where those of them are from that were fetched from archives.
+    fetched: tuple[Mapping[str, Any], ...]
     #: What ``summary.json`` says of these steps, as plain JSON.
     sample: Mapping[str, Any]
     model: Mapping[str, Any]
@@ -84,6 +86,7 @@ class RunRecord:
             "versions": versions(),
             "description_sha256": survey.digest(),
             "input_sha256": dict(self.input_sha256),
+            "fetched": [dict(each) for each in self.fetched],
         }
 
 

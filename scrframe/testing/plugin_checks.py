@@ -11,6 +11,7 @@ from scrframe.errors import PluginError
 from scrframe.plugin import Descriptor, Registry, load_registry
 from scrframe.plugin.registry import HOOKS, KINDS, hook_of
 from scrframe.testing import (
+    archives,
     common,
     extinctions,
     levels,
@@ -68,6 +69,7 @@ CHECKS: dict[str, tuple[Function, ...]] = {
     "writer": _checks(
         products, "settings written corrected note deterministic input_untouched bad_file pickling"
     ),
+    "archive": _checks(archives, "settings products plan delivery wanted pickling"),
 }
 _TRAITS: dict[str, KindTraits] = {
     "survey": loaders.TRAITS,

@@ -25,6 +25,7 @@ ROOMS = (
     "handle",  # a finished run in Python
     "export",  # what images take from a run
     "analysis",  # what people do with runs
+    "fetch",  # archives to a data root
     "run",  # the straight line, from a description to corrected catalogues
     "report",  # the page of a run and its figures
     "checks",  # null tests and anomalies
@@ -48,6 +49,7 @@ ROOMS = (
 )
 #: Rooms that may know less than what stands below them, and what they may know.
 NARROW = {
+    "fetch": {"run", "products", "config", "plugin", "scr", "io", "tables", "statistics", *GROUND},
     "simulate": {"config", "plugin", "spectra", "io", "tables", "statistics", *GROUND},
     "testing": {"plugin", "spectra", "tables", "statistics", *GROUND},
     "builtin": {"plugin", "spectra", "io", "tables", "statistics", *GROUND},

@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from good_plugins import CURVE, DIAGNOSTIC, EXTINCTION, LEVEL, LOADER, MODEL, REFERENCE, WRITER
+from good_plugins import (
+    ARCHIVE,
+    CURVE,
+    DIAGNOSTIC,
+    EXTINCTION,
+    LEVEL,
+    LOADER,
+    MODEL,
+    REFERENCE,
+    WRITER,
+)
 from pydantic import Field
 from scipy import sparse
 
@@ -430,3 +440,35 @@ broken("flat", "writer", WRITER, write=write_flat)
 broken("wrong_sign", "writer", WRITER, write=write_reversed)
 broken("silent", "writer", WRITER, write=write_silent)
 broken("without_flags", "writer", WRITER, write=write_without_flags)
+
+# --- archives ---------------------------------------------------------------------------------
+
+DRAWN = np.random.default_rng()
+
+
+def plan_restless(wanted, config, guest):
+    plan = ARCHIVE.plan(wanted, config, guest)
+    return replace(
+        plan, pieces=tuple(replace(each, key=f"q{DRAWN.integers(1e9)}") for each in plan.pieces)
+    )
+
+
+def fetch_all(piece, wanted, config, guest, scratch):
+    return ARCHIVE.fetch(piece, replace(wanted, source_id=None), config, guest, scratch)
+
+
+def fetch_fewer(piece, wanted, config, guest, scratch):
+    found = ARCHIVE.fetch(piece, wanted, config, guest, scratch)
+    return replace(found, table=found.table.slice(1))
+
+
+def fetch_silent(piece, wanted, config, guest, scratch):
+    found = ARCHIVE.fetch(piece, wanted, config, guest, scratch)
+    return replace(found, without=np.empty(0, np.int64))
+
+
+broken("restless", "archive", ARCHIVE, plan=plan_restless)
+broken("all_stars", "archive", ARCHIVE, fetch=fetch_all)
+broken("loses_stars", "archive", ARCHIVE, fetch=fetch_fewer)
+broken("says_nothing", "archive", ARCHIVE, fetch=fetch_silent)
+broken("of_nothing", "archive", ARCHIVE, products=("stars",))

@@ -22,6 +22,7 @@ NAMES = {
     "offset-level": "LEVEL",
     "diagnostic": "DIAGNOSTIC",
     "writer": "WRITER",
+    "archive": "ARCHIVE",
 }
 
 

@@ -60,6 +60,11 @@ FAULTS = {
     "wrong_sign": ("check_corrected", "mag + total_mag"),
     "silent": ("check_note", "simulated data"),
     "without_flags": ("check_corrected", "flags"),
+    "restless": ("check_plan", "other pieces"),
+    "all_stars": ("check_wanted", "wanted.chosen"),
+    "loses_stars": ("check_delivery", "must come once"),
+    "says_nothing": ("check_wanted", "`without`"),
+    "of_nothing": ("check_products", "extinctions"),
 }
 
 

@@ -18,6 +18,11 @@ SETTINGS = {
 }
 #: The only checks that do not apply, by plugin.
 NOT_TESTED = {
+    # They need services, which the tests of scrframe.fetch have.
+    **{
+        name: {"check_plan", "check_delivery", "check_wanted"}
+        for name in ("tap", "datalink", "http_files")
+    },
     "lightgbm": {"check_smoother"},
     # It stands for no training at all.
     "none": {

@@ -115,6 +115,11 @@ def _opened(path: Path) -> Hdf5Table:
     return table
 
 
+def fetched(config: Zgr23Config) -> dict[str, str]:
+    """Return what archives have of it, and the pattern of the files."""
+    return {"extinctions": config.files}
+
+
 def write_simulated(stars: SimulatedStars, root: Path) -> None:
     """Write simulated stars with a spectrum as ``zgr23/stellar_params_catalog_00.h5``."""
     import h5py  # noqa: PLC0415 - slow to import
@@ -182,6 +187,7 @@ CATALOGUE = ExtinctionCatalogue(
     columns=COLUMNS,
     check=check,
     write_simulated=write_simulated,
+    fetched=fetched,
 )
 CURVE = ExtinctionCurve(
     name="zgr23",

@@ -79,7 +79,9 @@ def _of_zip(path: Path) -> list[TableFile]:
         raise DataError(f"{path}: cannot be read as a zip: {one_line(error)}") from None
     if not found:
         raise DataError(f"{path}: holds no table")
-    joined = (pa.concat_tables(each, promote_options="permissive") for each in found.values())
+    joined = (
+        pa.concat_tables(each, promote_options="permissive") for each in found.values() if each
+    )
     return [ArrowTable(path, each, extension=number) for number, each in enumerate(joined)]
 
 

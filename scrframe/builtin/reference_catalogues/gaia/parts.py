@@ -172,7 +172,7 @@ def _pieces(table: TableFile, id_column: str) -> Iterator[Piece]:
     """Yield the pieces of a table; of Parquet, row groups of about `PART_ROWS` rows in all."""
     if not isinstance(table, ParquetTable):
         suffix = f"#hdu{table.extension}" if table.extension else ""
-        yield suffix, None, _named_bounds(table.path)
+        yield suffix, None, named_bounds(table.path.name)
         return
     limits = table.bounds(id_column)
     groups: list[int] = []
@@ -189,9 +189,9 @@ def _pieces(table: TableFile, id_column: str) -> Iterator[Piece]:
             groups, rows = [], 0
 
 
-def _named_bounds(path: Path) -> tuple[int, int] | None:
+def named_bounds(name: str) -> tuple[int, int] | None:
     """Return the range of identifiers that a bulk file's name states."""
-    found = _BULK_NAME.search(path.name)
+    found = _BULK_NAME.search(name)
     if not found:
         return None
     first, last = int(found[1]), int(found[2])

@@ -139,6 +139,11 @@ def _empty(config: GaiaXpConfig) -> Columns:
     return {"source_id": np.empty(0, dtype=np.int64), **dict.fromkeys(names, none)}
 
 
+def fetched(config: GaiaXpConfig) -> dict[str, str]:
+    """Return what archives have of it, and the patterns of the files."""
+    return {"sources": config.sources, "spectra": config.spectra}
+
+
 GAIA_XP = ReferenceCatalogue(
     name="gaia_xp",
     summary="Gaia G_BP and XP spectra, continuous or sampled, from files of the archive",
@@ -155,6 +160,7 @@ GAIA_XP = ReferenceCatalogue(
     band="G_BP",
     check=check,
     write_simulated=write_simulated,
+    fetched=fetched,
 )
 
 

@@ -46,6 +46,11 @@ MISSING, REPEATED = 0.02, 0.05
 NO_VALUE = -9999.0
 
 
+def fetched(config: StellarParametersConfig) -> dict[str, str]:
+    """Return what archives have of it, and the pattern of the files."""
+    return {"sources": config.sources}
+
+
 def write_simulated(stars: SimulatedStars, root: Path, gaia_format: str) -> None:
     """Write ``gaia_source/`` and ``apogee/``; parameters have errors already, those of `ERRORS`."""
     write_sources(stars, root, gaia_format)
@@ -205,6 +210,7 @@ STELLAR_PARAMETERS = ReferenceCatalogue(
     band="G_BP",
     check=reference.check,
     write_simulated=write_simulated,
+    fetched=fetched,
     example=parameters_example,
 )
 PARAMETER_TABLE = ExtinctionCatalogue(

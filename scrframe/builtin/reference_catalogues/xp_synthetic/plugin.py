@@ -126,6 +126,11 @@ class XpSyntheticConfig(PluginConfig):
 KEY = "xp_synthetic"
 
 
+def fetched(config: XpSyntheticConfig) -> dict[str, str]:
+    """Return what archives have of it, and the patterns of the files."""
+    return gaia_sources.fetched(config.gaia())
+
+
 def source_parts(config: XpSyntheticConfig, root: Path) -> list[Part]:
     """Return the parts of gaia_source; raises DataError where there is none."""
     try:
@@ -280,6 +285,7 @@ XP_SYNTHETIC = ReferenceCatalogue(
     band="G_BP",
     check=check,
     write_simulated=write_simulated,
+    fetched=fetched,
     example=example,
 )
 

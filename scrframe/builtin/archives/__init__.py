@@ -1,0 +1,1 @@
+"""Ways to fetch reference data: TAP, DataLink, files by HTTP."""
