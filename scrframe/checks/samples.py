@@ -199,7 +199,7 @@ def _predicted_inside(data: RunData) -> BoolArray:
 
     Beyond them a cut on observed magnitudes keeps those that noise brought in.
     """
-    predicted = data.star("mag_model") - data.star("offset_total")
+    predicted = data.star("mag_model") - data.correction_mag
     solved = predicted[data.in_solve & np.isfinite(predicted)]
     if not len(solved):
         return np.asarray(np.isfinite(predicted))

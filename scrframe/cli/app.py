@@ -294,6 +294,14 @@ def apply(
     unknown_visit: Annotated[
         UnknownVisit, typer.Option(help="Visit that is not in the run: stop, or write it flagged.")
     ] = UnknownVisit.stop,
+    colours: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TABLE",
+            help="Stars with ra_deg, dec_deg and colour, for colour terms: such as the run's"
+            " star_catalogue.parquet.",
+        ),
+    ] = None,
     workers: FewWorkers = 1,
     scheduler: Scheduler = None,
     quiet: Quiet = False,
@@ -303,7 +311,7 @@ def apply(
 
     screen = Screen(quiet)
     how: dict[str, Any] = {"workers": workers, "observer": observer_for(screen)}
-    how |= {"executor": scheduler}
+    how |= {"executor": scheduler, "colours": colours}
     corrected = correct(run, catalogues, out=out, unknown_visit=unknown_visit.value, **how)
     total, good = sum(c.detections for c in corrected), sum(c.corrected for c in corrected)
     screen.say(f"{len(corrected)} catalogues in {out or run / 'applied'}")

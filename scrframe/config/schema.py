@@ -34,7 +34,7 @@ from scrframe.tables.table import INPUTS
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 #: Columns of detections that only the framework knows, once there is a model.
-FRAMEWORK = frozenset({"colour0", "predicted_mag", "star_ra", "star_dec"})
+FRAMEWORK = frozenset({"colour0", "predicted_mag", "relative_colour", "star_ra", "star_dec"})
 
 
 def survey_schema(registry: Registry) -> dict[str, Any]:
@@ -250,8 +250,10 @@ def _wrong_levels(
     stars = available_columns(description, registry) | FRAMEWORK
     for index, level in enumerate(description.offsets.levels):
         descriptor = registry.get(OffsetLevel, level.kind)
-        nuisance = descriptor.role(level.settings) == "nuisance"
-        columns = stars if nuisance else _of_catalogues(description, registry)
+        role = descriptor.role(level.settings)
+        columns = stars if role == "nuisance" else _of_catalogues(description, registry)
+        if role == "colour":
+            columns |= {"relative_colour"}
         for name in descriptor.needs(level.settings):
             if name not in columns:
                 path = _mention(document, ("offsets", "levels", index), name)

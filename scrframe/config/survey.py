@@ -44,6 +44,9 @@ DEFAULT_CANDIDATES: tuple[dict[str, Any], ...] = tuple(
    sd: 3 mmag}
 - {name: surface, kind: polynomial, over: focal_plane, by: [visit], lowest: 2, order: 4,
    spread: each, sd: 3 mmag}
+- {name: ccd_colour, kind: colour, by: [ccd], sd: 3 mmag}
+- {name: airmass_colour, kind: colour, by: [], of: airmass, sd: 10 mmag}
+- {name: season_colour, kind: colour, by: [season], sd: 3 mmag}
 - {name: season_map, kind: polynomial, by: [ccd, season], sd: 3 mmag}
 - {name: sky, kind: sky_field, scale: [0.2 deg, 0.4 deg, 0.8 deg], sd: 10 mmag}
 """)
@@ -171,6 +174,9 @@ class OffsetSettings(Settings):
     have settled, or no longer come closer to it."""
     tolerance: Annotated[float, InUnit("mag")] = as_written("0.5 mmag")
     """Largest change of the visit offsets when they have converged."""
+    reference_colour: Magnitude = as_written("2.0 mag")
+    """Observed colour, band less reference magnitude, at which offsets hold where colour terms
+    differ; what another colour adds is a column of its own."""
     levels: tuple[blocks.LevelBlock, ...] = Field(default=as_written(DEFAULT_LEVELS), min_length=1)
     """Levels, in the order in which they are solved."""
     terms: Annotated[TermSettings | None, Field(json_schema_extra=_or_a_word)] = None
@@ -214,7 +220,7 @@ class OffsetSettings(Settings):
         for level in levels:
             if level.name in before:
                 raise ValueError(f'has two levels called "{level.name}"')
-            if level.name in ("total", "total_err", "level", "none", "constant"):
+            if level.name in ("total", "total_err", "level", "none", "constant", "colour"):
                 raise ValueError(f'has a level called "{level.name}", a reserved word')
             if level.parent is not None and level.parent not in before:
                 raise ValueError(

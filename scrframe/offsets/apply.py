@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial import cKDTree
 
 from scrframe.arrays import FloatArray
 from scrframe.tables import (
     CORRECTION_LEVELS,
     FLAG_BITS,
     LEVELS,
+    ColourReference,
     Corrections,
     Detections,
     ExposureTable,
@@ -19,7 +21,10 @@ from scrframe.tables import (
     OffsetTable,
     PhotometricError,
     Solution,
+    chord,
+    unit_vectors,
 )
+from scrframe.tables.levels import COLOUR
 from scrframe.tables.table import derive
 
 
@@ -38,12 +43,13 @@ def apply_solution(solution: Solution, detections: Detections) -> Corrections:
     Corrections
         Of mode sequential: a detection for which any level has no offset, or of a visit that
         the solution does not know, has a NaN total and a flag. Of mode joint: every
-        detection of a known visit has a total, its error and the level it came from.
+        detection of a known visit has a total, its error and the level it came from. With
+        colour terms, what the colour adds where `detections` have ``relative_colour``.
     """
     keys = {
         name
         for level in solution.levels
-        if level.applied or solution.exposures is None
+        if level.applied or level.fitted.role == "colour" or solution.exposures is None
         for name in level.fitted.labels().column_names
     }
     detections = derive(detections, "detection", keys)  # such as the season of a map
@@ -51,6 +57,8 @@ def apply_solution(solution: Solution, detections: Detections) -> Corrections:
         corrections = _sum_of_levels(solution, detections)
     else:
         corrections = _of_exposures(solution, solution.exposures, detections)
+    if solution.colour is not None:
+        corrections = _with_colour(corrections, solution, solution.colour, detections)
     flags = corrections.flags
     flags[unknown_visits(solution, detections)] |= FLAG_BITS["unknown_visit"]
     flags[~np.isfinite(detections["mag"])] |= FLAG_BITS["no_magnitude"]
@@ -117,6 +125,66 @@ def _of_exposures(
         _errors(np.sqrt(squares), sys, detections, solution.photometry),
         level_code,
     )
+
+
+def _with_colour(
+    corrections: Corrections,
+    solution: Solution,
+    reference: ColourReference,
+    detections: Detections,
+) -> Corrections:
+    """Add what colours add; a star without one is corrected as of the reference colour."""
+    known = np.zeros(len(detections), dtype=bool)
+    colour, variance = np.zeros(len(detections)), np.zeros(len(detections))
+    if COLOUR in detections:
+        known = np.isfinite(detections[COLOUR])
+        seen = detections.with_columns({COLOUR: np.where(known, detections[COLOUR], 0.0)})
+        for level in solution.levels:
+            if level.fitted.role == "colour":
+                weights = level.fitted.design(seen).weights
+                colour += weights @ level.offsets.offset_mag
+                variance += weights.power(2) @ level.offsets.err_mag**2
+    more = np.where(known, 0.0, reference.spread_mag)
+    errors = dict(corrections.errors)
+    errors["mag_cal_err"] = np.sqrt(errors["mag_cal_err"] ** 2 + variance)
+    errors["mag_cal_sys"] = np.hypot(errors["mag_cal_sys"], more)
+    corrections.flags[~known] |= FLAG_BITS["no_colour"]
+    return replace(
+        corrections,
+        errors=errors,
+        colour_mag=colour,
+        reference_colour_mag=reference.reference_mag,
+    )
+
+
+def near_colours(
+    detections: Detections,
+    ra_deg: FloatArray,
+    dec_deg: FloatArray,
+    colour_mag: FloatArray,
+    reference: ColourReference,
+) -> Detections:
+    """Return detections with ``relative_colour``, that of the nearest star with a colour.
+
+    Parameters
+    ----------
+    detections : Detections
+        n rows; those far from any star have no colour, NaN.
+    ra_deg, dec_deg, colour_mag : ndarray, shape (s,)
+        Stars: positions, and colours band less reference magnitude.
+    reference : ColourReference
+    """
+    relative = np.full(len(detections), np.nan)
+    there = np.flatnonzero(np.isfinite(colour_mag))
+    here = np.flatnonzero(np.isfinite(detections["ra"]) & np.isfinite(detections["dec"]))
+    if len(there) and len(here):
+        sky = cKDTree(unit_vectors(ra_deg[there], dec_deg[there]))
+        limit = chord(reference.match_radius_arcsec / 3600)
+        places = unit_vectors(detections["ra"][here], detections["dec"][here])
+        distance, star = map(np.asarray, sky.query(places, distance_upper_bound=limit))
+        hit = np.isfinite(distance)
+        relative[here[hit]] = colour_mag[there[star[hit]]] - reference.reference_mag
+    return detections.with_columns({COLOUR: relative})
 
 
 def map_part(design: LevelDesign, offsets: OffsetTable) -> MapPart:

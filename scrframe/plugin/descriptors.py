@@ -336,7 +336,7 @@ class OffsetLevel(Descriptor):
         The inverse of `FittedLevel.labels` and `FittedLevel.state`.
     needs : callable (config) -> tuple of str
         Names of the columns of detections that the level reads.
-    role : callable (config) -> {"correction", "nuisance"}
+    role : callable (config) -> {"correction", "nuisance", "colour"}
         A nuisance term may read columns of stars; a correction only what catalogues hold.
     """
 

@@ -63,7 +63,7 @@ class LevelData:
     #: Name in the description, and the plugin that made it.
     name: str
     kind: str
-    #: A nuisance term never corrects a magnitude. One of "correction", "nuisance".
+    #: A nuisance term never corrects a magnitude. One of "correction", "nuisance", "colour".
     role: str
     #: Whether its offsets are added to magnitudes as they stand; others are nuisance terms, or
     #: summed in `RunData.exposures` already.
@@ -189,7 +189,13 @@ class RunData:
     @cached_property
     def residual(self) -> FloatArray:
         """Model less calibrated magnitude in mag, shape (n,); NaN where uncorrected."""
-        return np.asarray(self.star("delta") - self.star("offset_total"), dtype=np.float64)
+        return np.asarray(self.star("delta") - self.correction_mag, dtype=np.float64)
+
+    @cached_property
+    def correction_mag(self) -> FloatArray:
+        """What was added to each magnitude, shape (n,); NaN where uncorrected."""
+        total = np.asarray(self.star("offset_total"), dtype=np.float64)
+        return total + self.star("offset_colour") if self.has("offset_colour") else total
 
     @cached_property
     def star_code(self) -> IntArray:
@@ -207,7 +213,7 @@ class RunData:
 
     def correction_columns(self) -> tuple[str, ...]:
         """Return the columns of single offsets, such as ``offset_visit``, in order."""
-        others = ("offset_total", "offset_total_err", "offset_level")
+        others = ("offset_total", "offset_colour", "offset_total_err", "offset_level")
         return tuple(
             name for name in self.stars if name.startswith("offset_") and name not in others
         )

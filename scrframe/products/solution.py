@@ -22,6 +22,7 @@ from scrframe.products.run_data import arrays_of
 from scrframe.products.seal import RECORD, check_seal, run_key, sealed
 from scrframe.tables import (
     BY_NAME,
+    ColourReference,
     ExposureTable,
     FieldSlopes,
     LawTerm,
@@ -78,6 +79,7 @@ def _record(solution: Solution) -> dict[str, Any]:
         "exposures": EXPOSURES if solution.exposures is not None else None,
         "photometry": None if solution.photometry is None else asdict(solution.photometry),
         "absolute": solution.absolute,
+        "colour": None if solution.colour is None else asdict(solution.colour),
         **solution.provenance,
     }
 
@@ -129,6 +131,7 @@ def read_solution(folder: str | Path, registry: Registry | None = None) -> Solut
         exposures = _read_exposures(folder / EXPOSURES) if provenance["exposures"] else None
         noise = provenance["photometry"]
         photometry = PhotometricError(**noise) if noise else None
+        colour = provenance.get("colour")
         check_seal(provenance, folder)
         return Solution(
             levels,
@@ -139,6 +142,7 @@ def read_solution(folder: str | Path, registry: Registry | None = None) -> Solut
             exposures,
             photometry,
             provenance["absolute"],
+            None if colour is None else ColourReference(**colour),
         )
     except FileNotFoundError as error:
         raise DataError(f"{error.filename}: not found; is {folder.parent} a run?") from None

@@ -68,9 +68,13 @@ def star_table(
     sample: MatchedStars,
     model: ModelMagnitudes,
     corrections: Corrections,
+    colour_mag: FloatArray,
     further: Mapping[str, np.ndarray[Any, Any]],
 ) -> pa.Table:
-    """Return the columns of stars.parquet, one row a Calibration Sample detection."""
+    """Return the columns of stars.parquet, one row a Calibration Sample detection.
+
+    `colour_mag`, shape (n,), are predicted colours, band less reference magnitude.
+    """
     detections = sample.detections
     mag = detections["mag"]
     flags = star_flags(sample, corrections)
@@ -93,8 +97,10 @@ def star_table(
         "mag_err": detections["mag_err"],
         "mag_model": model.model_mag,
         "delta": model.model_mag - mag,
+        "offset_colour": np.zeros(len(mag)),
         **corrections.columns(),
-        "mag_cal": mag + corrections.total_mag,
+        "mag_cal": mag + corrections.applied_mag,
+        "colour": colour_mag,
         "colour0": model.colour0_mag[sample.star],
         "extinction": detections["extinction"],
         **{name: detections[name] for name in FROM_EXTINCTIONS if name in detections},
@@ -134,7 +140,7 @@ def star_catalogue(stars_table: pa.Table, limit: float = VARIABLE_LIMIT) -> pa.T
     means = star_means(_detections(stars_table, star), len(source_id), limit)
     shared = {
         name: _known(_or_nan(stars_table, name), star, len(source_id))
-        for name in ("mag_model", "star_dev", "star_dev_err", "colour0", "extinction")
+        for name in ("mag_model", "star_dev", "star_dev_err", "colour", "colour0", "extinction")
     }
     reserved = np.zeros(len(star), dtype=bool)
     if "reserved" in stars_table.column_names:

@@ -12,7 +12,7 @@ from scrframe.config import SurveyDescription
 from scrframe.observer import Observer
 from scrframe.plugin import Registry, load_registry
 from scrframe.products.files import RUN_MARK, write_json
-from scrframe.products.stars import star_catalogue
+from scrframe.products.stars import STAR_CATALOGUE, star_catalogue
 from scrframe.run.colour_model import FittedModel, fit_model
 from scrframe.run.correct import CATALOGUES, Corrected, CorrectTask, common_root, correct_all
 from scrframe.run.engines.engine import Shared, give_memory_back
@@ -266,6 +266,7 @@ def correct_catalogues(
                 "corrected", f"{read.part.key}|{read.part.fingerprint}"
             ),
             known=session.known(read.part),
+            colours=None if solution.colour is None else session.workspace.run / STAR_CATALOGUE,
         )
         for read in parts
     ]

@@ -14,11 +14,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from scrframe.arrays import FloatArray
 from scrframe.errors import CalibrationError, ConfigError, DataError, InputChangedError
 from scrframe.io import matching_files, refuse_name
 from scrframe.observer import Observer
-from scrframe.offsets.apply import apply_solution, unknown_visits
+from scrframe.offsets.apply import apply_solution, near_colours, unknown_visits
 from scrframe.plugin import Part, PluginConfig, Registry, SurveyLoader, file_part, load_registry
 from scrframe.products.files import from_json, seal, sealed
 from scrframe.products.solution import read_solution
@@ -33,6 +36,10 @@ from scrframe.tables.table import derive, plausible
 
 #: Folder of corrected catalogues in a run.
 CATALOGUES = "catalogues"
+#: What a table of stars' colours has, such as a run's star catalogue.
+COLOUR_COLUMNS = ("ra_deg", "dec_deg", "colour")
+#: Stars are read so far beyond the detections.
+MARGIN_DEG = 0.01
 #: Begins the names of folders in which a part is written.
 SCRATCH = ".part-"
 
@@ -59,6 +66,8 @@ class CorrectTask:
     done_mark: Path | None = None
     #: The files of the part as they were found.
     known: tuple[FileState, ...] = ()
+    #: Table of stars with ra_deg, dec_deg and colour, for colour terms.
+    colours: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,9 @@ def correct_part(task: CorrectTask) -> PartCorrected:
 def _correct_fresh(task: CorrectTask) -> PartCorrected:
     detections = read_for_levels(task.loader, task.settings, task.part, task.columns)
     solution = task.solution.get()
+    if task.colours is not None and solution.colour is not None:
+        stars = read_colours(task.colours, detections)
+        detections = near_colours(detections, *stars, solution.colour)
     unknown = unknown_visits(solution, detections)
     names = tuple(sorted(set(detections["visit"][unknown])))
     if names and task.unknown_visit == "stop":
@@ -103,6 +115,26 @@ def _correct_fresh(task: CorrectTask) -> PartCorrected:
     if task.done_mark is not None:
         seal(task.done_mark, *(task.out / file for file in written), said=asdict(done))
     return done
+
+
+def read_colours(path: Path, detections: Detections) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return right ascension and declination in deg and colours of the stars about detections.
+
+    Raises DataError if the table cannot be read or lacks a column.
+    """
+    dec = detections["dec"]
+    dec = dec[np.isfinite(dec)]
+    around = [("dec_deg", ">=", dec.min() - MARGIN_DEG), ("dec_deg", "<=", dec.max() + MARGIN_DEG)]
+    filters = around if len(dec) else [("dec_deg", ">", 90.0)]
+    try:
+        table = pq.read_table(path, columns=list(COLOUR_COLUMNS), filters=filters)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        what = " ".join(str(error).split())[:200]
+        raise DataError(
+            f"{path}: must be a Parquet table with {', '.join(COLOUR_COLUMNS)}: {what}"
+        ) from None
+    ra, dec, colour = (table.column(name).to_numpy().astype(np.float64) for name in COLOUR_COLUMNS)
+    return ra, dec, colour
 
 
 def correct_part_or_reason(task: CorrectTask) -> PartCorrected | str:
@@ -196,6 +228,7 @@ def apply(
     *,
     out: str | Path | None = None,
     unknown_visit: str = "stop",
+    colours: str | Path | None = None,
     workers: int = 1,
     observer: Observer | None = None,
     registry: Registry | None = None,
@@ -213,6 +246,10 @@ def apply(
         By default ``applied`` below the run.
     unknown_visit : {"stop", "flag"}
         Whether a visit that the run did not see is an error, or is written uncorrected.
+    colours : path, optional
+        Parquet table of stars with ra_deg, dec_deg and colour (band less reference magnitude),
+        such as the run's star_catalogue.parquet, for what colour terms add. Stars without a
+        colour are corrected as of the reference colour, with a larger ``mag_cal_sys``.
     workers : int
         Number of processes.
     observer, registry : optional
@@ -249,7 +286,8 @@ def apply(
             raise ConfigError(
                 f"{part.path}: would be replaced by a corrected catalogue; choose another --out"
             )
-    described = json.dumps([str(run.absolute()), unknown_visit, sorted(found)])
+    table = None if colours is None else Path(colours).absolute()
+    described = json.dumps([str(run.absolute()), unknown_visit, str(table), sorted(found)])
     key = work_key(described, found.values())
     with (
         open_workspace(target, key, APPLICATION, resumes=False, merges=True) as space,
@@ -274,6 +312,7 @@ def apply(
                 out=space.run,
                 note=str(solution.provenance.get("data_note", "")),
                 unknown_visit=unknown_visit,
+                colours=table,
             )
             for name, part in found.items()
         ]

@@ -38,6 +38,7 @@ from scrframe.run.sample.selection import depends_on_magnitude
 from scrframe.run.session import Session, StepMonitor
 from scrframe.scr.iteration import ModelMagnitudes
 from scrframe.tables import Solution
+from scrframe.tables.levels import COLOUR
 from scrframe.tables.solution import OWN_SYSTEM, AbsoluteTie
 from scrframe.version import __version__
 
@@ -139,6 +140,7 @@ def solution_record(
             "levels": level_statistics(solution),
             "u_ZP_mag": solution.zero_point_mag,
             "uncorrected_fraction": float(1 - corrected.mean()),
+            **({"colour": asdict(solution.colour)} if solution.colour else {}),
             **({"joint": joint} if joint else {}),
         },
         "magnitude_system": solution.system,
@@ -177,9 +179,15 @@ class TiedSolution:
 def stars_of(sample: CalibrationSample, fitted: FittedModel, tied: TiedSolution) -> pa.Table:
     """Return the table of calibration stars, a row for each detection of the sample."""
     matched, solved = sample.matched, tied.solved
-    corrections = apply_solution(solved.solution, matched.detections)
+    # Colours are of the survey's own system: a tie moves the model magnitudes later.
+    colour = fitted.model.model_mag - matched.of_star("reference_mag")
+    detections, terms = matched.detections, solved.solution.colour
+    if terms is not None:
+        detections = detections.with_columns({COLOUR: colour - terms.reference_mag})
+    corrections = apply_solution(solved.solution, detections)
     in_test = np.isin(matched.star, fitted.plan.test)
-    return star_table(matched, tied.model, corrections, {**solved.columns, "in_test": in_test})
+    further = {**solved.columns, "in_test": in_test}
+    return star_table(matched, tied.model, corrections, colour, further)
 
 
 def write_star_products(session: Session, tied: TiedSolution, stars: pa.Table) -> None:

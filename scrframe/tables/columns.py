@@ -178,6 +178,13 @@ VOCABULARY: tuple[Column, ...] = (
         "Model magnitude less the correction: what the survey would observe.",
         (),
     ),
+    _spectrum(
+        "relative_colour",
+        "mag",
+        "float64",
+        "Predicted colour of the star less `offsets.reference_colour`.",
+        (),
+    ),
 )
 
 BY_NAME: dict[str, Column] = {column.name: column for column in VOCABULARY}

@@ -14,7 +14,9 @@ from scipy import sparse
 
 from scrframe.tables.table import Detections
 
-Role = Literal["correction", "nuisance"]
+Role = Literal["correction", "nuisance", "colour"]
+#: The column that colour terms read.
+COLOUR = "relative_colour"
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,9 @@ class FittedLevel(ABC):
     ----------
     name : str
         The level's name in the survey description.
-    role : {"correction", "nuisance"}
-        A nuisance term enters a solve but never a correction.
+    role : {"correction", "nuisance", "colour"}
+        A nuisance term enters a solve but never a correction. A colour term corrects what a
+        star's colour departs from the reference colour; it reads ``relative_colour``.
     parent : str or None
         Name of the level that this one refines, a note for readers of the tables.
     within_exposure : bool

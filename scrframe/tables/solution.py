@@ -35,6 +35,7 @@ FLAG_BITS: dict[str, int] = {
     "outside_snr": 1024,
     "fallback": 2048,
     "low_weight": 4096,
+    "no_colour": 8192,
 }
 #: Where a correction came from: the finest level at which the detection's own group had
 #: calibration stars. 0 stands for no correction.
@@ -66,6 +67,8 @@ class Solution:
         In mode joint: the photometric error as estimated.
     absolute : mapping or None
         The tie of u_ZP to standards, which `zero_point_mag` has in it; free JSON.
+    colour : ColourReference or None
+        Where the offsets hold, if colour terms are among the levels.
     """
 
     levels: tuple[SolvedLevel, ...]
@@ -76,11 +79,24 @@ class Solution:
     exposures: ExposureTable | None = None
     photometry: PhotometricError | None = None
     absolute: Mapping[str, Any] | None = None
+    colour: ColourReference | None = None
 
     @property
     def system(self) -> str:
         """Return the system of the corrected magnitudes, as products call it."""
         return OWN_SYSTEM if self.absolute is None else str(self.absolute["system"])
+
+
+@dataclass(frozen=True)
+class ColourReference:
+    """The colour at which offsets hold, of a solution with colour terms."""
+
+    #: Observed colour, band less reference magnitude, in mag.
+    reference_mag: float
+    #: Root mean square of what colour terms add in the sample, in mag.
+    spread_mag: float
+    #: Within which a detection is a star whose colour is known.
+    match_radius_arcsec: float
 
 
 @dataclass(frozen=True)
@@ -103,6 +119,11 @@ class Corrections:
         Index in `CORRECTION_LEVELS`; None in mode sequential.
     system : str
         System of the corrected magnitudes.
+    colour_mag : ndarray, shape (n,), or None
+        What the star's colour adds to the total, in mag, 0 where it is not known; None without
+        colour terms.
+    reference_colour_mag : float or None
+        The colour, band less reference magnitude, at which the total holds by itself.
     """
 
     by_level: Mapping[str, FloatArray]
@@ -111,12 +132,20 @@ class Corrections:
     errors: Mapping[str, FloatArray] = field(default_factory=dict)
     level: npt.NDArray[np.int16] | None = None
     system: str = OWN_SYSTEM
+    colour_mag: FloatArray | None = None
+    reference_colour_mag: float | None = None
+
+    @property
+    def applied_mag(self) -> FloatArray:
+        """Return what is added to magnitudes, shape (n,): the total, and what colours add."""
+        return self.total_mag if self.colour_mag is None else self.total_mag + self.colour_mag
 
     def columns(self) -> dict[str, npt.NDArray[Any]]:
-        """Return columns ``offset_<level>``, ``offset_total``, errors and the level."""
+        """Return columns ``offset_<level>``, ``offset_total``, that of colours, errors, level."""
         named = {f"offset_{name}": values for name, values in self.by_level.items()}
+        colour = {} if self.colour_mag is None else {"offset_colour": self.colour_mag}
         level = {} if self.level is None else {"offset_level": self.level}
-        return {**named, "offset_total": self.total_mag, **self.errors, **level}
+        return {**named, "offset_total": self.total_mag, **colour, **self.errors, **level}
 
     def to_table(self) -> pa.Table:
         """Return the corrections as columns, the last being ``flags``."""

@@ -219,6 +219,7 @@ def draw_sample() -> MatchedStars:
         "star_ra": star_ra[star],
         "star_dec": star_dec[star],
         "predicted_mag": mag,
+        "relative_colour": mag - bp[star] - 2.0,
     }
     features = rng.normal(0, 1, (count, 3)).astype(np.float32)
     tables = Detections.from_columns(detections), ReferenceStars.from_columns(stars)

@@ -97,7 +97,10 @@ def check_role(subject: Subject) -> None:
             f"`needs` names {name!r}, which is not in the vocabulary (`scrframe schema --columns`)",
         )
         demand(
-            known is None or role == "nuisance" or known.stage == "detection",
+            known is None
+            or role == "nuisance"
+            or known.stage == "detection"
+            or (role == "colour" and name == "relative_colour"),
             f"`needs` names {name!r}, which catalogues of a survey do not hold: a correction must"
             " be found without it; make the level a nuisance term, or use other columns",
         )

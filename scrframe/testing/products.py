@@ -209,14 +209,14 @@ def check_written(subject: Subject) -> None:
 def check_corrected(subject: Subject) -> None:
     """Check that the file holds mag + correction of each row, NaN where there is none."""
     done = _written(subject)
-    truth = done.detections["mag"] + done.corrections.total_mag
+    truth = done.detections["mag"] + done.corrections.applied_mag
     columns = [column for path in done.files for column in _columns(path)]
     if not columns:
         raise NotTestedError("files of this kind cannot be read by the check")
     demand(
         any(_close(column, truth) for column in columns),
-        "no column of the file holds the corrected magnitudes, mag + total_mag in the order of the"
-        " detections: write them in float64, and NaN where total_mag is NaN",
+        "no column of the file holds the corrected magnitudes, mag + applied_mag in the order of"
+        " the detections: write them in float64, and NaN where that is NaN",
     )
     demand(
         any(_close(column, done.corrections.flags) for column in columns),

@@ -24,6 +24,8 @@ from scrframe.tables import Detections, FittedLevel, MatchedStars, OffsetTable
 from . import blup
 from .drawn import Drawn, Sample, Spread
 
+#: Of the visits, in turn.
+AIRMASS = np.linspace(1.0, 1.6, 7)
 #: Terms of the joint solution by the level that they are compared with.
 TERMS = {"visit": ("visit",), "ccd": ("static", "drift", "jitter"), "pixel": ("pixel",)}
 
@@ -162,6 +164,8 @@ def table_of(sample: Sample) -> Detections:
         "source_id": star,
         "extinction": sample.extinction[star],
         "colour0": sample.colour0[star],
+        "relative_colour": (sample.colour0 + 1.42 * sample.extinction)[star] - 2.0,
+        "airmass": AIRMASS[sample.visit % len(AIRMASS)],
     }
     return Detections.from_columns(columns)
 

@@ -123,7 +123,7 @@ class TestProducts:
         assert keys == sorted(keys)
         stars = {name: table[name].to_numpy() for name in table.column_names}
         assert np.array_equal(stars["delta"], stars["mag_model"] - stars["mag_obs"])
-        cal = stars["mag_obs"] + stars["offset_total"]
+        cal = stars["mag_obs"] + stars["offset_total"] + stars.get("offset_colour", 0.0)
         assert np.array_equal(stars["mag_cal"], cal, equal_nan=True)
         levels = sum(stars[f"offset_{name}"] for name in ("visit", "ccd", "pixel"))
         total = levels + run.summary["offsets"]["u_ZP_mag"]

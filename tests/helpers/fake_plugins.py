@@ -134,7 +134,7 @@ class FakePlugin:
         yield OffsetLevel(
             **_common("bin", BinConfig), prepare=unused, restore=unused, needs=needs_bin
         )
-        for kind in ("polynomial", "sky_field"):
+        for kind in ("polynomial", "sky_field", "colour"):
             yield OffsetLevel(
                 **_common(kind, AnyConfig), prepare=unused, restore=unused, needs=lambda config: ()
             )

@@ -57,7 +57,7 @@ FAULTS = {
     "first": ("check_few_stars", "no stars"),
     "unknown_column": ("check_numbers", "mag_calibrated"),
     "flat": ("check_written", "keep the path"),
-    "wrong_sign": ("check_corrected", "mag + total_mag"),
+    "wrong_sign": ("check_corrected", "mag + applied_mag"),
     "silent": ("check_note", "simulated data"),
     "without_flags": ("check_corrected", "flags"),
     "restless": ("check_plan", "other pieces"),

@@ -183,7 +183,7 @@ class OpenedRun:
         if data.photometry is None:
             return np.asarray(error**2)
         visit = np.unique(data.visit_code, return_inverse=True)[1]
-        predicted = data.star("mag_model") - data.star("offset_total")
+        predicted = data.star("mag_model") - data.correction_mag
         return data.photometry.variance(
             predicted_errors(error, data.star("mag_obs"), predicted, visit)
         )
@@ -304,8 +304,8 @@ def exposure_parts(run: OpenedRun, visit: IntArray, ccd: IntArray) -> dict[str, 
 def level_word(level: LevelData) -> str:
     """Return what a level is, in words, by what labels its columns."""
     keys = set(level.labels)
-    if level.role == "nuisance":
-        return "nuisance, in no correction"
+    if level.role != "correction":
+        return {"nuisance": "nuisance, in no correction", "colour": "colour term"}[level.role]
     if keys == {"visit"}:
         return "zero point of the visit"
     if keys == {"visit", "ccd"}:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from scrframe.builtin.offset_levels.colour import COLOUR_TERM
 from scrframe.builtin.offset_levels.keys import GROUP
 from scrframe.builtin.offset_levels.maps import BILINEAR, BIN
 from scrframe.builtin.offset_levels.polynomial import POLYNOMIAL
@@ -16,4 +17,5 @@ from scrframe.plugin import OffsetLevel, hookimpl
 @hookimpl
 def scrframe_offset_levels() -> Iterable[OffsetLevel]:
     """Yield the kinds of levels that ship inside."""
-    yield from (GROUP, BIN, BILINEAR, POLYNOMIAL, RANDOM_WALK, SPLINE, SLOPE, SKY_CELL, SKY_FIELD)
+    yield from (GROUP, BIN, BILINEAR, POLYNOMIAL, RANDOM_WALK, SPLINE)
+    yield from (SLOPE, COLOUR_TERM, SKY_CELL, SKY_FIELD)

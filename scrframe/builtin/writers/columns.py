@@ -35,9 +35,10 @@ def corrected_columns(detections: Detections, corrections: Corrections) -> dict[
     mag = np.asarray(detections["mag"], dtype=np.float64)
     named: list[tuple[str, Array]] = [
         ("MAG_OBS", mag),
-        ("MAG_CAL", mag + corrections.total_mag),
+        ("MAG_CAL", mag + corrections.applied_mag),
         *((_column_name(f"offset_{name}"), own) for name, own in corrections.by_level.items()),
         ("OFFSET_TOTAL", corrections.total_mag),
+        *([] if corrections.colour_mag is None else [("OFFSET_COLOUR", corrections.colour_mag)]),
         *((_column_name(name), errors) for name, errors in corrections.errors.items()),
         *([] if corrections.level is None else [("OFFSET_LEVEL", corrections.level)]),
         ("CAL_FLAGS", corrections.flags),
@@ -110,8 +111,9 @@ def meaning(name: str) -> str:
     """Return what a column of a corrected catalogue means, in few words."""
     known = {
         "MAG_OBS": "observed magnitude",
-        "MAG_CAL": "MAG_OBS + OFFSET_TOTAL",
+        "MAG_CAL": "MAG_OBS + OFFSET_TOTAL + OFFSET_COLOUR",
         "OFFSET_TOTAL": "sum of offsets and zero point",
+        "OFFSET_COLOUR": "what the star's colour adds",
         "OFFSET_TOTAL_ERR": "error of OFFSET_TOTAL",
         "MAG_CAL_ERR": "error of MAG_CAL",
         "MAG_CAL_SYS": "systematic error of MAG_CAL",
@@ -121,11 +123,15 @@ def meaning(name: str) -> str:
     return known.get(name, "correction, to be added")
 
 
-def history(columns: Iterable[str]) -> Iterator[str]:
+def history(columns: Iterable[str], reference_colour_mag: float | None = None) -> Iterator[str]:
     """Yield what a corrected catalogue says of the appended columns, line by line."""
     present = set(columns)
     yield "scrframe appended MAG_OBS, MAG_CAL, OFFSET_*, CAL_FLAGS:"
-    yield "MAG_CAL = MAG_OBS + OFFSET_TOTAL; offsets are corrections in mag."
+    colour = " + OFFSET_COLOUR" if "OFFSET_COLOUR" in present else ""
+    yield f"MAG_CAL = MAG_OBS + OFFSET_TOTAL{colour}; offsets are corrections in mag."
+    if reference_colour_mag is not None:
+        yield f"OFFSET_TOTAL holds at band - reference = {reference_colour_mag:.3f} mag, and"
+        yield "OFFSET_COLOUR is what the star's colour adds to it."
     for name, meaning in _ERRORS.items():
         if name in present:
             yield f"{name}: {meaning}, in mag."

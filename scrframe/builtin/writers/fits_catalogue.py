@@ -68,7 +68,7 @@ def write(
     pieces: list[bytes | memoryview] = []
     for hdu in file.hdus:
         if hdu.index == 0:
-            pieces.append(_primary(hdu, detections, columns, corrections.system, note))
+            pieces.append(_primary(hdu, detections, columns, corrections, note))
             pieces.append(_data(file, hdu))
         elif hdu.index in chosen:
             pieces += _extended(file, hdu, columns, *place)
@@ -166,7 +166,7 @@ def _table_header(hdu: Hdu, columns: Mapping[str, Array], added: np.dtype[Any]) 
 
 
 def _primary(
-    hdu: Hdu, detections: Detections, columns: Iterable[str], system: str, note: str
+    hdu: Hdu, detections: Detections, columns: Iterable[str], corrections: Corrections, note: str
 ) -> bytes:
     """Return the primary header with the provenance of the correction."""
     cards = [card for _, card in _kept(hdu)]
@@ -176,10 +176,11 @@ def _primary(
     if len(used) == 1:
         cards += _cards("SCRVISIT", used[0], "key of the visit")
     cards += _cards("SCRVISN", len(used), "number of visits in this file")
-    cards += _cards("SCRMSYS", system, "system of MAG_CAL")
+    cards += _cards("SCRMSYS", corrections.system, "system of MAG_CAL")
     if note:
         cards += _cards("SCRNOTE", note)
-    for line in [*history(columns), *([note] if note else [])]:
+    lines = history(columns, corrections.reference_colour_mag)
+    for line in [*lines, *([note] if note else [])]:
         cards += _cards("HISTORY", line)
     return _joined(cards)
 

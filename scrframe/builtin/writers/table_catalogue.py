@@ -78,7 +78,12 @@ def write(
         "scrframe_visits": str(visits),
         **({"data_note": note} if note else {}),
     }
-    added = Added(columns, detections["row"].astype(np.int64), facts, tuple(history(columns)))
+    added = Added(
+        columns,
+        detections["row"].astype(np.int64),
+        facts,
+        tuple(history(columns, corrections.reference_colour_mag)),
+    )
     if kind == "parquet":
         return [_write_parquet(part, target, added)]
     return [_TEXT_FORMATS[kind](part.path, target, added)]

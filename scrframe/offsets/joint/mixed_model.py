@@ -283,7 +283,10 @@ def _side_by_side(blocks: list[sparse.csr_array], rows: int = 0) -> sparse.csr_a
 
 
 def correction_values(model: MixedModel, parameters: FloatArray) -> FloatArray:
-    """Return the sum of the corrections by detection, shape (n,), without the constant."""
+    """Return the sum of the corrections by detection, shape (n,), without the constant.
+
+    What colours add is among them.
+    """
     kept = parameters.copy()
     for term in model.terms:
         if term.role == "nuisance":

@@ -115,7 +115,7 @@ class JointOffsetSolver(JointInputs):
         used, error = self.selection(predicted)
         if state.steady:
             used = state.used  # a star at a limit, now in and now out, would never settle
-        table = self.table(colour0_mag, predicted)
+        table = self.table(colour0_mag, model_mag, predicted)
         if choose and state.terms is None and self.plugins.survey.offsets.candidates():
             state = self._choose_terms(state, table, used, delta, error, colour0_mag)
             return state.solver.solve(state, model_mag, colour0_mag, settings)
@@ -327,7 +327,7 @@ def _corrections(fit: JointFit, levels: Sequence[FittedLevel], table: Detections
     parameters = fit.estimate.parameters
     total = np.full(len(table), parameters[0])
     for level in levels:
-        if level.role == "correction":
+        if level.role != "nuisance":
             columns = fit.design.term(level.name).columns
             total += level.design(table).weights @ parameters[columns]
     return total

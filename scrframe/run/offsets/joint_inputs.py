@@ -72,13 +72,17 @@ class JointInputs:
         }
         return self.inside(predicted, self.plugins.survey.offsets.joint.margin), error
 
-    def table(self, colour0_mag: FloatArray, predicted_mag: FloatArray) -> Detections:
+    def table(
+        self, colour0_mag: FloatArray, model_mag: FloatArray, predicted_mag: FloatArray
+    ) -> Detections:
         """Return the detections with the columns that only the framework knows."""
         sample = self.sample
+        zero = self.plugins.survey.offsets.reference_colour
         table = sample.detections.with_columns(
             {
                 "colour0": colour0_mag[sample.star],
                 "predicted_mag": predicted_mag,
+                "relative_colour": model_mag - sample.of_star("reference_mag") - zero,
                 "star_ra": sample.of_star("ref_ra"),
                 "star_dec": sample.of_star("ref_dec"),
             }

@@ -31,7 +31,7 @@ from scrframe.run.offsets.terms import doubt_shifts
 from scrframe.run.plugins import SelectedPlugins, prepare_levels
 from scrframe.run.sample.assembly import derive_for
 from scrframe.run.sample.builder import CalibrationSample
-from scrframe.tables import MatchedStars, PhotometricError, Solution, SolvedLevel
+from scrframe.tables import ColourReference, MatchedStars, PhotometricError, Solution, SolvedLevel
 from scrframe.tables.cuts import Cut
 
 
@@ -96,8 +96,10 @@ def solve(
     exposures = with_systematics(exposure_table(fit, results, state, visits), fit, shifts)
     levels = solved_levels(plugins, results, state.levels, fit)
     noise = PhotometricError(fit.estimate.noise.scale, fit.estimate.noise.floor_mag)
-    solution = Solution(levels, 0.0, model.law, names, provenance, exposures, noise)
-    corrected = delta - apply_solution(solution, joint.table).total_mag
+    solution = Solution(
+        levels, 0.0, model.law, names, provenance, exposures, noise, colour=_colour(plugins, joint)
+    )
+    corrected = delta - apply_solution(solution, joint.table).applied_mag
     residual = np.where(state.used, corrected, np.nan)
     residual[np.flatnonzero(state.used)[fit.robust.detection < 0.5]] = np.nan
     zero_point = mean_zero_point(matched, residual, plugins.survey.zero_point)
@@ -110,6 +112,20 @@ def solve(
         fit.design.exposures.visits,
         {} if state.report is None else asdict(state.report),
     )
+
+
+def _colour(plugins: SelectedPlugins, joint: JointSolve) -> ColourReference | None:
+    """Return where the offsets hold, and how much colours add, if there are colour terms."""
+    terms = [level for level in joint.state.levels if level.role == "colour"]
+    if not terms:
+        return None
+    survey, fit = plugins.survey, joint.fit
+    added = np.zeros(len(joint.table))
+    for level in terms:
+        columns = fit.design.term(level.name).columns
+        added += level.design(joint.table).weights @ fit.estimate.parameters[columns]
+    spread = float(np.sqrt(np.mean(added[joint.state.used] ** 2)))
+    return ColourReference(survey.offsets.reference_colour, spread, survey.reference.match_radius)
 
 
 def solve_joint(fitted: FittedModel) -> JointSolve:

@@ -56,6 +56,7 @@ def build_survey(seed, n=600, visits=6, ccds=4, fields=2, first=0):
         field=[f"f{first + number}" for number in field],
         extinction=rng.gamma(2, 0.3, n),
         colour0=rng.normal(1.0, 0.4, n),
+        relative_colour=rng.normal(-0.5, 0.6, n),
         airmass=1 + 0.1 * visit,
         classification=-rng.integers(1, 3, n),
     )

@@ -43,6 +43,8 @@ CASES = [
     ("slope", {"of": ["extinction", "extinction * colour0"], "by": ["field"]}, "field"),
     ("slope", {"of": ["colour0"], "by": ["ccd"], "prior": "flat", "centre": True}, "ccd"),
     ("slope", {"of": ["colour0 * airmass"]}, None),
+    ("colour", {}, "ccd"),
+    ("colour", {"by": [], "of": "airmass"}, None),
     ("sky_cell", {"size": "0.1 deg"}, "sky"),
     ("sky_field", {"scale": "2 deg"}, "sky"),
     ("sky_field", {"of": "extinction", "scale": ["2 deg", "4 deg"]}, "sky"),
