@@ -97,7 +97,7 @@ def star_table(
         "mag_err": detections["mag_err"],
         "mag_model": model.model_mag,
         "delta": model.model_mag - mag,
-        "offset_colour": np.zeros(len(mag)),
+        **({} if corrections.level is None else {"offset_colour": np.zeros(len(mag))}),
         **corrections.columns(),
         "mag_cal": mag + corrections.applied_mag,
         "colour": colour_mag,

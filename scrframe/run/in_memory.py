@@ -15,13 +15,16 @@ from scrframe.builtin.writers.columns import Added, corrected_columns
 from scrframe.errors import DataError, did_you_mean
 from scrframe.io.block import Block
 from scrframe.io.table_file import units_of
-from scrframe.offsets.apply import apply_solution, unknown_visits
+from scrframe.offsets.apply import apply_solution, near_colours, unknown_visits
 from scrframe.plugin import Registry
 from scrframe.products.finished_run import RunProducts
 from scrframe.products.rows import columns_read, detections_of
 from scrframe.products.run_data import RunData
+from scrframe.products.stars import STAR_CATALOGUE
+from scrframe.run.correct import read_colours
 from scrframe.run.plugins import Application, read_application
 from scrframe.tables import BY_NAME, Detections
+from scrframe.tables.levels import COLOUR
 from scrframe.tables.table import derive, plausible
 
 #: What messages call the rows.
@@ -91,6 +94,9 @@ def correct_rows(
         If a column that is needed is missing, or the table is corrected already.
     """
     detections = _detections(products, data, registry, table, columns)
+    colour, stars = products.solution.colour, products.path / STAR_CATALOGUE
+    if colour is not None and stars.exists():
+        detections = near_colours(detections, *read_colours(stars, detections), colour)
     unknown = unknown_visits(products.solution, detections)
     corrections = apply_solution(products.solution, detections)
     rows = detections["row"].astype(np.int64)
@@ -148,11 +154,15 @@ def _by_names(
         near = did_you_mean(strange[0], BY_NAME)
         raise DataError(f'columns names "{strange[0]}", which is no column of scrframe{near}')
     solution, reads = products.solution, columns_read(products.survey, registry)
-    applied = [each for each in solution.levels if each.applied or solution.exposures is None]
-    by_levels = {name for level in applied for name in reads[level.fitted.name]}
+    applied = [
+        each
+        for each in solution.levels
+        if each.applied or each.fitted.role == "colour" or solution.exposures is None
+    ]
+    by_levels = {name for level in applied for name in reads[level.fitted.name]} - {COLOUR}
     needed = {"visit", "ccd", "mag"} | (by_levels - set(_OF_VISITS))
     block = Block(TABLE, np.arange(table.num_rows), table, units=units_of(table.schema))
-    names = sorted(needed | {"mag_err", "mjd"} | set(columns))
+    names = sorted(needed | {"mag_err", "mjd", "ra", "dec"} | set(columns))
     places = {name: _place(name, table.column_names, columns) for name in names}
     lacking = [name for name in sorted(needed) if places[name] is None]
     if lacking:

@@ -69,7 +69,7 @@ def test_stars_come_with_units_as_asked(run, small_run):
     stars = run.stars(columns=["visit", "mag_cal", "ra_deg"])
     assert stars.colnames == ["visit", "mag_cal", "ra_deg"]
     assert (stars["mag_cal"].unit, stars["ra_deg"].unit) == (u.mag, u.deg)
-    assert stars["mag_cal"].description == "mag_obs + offset_total"
+    assert stars["mag_cal"].description == "mag_obs + offset_total + offset_colour"
     whole = pq.read_table(small_run / "stars.parquet")
     assert run.stars().colnames == whole.column_names
     assert stars["visit"].tolist() == whole["visit"].to_pylist()

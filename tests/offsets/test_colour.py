@@ -148,6 +148,8 @@ def test_terms_of_a_drawn_survey_are_found_and_applied(tmp_path):
         colours=run.path / "star_catalogue.parquet",
     )
     scrframe.apply(run.path, [tree / "catalogues"], out=tmp_path / "without")
+    rows = scrframe.open_run(run.path).correct(table.drop(["offset_colour", "mag_cal", "flags"]))
+    assert np.array_equal(rows["MAG_CAL"], table["mag_cal"].to_numpy())
     for path in (run.path / "catalogues").rglob("*.fits"):
         name = path.relative_to(run.path / "catalogues")
         assert (tmp_path / "again" / name).read_bytes() == path.read_bytes()
