@@ -88,6 +88,11 @@ class Trial:
     kept: bool
     reason: str
 
+    @property
+    def refused(self) -> bool:
+        """Whether the gain would do, and overlaps that were held out decided against it."""
+        return self.gain > self.threshold and not self.kept
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -159,6 +164,14 @@ def select_terms(
         trials.append(trial)
         if report is not None:
             report(trial)
+    for number, candidate in enumerate(candidates):
+        # What lacked then may have spoilt the overlaps.
+        if trials[number].refused and any(trial.kept for trial in trials[number + 1 :]):
+            trials[number], best[candidate.level.name], search = search.try_candidate(
+                candidate, settings
+            )
+            if report is not None:
+                report(trials[number])
     for number, trial in enumerate(trials):
         if trial.kept and number < len(trials) - 1:
             trials[number], search = search.look_again(trial, settings)

@@ -9,7 +9,8 @@ from scipy import stats
 
 from scrframe.offsets.joint.fit import fit_joint
 from scrframe.offsets.outliers.weights import OutlierSettings
-from scrframe.offsets.terms.heldout import find_overlaps, judge
+from scrframe.offsets.terms import selection
+from scrframe.offsets.terms.heldout import Verdict, find_overlaps, judge
 from scrframe.offsets.terms.likelihood import Fixed, WeightedData, climb, extended, term_gain
 from scrframe.offsets.terms.selection import CandidateTerm, patches, select_terms, threshold
 from scrframe.tables.settings import TermRules
@@ -89,6 +90,22 @@ def test_a_term_that_was_drawn_is_kept_and_one_that_was_not_is_left_out():
     found = select_terms(clean, visits, candidates, TermRules())
     assert not found.levels
     assert all(trial.reason for trial in found.trials)
+
+
+def test_a_term_that_only_overlaps_refused_is_tried_again_with_those_kept_after_it(monkeypatch):
+    problem, others, _ = split(3, "slope", "pixel", stars=900)
+    verdicts = iter([-2.0, 1.0, 1.0])
+    monkeypatch.setattr(
+        selection, "judge", lambda *_: Verdict(9, 0.01, 0.01, next(verdicts)), raising=True
+    )
+    monkeypatch.setattr(selection, "MIN_OVERLAPS", 0)
+    visits = problem.table.codes("visit")[0]
+    order = sorted(others, key=lambda level: level.name)
+    found = select_terms(
+        problem, visits, [CandidateTerm(each, 0.02) for each in order], TermRules()
+    )
+    assert [level.name for level in order] == ["pixel", "slope"]
+    assert {level.name for level in found.levels} == {"pixel", "slope"}
 
 
 def test_the_threshold_counts_the_tries():
