@@ -17,7 +17,7 @@ INPUTS  := constraints.txt pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-peer setup-docs calibrate test closure fuzz lint duplicates docs benchmark \
+.PHONY: help setup setup-peer setup-docs calibrate test closure archive-test fuzz lint duplicates docs benchmark \
         benchmark-joint benchmark-report benchmark-survey wheels check-wheels pins clean
 
 help:  ## Show this list
@@ -35,6 +35,9 @@ test: setup  ## Run the tests, but for slow ones (ARGS="-k name")
 closure: setup  ## Run the tests on injected truth, pooled over SEEDS surveys, and slow ones
 	SCRFRAME_CLOSURE_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/closure tests/docs $(ARGS)
 	$(BIN)/python -m pytest tests plugins -m slow $(ARGS)
+
+archive-test: setup  ## Fetch from a real TAP server, which is installed and started here (root, Debian)
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/archive_test.py $(ARGS)
 
 fuzz: setup  ## Read 20,000 mutated inputs of all kinds (ARGS="--mutations 500 --only table --seed 2")
 	OMP_NUM_THREADS=1 $(BIN)/python tests/helpers/fuzzing.py $(ARGS)
