@@ -117,6 +117,9 @@ class SystematicSettings(Settings):
     reference_region: Switch = True
     """Training without one quarter of the control stars' sky, each in turn."""
     colour_model: Switch = Field(default=True, description="The trend alone as colour model.")
+    magnitude: Switch = True
+    """What calibrated magnitudes still have in proportion to the magnitude, over the spread of
+    magnitudes: the data do not tell a non-linear detector from errors of the model."""
     extinction: Switch = True
     """Extinctions of another scale and zero point."""
     extinction_scale: Real = Field(default=0.02, ge=0)

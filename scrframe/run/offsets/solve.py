@@ -89,7 +89,13 @@ def solve(
     plugins = state.solver.plugins  # with the terms that the data chose
     trend, law = trend_settings(plugins), plugins.survey.reddening
     variants = ModelVariants(matched, fitted, state.used, trend, law, dereddening)
-    shifts = systematic_shifts(plugins, variants, results)
+    shifts = systematic_shifts(
+        plugins,
+        variants,
+        results,
+        fit.residual_mag,
+        fit.robust.together(fit.design.model.star, 0.0),
+    )
     read = replace(matched, detections=joint.table)
     doubts = doubt_shifts(plugins, read, state.terms, fit, state.used, results, delta)
     shifts = replace(shifts, by_cause={**shifts.by_cause, **doubts})

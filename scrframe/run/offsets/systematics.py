@@ -113,15 +113,54 @@ class ModelVariants:
 
 
 def systematic_shifts(
-    plugins: SelectedPlugins, variants: ModelVariants, results: JointResults
+    plugins: SelectedPlugins,
+    variants: ModelVariants,
+    results: JointResults,
+    residual_mag: FloatArray,
+    weight: FloatArray,
 ) -> Shifts:
-    """Return by how much each alternative that the description asks for moves the offsets."""
+    """Return by how much each alternative that the description asks for moves the offsets.
+
+    Parameters
+    ----------
+    residual_mag, weight : ndarray, shape (used,)
+        Differences less all terms, of the detections used, and their weights.
+    """
+    found = _model_shifts(plugins, variants, results)
+    if plugins.survey.offsets.joint.systematics.magnitude:
+        size = magnitude_trend(variants, residual_mag, weight)
+        found["magnitude"] = np.full(len(results.exposures.offset_mag), size)
+    return Shifts(found, len(results.exposures.offset_mag))
+
+
+def magnitude_trend(variants: ModelVariants, residual_mag: FloatArray, weight: FloatArray) -> float:
+    """Return what residuals have in proportion to the magnitude, over its spread, in mag.
+
+    The part of a slope that is not linear in the detector is the model's: spectra of faint
+    stars are noisier, and selection prefers what noise has made brighter. As the data
+    cannot tell the two apart, no magnitude is corrected by it.
+    """
+    visit = variants.fitted.observations.visit[variants.used]
+    mag = variants.fitted.model.model_mag[variants.used]
+    total = np.maximum(np.bincount(visit, weight), np.finfo(float).tiny)
+    mag = mag - (np.bincount(visit, weight * mag) / total)[visit]
+    power = float(weight @ mag**2)
+    if not power > 0:
+        return 0.0
+    slope = float((weight * mag) @ residual_mag) / power
+    return abs(slope) * float(np.sqrt(power / weight.sum()))
+
+
+def _model_shifts(
+    plugins: SelectedPlugins, variants: ModelVariants, results: JointResults
+) -> dict[str, FloatArray]:
+    """Return the shifts by other models."""
     asked = plugins.survey.offsets.joint.systematics
     found: dict[str, FloatArray] = {}
     if plugins.reference.provides == "colour":
         if asked.law:
             found["colour_term"] = results.shift(colour_term(variants))
-        return Shifts(found, len(results.exposures.offset_mag))
+        return found
     if asked.law:
         changes = law_changes(variants)
         none = [np.zeros(len(results.exposures.offset_mag))]
@@ -146,7 +185,7 @@ def systematic_shifts(
             found[name] = results.shift(trends.dereddened(features, extinction))
         if asked.extinction and variants.dereddening.noisier_extinction is None:
             found["extinction_noise"] = results.shift(trends.noisy_extinctions())
-    return Shifts(found, len(results.exposures.offset_mag))
+    return found
 
 
 def _jackknife(parts: list[FloatArray], regions: int) -> FloatArray:
