@@ -26,7 +26,7 @@ from scrframe.cli.common import (
 from scrframe.cli.comparing import compare
 from scrframe.cli.explain import explain
 from scrframe.cli.export import export
-from scrframe.cli.fetching import fetch
+from scrframe.cli.fetching import fetch, missing_lines
 from scrframe.cli.plugins import column_lines, plugins_app, surveys_app
 from scrframe.cli.rendering import (
     WIDE,
@@ -162,13 +162,18 @@ def validate(
         found = check_survey(
             member, workers=workers, observer=observer_for(screen), executor=scheduler
         )
+        lacking = missing_lines(found, survey, data, changes)
         if found.problems:
+            for line in lacking:
+                screen.say(line)
             raise InputProblemsError("\n".join(found.problems))
         for reason in found.skipped.values():
             screen.complain(f"warning: left out: {reason}")
         counts = ", ".join(f"{count} {kind}" for kind, count in found.counts.items())
         made = "the built-in sample survey, simulated at its first use"
         screen.say(f"{name}: valid; data root {found.data_root}: {counts or made}")
+        for line in lacking:
+            screen.say(line)
 
 
 app.command()(fetch)

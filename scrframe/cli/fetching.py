@@ -2,13 +2,52 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scrframe.cli.common import Changes, DataRoot, Quiet, Screen, SurveyFile, resumable
 from scrframe.cli.rendering import observer_for
+
+if TYPE_CHECKING:
+    from scrframe.run.data import Validation
+
+
+#: What is missing of a product, in words.
+_ABSENT = {"sources": "gaia_source", "spectra": "XP spectra", "extinctions": "extinctions"}
+_WITHOUT = {"sources": "Gaia star", "spectra": "spectrum", "extinctions": "extinction"}
+
+
+def missing_lines(
+    found: Validation, survey: Path, data: str | None, changes: Sequence[str] | None
+) -> list[str]:
+    """Return what reference data lack of the catalogues' sky, and the commands that mend it."""
+    covered = found.coverage
+    if covered is None or not covered.lacks:
+        return []
+    lines = []
+    if covered.absent:
+        absent = ", ".join(_ABSENT[each] for each in covered.absent)
+        there = ", ".join(f"{count} {kind}" for kind, count in found.counts.items())
+        lines.append(f"data root {found.data_root}: {there}; no files of {absent}")
+    for product, count in covered.without.items():
+        if count:
+            lines.append(f"{count} of {covered.visits} visits have no {_WITHOUT[product]}")
+    from scrframe.config import is_combined
+
+    if is_combined(survey):
+        return [*lines, "fetch what is missing by `scrframe fetch`, survey by survey"]
+    root = shlex.quote(str(data or found.data_root))
+    options = [f"--set {shlex.quote(change)}" for change in changes or ()]
+    rest = " ".join([shlex.quote(str(survey)), f"--data {root}", *options])
+    lines.append(f"what it costs to fetch what is missing: scrframe fetch {rest} --plan")
+    lines.append("two commands lead to a calibrated survey:")
+    lines.append(f"    scrframe fetch {rest}")
+    lines.append(f"    scrframe calibrate {rest}")
+    return lines
 
 
 def fetch(

@@ -28,6 +28,7 @@ from scrframe.plugin import (
 from scrframe.plugin.archive import PRODUCTS, Product
 from scrframe.plugin.helpers.guest import Guest
 from scrframe.run.plugins import SelectedPlugins, resolve_plugins
+from scrframe.run.sample.coverage import patterns
 from scrframe.tables import ReferenceStars
 
 
@@ -120,11 +121,7 @@ class Fetching:
 
     def patterns(self) -> dict[Product, str]:
         """Return the products that the survey reads and archives have, and their patterns."""
-        found: dict[str, str] = {}
-        if self.plugins.reference.fetched is not None:
-            found |= self.plugins.reference.fetched(self.survey.reference.settings)
-        if self.plugins.extinctions.fetched is not None:
-            found |= self.plugins.extinctions.fetched(self.survey.extinction.values.settings)
+        found = patterns(self.plugins)
         chosen = self.order.only or PRODUCTS
         wanted = {product: found[product] for product in PRODUCTS if product in found}
         missing = [product for product in self.order.only if product not in wanted]

@@ -16,6 +16,7 @@ from scrframe.plugin import Part, PluginConfig, Registry, SurveyLoader, load_reg
 from scrframe.products.files import write_json
 from scrframe.run.keys import work_key
 from scrframe.run.plugins import SelectedPlugins, check_writers, find_inputs, resolve_plugins
+from scrframe.run.sample.coverage import SkyCoverage, absent_products, coverage, why_absent
 from scrframe.run.sample.visits import (
     bands_of,
     merge_visits,
@@ -201,12 +202,15 @@ class Validation:
         One line for each input that cannot be read.
     skipped : mapping of str to str
         Damaged catalogues that a run would leave out (``on_bad_file: skip``), and why.
+    coverage : SkyCoverage, optional
+        How many visits lack reference data, as far as it can be told.
     """
 
     data_root: str
     counts: dict[str, int]
     problems: tuple[str, ...]
     skipped: Mapping[str, str] = field(default_factory=dict)
+    coverage: SkyCoverage | None = None
 
 
 def check_part(task: CheckTask) -> str | Detections | None:
@@ -261,6 +265,12 @@ def validate(
     root = resolve_data_root(survey, None if data is None else str(data))
     if root.path is None:
         return Validation("sample", {}, ())
+    absent = absent_products(plugins, root.path)
+    if absent:
+        catalogues = plugins.loader.parts(survey.loader.settings, root.path)
+        said = tuple(why_absent(plugins, root.path, absent))
+        counts = {CATALOGUES: len(catalogues)}
+        return Validation(str(root.path), counts, said, coverage=SkyCoverage(0, {}, absent))
     inputs = find_inputs(plugins, root.path)
     check_writers(plugins.writers, inputs.catalogues)
     reference, extinction = survey.reference.settings, survey.extinction.values.settings
@@ -301,4 +311,16 @@ def validate(
     counts = {name: len(parts) for name, (parts, _, _) in groups.items()}
     counts[CATALOGUES] -= len(skipped)
     problems = tuple(dict.fromkeys([*found.values(), *_compared(heads, plugins.loader)]))
-    return Validation(str(root.path), counts, problems, skipped)
+    covered = None if problems else coverage(plugins, inputs, list(heads.values()))
+    if covered is not None:
+        problems = tuple(_uncovered(covered))
+    return Validation(str(root.path), counts, problems, skipped, covered)
+
+
+def _uncovered(covered: SkyCoverage) -> Iterator[str]:
+    """Yield what is wrong where no visit at all has what it needs."""
+    words = {"sources": "reference star", "spectra": "spectrum", "extinctions": "extinction"}
+    for product, count in covered.without.items():
+        if count == covered.visits:
+            yield f"no visit has a {words[product]}: its files are of another part of the sky"
+            return  # what follows of it is missing too
