@@ -225,7 +225,15 @@ def _that(check: Callable[..., None]) -> str:
 
 #: What `import scrframe` offers, by what it is for.
 API = {
-    "A finished run": ("open_run", "FinishedRun", "StarFlat", "explain", "Explanation"),
+    "A finished run": (
+        "open_run",
+        "FinishedRun",
+        "open_runs",
+        "FinishedRuns",
+        "StarFlat",
+        "explain",
+        "Explanation",
+    ),
     "Descriptions": (
         "load_survey",
         "SurveyDescription",
@@ -255,7 +263,7 @@ API = {
     "Simulate, and write plugins": ("simulate_survey", "hookimpl"),
 }
 #: Those whose members are told, too.
-_WITH_MEMBERS = ("FinishedRun", "StarFlat", "Comparison", "Observer")
+_WITH_MEMBERS = ("FinishedRun", "FinishedRuns", "StarFlat", "Comparison", "Observer")
 
 
 def api_page() -> str:

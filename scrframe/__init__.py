@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from scrframe.analysis.montecarlo.run import monte_carlo
     from scrframe.config import CombinedDescription, SurveyDescription, load_combined, load_survey
     from scrframe.export.star_flats import StarFlat
+    from scrframe.handle.bands import FinishedRuns
     from scrframe.handle.finished import FinishedRun
-    from scrframe.handle.opening import open_run
+    from scrframe.handle.opening import open_run, open_runs
     from scrframe.observer import Observer
     from scrframe.offsets.apply import apply_solution
     from scrframe.plugin import hookimpl
@@ -39,6 +40,7 @@ __all__ = [
     "Detections",
     "Explanation",
     "FinishedRun",
+    "FinishedRuns",
     "Observer",
     "Report",
     "Run",
@@ -58,6 +60,7 @@ __all__ = [
     "load_survey",
     "monte_carlo",
     "open_run",
+    "open_runs",
     "rank_control_regions",
     "read_solution",
     "simulate_survey",
@@ -75,6 +78,7 @@ _HOME = {
     "Detections": "scrframe.tables",
     "Explanation": "scrframe.analysis.explain.opened_run",
     "FinishedRun": "scrframe.handle.finished",
+    "FinishedRuns": "scrframe.handle.bands",
     "Observer": "scrframe.observer",
     "Report": "scrframe.report.write",
     "Run": "scrframe.run.calibrate",
@@ -93,6 +97,7 @@ _HOME = {
     "load_survey": "scrframe.config",
     "monte_carlo": "scrframe.analysis.montecarlo.run",
     "open_run": "scrframe.handle.opening",
+    "open_runs": "scrframe.handle.opening",
     "rank_control_regions": "scrframe.analysis.compare.control_regions",
     "read_solution": "scrframe.products.solution",
     "simulate_survey": "scrframe.run.data",

@@ -14,6 +14,7 @@ import yaml
 from astropy import units as u
 from astropy.table import Table
 
+from scrframe.analysis.bands import write_bands
 from scrframe.analysis.combined_solve import (
     CombinedSolution,
     Prepared,
@@ -55,11 +56,14 @@ class CombinedRun:
         The run of each survey, in a directory of its name below.
     summary : mapping
         The content of ``shared/summary.json``.
+    page : Path or None
+        Of many bands: the first page of the report of all.
     """
 
     path: Path
     runs: Mapping[str, calibrate.Run]
     summary: Mapping[str, Any]
+    page: Path | None = None
 
 
 def calibrate_combined(
@@ -138,9 +142,17 @@ class _Whole:
                     each[0].plugins.survey.name: self._close(*each, report) for each in finished
                 }
         summary = write_shared(self.space.run, self.description, found, self.monitor)
+        page = None
+        if self.description.bands:
+            places = [session.workspace.run for session in sessions]
+            page = write_bands(
+                self.space.run, self.description, places, runs, summary, self.observer
+            )
         for session in sessions:  # when all are whole: until then they can go on
             session.workspace.finish()
-        return CombinedRun(self.space.out, runs, summary)
+        if page is not None:
+            page = self.space.out / page.relative_to(self.space.run)
+        return CombinedRun(self.space.out, runs, summary, page)
 
     def _begin(self, member: SurveyDescription) -> Session:
         with _named(member.name):
@@ -236,6 +248,7 @@ def shared_summary(
     return {
         "scrframe_version": __version__,
         "name": description.name,
+        **({"bands": list(description.bands)} if description.bands else {}),
         "share": description.share.model_dump(mode="json"),
         "stars": [
             {

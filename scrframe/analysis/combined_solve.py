@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.config.combined import ShareSettings
+from scrframe.config.bands import ShareSettings
 from scrframe.config.survey import SurveyDescription
 from scrframe.errors import CalibrationError
 from scrframe.offsets.joint.problem import JointFit

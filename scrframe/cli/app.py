@@ -124,6 +124,8 @@ def calibrate(
         with resumable():
             whole = calibrate_combined(several, out=target, report=report, **how)
         show(screen, combined_table(whole.summary), combined_lines(whole.summary, target))
+        if whole.page is not None:
+            screen.say(f"report of all bands in {whole.page}")
         for name, member in whole.runs.items():
             judge(screen, member.report, whole.path / name / "report" / "index.html", strict)
         return

@@ -266,4 +266,5 @@ def combined_lines(summary: Mapping[str, Any], out: Path) -> Iterator[str]:
     for each in summary["terms"]:
         yield f"term {each['name']}: {each['said']}"
     names = ", ".join(f"{name}/" for name in summary["members"])
-    yield f"products in {out}: {names}, each a run of its own, and shared/"
+    stars = "star_catalogue.parquet, " if "bands" in summary else ""
+    yield f"products in {out}: {stars}{names}, each a run of its own, and shared/"

@@ -13,14 +13,14 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
+from scrframe.config.bands import ShareSettings, changes_of, load_bands
 from scrframe.config.base import Label, Settings, as_written, lines
 from scrframe.config.blocks import rename_keys
 from scrframe.config.document import Document, KeyPath, parse_yaml
-from scrframe.config.loading import MEMBERS, load_survey, read_text
+from scrframe.config.loading import BANDS, MEMBERS, load_survey, read_text
 from scrframe.config.survey import SurveyDescription
 from scrframe.errors import ConfigError, did_you_mean
 from scrframe.plugin import Registry, SurveyLoader, load_registry
-from scrframe.units import Switch
 
 
 class MemberSettings(Settings):
@@ -35,15 +35,6 @@ class MemberSettings(Settings):
     @classmethod
     def _file_alone(cls, value: Any) -> Any:
         return {"survey": value} if isinstance(value, str) else value
-
-
-class ShareSettings(Settings):
-    """What the surveys have in common."""
-
-    stars: Switch = True
-    """Whether deviations of the same star from the models may be correlated."""
-    terms: tuple[str, ...] = ()
-    """Levels that are one and the same in all, but for their standard deviation."""
 
 
 class CombinedSettings(Settings):
@@ -64,12 +55,16 @@ class CombinedDescription:
         In mode joint, each of another name.
     source : Path
         The file.
+    bands : tuple of str
+        Where the surveys are bands of one (key `bands`), their names; each is the `band` of a
+        member. Empty for others.
     """
 
     name: str
     members: tuple[SurveyDescription, ...]
     share: ShareSettings
     source: Path
+    bands: tuple[str, ...] = ()
 
     @property
     def report(self) -> bool:
@@ -79,10 +74,11 @@ class CombinedDescription:
     def with_data_root(self, root: str) -> CombinedDescription:
         """Return it with other data: the folders below `root` called as the surveys.
 
-        ``sample`` is the built-in survey for all.
+        Bands have one root, and ``sample`` is the built-in survey for all.
         """
+        one = root == "sample" or bool(self.bands)
         members = tuple(
-            member.with_data_root(root if root == "sample" else str(Path(root) / member.name))
+            member.with_data_root(root if one else str(Path(root) / member.name))
             for member in self.members
         )
         return replace(self, members=members)
@@ -95,18 +91,19 @@ class CombinedDescription:
 
 
 def is_combined(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file describes several surveys; False if it cannot be read."""
+    """Return whether a file describes several surveys or bands; False if it cannot be read."""
     try:
         data = parse_yaml(read_text(Path(path)), str(path), _Nothing()).data
     except ConfigError:
         return False
-    return isinstance(data, dict) and MEMBERS in data
+    return isinstance(data, dict) and (MEMBERS in data or BANDS in data)
 
 
 def member_files(path: Path) -> tuple[Path, ...]:
     """Return the files of the surveys that a description of several names, as far as it says."""
     data = parse_yaml(read_text(path), str(path), _Nothing()).data
-    named = [each["survey"] if isinstance(each, dict) else each for each in data[MEMBERS]]
+    surveys = data.get(MEMBERS, ())
+    named = [each["survey"] if isinstance(each, dict) else each for each in surveys]
     return tuple(dict.fromkeys(path.parent / str(name) for name in named))
 
 
@@ -117,7 +114,7 @@ def load_combined(
     registry: Registry | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> CombinedDescription:
-    """Load a description of several surveys, and theirs.
+    """Load a description of several surveys, and theirs, or of several bands of one.
 
     Parameters
     ----------
@@ -137,7 +134,10 @@ def load_combined(
     source = Path(path)
     variables = os.environ if environ is None else environ
     plugins = load_registry() if registry is None else registry
-    document = parse_yaml(read_text(source), str(path), variables)
+    text = read_text(source)
+    if _has_bands(text, str(path)):
+        return _of_bands(text, source, overrides, plugins, variables)
+    document = parse_yaml(text, str(path), variables)
     for text in rename_keys(document, CombinedSettings, plugins):
         warnings.warn(text, FutureWarning, stacklevel=2)
     try:
@@ -149,10 +149,33 @@ def load_combined(
         _member(block, document, (MEMBERS, number), source.parent, overrides, how)
         for number, block in enumerate(settings.members)
     )
-    wrong = _wrong_members(members, document) or _wrong_terms(settings, members, document)
+    wrong = _wrong_members(members, document) or _wrong_terms(settings.share, members, document)
     if wrong:
         raise ConfigError("\n".join(wrong))
     return CombinedDescription(settings.name, members, settings.share, source)
+
+
+def _has_bands(text: str, source: str) -> bool:
+    data = parse_yaml(text, source, _Nothing()).data
+    return isinstance(data, dict) and BANDS in data and MEMBERS not in data
+
+
+def _of_bands(
+    text: str,
+    source: Path,
+    overrides: Sequence[str],
+    plugins: Registry,
+    variables: Mapping[str, str],
+) -> CombinedDescription:
+    found = load_bands(text, str(source), overrides, plugins, variables)
+    settings, document = found.settings, parse_yaml(text, str(source), _Nothing())
+    wrong = _wrong_members(found.members, document, BANDS) or _wrong_terms(
+        settings.share, found.members, document
+    )
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    bands = tuple(member.band for member in found.members)
+    return CombinedDescription(settings.name, found.members, settings.share, source, bands)
 
 
 def _member(
@@ -164,26 +187,25 @@ def _member(
     how: Mapping[str, Any],
 ) -> SurveyDescription:
     """Load one of the surveys; what is wrong with a change names the line of the change."""
-    changes = {
-        f"{key}={json.dumps(value)}": document.origin((*path, "set", key), of_key=True)
-        for key, value in block.set.items()
-    }
+    changes, origins = changes_of(document, block.set, (*path, "set"))
     try:
         return load_survey(folder / block.survey, overrides=[*changes, *overrides], **how)
     except ConfigError as error:
         text = str(error)
-        for change, origin in changes.items():
+        for change, origin in origins.items():
             text = text.replace(f"--set {change}", origin)
         if not (folder / block.survey).is_file():
             text = f"{document.origin(path)}: {text}"
         raise ConfigError(text) from None
 
 
-def _wrong_members(members: Sequence[SurveyDescription], document: Document) -> list[str]:
+def _wrong_members(
+    members: Sequence[SurveyDescription], document: Document, key: str = MEMBERS
+) -> list[str]:
     wrong = []
     names: dict[str, str] = {}
     for number, member in enumerate(members):
-        where = document.origin((MEMBERS, number))
+        where = document.origin((key, number if key == MEMBERS else member.band))
         if member.offsets.mode != "joint":
             wrong.append(
                 f"{where}: survey {member.name!r} has offsets.mode {member.offsets.mode}; several"
@@ -200,17 +222,17 @@ def _wrong_members(members: Sequence[SurveyDescription], document: Document) -> 
     kinds = {member.reference.kind for member in members}
     if len(kinds) > 1:
         wrong.append(
-            f"{document.origin((MEMBERS,))}: the surveys have different reference catalogues"
+            f"{document.origin((key,))}: the surveys have different reference catalogues"
             f" ({', '.join(sorted(kinds))}), so that stars of one cannot be found in the other"
         )
     return wrong
 
 
 def _wrong_terms(
-    settings: CombinedSettings, members: Sequence[SurveyDescription], document: Document
+    share: ShareSettings, members: Sequence[SurveyDescription], document: Document
 ) -> list[str]:
     wrong = []
-    for number, name in enumerate(settings.share.terms):
+    for number, name in enumerate(share.terms):
         without = [
             member.name
             for member in members
@@ -306,7 +328,7 @@ def copy_survey(name: str, folder: Path, registry: Registry) -> Path:
 def _shipped(path: Path, registry: Registry) -> ShippedSurvey:
     text = path.read_text(encoding="utf-8")
     parts = member_files(path) if is_combined(path) else (path,)
-    loaders = list(dict.fromkeys(_loader(part) for part in parts))
+    loaders = list(dict.fromkeys(_loader(part) for part in parts or (path,)))
     head = text.partition("\n")[0]
     summary = head.removeprefix("#").strip().partition(". ")[0].removesuffix(".")
     return ShippedSurvey(

@@ -22,6 +22,8 @@ from scrframe.plugin import Registry, load_registry
 
 #: A description that has this key at its top is one of several surveys.
 MEMBERS = "members"
+#: One that has this key is of several bands of a survey.
+BANDS = "bands"
 #: The reserved word for the built-in sample; a directory so called is ``./sample``.
 SAMPLE = "sample"
 
@@ -64,15 +66,24 @@ def load_survey(
     variables = os.environ if environ is None else environ
     plugins = load_registry() if registry is None else registry
     document = parse_yaml(read_text(Path(path)), str(path), variables)
+    for key, what in ((MEMBERS, "surveys"), (BANDS, "bands")):
+        if isinstance(document.data, dict) and key in document.data:
+            raise ConfigError(
+                f"{document.origin((key,), of_key=True)}: describes several {what}, which only"
+                f" calibrate and validate take; give the description of one of them"
+            )
+    return from_document(document, overrides, plugins, variables)
+
+
+def from_document(
+    document: Document, overrides: Sequence[str], plugins: Registry, variables: Mapping[str, str]
+) -> SurveyDescription:
+    """Validate a description that is read; arguments and errors are those of `load_survey`."""
+    path = document.source
     if document.data is None:
         raise ConfigError(f"{path}: is empty; a survey description is a mapping of keys")
     if not isinstance(document.data, dict):
         raise ConfigError(f"{document.origin(())}: is not a mapping of keys")
-    if MEMBERS in document.data:
-        raise ConfigError(
-            f"{document.origin((MEMBERS,), of_key=True)}: describes several surveys, which only"
-            " calibrate and validate take; give the description of one of them"
-        )
     renamed = rename_keys(document, SurveyDescription, plugins)
     _apply_overrides(document, overrides, SurveyDescription, variables)
     renamed += rename_keys(document, SurveyDescription, plugins, options=True)

@@ -33,7 +33,7 @@ from scrframe.products.finished_run import RunProducts
 from scrframe.products.run_data import RunData
 from scrframe.products.solution import LAW, SOLUTION, VISITS
 from scrframe.products.stars import STAR_CATALOGUE
-from scrframe.run.in_memory import CorrectedRows, correct_rows
+from scrframe.run.in_memory import CorrectedRows, Reading, correct_rows
 from scrframe.tables import Camera, Solution
 
 if TYPE_CHECKING:
@@ -205,15 +205,9 @@ class FinishedRun:
         CalibrationError
             If a visit is unknown and `unknown_visit` is ``stop``.
         """
-        if unknown_visit not in ("flag", "stop"):
-            raise ConfigError(f'unknown_visit is "{unknown_visit}"; expected flag or stop')
-        found = self._corrected(arrow_of(table), columns)
-        if found.unknown and unknown_visit == "stop":
-            raise CalibrationError(found.warning())
-        if found.unknown:
-            warnings.warn(found.warning(), UserWarning, stacklevel=2)
-        facts = {"magnitude_system": found.system, "run": str(self.path)}
-        return with_columns(table, added_columns(found), {**facts, "data_note": self.note})
+        found = self.corrected_rows(arrow_of(table), columns)
+        facts = {"magnitude_system": found.system, "run": str(self.path), "data_note": self.note}
+        return finish_correction(table, found, facts, unknown_visit)
 
     def zero_points(self, unit: str = "mag") -> ProductTable:
         """Return the zero point of each exposure, a CCD in a visit, with its errors and level.
@@ -348,8 +342,12 @@ class FinishedRun:
         facts = {"survey": survey.name, "band": survey.band, "magnitude_system": self.system}
         return {**facts, "data_note": self.note} if self.note else facts
 
-    def _corrected(self, rows: Any, columns: Mapping[str, str] | None) -> CorrectedRows:
-        return correct_rows(self._products, self._data, self._registry, rows, columns)
+    def corrected_rows(
+        self, rows: Any, columns: Mapping[str, str] | None = None, read_as: Reading = "either"
+    ) -> CorrectedRows:
+        """Return what the correction adds to rows of an Arrow table, apart from the table."""
+        products, data = self._products, self._data
+        return correct_rows(products, data, self._registry, rows, columns, read_as=read_as)
 
     def __repr__(self) -> str:
         survey = self._products.survey
@@ -365,9 +363,18 @@ class FinishedRun:
         return summary_html(title, str(self.path), self.note, facts)
 
 
-def added_columns(found: CorrectedRows) -> list[Column]:
-    """Return what a correction adds as columns with unit and description."""
-    return [
+def finish_correction(
+    table: Any, found: CorrectedRows, facts: Mapping[str, str], unknown_visit: str
+) -> Any:
+    """Return a table with what a correction adds; of unknown visits one line is said."""
+    if unknown_visit not in ("flag", "stop"):
+        raise ConfigError(f'unknown_visit is "{unknown_visit}"; expected flag or stop')
+    if found.unknown and unknown_visit == "stop":
+        raise CalibrationError(found.warning())
+    if found.unknown:
+        warnings.warn(found.warning(), UserWarning, stacklevel=3)
+    added = [
         Column(values, name, unit=None if name in WHOLE else "mag", description=about(name))
         for name, values in found.columns.items()
     ]
+    return with_columns(table, added, facts)

@@ -129,6 +129,8 @@ class Page:
     warning: str = ""
     #: Circumstances in short: stars, folds, seeds, versions.
     facts: Mapping[str, str] = field(default_factory=dict)
+    #: Further pages of the same report: relative paths by their names.
+    links: Mapping[str, str] = field(default_factory=dict)
 
     def figures(self) -> list[PageFigure]:
         """Return all figures, in their order."""

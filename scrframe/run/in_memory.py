@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
-from scrframe.arrays import Array
+from scrframe.arrays import Array, IntArray
 from scrframe.builtin.writers.columns import Added, corrected_columns
 from scrframe.errors import DataError, did_you_mean
 from scrframe.io.block import Block
@@ -33,6 +33,7 @@ TABLE = "the table"
 _ALIASES = {"ra": "ra_deg", "dec": "dec_deg", "x": "x_pix", "y": "y_pix", "mag": "mag_obs"}
 #: What the visits of a run tell of their detections, where the table does not.
 _OF_VISITS = ("mjd", "field", "season", "airmass", "band")
+Reading = Literal["either", "catalogue", "names"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class CorrectedRows:
     ----------
     columns : mapping of str to ndarray, shape (n,)
         Those of a corrected catalogue, of every row of the table.
+    rows : ndarray of int, shape (m,)
+        Rows that are detections of the survey; others were filtered out, and have no value.
     system : str
         System of the corrected magnitudes.
     unknown : tuple of str
@@ -52,6 +55,7 @@ class CorrectedRows:
     """
 
     columns: Mapping[str, Array]
+    rows: IntArray
     system: str
     unknown: tuple[str, ...]
     unknown_rows: int
@@ -73,6 +77,8 @@ def correct_rows(
     registry: Registry,
     table: pa.Table,
     columns: Mapping[str, str] | None = None,
+    *,
+    read_as: Reading = "either",
 ) -> CorrectedRows:
     """Return what corrects the rows of a table.
 
@@ -87,13 +93,15 @@ def correct_rows(
         tables, or with those of the vocabulary.
     columns : mapping of str to str, optional
         Where columns of the vocabulary stand in the table; the loader is not asked then.
+    read_as : {"either", "catalogue", "names"}
+        Whether the table is one of the survey's catalogues, or has the names of the vocabulary.
 
     Raises
     ------
     DataError
         If a column that is needed is missing, or the table is corrected already.
     """
-    detections = _detections(products, data, registry, table, columns)
+    detections = _detections(products, data, registry, table, columns, read_as)
     colour, stars = products.solution.colour, products.path / STAR_CATALOGUE
     if colour is not None and stars.exists():
         detections = near_colours(detections, *read_colours(stars, detections), colour)
@@ -106,6 +114,7 @@ def correct_rows(
         raise DataError(f"{TABLE} has a column {clash} already: is it corrected?")
     return CorrectedRows(
         added.spread(table.num_rows, TABLE),
+        rows,
         corrections.system,
         tuple(sorted(set(detections["visit"][unknown]))),
         int(unknown.sum()),
@@ -118,15 +127,18 @@ def _detections(
     registry: Registry,
     table: pa.Table,
     columns: Mapping[str, str] | None,
+    read_as: Reading,
 ) -> Detections:
     """Read the rows as the survey's loader does, else by the names of the vocabulary."""
     application = read_application(products.solution.provenance["application"], registry)
     refused = ""
-    if columns is None and application.loader.read_rows is not None:
+    if columns is None and read_as != "names" and application.loader.read_rows is not None:
         try:
             return _by_loader(application, table, Path(products.survey.data.root))
         except DataError as error:
             refused = str(error)
+    if read_as == "catalogue":
+        raise DataError(refused or f"the loader {application.loader.name} reads no rows in memory")
     try:
         return _by_names(products, data, registry, table, columns or {})
     except DataError as error:

@@ -142,7 +142,7 @@ def yaml_blocks() -> Iterator[tuple[str, dict[str, Any]]]:
     for page in PAGES:
         whole: dict[str, Any] = {}
         for text in re.findall(r"^```yaml\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.M):
-            piece = parse_yaml(text, page.name, {}).data  # in which `on` is a word
+            piece = parse_yaml(text, page.name, {"band": "${band}"}).data  # in which `on` is a word
             if text.startswith(" "):
                 ((key, before),) = whole.items()
                 piece = {key: {**before, **piece}}
@@ -159,6 +159,17 @@ def test_pieces_of_descriptions_are_valid(page, piece, tmp_path):
         path = tmp_path / "surveys" / "several.yaml"
         path.write_text(yaml.safe_dump(piece), encoding="utf-8")
         assert len(load_combined(path).members) == len(piece["members"])
+        return
+    if "bands" in piece:  # a whole one, or changes to bands of the shipped description
+        path = tmp_path / "bands.yaml"
+        shipped = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
+        shipped["loader"]["vphas_casu"] |= {"band": "${band}", "filter": "${band}"}
+        del shipped["band"]
+        levels = shipped["offsets"]["levels"]
+        levels += [{"name": "chip", "kind": "group", "by": ["ccd"]}]
+        whole = piece if "loader" in piece else {**shipped, **piece}
+        path.write_text(yaml.safe_dump(whole, sort_keys=False), encoding="utf-8")
+        assert list(load_combined(path).bands) == list(piece["bands"])
         return
     shipped = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
     description = {**shipped, **piece}

@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 
 import scrframe
+from scrframe.config import is_combined
 from scrframe.config.document import parse_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -131,7 +132,8 @@ class Reader:
         path = self.folder / str(block.file)
         path.parent.mkdir(exist_ok=True)
         path.write_text(block.text, encoding="utf-8")
-        scrframe.load_survey(path)
+        load = scrframe.load_combined if is_combined(path) else scrframe.load_survey
+        load(path)
 
     def meant(self, text: str) -> str:
         """Put what is there for what only a reader has."""
@@ -170,7 +172,7 @@ def shrink(folder: Path, report: bool = False) -> None:
     for path in folder.glob("*.yaml"):
         text = path.read_text(encoding="utf-8")
         described = parse_yaml(text, str(path), {}).data  # in which `on` is a word
-        if "members" in described:
+        if "members" in described or "bands" in described:
             continue
         size = {"fields": 2, "other_sources": 0.2, "seed": 3}
         described["simulation"] = {"density": 1000.0, **(described.get("simulation") or {}), **size}

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
 import scrframe
+from scrframe import load_combined
 
 DESCRIPTION = """\
 name: small
@@ -82,4 +87,37 @@ def small_tables(folder: Path) -> SmallTables:
     made = SmallTables(folder)
     made.description.write_text(DESCRIPTION, encoding="utf-8")
     scrframe.simulate_survey(scrframe.load_survey(made.description), folder / "tree")
+    return made
+
+
+#: The same in three bands, told apart by a column of the one table.
+THREE_BANDS = DESCRIPTION.replace(
+    "name: small\nband: u\n",
+    """\
+name: three
+bands:
+  u: {}
+  v: {simulation.shared_scatter: 0.8}
+  w: {simulation.shared_scatter: 0.8, simulation.visit_sd: 0.04}
+""",
+).replace(
+    '    files: "detections.parquet"\n',
+    '    files: "detections.parquet"\n    rows: ["filter == \'${band}\'"]\n'
+    '    simulated: {filter: "${band}"}\n',
+)
+
+
+def three_bands(folder: Path) -> SmallTables:
+    """Write description and table of three bands: the same stars, each band with own visits."""
+    made = SmallTables(folder)
+    made.description.write_text(THREE_BANDS, encoding="utf-8")
+    tables = []
+    for number, member in enumerate(load_combined(made.description).members):
+        tree = folder / "tree" if number == 0 else folder / member.band
+        scrframe.simulate_survey(member, tree)
+        table = pq.read_table(tree / "detections.parquet")
+        # Exposures have numbers of their own in every band.
+        image = pc.add(table["image"], 100 * number)
+        tables.append(table.set_column(table.column_names.index("image"), "image", image))
+    pq.write_table(pa.concat_tables(tables), made.table)
     return made
