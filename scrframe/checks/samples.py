@@ -10,13 +10,17 @@ from scrframe.checks.null_tests.inputs import NullTestLimits, StarSample, VisitS
 from scrframe.checks.verdict import Limit
 from scrframe.config.results import CheckSettings
 from scrframe.products.run_data import RunData
+from scrframe.statistics.covariance import Covariance, variances
 from scrframe.statistics.groups import codes
+from scrframe.statistics.sky import kd_partition
 from scrframe.tables import FLAG_BITS, chord, unit_vectors
 
 #: A first of October, when observing seasons begin, and the length of a year, in d.
 SEASON_START, YEAR = 55835.0, 365.2425
 #: Fields further apart than this, in deg, are in different regions.
 REGION_DEG = 3.0
+#: Fields whose distances are looked at together: 4,000 take 64 MB.
+MOST_FIELDS = 4_000
 #: Flags of stars that the training stars do not represent.
 OUTSIDE = sum(FLAG_BITS[name] for name in ("outside_spectrum", "outside_shape", "outside_snr"))
 #: The error of a run that states none, and the smallest size that matters beside any, in mag.
@@ -66,7 +70,7 @@ def as_limits(settings: CheckSettings, stated_mag: float) -> NullTestLimits:
 
 
 def star_sample(
-    data: RunData, covariance: FloatArray, nuisance: FloatArray | float = 0.0
+    data: RunData, covariance: Covariance, nuisance: FloatArray | float = 0.0
 ) -> StarSample:
     """Return the detections as the null tests take them.
 
@@ -107,7 +111,7 @@ def star_sample(
     )
 
 
-def visit_sample(data: RunData, covariance: FloatArray, stars: StarSample) -> VisitSample:
+def visit_sample(data: RunData, covariance: Covariance, stars: StarSample) -> VisitSample:
     """Return the visits as the null tests take them."""
     table = data.visit_table
     longitude, latitude = _galactic(table.ra_deg, table.dec_deg)
@@ -176,20 +180,25 @@ def _regions(data: RunData) -> IntArray:
     centre = unit_vectors(table.ra_deg[first], table.dec_deg[first])
     known = np.flatnonzero(np.isfinite(centre).all(axis=1))
     region = np.zeros(len(first), dtype=np.int64)
-    if len(known) > 1:
-        tree = hierarchy.complete(centre[known])
-        region[known] = hierarchy.fcluster(tree, chord(REGION_DEG), criterion="distance")
+    # All distances of very many would fill the memory: neighbourhoods of them each by itself.
+    part = kd_partition(centre[known], -(-len(known) // MOST_FIELDS)) if len(known) else known
+    for number in np.unique(part):
+        some = known[part == number]
+        if len(some) > 1:
+            tree = hierarchy.complete(centre[some])
+            region[some] = hierarchy.fcluster(tree, chord(REGION_DEG), criterion="distance")
+        region[some] += 1 + region[known[part < number]].max(initial=0)
     return codes(region)[field]
 
 
 def _errors(
-    data: RunData, visit: IntArray, covariance: FloatArray
+    data: RunData, visit: IntArray, covariance: Covariance
 ) -> tuple[FloatArray | None, FloatArray | None]:
     """Return the errors of detections, and of exposures less what the visits have in common."""
     if not data.has("mag_cal_err"):
         return None, None
     whole, offset = data.star("mag_cal_err"), data.star("offset_total_err")
-    common = np.nan_to_num(np.diag(covariance))[visit]
+    common = np.nan_to_num(variances(covariance))[visit]
     photometric = np.sqrt(np.maximum(whole**2 - offset**2, 0.0))
     return photometric, np.sqrt(np.maximum(offset**2 - common, 0.0))
 

@@ -15,13 +15,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scrframe.arrays import FloatArray
 from scrframe.config import SurveyDescription, load_survey
 from scrframe.errors import ConfigError, DataError
 from scrframe.plugin import ReferenceCatalogue, Registry, SurveyLoader, load_registry
 from scrframe.products.files import RUN_MARK, damaged
 from scrframe.products.run_data import LevelData, RunData, VisitTable
 from scrframe.products.solution import read_solution, read_visit_covariance, read_visits
+from scrframe.statistics.covariance import Covariance, independent, placed
 from scrframe.tables import Camera, Solution
 
 STARS = "stars.parquet"
@@ -89,7 +89,7 @@ class RunProducts:
             summary=self.summary,
         )
 
-    def visit_covariance(self, visits: VisitTable) -> FloatArray:
+    def visit_covariance(self, visits: VisitTable) -> Covariance:
         """Return the covariance of the visits' offsets in mag squared, shape (v, v).
 
         As ``visit_covariance.fits`` has it, else the squared errors on the diagonal; NaN on the
@@ -97,13 +97,13 @@ class RunProducts:
 
         Raises DataError if the file is damaged.
         """
-        covariance = np.diag(np.asarray(visits.err_mag, dtype=np.float64) ** 2)
+        alone = np.asarray(visits.err_mag, dtype=np.float64) ** 2
         written = read_visit_covariance(self.path / "solution")
-        if written is not None:
-            row_of = {name: row for row, name in enumerate(visits.visit)}
-            rows = np.array([row_of[name] for name in written[0]], dtype=np.int64)
-            covariance[np.ix_(rows, rows)] = written[1]
-        return covariance
+        if written is None:
+            return independent(alone)
+        row_of = {name: row for row, name in enumerate(visits.visit)}
+        rows = np.array([row_of[name] for name in written[0]], dtype=np.int64)
+        return placed(written[1], rows, alone)
 
     def findings(self) -> list[dict[str, Any]]:
         """Return what the design cannot tell; mode sequential does not look for it.

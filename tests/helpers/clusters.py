@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -43,19 +44,31 @@ class Cluster:
         found = [psutil.Process(nanny.pid).children() for nanny in self.workers]
         return [each for some in found for each in some if "spawn_main" in " ".join(each.cmdline())]
 
+    def end_workers(self) -> None:
+        for nanny in self.workers:
+            _end(nanny)
+        self.workers = []
+
     def end(self) -> None:
-        for process in filter(None, [*self.workers, self.scheduler]):
-            for child in psutil.Process(process.pid).children(recursive=True):
-                child.kill()
-            process.kill()
-            process.wait()
-        self.scheduler, self.workers = None, []
+        self.end_workers()
+        if self.scheduler is not None:
+            _end(self.scheduler)
+        self.scheduler = None
 
     def __enter__(self) -> Cluster:
         return self.start()
 
     def __exit__(self, *_) -> None:
         self.end()
+
+
+def _end(process: subprocess.Popen) -> None:
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    for child in children:
+        with suppress(psutil.NoSuchProcess):  # it ended with the other
+            child.kill()
+    process.wait()
 
 
 def length_of(shared):

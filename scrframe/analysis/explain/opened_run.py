@@ -20,6 +20,7 @@ from scrframe.products.rows import DERIVED, columns_read, detections_of
 from scrframe.products.run_data import LevelData, RunData
 from scrframe.products.solution import read_visit_covariance
 from scrframe.run.sample.selection import predicted_errors
+from scrframe.statistics.covariance import Covariance, entries
 from scrframe.statistics.groups import find_sorted
 from scrframe.statistics.robust import robust_sd
 from scrframe.tables import FLAG_BITS, Detections, SolvedLevel
@@ -198,7 +199,7 @@ class OpenedRun:
         return robust_sd(finite) if len(finite) else 0.0
 
     @cached_property
-    def _covariance(self) -> tuple[dict[str, int], FloatArray] | None:
+    def _covariance(self) -> tuple[dict[str, int], Covariance] | None:
         """Covariance of the visits' offsets and the row of each visit, if the run has it."""
         written = read_visit_covariance(self.products.path / "solution")
         return written and ({name: row for row, name in enumerate(written[0])}, written[1])
@@ -211,7 +212,7 @@ class OpenedRun:
         names = self.data.visits[one], self.data.visits[two]
         if not all(name in rows for name in names):
             return 0.0
-        return float(values[rows[names[0]], rows[names[1]]])
+        return float(entries(values, np.array([rows[names[0]]]), np.array([rows[names[1]]]))[0])
 
     def visit(self, name: str) -> int:
         """Return the row of a visit.

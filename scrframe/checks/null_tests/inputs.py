@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from scrframe.arrays import BoolArray, FloatArray, IntArray
 from scrframe.checks.verdict import Limit
+from scrframe.statistics.covariance import Covariance
 
 #: What residuals are tested against: key, words, unit.
 STAR_QUANTITIES = (
@@ -73,7 +74,7 @@ class VisitSample:
     #: Shape (v,).
     offset_mag: FloatArray
     #: In mag squared. Shape (v, v).
-    covariance: FloatArray
+    covariance: Covariance
     #: Numbers from 0. Shape (v,).
     field: IntArray
     region: IntArray

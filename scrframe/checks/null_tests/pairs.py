@@ -10,6 +10,7 @@ from scipy import stats
 from scrframe.arrays import BoolArray, FloatArray, IntArray
 from scrframe.checks.statistics import bounded
 from scrframe.checks.verdict import Limit, NullTest, NullTestResult, judge, untestable
+from scrframe.statistics.covariance import Covariance, entries, variances
 from scrframe.statistics.groups import codes
 from scrframe.statistics.robust import robust_sd
 
@@ -102,7 +103,7 @@ class Calibrated:
     visit: IntArray
     ccd: IntArray
     #: Of the visits' offsets, in mag squared. Shape (v, v).
-    covariance: FloatArray
+    covariance: Covariance
 
 
 def differences(
@@ -173,7 +174,8 @@ def _variance(stars: Calibrated, rows: Repeats, two: IntArray, count: IntArray) 
     own = stars.photometric_err[rows.first] ** 2 + stars.photometric_err[rows.second] ** 2
     variance = np.bincount(two, own) / count**2
     a, b = stars.visit[rows.first], stars.visit[rows.second]
-    common = stars.covariance[a, a] + stars.covariance[b, b] - 2 * stars.covariance[a, b]
+    variance_of = variances(stars.covariance)
+    common = (variance_of[a] + variance_of[b]) - 2 * entries(stars.covariance, a, b)
     variance += np.bincount(two, common) / count
     for end in (rows.first, rows.second):
         exposure = codes(stars.visit[end] * (int(stars.ccd.max()) + 1) + stars.ccd[end])

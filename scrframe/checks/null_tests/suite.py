@@ -32,6 +32,7 @@ from scrframe.checks.null_tests.pairs import (
 from scrframe.checks.null_tests.places import structure_tests
 from scrframe.checks.statistics import bounded
 from scrframe.checks.verdict import NullTest, NullTestResult, untestable
+from scrframe.statistics.covariance import without_nan
 from scrframe.statistics.groups import codes, less_group_mean
 
 #: Detections of an exposure from which on its offset is looked at.
@@ -153,7 +154,7 @@ def _repeats(
         stars.exposure_err,
         stars.visit,
         stars.ccd,
-        np.nan_to_num(visits.covariance),
+        without_nan(visits.covariance),
     )
     judges = successive(stars.source, stars.judges)
     same = stars.field[judges.first] == stars.field[judges.second]

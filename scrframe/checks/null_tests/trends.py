@@ -17,6 +17,7 @@ from scipy import sparse, stats
 from scrframe.arrays import BoolArray, FloatArray, IntArray
 from scrframe.checks.statistics import GRID, bounded, cluster_fit, line, ranks
 from scrframe.checks.verdict import Limit, NullTest, NullTestResult, judge, untestable
+from scrframe.statistics.covariance import Covariance, variances
 from scrframe.statistics.groups import codes, less_group_mean
 
 #: Least number of regions for a trend of degree 1, 2 and 3, and of detections.
@@ -184,7 +185,7 @@ def visit_trend(
     test: NullTest,
     x: FloatArray,
     offset_mag: FloatArray,
-    covariance: FloatArray,
+    covariance: Covariance,
     group: IntArray,
     limit: Limit,
     x_unit: str = "",
@@ -202,7 +203,7 @@ def visit_trend(
         The quantity by visit; visits without it are left out.
     offset_mag : ndarray, shape (v,)
         Fitted offsets; NaN where there is none.
-    covariance : ndarray, shape (v, v)
+    covariance : ndarray or csr_array, shape (v, v)
         Of the offsets, in mag squared.
     group : ndarray of int64, shape (v,)
         Visits that are no independent witnesses, such as those of one field, share a number.
@@ -214,7 +215,7 @@ def visit_trend(
         What may go with the quantity and change offsets by right, such as the date: lines in
         them are fitted along. Those that are not known of all visits are left out.
     """
-    good = np.isfinite(x) & np.isfinite(offset_mag) & np.isfinite(np.diag(covariance))
+    good = np.isfinite(x) & np.isfinite(offset_mag) & np.isfinite(variances(covariance))
     if good.sum() < LEAST_GROUPS:
         return untestable(test, limit, f"{good.sum()} visits, {LEAST_GROUPS} are needed")
     number = codes(group[good])
@@ -226,9 +227,14 @@ def visit_trend(
         same = "it is the same for all visits"
         return untestable(test, limit, what if len(offset) < LEAST_GROUPS else same)
     if len(offset) > WHOLE_COVARIANCE:
-        spread = np.asarray(means**2 @ np.diag(covariance)[good])
+        spread = np.asarray(means**2 @ variances(covariance)[good])
     else:
-        spread = np.asarray(means @ np.asarray(means @ covariance[np.ix_(good, good)].T).T)
+        rows = np.flatnonzero(good)
+        some = covariance[rows][:, rows]
+        if isinstance(some, sparse.csr_array):
+            spread = (means @ some @ means.T).toarray()
+        else:
+            spread = np.asarray(means @ np.asarray(means @ some.T).T)
     beside = [
         ranks(np.asarray(means @ other[good])) for other in others if np.isfinite(other[good]).all()
     ]

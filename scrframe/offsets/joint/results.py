@@ -8,13 +8,18 @@ import numpy as np
 from scipy import sparse
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.offsets.joint.gauge import Gauged, GaugeRows, gauge_rows, in_gauge
+from scrframe.offsets.joint.gauge import Gauged, gauge_rows, in_gauge
 from scrframe.offsets.joint.mixed_model import Term
-from scrframe.offsets.joint.problem import InverseSystem, JointFit
+from scrframe.offsets.joint.problem import JointFit
+from scrframe.offsets.joint.visit_errors import (
+    VisitErrors,
+    pair_covariance,
+    sharing_stars,
+    whole_covariance,
+)
+from scrframe.statistics.covariance import WHOLE, Covariance, variances
 from scrframe.tables import OffsetTable
 
-#: Right-hand sides that are solved at once.
-BLOCK = 256
 #: A robust weight below this is rounding: such a detection takes no part in the gauge.
 NO_WEIGHT = 1e-9
 
@@ -31,15 +36,15 @@ class ExposureOffsets:
     ccd_err_mag: FloatArray
     #: Shape (v,).
     visit_mag: FloatArray
-    #: In mag^2. Shape (v, v).
-    visit_covariance: FloatArray
+    #: In mag^2; of many visits, that of those which share stars. Shape (v, v).
+    visit_covariance: Covariance
     #: Detections with weight. Shape (x,).
     count: IntArray
 
     @property
     def visit_err_mag(self) -> FloatArray:
         """Return the errors of the visits' offsets, shape (v,)."""
-        return np.sqrt(np.diag(self.visit_covariance))
+        return np.sqrt(variances(self.visit_covariance))
 
 
 class JointResults:
@@ -135,24 +140,32 @@ class JointResults:
 
     def _exposure_offsets(self) -> ExposureOffsets:
         exposures, gauged = self._fit.design.exposures, self._gauged
-        covariance, cross = _visit_covariance(self._fit.factor, self._rows)
+        of_visits = self._visit_covariance(exposures.visit)
         mean = self._fit.factor.solve(self._rows.mean)
         variance = self._exposure_variance()
         variance += self._rows.mean @ mean - 2 * (self._rows.exposures @ mean)
-        of_visit = np.diag(covariance)[exposures.visit]
-        # Of an exposure and its visit, both less the mean of the survey.
-        shared = cross(self._rows.exposures, exposures.visit, mean)
+        of_visit = variances(of_visits.covariance)[exposures.visit]
         return ExposureOffsets(
             offset_mag=gauged.visit_mag[exposures.visit] + gauged.ccd_mag,
             err_mag=np.sqrt(np.maximum(variance, 0)),
             ccd_mag=gauged.ccd_mag,
-            ccd_err_mag=np.sqrt(np.maximum(variance + of_visit - 2 * shared, 0)),
+            ccd_err_mag=np.sqrt(np.maximum(variance + of_visit - 2 * of_visits.with_exposure, 0)),
             visit_mag=gauged.visit_mag,
-            visit_covariance=covariance,
+            visit_covariance=of_visits.covariance,
             count=np.bincount(
                 self._fit.design.model.exposure[self._used], minlength=len(exposures)
             ).astype(np.int64),
         )
+
+    def _visit_covariance(self, visit: IntArray) -> VisitErrors:
+        """Return the covariance of the visits' offsets, of many visits that of neighbours."""
+        if self._rows.visits.shape[0] <= WHOLE:
+            return whole_covariance(self._fit.factor, self._rows, visit)
+        model = self._fit.design.model
+        used = np.flatnonzero(self._used)
+        visits = self._rows.visits.shape[0]
+        pairs = sharing_stars(visit[model.exposure[used]], model.star[used], visits)
+        return pair_covariance(self._fit.factor, self._rows, visit, pairs)
 
     def _exposure_variance(self) -> FloatArray:
         """Return the variances of the rows of exposures, shape (x,).
@@ -259,33 +272,3 @@ class JointResults:
             scatter = np.sqrt(np.maximum(squares, 0) * count / (count - 1))
         scatter[count < 2] = np.nan
         return scatter, count.astype(np.int64)
-
-
-def _visit_covariance(factor: InverseSystem, rows: GaugeRows) -> tuple[FloatArray, _Cross]:
-    visits = sparse.csr_array(
-        sparse.vstack([rows.visits, sparse.csr_array(rows.mean[None, :])], format="csr")
-    )
-    blocks = [
-        factor.solve(visits[low : low + BLOCK].toarray().T)
-        for low in range(0, visits.shape[0], BLOCK)
-    ]
-    solved = np.concatenate(blocks, axis=1)
-    raw = np.asarray(visits @ solved)
-    centred = raw[:-1, :-1] - raw[:-1, -1:] - raw[-1:, :-1] + raw[-1, -1]
-    return 0.5 * (centred + centred.T), _Cross(solved, raw)
-
-
-class _Cross:
-    """Covariances of exposures with their visits, both less the survey's mean."""
-
-    def __init__(self, solved: FloatArray, raw: FloatArray) -> None:
-        self._solved, self._raw = solved, raw
-
-    def __call__(
-        self, rows: sparse.csr_array, visit: IntArray, mean_solved: FloatArray
-    ) -> FloatArray:
-        of_row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
-        terms = rows.data * self._solved[rows.indices, visit[of_row]]
-        own = np.bincount(of_row, terms, minlength=rows.shape[0])
-        raw = self._raw
-        return np.asarray(own - rows @ mean_solved - raw[-1, visit] + raw[-1, -1])

@@ -31,6 +31,7 @@ from scrframe.run.offsets.terms import doubt_shifts
 from scrframe.run.plugins import SelectedPlugins, prepare_levels
 from scrframe.run.sample.assembly import derive_for
 from scrframe.run.sample.builder import CalibrationSample
+from scrframe.statistics.covariance import Covariance
 from scrframe.tables import ColourReference, MatchedStars, PhotometricError, Solution, SolvedLevel
 from scrframe.tables.cuts import Cut
 
@@ -47,7 +48,7 @@ class Solved:
     #: What summary.json says of the solution, as plain JSON.
     record: Mapping[str, Any] = field(default_factory=dict)
     #: Of the visits' offsets, in mag^2, in the order of `covered`. Shape (v, v).
-    visit_covariance: FloatArray | None = None
+    visit_covariance: Covariance | None = None
     #: Visits with calibration stars.
     covered: tuple[str, ...] = ()
     #: What the design cannot tell, as plain JSON.

@@ -27,6 +27,8 @@ from scrframe.run.plugins import SelectedPlugins
 from scrframe.tables import Detections, FittedLevel, MatchedStars
 from scrframe.tables.table import derive
 
+#: Terms are tried on about so many visits: memory grows with the square of a term's columns.
+MOST_VISITS = 2_000
 #: Trials that gain less are told in one line together.
 FEW = 5.0
 #: Terms of less support than this are no part of the errors.
@@ -95,7 +97,9 @@ def choose_terms(
     if rules is None or not blocks:
         return ChosenTerms((), (), {})
     rows = np.flatnonzero(used)
-    inside = patches(table["star_ra"][rows], table["star_dec"][rows], rules.rules.detections)
+    visits = len(np.unique(table.codes("visit")[0][rows]))
+    most = min(rules.rules.detections, len(rows) * MOST_VISITS // max(visits, MOST_VISITS))
+    inside = patches(table["star_ra"][rows], table["star_dec"][rows], most)
     part = np.zeros(len(used), dtype=bool)
     part[rows[inside]] = True
     seen = replace(sample, detections=table.filter(part), star=sample.star[part])

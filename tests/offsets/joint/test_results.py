@@ -14,6 +14,7 @@ from scrframe.offsets.joint.results import JointResults
 from scrframe.offsets.joint.stars import weighted
 from scrframe.offsets.joint.variance_components import prior_matrix
 from scrframe.offsets.linalg.factor import Factor
+from scrframe.statistics.covariance import entries
 
 SHARED = ("visit", "static", "drift", "jitter")
 #: With one map, with two that share constants, with none; one map has no constant to move.
@@ -148,6 +149,28 @@ def test_the_covariance_of_visits_is_exact(state):
     # Visits sum to zero over detections: the covariance has that null direction.
     count = np.bincount(dense.visit[dense.exposure])
     np.testing.assert_allclose(found.visit_covariance @ count, 0, atol=1e-10)
+
+
+def test_of_many_visits_those_that_share_stars_are_told_exactly(state, monkeypatch):
+    case, fit, results, _ = state
+    monkeypatch.setattr("scrframe.offsets.joint.results.WHOLE", 0)
+    monkeypatch.setattr("scrframe.offsets.joint.visit_errors.NUMBERS", 3 * case.model.width)
+    found, whole = JointResults(fit).exposures, results.exposures
+    used = fit.weights.detection > 0
+    model = fit.design.model
+    rows = np.flatnonzero(used)
+    visit = fit.design.exposures.visit[model.exposure[rows]]
+    star = model.star[rows]
+    seen = np.zeros((visit.max() + 1, model.stars))
+    seen[visit, star] = 1
+    shared = (seen @ seen.T > 0) | np.eye(len(seen), dtype=bool)
+    pairs = np.nonzero(shared)
+    expected = np.where(shared, whole.visit_covariance, 0.0)
+    np.testing.assert_allclose(found.visit_covariance.toarray(), expected, rtol=1e-6, atol=1e-12)
+    told = entries(found.visit_covariance, *pairs)
+    np.testing.assert_allclose(told, whole.visit_covariance[pairs], rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(found.ccd_err_mag, whole.ccd_err_mag, **CLOSE)
+    np.testing.assert_allclose(found.visit_err_mag, whole.visit_err_mag, **CLOSE)
 
 
 def test_maps_less_their_means_with_exact_errors(state, u):
