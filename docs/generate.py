@@ -278,7 +278,8 @@ def _directive(name: str) -> str:
     if name == "hookimpl":  # a marker, without a docstring of its own
         return ".. py:function:: scrframe.hookimpl\n\n   Marks the hooks that a module implements."
     kind = "class" if isinstance(getattr(scrframe, name), type) else "function"
-    members = "\n   :members:" if name in _WITH_MEMBERS else ""
+    # Types of parameters are called "path", which must not lead to an attribute.
+    members = "\n   :members:\n   :exclude-members: path" if name in _WITH_MEMBERS else ""
     return f".. auto{kind}:: scrframe.{name}{members}"
 
 

@@ -29,7 +29,7 @@ from scrframe.observer import Observer
 from scrframe.offsets.joint.problem import JointFit
 from scrframe.offsets.joint.results import ExposureOffsets
 from scrframe.plugin import Registry, load_registry
-from scrframe.products.files import write_ecsv, write_json, write_text
+from scrframe.products.files import SHARED, write_ecsv, write_json, write_text
 from scrframe.run import calibrate
 from scrframe.run.keys import versions, work_key
 from scrframe.run.plugins import resolve_plugins
@@ -39,9 +39,6 @@ from scrframe.run.workers import default_workers, let_rest
 from scrframe.run.workspace import Workspace, open_workspace
 from scrframe.tables import Solution
 from scrframe.version import __version__
-
-#: Folder of what is shared, beside the runs of the surveys.
-SHARED = "shared"
 
 
 @dataclass(frozen=True)

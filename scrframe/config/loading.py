@@ -66,11 +66,12 @@ def load_survey(
     variables = os.environ if environ is None else environ
     plugins = load_registry() if registry is None else registry
     document = parse_yaml(read_text(Path(path)), str(path), variables)
-    for key, what in ((MEMBERS, "surveys"), (BANDS, "bands")):
+    one = "; give the description of one of them"
+    for key, what, hint in ((MEMBERS, "surveys", one), (BANDS, "bands", "")):
         if isinstance(document.data, dict) and key in document.data:
             raise ConfigError(
                 f"{document.origin((key,), of_key=True)}: describes several {what}, which only"
-                f" calibrate and validate take; give the description of one of them"
+                f" calibrate and validate take{hint}"
             )
     return from_document(document, overrides, plugins, variables)
 

@@ -98,13 +98,14 @@ def export_run(
 
 
 def _said(products: RunProducts) -> dict[str, str]:
-    survey = products.survey
+    survey, colour = products.survey, products.solution.colour
     return {
         "scrframe_version": __version__,
         "run": str(products.path),
         "survey": survey.name,
         "band": survey.band,
         "magnitude_system": products.solution.system,
+        **({} if colour is None else {"reference_colour_mag": f"{colour.reference_mag:.3f}"}),
         "data_note": products.note,
     }
 
@@ -139,6 +140,7 @@ def _write_zero_points(path: Path, table: Table) -> Path:
         else:
             if kind == "fits":  # whose keywords have eight letters at most
                 short = {"magnitude_system": "MAGSYS", "data_note": "SCRNOTE"}
+                short["reference_colour_mag"] = "REFCOL"
                 table.meta = {short.get(k, k[:8].upper()): _ascii(v) for k, v in table.meta.items()}
             with replacing(path) as temporary:
                 table.write(temporary, format=_FORMATS[str(kind)], overwrite=True)
@@ -269,6 +271,9 @@ class _Flats:
         primary = fits.PrimaryHDU()
         for key, value in (("SURVEY", "survey"), ("BAND", "band"), ("MAGSYS", "magnitude_system")):
             primary.header[key] = _ascii(_said(self.products)[value])
+        colour = self.products.solution.colour
+        if colour is not None:
+            primary.header["REFCOL"] = (colour.reference_mag, "[mag] colour at which it holds")
         primary.header["ORIGIN"] = f"scrframe {__version__}"
         if self.data.note:
             primary.header["SCRNOTE"] = _ascii(self.data.note)

@@ -24,7 +24,10 @@ BAND = "band"
 
 
 class FinishedRuns(Mapping[str, FinishedRun]):
-    """Finished runs that were made together, by band or by survey; `open_runs` gives them."""
+    """Finished runs that were made together, by band or by survey; `open_runs` gives them.
+
+    It is a mapping to `FinishedRun`; `path` is their directory.
+    """
 
     def __init__(
         self, path: Path, summary: Mapping[str, Any], runs: Mapping[str, FinishedRun]

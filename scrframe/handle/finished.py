@@ -17,7 +17,7 @@ from scrframe.export.star_flats import StarFlat, star_flat
 from scrframe.export.write import Exported, export_run
 from scrframe.export.zero_points import exposure_table, zero_point_table
 from scrframe.handle.plot import RunPlots
-from scrframe.handle.summary import short_facts, summary_html
+from scrframe.handle.summary import RunSummary, short_facts, summary_html
 from scrframe.handle.tables import (
     ProductTable,
     arrow_of,
@@ -61,7 +61,7 @@ class FinishedRun:
     """A finished run, opened; `open_run` gives one.
 
     Tables are astropy's, with units and descriptions; ``to_pandas()`` and ``to_arrow()`` of each
-    give other forms. What is read is read when it is first asked for.
+    give other forms. What is read is read when it is first asked for. `path` is its directory.
     """
 
     def __init__(self, products: RunProducts, registry: Registry) -> None:
@@ -73,9 +73,9 @@ class FinishedRun:
         return self._products.path
 
     @property
-    def summary(self) -> dict[str, Any]:
-        """The content of ``summary.json``: figures of merit, and how the run came about."""
-        return dict(self._products.summary)
+    def summary(self) -> RunSummary:
+        """The content of ``summary.json``; ``summary.to_table()`` gives its figures one a row."""
+        return RunSummary(self._products.summary)
 
     @property
     def solution(self) -> Solution:
@@ -340,6 +340,9 @@ class FinishedRun:
     def _facts(self) -> dict[str, str]:
         survey = self._products.survey
         facts = {"survey": survey.name, "band": survey.band, "magnitude_system": self.system}
+        colour = self.solution.colour
+        if colour is not None:  # at which offsets hold
+            facts["reference_colour_mag"] = f"{colour.reference_mag:.3f}"
         return {**facts, "data_note": self.note} if self.note else facts
 
     def corrected_rows(

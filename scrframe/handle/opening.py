@@ -9,7 +9,7 @@ from scrframe.errors import DataError
 from scrframe.handle.bands import FinishedRuns
 from scrframe.handle.finished import FinishedRun
 from scrframe.plugin import Registry, load_registry
-from scrframe.products.files import RUN_MARK, read_summary
+from scrframe.products.files import RUN_MARK, SHARED, read_summary
 from scrframe.products.finished_run import open_run as open_products
 
 
@@ -31,13 +31,6 @@ def open_run(path: str | Path, registry: Registry | None = None) -> FinishedRun:
     PluginError
         If a plugin that the run used is not installed.
     """
-    several = summary_of_several(Path(path))
-    if several is not None:
-        first = Path(path) / next(iter(several["members"]))
-        raise DataError(
-            f"{path}: holds runs of several bands or surveys; scrframe.open_runs opens them all,"
-            f" and each is a run, such as {first}"
-        )
     registry = registry or load_registry()
     return FinishedRun(open_products(path, registry), registry)
 
@@ -71,7 +64,7 @@ def open_runs(path: str | Path, registry: Registry | None = None) -> FinishedRun
 
 def summary_of_several(path: Path) -> dict[str, Any] | None:
     """Return the summary of a directory of several runs, None of any other."""
-    folder = path / "shared"
+    folder = path / SHARED
     if (path / RUN_MARK).exists() or not (folder / RUN_MARK).exists():
         return None
     return dict(read_summary(folder, RUN_MARK, "a run of several bands"))

@@ -2,9 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
+
+from scrframe.handle.tables import ProductTable, declared_table
+from scrframe.products.columns import ProductColumn
+
+
+class RunSummary(dict[str, Any]):
+    """The content of ``summary.json``; `to_table` gives its figures one a row."""
+
+    def to_table(self) -> ProductTable:
+        """Return every figure with its key, ``offsets.u_ZP_mag`` say, its value and its unit."""
+        rows = list(_figures(self, ()))
+        values = {name: [row[place] for row in rows] for place, name in enumerate(_NAMES)}
+        return declared_table(_FIGURES, values, {})
+
+
+_FIGURES = (
+    ProductColumn("key", "", "string", "where it stands in summary.json"),
+    ProductColumn("value", "", "float64", "the figure"),
+    ProductColumn("unit", "", "string", "its unit; empty for a plain number"),
+)
+_NAMES = tuple(column.name for column in _FIGURES)
+#: Units by how keys end.
+_UNITS = {"mag": "mag", "mb": "MB", "seconds": "s", "deg": "deg"}
+
+
+def _figures(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, float, str]]:
+    """Yield key, value and unit of the numbers of a document."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _figures(inner, (*path, str(name)))
+    elif isinstance(value, (list, tuple)):
+        for number, inner in enumerate(value):
+            yield from _figures(inner, (*path, str(number)))
+    elif isinstance(value, (int, float)):
+        ends = [name.rpartition("_")[2].lower() for name in path if not name.isdecimal()]
+        yield ".".join(path), float(value), _UNITS.get(ends[-1], "")
 
 
 def short_facts(

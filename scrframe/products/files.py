@@ -88,6 +88,8 @@ def _kinds(kind: type) -> dict[str, Any]:
 
 #: A directory that holds one of these is a run, a Monte Carlo, a cross-check.
 RUN_MARK, MONTECARLO, CROSSCHECK = "summary.json", "montecarlo.json", "crosscheck.json"
+#: Folder of what several runs share, beside them; its own summary marks them.
+SHARED = "shared"
 #: The visits of a cross-check.
 CROSSCHECK_VISITS = "crosscheck.ecsv"
 

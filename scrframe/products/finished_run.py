@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from scrframe.config import SurveyDescription, load_survey
 from scrframe.errors import ConfigError, DataError
 from scrframe.plugin import ReferenceCatalogue, Registry, SurveyLoader, load_registry
-from scrframe.products.files import RUN_MARK, damaged
+from scrframe.products.files import RUN_MARK, SHARED, damaged
 from scrframe.products.run_data import LevelData, RunData, VisitTable
 from scrframe.products.solution import read_solution, read_visit_covariance, read_visits
 from scrframe.statistics.covariance import Covariance, independent, placed
@@ -229,6 +229,11 @@ def _read_summary(path: Path) -> dict[str, Any]:
         if summary["offsets"]["mode"] not in ("joint", "sequential"):
             raise ValueError("no mode of solving")
     except FileNotFoundError:
+        if (path / SHARED / RUN_MARK).exists():
+            raise DataError(
+                f"{path}: holds runs of several bands or surveys; name one of them, a folder in it"
+                " (from Python, scrframe.open_runs opens them all)"
+            ) from None
         raise DataError(
             f"{path}: no finished run ({RUN_MARK} is missing); run scrframe calibrate first"
         ) from None

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.parquet as pq
 
 from scrframe.plugin import Part, SurveyLoader, file_part
 from scrframe.statistics.sky import to_plane
@@ -251,6 +252,24 @@ def check_columns_subset(subject: Subject) -> None:
             names = [name for name in whole.names if name in wanted]
             first, second = (readers.columns_of(table.select(names)) for table in (whole, some))
             judge_same(first, second, f"when columns={chosen} are read", advice)
+
+
+def check_rows_in_memory(subject: Subject) -> None:
+    """Check that rows in memory are read as they are read in a file."""
+    loader, root = subject.descriptor, readers.root_of(subject)
+    if loader.read_rows is None:
+        raise NotTestedError("the loader has no `read_rows`")
+    files = [part for part in readers.parts_of(subject) if part.path.suffix == ".parquet"]
+    if not files:
+        raise NotTestedError("the example has no Parquet file, whose rows would be those in memory")
+    part = files[0]
+    whole = _read(subject, file_part(part.path, part.key))
+    rows = loader.read_rows(pq.read_table(part.path), subject.config, None, root)
+    readers.judge_kind(rows, Detections, "read_rows")
+    first, second = (readers.columns_of(table) for table in (whole, rows))
+    for columns in (first, second):
+        columns.pop("column 'file'", None)  # rows in memory are in none
+    judge_same(first, second, "when rows are in memory", "`read_rows` and `read` must agree")
 
 
 def _simulate(subject: Subject, root: Path) -> list[SimulatedVisit]:

@@ -39,8 +39,8 @@ def _checks(module: ModuleType, names: str) -> tuple[Function, ...]:
 CHECKS: dict[str, tuple[Function, ...]] = {
     "survey": _checks(
         loaders,
-        "example settings parts schema finite units deterministic columns_subset visit_key"
-        " input_untouched bad_file round_trip pickling",
+        "example settings parts schema finite units deterministic columns_subset rows_in_memory"
+        " visit_key input_untouched bad_file round_trip pickling",
     ),
     "reference": _checks(
         references,

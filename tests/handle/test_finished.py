@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,6 +14,7 @@ from astropy import units as u
 from astropy.table import Table
 
 import scrframe
+from scrframe import FinishedRun
 from scrframe.errors import ConfigError, DataError
 
 
@@ -28,6 +30,9 @@ def sequential(small_sequential):
 
 def test_summary_is_that_of_the_file(run, small_run):
     assert run.summary == json.loads((small_run / "summary.json").read_text())
+    figures = run.summary.to_table()
+    (row,) = figures[figures["key"] == "offsets.u_ZP_mag"]
+    assert (row["value"], row["unit"]) == (run.summary["offsets"]["u_ZP_mag"], "mag")
     assert run.note == run.summary["data_note"] != ""
     assert str(small_run) in repr(run)
     html = run._repr_html_()
@@ -114,6 +119,17 @@ def test_zero_points(run):
         run.zero_points(unit="AB")
     with pytest.raises(ConfigError, match="expected mag, AB, flux"):
         run.zero_points(unit="Jy")
+
+
+def test_zero_points_of_a_run_that_is_tied_to_ab(run):
+    tied = replace(run.solution, absolute={"system": "AB", "shift_mag": 0.0})
+    on_ab = FinishedRun(replace(run._products, solution=tied), run._registry)
+    assert on_ab.zero_points("AB").meta["magnitude_system"] == "AB"
+    flux = on_ab.zero_points("flux")
+    assert flux["flux_zero"].unit == u.nJy
+    # A magnitude of 0 that is observed is one of the zero point on AB, by astropy's definition.
+    zero = np.array(on_ab.zero_points("AB")["zero_point"])
+    np.testing.assert_allclose(flux["flux_zero"], (zero * u.ABmag).to_value(u.nJy), rtol=1e-4)
 
 
 def test_explain(run):
