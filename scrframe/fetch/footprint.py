@@ -15,7 +15,7 @@ from scrframe.errors import DataError, one_line
 from scrframe.io import read_table
 from scrframe.observer import Observer
 from scrframe.plugin import Part, PluginConfig, SourceRanges, SurveyLoader
-from scrframe.run.workers import open_executor, run_tasks
+from scrframe.run.workers import LOCAL_POOL, open_executor, run_tasks
 
 #: Level of the pixels of the region (3.4 arcmin), and of those in which detections are placed.
 #: A ring of the finer ones (51 arcsec) about them is the room for proper motions.
@@ -52,7 +52,7 @@ def of_catalogues(
     tasks = [_Task(loader, settings, part) for part in parts]
     watcher = observer or Observer()
     with (
-        open_executor(workers) as executor,
+        open_executor(workers, LOCAL_POOL) as executor,
         watcher.step("Reading positions", len(tasks)) as done,
     ):
         found = run_tasks(executor, _ranges_of, tasks, done)

@@ -16,7 +16,7 @@ from scrframe.errors import DataError
 from scrframe.observer import Observer
 from scrframe.plugin import Part, PluginConfig, ReferenceCatalogue, SourceRanges, SurveyLoader
 from scrframe.products.files import load_arrow, save_arrow
-from scrframe.run.workers import open_executor, run_tasks
+from scrframe.run.workers import LOCAL_POOL, open_executor, run_tasks
 from scrframe.scr.match import SkyIndex, julian_year, sky_index
 from scrframe.statistics.sky import chord, unit_vectors
 from scrframe.tables import ReferenceStars
@@ -81,7 +81,7 @@ def near_detections(
         save_arrow(file, stars.arrow)
         tasks = [_Task(loader, settings, part, file, radius_arcsec) for part in parts]
         with (
-            open_executor(workers) as executor,
+            open_executor(workers, LOCAL_POOL) as executor,
             observer.step("Finding the stars that are detected", len(tasks)) as done,
         ):
             rows = run_tasks(executor, _rows_near, tasks, done)

@@ -20,7 +20,8 @@ from scrframe.errors import ConfigError, DataError
 from scrframe.plugin import ReferenceCatalogue, Registry, SurveyLoader, load_registry
 from scrframe.products.files import RUN_MARK, SHARED, damaged
 from scrframe.products.run_data import LevelData, RunData, VisitTable
-from scrframe.products.solution import read_solution, read_visit_covariance, read_visits
+from scrframe.products.solution import read_solution, read_visits
+from scrframe.products.visit_covariance import read_visit_covariance
 from scrframe.statistics.covariance import Covariance, independent, placed
 from scrframe.tables import Camera, Solution
 

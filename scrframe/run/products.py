@@ -16,7 +16,6 @@ from scrframe.products.files import write_json, write_parquet, write_text
 from scrframe.products.solution import (
     seal_solution,
     write_solution,
-    write_visit_covariance,
     write_visits,
 )
 from scrframe.products.stars import (
@@ -27,6 +26,7 @@ from scrframe.products.stars import (
     star_catalogue,
     star_table,
 )
+from scrframe.products.visit_covariance import write_visit_covariance
 from scrframe.run.colour_model import FittedModel
 from scrframe.run.correct import Corrected, PartCorrected
 from scrframe.run.data import DataSource

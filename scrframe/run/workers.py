@@ -46,6 +46,10 @@ R = TypeVar("R")
 P = ParamSpec("P")
 
 
+#: In place of a scheduler: processes of this machine, whatever the settings say.
+LOCAL_POOL = ""
+
+
 class Workers(Engine):
     """Processes that start at the first task, and end at `rest` to give their memory back.
 
@@ -124,7 +128,7 @@ def open_executor(
     workers : int
     given : Executor or str, optional
         An executor, which is taken as it is and stays open; or a scheduler, see
-        `dask_engine.DaskEngine`. By default what the user's settings say.
+        `dask_engine.DaskEngine`, or `LOCAL_POOL`. By default what the user's settings say.
     folder : Path, optional
         Where an engine may write what tasks share, and note which are at work.
     needs : sequence of Path
@@ -132,15 +136,15 @@ def open_executor(
     say : callable, optional
         Is told what a user waits for.
     """
-    scheduler = given if isinstance(given, str) else None if given else chosen_scheduler()
+    scheduler = chosen_scheduler() if given is None else given
     with threadpool_limits(limits=1), _arrow_threads(max(workers, 1)):
-        if isinstance(given, Executor):
-            yield given
+        if isinstance(scheduler, Executor):
+            yield scheduler
             return
-        if not may_have_processes() or (scheduler is None and workers <= 1):
+        if not may_have_processes() or (not scheduler and workers <= 1):
             yield SerialExecutor()
             return
-        engine = Workers(workers) if scheduler is None else _cluster(scheduler, folder, needs, say)
+        engine = Workers(workers) if not scheduler else _cluster(scheduler, folder, needs, say)
         try:
             yield engine
         except BaseException:

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from scrframe.errors import DataError
-from scrframe.products.solution import read_visit_covariance, write_visit_covariance
+from scrframe.products.visit_covariance import read_visit_covariance, write_visit_covariance
 
 WHOLE = np.array([[2.0, 0.0, -0.5], [0.0, 3.0, 0.0], [-0.5, 0.0, 4.0]])
 NAMES = ("a", "long name", "c")

@@ -18,7 +18,7 @@ from scrframe.products.files import to_json
 from scrframe.products.finished_run import RunProducts
 from scrframe.products.rows import DERIVED, columns_read, detections_of
 from scrframe.products.run_data import LevelData, RunData
-from scrframe.products.solution import read_visit_covariance
+from scrframe.products.visit_covariance import read_visit_covariance
 from scrframe.run.sample.selection import predicted_errors
 from scrframe.statistics.covariance import Covariance, entries
 from scrframe.statistics.groups import find_sorted
