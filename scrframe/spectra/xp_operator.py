@@ -20,12 +20,14 @@ from __future__ import annotations
 
 import json
 import threading
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import resources
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -33,7 +35,7 @@ import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
 from scrframe.arrays import FloatArray
-from scrframe.errors import DataError
+from scrframe.errors import DataError, one_line
 
 RealArray = npt.NDArray[np.floating[Any]]
 Grid = Literal["paper", "sampled"]
@@ -46,13 +48,15 @@ BLOCK_ROWS = 256
 
 
 @cache
-def packed_indices() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return row and column, row > column, of each of the 1485 packed correlations.
+def packed_indices(
+    bases: int = BASES,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return row and column, row > column, of each of the packed correlations (1485 of 55 bases).
 
     The archive stores the elements above the diagonal column by column, that is (1, 0),
     (2, 0), (2, 1), (3, 0), ...
     """
-    row, column = np.tril_indices(BASES, -1)
+    row, column = np.tril_indices(bases, -1)
     row.flags.writeable = column.flags.writeable = False
     return row, column
 
@@ -79,6 +83,16 @@ class XpOperator:
     #: What the operator was derived from.
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def bases(self) -> int:
+        """Number of coefficients of a band, 55 in DR3."""
+        return len(self.bp)
+
+    @property
+    def packed(self) -> int:
+        """Number of stored correlations of a band."""
+        return self.bases * (self.bases - 1) // 2
+
     def flux(
         self, bp_coefficients: RealArray, rp_coefficients: RealArray, threads: int = 1
     ) -> FloatArray:
@@ -86,8 +100,8 @@ class XpOperator:
 
         A row with a missing (NaN) coefficient is NaN throughout.
         """
-        bp = _checked(bp_coefficients, BASES, "BP coefficients")
-        rp = _checked(rp_coefficients, BASES, "RP coefficients")
+        bp = _checked(bp_coefficients, self.bases, "BP coefficients")
+        rp = _checked(rp_coefficients, self.bases, "RP coefficients")
         result = np.empty((len(bp), len(self.wavelength_nm)))
 
         def work(block: slice) -> None:
@@ -125,13 +139,13 @@ class XpOperator:
         bands = (
             (
                 self._bands[0],
-                _checked(bp_errors, BASES, "BP errors"),
-                _checked(bp_correlations, PACKED, "BP correlations"),
+                _checked(bp_errors, self.bases, "BP errors"),
+                _checked(bp_correlations, self.packed, "BP correlations"),
             ),
             (
                 self._bands[1],
-                _checked(rp_errors, BASES, "RP errors"),
-                _checked(rp_correlations, PACKED, "RP correlations"),
+                _checked(rp_errors, self.bases, "RP errors"),
+                _checked(rp_correlations, self.packed, "RP correlations"),
             ),
         )
         result = np.zeros((len(bp_errors), len(self.wavelength_nm)))
@@ -153,8 +167,8 @@ class XpOperator:
     ) -> FloatArray:
         """Return errors of the fluxes, shape (n, m), as if coefficients were independent."""
         bands = (
-            (self._bands[0], _checked(bp_errors, BASES, "BP errors")),
-            (self._bands[1], _checked(rp_errors, BASES, "RP errors")),
+            (self._bands[0], _checked(bp_errors, self.bases, "BP errors")),
+            (self._bands[1], _checked(rp_errors, self.bases, "RP errors")),
         )
         result = np.zeros((len(bp_errors), len(self.wavelength_nm)))
 
@@ -189,19 +203,46 @@ def load_operator(grid: Grid) -> XpOperator:
     return XpOperator(**arrays, provenance=provenance)
 
 
+@cache
+def read_operator(path: Path) -> XpOperator:
+    """Return an operator to the 343 samples 336, 338, ... 1020 nm from a file of the user's.
+
+    The file is an ``npz`` with ``wavelength_nm``, ``bp`` and ``rp`` of shape (bases, 343) and
+    ``provenance``, JSON that names the ``release``.
+
+    Raises DataError if it is none.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            grid, bp, rp = (
+                np.asarray(stored[name], dtype=np.float64) for name in ("wavelength_nm", "bp", "rp")
+            )
+            provenance = json.loads(str(stored["provenance"]))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: is no operator file: {one_line(error)}") from None
+    samples = load_operator("sampled").wavelength_nm
+    if grid.shape != samples.shape or not np.allclose(grid, samples):
+        raise DataError(f"{path}: wavelength_nm is not 336, 338, ... 1020 nm")
+    if bp.ndim != 2 or bp.shape != rp.shape or bp.shape[1] != len(samples):
+        raise DataError(f"{path}: bp has shape {bp.shape} and rp {rp.shape}; expected (bases, 343)")
+    for array in (grid, bp, rp):
+        array.flags.writeable = False
+    return XpOperator(samples, bp, rp, provenance=provenance)
+
+
 def _band(operator: FloatArray) -> _Band:
     """Restrict one band's operator to the wavelengths to which it contributes."""
     used = np.flatnonzero(operator.any(axis=0))
     support = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0)
     inside = np.ascontiguousarray(operator[:, support])
-    row, column = packed_indices()
+    row, column = packed_indices(len(operator))
     return _Band(support, inside, inside**2, 2 * inside[row] * inside[column])
 
 
 def _packed_covariance(error: FloatArray, correlations: RealArray) -> FloatArray:
     """Return C_ij e_i e_j, shape (rows, 1485), in memory that the next call uses again."""
-    row, column = packed_indices()
-    workspace = _workspace(len(error))
+    row, column = packed_indices(error.shape[1])
+    workspace = _workspace(len(error), len(row))
     covariance: FloatArray = workspace[0]
     other: FloatArray = workspace[1]
     # Fresh memory for every block would cost more than the products themselves; the mode
@@ -216,10 +257,11 @@ def _packed_covariance(error: FloatArray, correlations: RealArray) -> FloatArray
 _memory = threading.local()
 
 
-def _workspace(rows: int) -> FloatArray:
-    """Return this thread's two arrays of shape (rows, 1485), of undefined content."""
-    if getattr(_memory, "arrays", None) is None:
-        _memory.arrays = np.empty((2, BLOCK_ROWS, PACKED))
+def _workspace(rows: int, packed: int) -> FloatArray:
+    """Return this thread's two arrays of shape (rows, packed), of undefined content."""
+    arrays = getattr(_memory, "arrays", None)
+    if arrays is None or arrays.shape[2] != packed:
+        _memory.arrays = np.empty((2, BLOCK_ROWS, packed))
     workspace: FloatArray = _memory.arrays
     return workspace[:, :rows]
 

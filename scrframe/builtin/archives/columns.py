@@ -7,7 +7,7 @@ any way reads as a bulk file does.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -81,11 +81,20 @@ class ColumnNames(PluginConfig):
         description="Names of columns that differ from the archive's: archive name to own; a list"
         " where single columns stand for the elements of an array.",
     )
+    bases: int = Field(BASES, ge=1, description="Coefficients of a band of spectra.")
+
+    def kept(self) -> tuple[Kept, ...]:
+        """Return the product's columns, spectra with as many coefficients as the release has."""
+        widths = {BASES: self.bases, PACKED: self.bases * (self.bases - 1) // 2}
+        return tuple(
+            replace(each, width=widths[each.width]) if each.width in widths else each
+            for each in COLUMNS[self.product]
+        )
 
     def names(self) -> dict[str, list[str]]:
         """Return the service's columns of each of the product's."""
         found: dict[str, list[str]] = {}
-        for name in (ID, *(each.name for each in COLUMNS[self.product])):
+        for name in (ID, *(each.name for each in self.kept())):
             own = self.columns.get(name, name)
             found[name] = [own] if isinstance(own, str) else list(own)
         return found
@@ -118,13 +127,13 @@ def gather(
             for name, own in config.names().items()
             if _is_required(config.product, name) or all(map(table.find, own))
         }
-        wide = any(each.width > 100 for each in COLUMNS[config.product])
+        wide = config.product == "spectra"
         for block in table.blocks([one for own in names.values() for one in own], wide=wide):
             read += len(block)
             source_id = block.identifiers(names[ID][0])
             kept = np.ones(len(block), bool) if chosen is None else chosen(source_id)
             if kept.any():
-                pieces.append(_columns(block.take(kept), source_id[kept], names, config.product))
+                pieces.append(_columns(block.take(kept), source_id[kept], names, config.kept()))
     whole = pa.concat_tables(pieces) if pieces else empty(config.product)
     order = np.argsort(whole[ID].to_numpy(), kind="stable")
     whole = whole.take(pa.array(order)).combine_chunks()
@@ -140,10 +149,10 @@ def _is_required(product: Product, name: str) -> bool:
 
 
 def _columns(
-    block: Block, source_id: IntArray, names: Mapping[str, Sequence[str]], product: Product
+    block: Block, source_id: IntArray, names: Mapping[str, Sequence[str]], product: Sequence[Kept]
 ) -> pa.Table:
     columns: dict[str, Any] = {ID: pa.array(source_id)}
-    for kept in COLUMNS[product]:
+    for kept in product:
         own = names.get(kept.name)
         columns[kept.name] = _missing(kept, len(block)) if own is None else _one(block, kept, own)
     return pa.table(columns)

@@ -96,18 +96,35 @@ def _all_at_once(
     return np.asarray(corrected, dtype=np.float64), beyond
 
 
+class _Whole(int):
+    """Whole numbers as before numpy 2.4: also of an array of one element."""
+
+    def __new__(cls, value: Any = 0, *base: Any) -> Any:
+        """Return a plain whole number."""
+        if isinstance(value, np.ndarray) and value.size == 1:
+            value = value.item()
+        return int(value, *base)
+
+
 def _one_by_one(
     function: Callable[..., Any], flux: FloatArray, stars: Mapping[str, Any]
 ) -> tuple[FloatArray, BoolArray]:
-    # The package takes a single spectrum; there is no faster way to call it.
+    # The package takes a single spectrum; there is no faster way to call it. It asks int() of
+    # arrays of one element, which numpy refuses since 2.4.
+    scope: dict[str, Any] = getattr(function, "__globals__", {})
+    scope.setdefault("int", _Whole)
     answers = [
         function(spectrum.copy(), float(magnitude), error.copy())
         for spectrum, magnitude, error in zip(
             flux, stars["g_mag"], stars["flux_error"], strict=True
         )
     ]
+    none = np.full(flux.shape[1], np.nan), NORMAL_CAUTION  # of a star just at a limit of its range
+    answers = [none if answer is None else answer for answer in answers]
     corrected = np.array([answer[0] for answer in answers], dtype=np.float64)
-    caution = np.array([np.asarray(answer[1])[:3] for answer in answers]).reshape(-1, 3)
+    caution = np.array(
+        [np.asarray(answer[1], dtype=np.int64)[:3] for answer in answers], dtype=np.int64
+    ).reshape(-1, 3)
     unreliable: BoolArray = np.any(caution > NORMAL_CAUTION, axis=1)
     return corrected.reshape(flux.shape), unreliable
 

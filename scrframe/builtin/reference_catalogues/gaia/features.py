@@ -18,9 +18,10 @@ from scrframe.builtin.reference_catalogues.gaia.corrections import (
 from scrframe.builtin.reference_catalogues.gaia.datalink import blocks
 from scrframe.builtin.reference_catalogues.gaia.parts import may_hold
 from scrframe.builtin.reference_catalogues.gaia.products import SAMPLED, SAMPLES_NM, GaiaXpConfig
+from scrframe.builtin.reference_catalogues.gaia.releases import sampled_operator
 from scrframe.io.block import Block, RealArray
 from scrframe.plugin import ChosenCorrection, Part
-from scrframe.spectra import BASES, PACKED, XpOperator, load_operator
+from scrframe.spectra import XpOperator
 from scrframe.statistics.groups import first_rows
 from scrframe.tables import (
     SPECTRUM_ERRORS_DIAGONAL,
@@ -73,21 +74,26 @@ class Target:
         From coefficients.
     of_samples, errors_of_samples : callable
         From the archive's 343 samples, shape (n, 343), and from their errors.
+    sampled : XpOperator
+        From coefficients to these samples, on which corrections act.
     """
 
     operator: XpOperator
     of_samples: Callable[[FloatArray], FloatArray]
     errors_of_samples: Callable[[FloatArray], FloatArray]
+    sampled: XpOperator
 
 
-def on_grid(config: GaiaXpConfig) -> Target:
+def on_grid(config: GaiaXpConfig, operator_file: str = "") -> Target:
     """Return the target of the configured grid of wavelengths."""
-    operator = products.operator_for(config.grid.start, config.grid.stop, config.grid.step)
+    grid = config.grid
+    operator = products.operator_for(grid.start, grid.stop, grid.step, operator_file)
     grid_nm = operator.wavelength_nm
     return Target(
         operator,
         lambda samples: products.at_grid(samples, grid_nm),
         lambda errors: products.at_grid(errors, grid_nm),
+        sampled_operator(operator_file),
     )
 
 
@@ -114,7 +120,7 @@ def read_features(
 
     Raises DataError if the file is damaged or its arrays are not what they should be.
     """
-    found = read_fluxes(part, stars, corrections, on_grid(config))
+    found = read_fluxes(part, stars, corrections, on_grid(config, part.detail.get("operator", "")))
     # Of a part without any, arrays of no length.
     grid_nm = products.wavelengths(config.grid.start, config.grid.stop, config.grid.step)
     if not found:
@@ -154,17 +160,18 @@ def read_fluxes(
 
 
 def _continuous(wanted: _Wanted, reading: _Reading) -> StarFluxes:
-    coefficients = [wanted.matrix(f"{band}_coefficients", BASES) for band in ("bp", "rp")]
-    errors = [wanted.matrix(f"{band}_coefficient_errors", BASES) for band in ("bp", "rp")]
+    operator = reading.target.operator
+    bases = operator.bases
+    coefficients = [wanted.matrix(f"{band}_coefficients", bases) for band in ("bp", "rp")]
+    errors = [wanted.matrix(f"{band}_coefficient_errors", bases) for band in ("bp", "rp")]
     correlations = None
     if all(name in wanted.columns for name in CORRELATIONS):
-        correlations = [wanted.matrix(name, PACKED) for name in CORRELATIONS]
-    operator = reading.target.operator
+        correlations = [wanted.matrix(name, operator.packed) for name in CORRELATIONS]
     flux = operator.flux(coefficients[0], coefficients[1])
     error, flags = _errors(operator, errors, correlations)
     snr = _median_ratio(flux, error)
     if reading.corrections:
-        sampled = load_operator("sampled")
+        sampled = reading.target.sampled
         samples = sampled.flux(coefficients[0], coefficients[1])
         sample_error, _ = _errors(sampled, errors, correlations)
         flux, outside = _corrected(samples, sample_error, wanted.star, reading)

@@ -12,6 +12,7 @@ import numpy as np
 
 from scrframe.builtin.reference_catalogues.gaia.datalink import ArrowTable, blocks, gaia_tables
 from scrframe.builtin.reference_catalogues.gaia.products import (
+    CONTINUOUS_COLUMNS,
     PRODUCTS,
     SOURCE,
     SPECTRA,
@@ -19,12 +20,12 @@ from scrframe.builtin.reference_catalogues.gaia.products import (
     GaiaXpConfig,
     Product,
 )
+from scrframe.builtin.reference_catalogues.gaia.releases import operator_file, sampled_operator
 from scrframe.errors import DataError
 from scrframe.io import key_below, matching_files
 from scrframe.io.parquet import ParquetTable
 from scrframe.io.table_file import TableFile
 from scrframe.plugin import Part, file_part
-from scrframe.spectra import load_operator
 
 #: Rows of a part of a Parquet file, about; fixed, so that parts do not depend on workers.
 PART_ROWS = 8_000
@@ -58,18 +59,24 @@ def feature_parts(config: GaiaXpConfig, root: Path) -> list[Part]:
             f"{root / config.spectra}: both continuous and sampled spectra are there;"
             " set gaia_xp.product to the one to read"
         )
-    if SPECTRA["continuous"].name in kinds:
-        derived_for = load_operator("paper").provenance["release"]
-        if config.release != derived_for:
-            raise DataError(
-                f"gaia_xp.release is {config.release}, but coefficients can be converted only for"
-                f" {derived_for}; use the sampled spectra, or derive the operator anew"
-            )
-    return [part for product, table in tables for part in _cut(table, product, config, root)]
+    continuous = SPECTRA["continuous"].name in kinds
+    file = operator_file(config.release, config.operator, root) if continuous else ""
+    found = (part for product, table in tables for part in _cut(table, product, config, root))
+    if not file:
+        return list(found)
+    return [
+        replace(part, detail={**part.detail, "operator": file}, also=(*part.also, Path(file)))
+        for part in found
+    ]
 
 
 def check(part: Part, config: GaiaXpConfig) -> None:
     """Read the first rows of a part; raises DataError where that fails."""
+    widths = dict(WIDTHS)
+    if part.detail.get("operator"):
+        operator = sampled_operator(part.detail["operator"])
+        for name in CONTINUOUS_COLUMNS:
+            widths[name] = operator.packed if "correlations" in name else operator.bases
     for whole in blocks(part):
         block = whole.take(np.arange(len(whole)) < _CHECKED_ROWS)
         for name, own in part.detail["columns"].items():
@@ -77,8 +84,8 @@ def check(part: Part, config: GaiaXpConfig) -> None:
                 block.identifiers(own)
             elif name == "has_xp_continuous":
                 block.flags(own)
-            elif name in WIDTHS:
-                block.matrix(own, WIDTHS[name])
+            elif name in widths:
+                block.matrix(own, widths[name])
             else:
                 block.numbers(own)
         return

@@ -11,9 +11,10 @@ from functools import cache
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from scrframe.arrays import FloatArray
+from scrframe.builtin.reference_catalogues.gaia.releases import sampled_operator
 from scrframe.io.table_file import TableFile
 from scrframe.plugin import PluginConfig
 from scrframe.spectra import BASES, PACKED, XpOperator, load_operator
@@ -63,13 +64,13 @@ def at_grid(samples: FloatArray, grid_nm: FloatArray) -> FloatArray:
 
 
 @cache
-def operator_for(start_nm: float, stop_nm: float, step_nm: float) -> XpOperator:
-    """Return the operator from coefficients to a grid."""
+def operator_for(start_nm: float, stop_nm: float, step_nm: float, file: str = "") -> XpOperator:
+    """Return the operator from coefficients to a grid: from a user's file, or one that ships."""
     grid_nm = wavelengths(start_nm, stop_nm, step_nm)
     paper = load_operator("paper")
-    if np.array_equal(grid_nm, paper.wavelength_nm):
+    if not file and np.array_equal(grid_nm, paper.wavelength_nm):
         return paper
-    sampled = load_operator("sampled")
+    sampled = sampled_operator(file)
     bp, rp = at_grid(sampled.bp, grid_nm), at_grid(sampled.rp, grid_nm)
     return XpOperator(grid_nm, bp, rp, sampled.provenance)
 
@@ -132,6 +133,8 @@ WIDTHS = {
 }
 PRODUCTS = {product.name: product for product in (SOURCE, CONTINUOUS, SAMPLED)}
 SPECTRA = {"continuous": CONTINUOUS, "sampled": SAMPLED}
+#: Columns of coefficients, whose lengths are those of the release.
+CONTINUOUS_COLUMNS = tuple(name for name in WIDTHS if "coefficient" in name)
 #: Names of all columns that are read.
 CANONICAL = {
     name for product in PRODUCTS.values() for name in (*product.required, *product.optional)
@@ -154,6 +157,12 @@ class GridConfig(PluginConfig):
         return self
 
 
+GaiaRelease = Annotated[
+    Literal["dr3", "dr4"],
+    BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value),
+]
+
+
 class GaiaXpConfig(PluginConfig):
     """Where the Gaia products are and how they are read."""
 
@@ -166,7 +175,12 @@ class GaiaXpConfig(PluginConfig):
     product: Literal["auto", "continuous", "sampled"] = Field(
         "auto", description="Which XP product to read; auto takes the one that is there."
     )
-    release: str = Field("DR3", description="Gaia's release.")
+    release: GaiaRelease = Field("dr3", description="Gaia's release, dr3 or dr4.")
+    operator: str | None = Field(
+        None,
+        description="File of the operator from coefficients to fluxes, below the data root, of a"
+        " release for which none ships.",
+    )
     ref_epoch: float = Field(
         2016.0, description="Epoch of the positions (Julian year) where a file does not say."
     )

@@ -19,7 +19,11 @@ from scrframe.builtin.reference_catalogues.gaia import parts as gaia_parts
 from scrframe.builtin.reference_catalogues.gaia import plugin as gaia_sources
 from scrframe.builtin.reference_catalogues.gaia.corrections import CORRECTIONS, OUTSIDE
 from scrframe.builtin.reference_catalogues.gaia.features import StarFluxes, Target, read_fluxes
-from scrframe.builtin.reference_catalogues.gaia.products import SAMPLES_NM, GaiaXpConfig
+from scrframe.builtin.reference_catalogues.gaia.products import (
+    SAMPLES_NM,
+    GaiaRelease,
+    GaiaXpConfig,
+)
 from scrframe.builtin.reference_catalogues.gaia.write import write_simulated
 from scrframe.errors import CalibrationError, DataError
 from scrframe.plugin import (
@@ -101,7 +105,7 @@ class XpSyntheticConfig(PluginConfig):
     product: Literal["auto", "continuous", "sampled"] = Field(
         default="auto", description="Which XP product to read; auto takes the one that is there."
     )
-    release: str = Field(default="DR3", description="Gaia's release.")
+    release: GaiaRelease = Field(default="dr3", description="Gaia's release, dr3 or dr4.")
     ref_epoch: float = Field(
         default=2016.0,
         description="Epoch of the positions (Julian year) where a file does not say.",
@@ -266,6 +270,7 @@ def through(weights: FloatArray) -> Target:
         XpOperator(centre, sampled.bp @ column, sampled.rp @ column, sampled.provenance),
         lambda samples: samples @ column,
         lambda errors: np.sqrt(errors**2 @ column**2),
+        sampled,
     )
 
 

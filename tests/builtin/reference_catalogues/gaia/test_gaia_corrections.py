@@ -117,6 +117,15 @@ def correction(flux, g, error, Truncation=False, absolute_correction=True):
     return [flux * (1 + 0.01 * g), caution, 0.1, 0.2]
 
 
+def looked_up(flux, g, error, Truncation=False, absolute_correction=True):
+    """Finds its row as the authors' package does, and knows nothing of one magnitude."""
+    steps = np.round(np.arange(0, 25, 0.001), 3)
+    row = int(np.where(abs(steps - np.round(g, 3)) < 0.0001)[0])
+    caution = np.zeros([3], dtype=int)
+    if g < 15:
+        return flux * (1 + 0.01 * steps[row]), caution, 0.1, 0.2
+
+
 answer = 42
 '''
 NO_RANGE = dict.fromkeys(("g_min", "g_max", "bp_rp_min", "bp_rp_max"))
@@ -178,6 +187,19 @@ def test_interface_of_the_authors_package(tree, stars, toy, read_sources, read_f
     expected = at_grid(samples_of(stars) * (1 + 0.01 * g[:, None]), GRID_NM)
     np.testing.assert_allclose(found.flux, expected, rtol=2**-22)
     np.testing.assert_array_equal(found.flags, np.where(g > 17, SPECTRUM_OUTSIDE_CORRECTION, 0))
+
+
+def test_whole_numbers_of_arrays_as_the_authors_package_takes_them(
+    tree, stars, toy, read_sources, read_features
+):
+    wanted = read_sources(tree)
+    (found,) = read_features(tree, wanted, toy("looked_up", interface="huang2024"))
+    g = wanted["g_mag"]
+    factor = np.where(g < 15, 1 + 0.01 * np.round(g, 3), 1.0)
+    expected = at_grid(samples_of(stars) * factor[:, None], GRID_NM)
+    np.testing.assert_allclose(found.flux, expected, rtol=2**-22)
+    assert 0 < (g >= 15).sum() < len(g)
+    np.testing.assert_array_equal(found.flags, np.where(g >= 15, SPECTRUM_OUTSIDE_CORRECTION, 0))
 
 
 def test_a_spectrum_that_the_package_loses_stays_and_is_flagged(
