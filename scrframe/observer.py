@@ -12,6 +12,9 @@ class Observer:
     def message(self, text: str) -> None:
         """Take one line about the run."""
 
+    def detail(self, text: str) -> None:
+        """Take one line that only those want to know who ask for details."""
+
     def warning(self, text: str) -> None:
         """Take one line about something that the user should know."""
 

@@ -14,11 +14,13 @@ from scrframe.cli.common import (
     DataRoot,
     FewWorkers,
     InputProblemsError,
+    LogFile,
     Quiet,
     Scheduler,
     Screen,
     Strict,
     SurveyFile,
+    Verbose,
     Workers,
     help_without_command,
     resumable,
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="scrframe",
     help="Put survey photometry on one scale with Stellar Colour Regression.",
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -104,16 +106,29 @@ def calibrate(
         bool, typer.Option("--no-report", help="Leave out null tests, figures and the page.")
     ] = False,
     strict: Strict = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what would be read, made and replaced; do nothing."),
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the run of another survey in --out.")
+    ] = False,
     changes: Changes = None,
     quiet: Quiet = False,
+    verbose: Verbose = False,
+    log: LogFile = None,
 ) -> None:
     """Calibrate a survey, or several together, and write all products."""
     from scrframe.config import is_combined, load_combined, load_survey
-    from scrframe.run.calibrate import calibrate as run_calibration
 
-    screen, report = Screen(quiet), False if no_report else None
+    screen, report = Screen(quiet, verbose, log), False if no_report else None
     how: dict[str, Any] = {"data": data, "workers": workers, "observer": observer_for(screen)}
     how |= {"executor": scheduler}
+    if dry_run:
+        _say_plan(screen, survey, changes, data=data, out=out, force=force)
+        return
+    from scrframe.run.calibrate import calibrate as run_calibration
+
     if is_combined(survey):
         from scrframe.analysis.combined import calibrate_combined
 
@@ -134,9 +149,28 @@ def calibrate(
         raise typer.BadParameter("--strict needs the report, which is turned off")
     target = out or Path("runs") / description.name
     with resumable():
-        run = run_calibration(description, out=target, report=report, **how)
+        run = run_calibration(description, out=target, report=report, force=force, **how)
     show(screen, closing_table(run.summary), closing_lines(run.summary, target))
     judge(screen, run.report, target / "report" / "index.html", strict)
+
+
+def _say_plan(
+    screen: Screen, survey: Path, changes: list[str] | None, *, out: Path | None, **how: Any
+) -> None:
+    """Say what a calibration would read, make and replace."""
+    from scrframe.config import is_combined, load_combined, load_survey
+    from scrframe.run.plan import plan_run
+
+    if is_combined(survey):
+        several = load_combined(survey, overrides=changes or ())
+        base = out or Path("runs") / several.name
+        plans = [plan_run(each, out=base / each.name, **how) for each in several.members]
+    else:
+        plans = [plan_run(load_survey(survey, overrides=changes or ()), out=out, **how)]
+    for plan in plans:
+        for line in plan.lines():
+            screen.say(line)
+    screen.say("nothing was read or made (--dry-run)")
 
 
 @app.command()
@@ -147,12 +181,14 @@ def validate(
     scheduler: Scheduler = None,
     changes: Changes = None,
     quiet: Quiet = False,
+    verbose: Verbose = False,
+    log: LogFile = None,
 ) -> None:
     """Check a description, its plugins and its data, before any work."""
     from scrframe.config import is_combined, load_combined, load_survey
     from scrframe.run.data import validate as check_survey
 
-    screen = Screen(quiet)
+    screen = Screen(quiet, verbose, log)
     if is_combined(survey):
         several = load_combined(survey, overrides=changes or ())
         members = (several if data is None else several.with_data_root(data)).members
@@ -197,12 +233,14 @@ def report(
     scheduler: Scheduler = None,
     strict: Strict = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
+    log: LogFile = None,
 ) -> None:
     """Judge a finished run: null tests, anomalies, figures and a page, in RUN_DIR/report."""
     from scrframe.report.write import write_report
     from scrframe.run.workers import default_workers, open_executor
 
-    screen = Screen(quiet)
+    screen = Screen(quiet, verbose, log)
     further = {}
     if montecarlo is not None:
         from scrframe.analysis.montecarlo import products
@@ -260,12 +298,14 @@ def simulate(
     ] = GaiaFormat.parquet,
     changes: Changes = None,
     quiet: Quiet = False,
+    verbose: Verbose = False,
+    log: LogFile = None,
 ) -> None:
     """Write a simulated survey in the real formats, and its truth."""
     from scrframe.config import load_survey
     from scrframe.run.data import simulate_survey as write_survey
 
-    screen = Screen(quiet)
+    screen = Screen(quiet, verbose, log)
     description = load_survey(survey, overrides=changes or ())
     settings = _simulation_settings(description.simulation, fields, density, seed)
     how: dict[str, Any] = {"gaia_format": gaia_format.value, "observer": observer_for(screen)}
@@ -312,11 +352,13 @@ def apply(
     workers: FewWorkers = 1,
     scheduler: Scheduler = None,
     quiet: Quiet = False,
+    verbose: Verbose = False,
+    log: LogFile = None,
 ) -> None:
     """Correct further catalogues with the solution of a finished run."""
     from scrframe.run.correct import apply as correct
 
-    screen = Screen(quiet)
+    screen = Screen(quiet, verbose, log)
     how: dict[str, Any] = {"workers": workers, "observer": observer_for(screen)}
     how |= {"executor": scheduler, "colours": colours}
     corrected = correct(run, catalogues, out=out, unknown_visit=unknown_visit.value, **how)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import IntEnum
@@ -16,7 +17,7 @@ from typing import Annotated, ClassVar, TextIO
 
 import typer
 
-from scrframe.errors import KEPT, ScrframeError, notes_of
+from scrframe.errors import KEPT, ConfigError, ScrframeError, notes_of
 
 #: Set to anything, it shows the traceback of an internal failure.
 DEBUG = "SCRFRAME_DEBUG"
@@ -72,6 +73,13 @@ Changes = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only warnings and errors.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Show details, and the time of each line.")
+]
+LogFile = Annotated[
+    Path | None,
+    typer.Option("--log", metavar="FILE", help="Append every line, details too, to a file."),
+]
 Strict = Annotated[
     bool,
     typer.Option("--strict", help="Exit code 3 if a null test fails or the run has not settled."),
@@ -108,9 +116,15 @@ class Screen:
     ----------
     quiet : bool
         Whether only problems are shown.
+    verbose : bool
+        Whether details are shown, and the time of each line.
+    log : path, optional
+        File to which every line is appended with its time, quiet or not.
 
     Attributes
     ----------
+    kept : TextIO or None
+        That file, opened.
     lost : str
         Why the output could not be written, if it could not; a reader who went away
         (``| head``) wanted no more.
@@ -120,18 +134,39 @@ class Screen:
 
     lost: ClassVar[str] = ""
     leaves_products: ClassVar[bool] = False
+    kept: ClassVar[TextIO | None] = None
 
-    def __init__(self, quiet: bool = False) -> None:
-        self.quiet = quiet
+    def __init__(self, quiet: bool = False, verbose: bool = False, log: Path | None = None) -> None:
+        self.quiet, self.verbose = quiet, verbose and not quiet
+        if log is not None:
+            try:
+                Screen.kept = log.open("a", encoding="utf-8")
+            except OSError as error:
+                raise ConfigError(f"--log {log}: cannot be written: {error.strerror}") from None
 
     def say(self, text: str) -> None:
         """Print text on the output, exactly as it is."""
+        self.keep(text)
         if not self.quiet:
             _write(sys.stdout, text + "\n")
 
+    def detail(self, text: str) -> None:
+        """Print what only those want to know who ask for details."""
+        if self.verbose:
+            self.say(text)
+        else:
+            self.keep(text)
+
     def complain(self, text: str) -> None:
         """Print text on the error stream, quiet or not."""
+        self.keep(text)
         _write(sys.stderr, text + "\n")
+
+    def keep(self, text: str) -> None:
+        """Append text to the log, if there is one, each line with its time."""
+        if Screen.kept is not None:
+            now = time.strftime("%Y-%m-%d %H:%M:%S")
+            _write(Screen.kept, "".join(f"{now} {line}\n" for line in text.splitlines()))
 
     @property
     def is_terminal(self) -> bool:

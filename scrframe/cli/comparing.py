@@ -12,10 +12,12 @@ from rich.table import Table
 from scrframe.cli.common import (
     Changes,
     DataRoot,
+    LogFile,
     Quiet,
     Scheduler,
     Screen,
     SurveyFile,
+    Verbose,
     Workers,
     resumable,
 )
@@ -70,11 +72,13 @@ def compare(
     scheduler: Scheduler = None,
     changes: Changes = None,
     quiet: Quiet = False,
+    verbose: Verbose = False,
+    log: LogFile = None,
 ) -> None:
     """Compare colour models: how well they predict, the offsets they lead to, their cost."""
     from scrframe.config import load_survey
 
-    screen = Screen(quiet)
+    screen = Screen(quiet, verbose, log)
     if regions and backends is not None:
         raise typer.BadParameter("--regions compares no colour models: leave out --backends")
     description = load_survey(survey, overrides=changes or ())

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scrframe.cli.common import Changes, DataRoot, Quiet, Screen, SurveyFile, resumable
+from scrframe.cli.common import (
+    Changes,
+    DataRoot,
+    LogFile,
+    Quiet,
+    Screen,
+    SurveyFile,
+    Verbose,
+    resumable,
+)
 from scrframe.cli.rendering import observer_for
 
 if TYPE_CHECKING:
@@ -87,13 +96,15 @@ def fetch(
     ] = None,
     changes: Changes = None,
     quiet: Quiet = False,
+    verbose: Verbose = False,
+    log: LogFile = None,
 ) -> None:
     """Fetch what a survey needs of Gaia and of extinctions, from archives into the data root."""
     from scrframe.config import load_survey
     from scrframe.fetch.run import Fetching, Order, fetch_data, plan_fetch
     from scrframe.fetch.script import lines_of, write_script
 
-    screen = Screen(quiet)
+    screen = Screen(quiet, verbose, log)
     if script and not plan:
         raise typer.BadParameter("--script goes with --plan")
     description = load_survey(survey, overrides=changes or ())

@@ -15,7 +15,14 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import typer
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -29,6 +36,8 @@ if TYPE_CHECKING:
 NONE = "-"
 #: Width of a table in a file or pipe, in characters: of few columns, and of many.
 PLAIN_WIDTH, WIDE = 110, 160
+#: Seconds after which a long step says how far it is.
+EVERY_S = 30.0
 STYLES = {"failed": "bold red", "passed": "green", "not testable": "dim"}
 
 
@@ -134,19 +143,29 @@ def step_lines(steps: Mapping[str, Mapping[str, float]]) -> list[str]:
 def observer_for(screen: Screen) -> Observer:
     """Return what shows progress on a screen."""
     if screen.quiet:
-        return Observer()
+        return QuietObserver(screen)
     return BarObserver(screen) if screen.is_terminal else LineObserver(screen)
 
 
-class LineObserver(Observer):
-    """Shows progress as two lines a step."""
+class QuietObserver(Observer):
+    """Shows warnings alone; a log has all lines."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
+        self._start = time.perf_counter()
 
     def message(self, text: str) -> None:
-        """Print a line."""
+        """Print a line, with the time since the start if details are wanted."""
+        if self._screen.verbose:
+            text = f"[{time.perf_counter() - self._start:7.1f} s] {text}"
         self._screen.say(text)
+
+    def detail(self, text: str) -> None:
+        """Print a line if details are wanted."""
+        if self._screen.verbose:
+            self.message(text)
+        else:
+            self._screen.keep(text)
 
     def warning(self, text: str) -> None:
         """Print a line on the error stream."""
@@ -155,10 +174,37 @@ class LineObserver(Observer):
     @contextmanager
     def step(self, title: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
         """Print a line at the start and one, with seconds, at the end."""
-        self._screen.say(f"{title} ..." if total is None else f"{title} ({total}) ...")
+        self.message(f"{title} ..." if total is None else f"{title} ({total}) ...")
         start = time.perf_counter()
         yield lambda done: None
-        self._screen.say(f"{title}: done in {time.perf_counter() - start:.1f} s")
+        self.message(f"{title}: done in {time.perf_counter() - start:.1f} s")
+
+
+class LineObserver(QuietObserver):
+    """Shows progress as lines: two a step, and every half minute how far it is."""
+
+    @contextmanager
+    def step(self, title: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+        """Print lines at the start and at the end, and in between what is left of a long step."""
+        with super().step(title, total):
+            start = last = time.perf_counter()
+            count = 0
+
+            def advance(done: int) -> None:
+                nonlocal count, last
+                count, now = count + done, time.perf_counter()
+                if total and count < total and now - last > EVERY_S:
+                    last, left = now, (now - start) * (total - count) / max(count, 1)
+                    self.message(f"{title}: {count} of {total}, about {time_left(left)} left")
+
+            yield advance
+
+
+def time_left(seconds: float) -> str:
+    """Return a time in words, to be read at a glance."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 class BarObserver(LineObserver):
@@ -173,6 +219,7 @@ class BarObserver(LineObserver):
         if self._progress is None:
             super().message(text)
         else:
+            self._screen.keep(text)
             self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
@@ -186,14 +233,17 @@ class BarObserver(LineObserver):
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            TimeRemainingColumn(),
             console=Console(file=cast(IO[str], SafeStream())),
         ) as bar:
             self._progress = bar
+            start = time.perf_counter()
             task = bar.add_task(title, total=total)
             try:
                 yield lambda done: bar.advance(task, done)
                 end = total if total is not None else max(bar.tasks[0].completed, 1)
                 bar.update(task, total=end, completed=end)
+                self._screen.keep(f"{title}: done in {time.perf_counter() - start:.1f} s")
             finally:
                 self._progress = None
 

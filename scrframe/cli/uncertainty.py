@@ -12,10 +12,12 @@ import typer
 from scrframe.cli.common import (
     Changes,
     DataRoot,
+    LogFile,
     Quiet,
     Scheduler,
     Screen,
     SurveyFile,
+    Verbose,
     Workers,
     resumable,
 )
@@ -38,12 +40,14 @@ def crosscheck(
         int, typer.Option(min=2, metavar="N", help="Stars that a visit needs in each run.")
     ] = 20,
     quiet: Quiet = False,
+    verbose: Verbose = False,
+    log: LogFile = None,
 ) -> None:
     """Compare the offsets of two runs: by how much visits differ, and which of them disagree."""
     from scrframe.analysis.crosscheck.run import crosscheck as check
     from scrframe.analysis.crosscheck.run import default_out
 
-    screen = Screen(quiet)
+    screen = Screen(quiet, verbose, log)
     target = out or default_out(run_a, run_b)
     found = check(run_a, run_b, out=target, min_stars=min_stars, observer=observer_for(screen))
     for line in crosscheck_lines(found.summary, target):
@@ -117,12 +121,14 @@ def montecarlo(
     scheduler: Scheduler = None,
     changes: Changes = None,
     quiet: Quiet = False,
+    verbose: Verbose = False,
+    log: LogFile = None,
 ) -> None:
     """Find the error of each star's model magnitude from realisations of its input."""
     from scrframe.analysis.montecarlo.run import default_out, monte_carlo
     from scrframe.config import load_survey
 
-    screen = Screen(quiet)
+    screen = Screen(quiet, verbose, log)
     description = load_survey(survey, overrides=changes or ())
     target = out or default_out(description)
     with resumable():

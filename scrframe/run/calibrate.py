@@ -70,6 +70,7 @@ def calibrate(
     out: str | Path | None = None,
     workers: int | None = None,
     report: bool | None = None,
+    force: bool = False,
     observer: Observer | None = None,
     registry: Registry | None = None,
     executor: Executor | str | None = None,
@@ -83,11 +84,14 @@ def calibrate(
     data : path, optional
         Data root; by default the description's. ``sample`` is the built-in sample survey.
     out : path, optional
-        Directory of the run; by default ``runs/<survey>``. An earlier run is replaced.
+        Directory of the run; by default ``runs/<survey>``. An earlier run of the survey is
+        replaced.
     workers : int, optional
         Number of processes; by default as many as there are processors.
     report : bool, optional
         Whether the run ends with its report; by default what the description says.
+    force : bool
+        Whether a run of another survey may be replaced.
     observer : Observer, optional
         Is notified of progress.
     registry : Registry, optional
@@ -115,7 +119,13 @@ def calibrate(
     plugins = resolve_plugins(survey, registry or load_registry())
     target = Path(out) if out is not None else Path("runs") / survey.name
     with open_session(
-        plugins, target, workers=workers, observer=observer, corrects=True, executor=executor
+        plugins,
+        target,
+        workers=workers,
+        observer=observer,
+        corrects=True,
+        force=force,
+        executor=executor,
     ) as session:
         hashes = hash_inputs(session)
         sample = draw_sample(session)

@@ -18,12 +18,13 @@ from scrframe.plugin import Part
 from scrframe.products.files import RUN_MARK
 from scrframe.run.data import SAMPLE, DataSource, data_note, ensure_sample, note_for
 from scrframe.run.engines.engine import SerialExecutor, give_memory_back
-from scrframe.run.inputs import FileState, file_state, known_states, states_of
+from scrframe.run.inputs import FileState, known_states, states_of
 from scrframe.run.keys import work_key
+from scrframe.run.place import refuse_small
+from scrframe.run.plan import corrected_bytes, refuse_other_survey
 from scrframe.run.plugins import Inputs, SelectedPlugins, check_writers, find_inputs
-from scrframe.run.resources import refuse_small
 from scrframe.run.workers import default_workers, open_executor
-from scrframe.run.workspace import Workspace, fit_place
+from scrframe.run.workspace import Workspace, fit_place, pieces_done
 
 #: Seconds between two looks at the memory.
 INTERVAL = 0.2
@@ -159,10 +160,13 @@ def begin_session(
     workers: int | None = None,
     observer: Observer | None = None,
     corrects: bool = False,
+    force: bool = False,
 ) -> Session:
     """Find the input of a command and open its workspace; see `open_session`."""
     observer, monitor = observer or Observer(), StepMonitor()
     place = fit_place(out, mark)  # at once: data may take their time
+    if corrects and not force:
+        refuse_other_survey(place.out, plugins.survey.name)
     with monitor.running():
         data = _find_data(plugins, monitor, observer)
         with monitor.step("find inputs"):
@@ -171,29 +175,30 @@ def begin_session(
                 check_writers(plugins.writers, inputs.catalogues)
     if data.label != SAMPLE:
         observer.message(data.headline(plugins.survey.name))
-    need = _corrected_bytes(plugins, inputs) if corrects else 0
+    need = corrected_bytes(plugins, inputs) if corrects else 0
     if need:
         warning = refuse_small(place.out, place.root, need)
         if warning:
             observer.warning(warning)
     key = work_key(plugins.survey.digest(), inputs.all())
+    space = Workspace.open(out, key, mark, need=need)
+    done = pieces_done(space.root)
+    if done:
+        observer.message(
+            f"going on from {done:,} piece(s) of work that an earlier run of the same data did"
+        )
+    workers = workers or default_workers()
+    observer.detail(f"{len(inputs.all()):,} input files, {workers} worker(s), work in {space.root}")
     return Session(
         plugins,
         data,
         inputs,
-        Workspace.open(out, key, mark, need=need),
+        space,
         monitor,
         observer,
-        workers or default_workers(),
+        workers,
         files=states_of(inputs.all()),
     )
-
-
-def _corrected_bytes(plugins: SelectedPlugins, inputs: Inputs) -> int:
-    """Return about how much the corrected catalogues will take: as much as those read."""
-    paths = {part.path for part in inputs.catalogues}
-    sizes = [state[0] for state in map(file_state, paths) if state is not None]
-    return len(plugins.writers) * sum(sizes)
 
 
 @contextmanager
@@ -205,6 +210,7 @@ def open_session(
     workers: int | None = None,
     observer: Observer | None = None,
     corrects: bool = False,
+    force: bool = False,
     executor: Executor | str | None = None,
 ) -> Iterator[Session]:
     """Open input, workspace and workers; put the products in their place at the end.
@@ -224,6 +230,8 @@ def open_session(
         By default a silent one.
     corrects : bool
         Whether catalogues will be corrected, so that their writers must be able to.
+    force : bool
+        Whether a run of another survey may be replaced by one that corrects catalogues.
     executor : Executor or str, optional
         Runs tasks in place of processes of the session's own; a text is a scheduler's address.
 
@@ -233,7 +241,7 @@ def open_session(
         If the data do not allow it; what is raised within gets the name of its step.
     """
     session = begin_session(
-        plugins, out, mark=mark, workers=workers, observer=observer, corrects=corrects
+        plugins, out, mark=mark, workers=workers, observer=observer, corrects=corrects, force=force
     )
     with session.guarded():
         with session.opened_executor(executor) as opened:

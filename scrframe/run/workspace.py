@@ -26,8 +26,7 @@ from scrframe.errors import (
     reworded,
 )
 from scrframe.products.files import RUN_MARK, SEALS, writable, write_text
-from scrframe.run.place import Place, missing_folders, remove_empty
-from scrframe.run.resources import resource_error
+from scrframe.run.place import Place, missing_folders, remove_empty, resource_error
 
 #: Holds who makes a run, for the message of one that finds it there.
 OWNER = "owner"
@@ -150,7 +149,7 @@ class Workspace:
     @property
     def has_pieces(self) -> bool:
         """Whether any piece of work is done, here or in a workspace within."""
-        return any(self.root.glob(f"**/work/{SEALS}/*.json"))
+        return pieces_done(self.root) > 0
 
     def finish(self, *, merges: bool = False) -> None:
         """Put the run in its place.
@@ -225,6 +224,11 @@ class Workspace:
                 error.add_note(f"{IN_STEP}{where}")
             return error
         return reworded(found, f"{found} ({IN_STEP}{where})") if where else found
+
+
+def pieces_done(root: Path) -> int:
+    """Return how many pieces of work are done in a workspace, and in those within."""
+    return sum(1 for _ in root.rglob(f"work/{SEALS}/*.json"))
 
 
 @contextmanager

@@ -18,8 +18,7 @@ from astropy.io import fits
 
 import scrframe
 from scrframe.cli.common import Screen
-from scrframe.cli.rendering import BarObserver, LineObserver, observer_for
-from scrframe.observer import Observer
+from scrframe.cli.rendering import BarObserver, LineObserver, QuietObserver, observer_for
 from scrframe.report.merit import merit_rows, paper_ratio
 
 NOTE = "simulated u magnitudes on real Gaia XP spectra"
@@ -336,7 +335,7 @@ def test_bars_on_a_terminal():
 
 
 def test_choice_of_observer():
-    assert type(observer_for(Screen(quiet=True))) is Observer
+    assert type(observer_for(Screen(quiet=True))) is QuietObserver
     assert type(observer_for(Screen())) is LineObserver
 
 

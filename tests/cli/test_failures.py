@@ -16,7 +16,7 @@ import pytest
 
 import scrframe.config
 from scrframe.errors import CalibrationError
-from scrframe.run.resources import resource_error
+from scrframe.run.place import resource_error
 
 SCRFRAME = "from scrframe.cli import main; raise SystemExit(main())"
 
@@ -209,7 +209,12 @@ def test_interrupted_run_goes_on(scrframe_command, tiny_survey):
 def test_workers_that_only_start_are_interrupted_without_a_word(tiny_survey):
     command = ["calibrate", str(tiny_survey.description), "--data", str(tiny_survey.data)]
     answer = interrupt_at("Hashing", [*command, "--out", "run", "--workers", "2"])
-    assert answer == (130, "interrupted; run the same command again to resume\n")
+    # On a slow machine nothing is done yet that could be resumed.
+    assert answer in [(130, f"interrupted{how}\n") for how in ("", RESUMES)]
+
+
+#: What follows where pieces of work are done.
+RESUMES = "; run the same command again to resume"
 
 
 def interrupt_at(word: str, command: list[str]) -> tuple[int, str]:

@@ -157,6 +157,16 @@ def test_apply_needs_no_machine_learning_library_and_no_gaia_data(tiny_run, tiny
     )
 
 
+class Heard(Observer):
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.messages = []
+
+    def message(self, text):
+        self.messages.append(text)
+
+
 class Stop(Observer):
     """Interrupts a run at the first warning sign of the last step."""
 
@@ -235,7 +245,9 @@ def test_a_run_that_fails_late_goes_on_from_what_is_done(
         assert str(tmp_path / "mine") in said[0] or "memory" in said[0]
     with monkeypatch.context() as patch:
         patch.setattr(detections, "_read_fresh", None)  # no catalogue is read again
-        finished = calibrate(tiny_survey, tmp_path / "mine", changes=QUICK)
+        heard = Heard()
+        finished = calibrate(tiny_survey, tmp_path / "mine", changes=QUICK, observer=heard)
+    assert any(line.startswith("going on from ") for line in heard.messages)
     assert digest(finished.path / "stars.parquet") == digest(quick_run.path / "stars.parquet")
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 

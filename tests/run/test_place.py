@@ -11,7 +11,7 @@ import pytest
 
 from scrframe.errors import ConfigError, ResourceError
 from scrframe.products.files import RUN_MARK
-from scrframe.run import resources
+from scrframe.run import place as resources
 from scrframe.run.keys import code_hashes
 from scrframe.run.place import Place
 from scrframe.run.workspace import Workspace, open_workspace
