@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from scrframe.config.base import Label, Settings, as_written, lines
 from scrframe.config.document import Document, KeyPath, parse_yaml
-from scrframe.config.loading import BANDS, from_document
+from scrframe.config.loading import BAND, BANDS, from_document
 from scrframe.config.survey import SurveyDescription
 from scrframe.errors import ConfigError
 from scrframe.plugin import Registry
@@ -19,8 +19,6 @@ from scrframe.units import Switch
 
 #: Key of what is shared.
 SHARE = "share"
-#: What stands for the band in a description of many: ``${band}``.
-VARIABLE = "band"
 
 
 class ShareSettings(Settings):
@@ -76,7 +74,7 @@ def load_bands(
     Raises ConfigError with a line for each thing that is wrong, also where nothing tells the
     bands' detections apart.
     """
-    document = parse_yaml(text, source, {**environ, VARIABLE: VARIABLE})
+    document = parse_yaml(text, source, {**environ, BAND: BAND})
     whole = dict(document.data)
     if "band" in whole:
         where = document.origin(("band",), of_key=True)
@@ -115,7 +113,7 @@ def _member(
     environ: Mapping[str, str],
 ) -> SurveyDescription:
     """Return the description of one band; what is wrong with a change names its line."""
-    document = parse_yaml(text, source, {**environ, VARIABLE: band})
+    document = parse_yaml(text, source, {**environ, BAND: band})
     for key in (BANDS, SHARE):
         document.data.pop(key, None)
     document.data["name"] = f"{settings.name}_{band}"

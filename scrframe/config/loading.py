@@ -24,6 +24,8 @@ from scrframe.plugin import Registry, load_registry
 MEMBERS = "members"
 #: One that has this key is of several bands of a survey.
 BANDS = "bands"
+#: What stands for the band in such a one: ``${band}``.
+BAND = "band"
 #: The reserved word for the built-in sample; a directory so called is ``./sample``.
 SAMPLE = "sample"
 
@@ -65,7 +67,19 @@ def load_survey(
     """
     variables = os.environ if environ is None else environ
     plugins = load_registry() if registry is None else registry
-    document = parse_yaml(read_text(Path(path)), str(path), variables)
+    text = read_text(Path(path))
+    try:
+        document = parse_yaml(text, str(path), variables)
+    except ConfigError:  # perhaps of ${band}, which is no variable of the environment
+        _refuse_several(text, str(path), {**variables, BAND: BAND})
+        raise
+    _refuse_several(text, str(path), variables)
+    return from_document(document, overrides, plugins, variables)
+
+
+def _refuse_several(text: str, source: str, variables: Mapping[str, str]) -> None:
+    """Refuse a description of several surveys or bands."""
+    document = parse_yaml(text, source, variables)
     one = "; give the description of one of them"
     for key, what, hint in ((MEMBERS, "surveys", one), (BANDS, "bands", "")):
         if isinstance(document.data, dict) and key in document.data:
@@ -73,7 +87,6 @@ def load_survey(
                 f"{document.origin((key,), of_key=True)}: describes several {what}, which only"
                 f" calibrate and validate take{hint}"
             )
-    return from_document(document, overrides, plugins, variables)
 
 
 def from_document(

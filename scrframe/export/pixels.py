@@ -90,6 +90,33 @@ def detector_shape(data: RunData, ccd: int) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
+class RowsByExposure:
+    """Where the detections of each CCD, and of it in each visit, stand in a run's table."""
+
+    #: Rows ordered by CCD and visit, and the CCD and visit of each as one number.
+    order: IntArray
+    keys: IntArray
+    #: Visits in all.
+    visits: int
+
+    @classmethod
+    def of(cls, data: RunData) -> RowsByExposure:
+        """Sort the detections of a run."""
+        visits = max(len(data.visits), 1)
+        keys = np.asarray(data.ccd, dtype=np.int64) * visits + data.visit_code
+        order = np.argsort(keys, kind="stable")
+        return cls(order, keys[order], visits)
+
+    def of_ccd(self, ccd: int, visit: int | None = None) -> IntArray:
+        """Return the rows of a CCD, in one visit if it is given."""
+        first, last = ccd * self.visits, (ccd + 1) * self.visits
+        if visit is not None:
+            first, last = first + visit, first + visit + 1
+        low, high = np.searchsorted(self.keys, [first, last])
+        return self.order[low:high]
+
+
+@dataclass(frozen=True)
 class SkyPlaces:
     """Where pixels of a CCD lie on the sky in a visit, from the stars that are on it.
 
@@ -105,16 +132,16 @@ class SkyPlaces:
     half: FloatArray
 
     @classmethod
-    def of(cls, data: RunData, ccd: int, visit: int) -> SkyPlaces:
+    def of(cls, data: RunData, stars: RowsByExposure, ccd: int, visit: int) -> SkyPlaces:
         """Fit the places from stars of the CCD in the visit, or in all visits if they are few.
 
         Where these are few, too, the camera tells. Raises DataError if there is none.
         """
-        visits, on_ccd = data.visit_table, np.asarray(data.ccd) == ccd
+        visits = data.visit_table
         centre = float(visits.ra_deg[visit]), float(visits.dec_deg[visit])
-        rows = np.flatnonzero(on_ccd & (data.visit_code == visit))
+        rows = stars.of_ccd(ccd, visit)
         if len(rows) < _FEWEST:
-            rows = np.flatnonzero(on_ccd)
+            rows = stars.of_ccd(ccd)
         if len(rows) >= _FEWEST:
             code = data.visit_code[rows]
             ra, dec = data.star("ra_deg")[rows], data.star("dec_deg")[rows]

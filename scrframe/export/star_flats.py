@@ -11,7 +11,7 @@ import numpy as np
 
 from scrframe.arrays import FloatArray, IntArray, read_only
 from scrframe.errors import ConfigError, DataError, did_you_mean
-from scrframe.export.pixels import PixelGrid, SkyPlaces, detector_shape
+from scrframe.export.pixels import PixelGrid, RowsByExposure, SkyPlaces, detector_shape
 from scrframe.offsets.apply import map_part
 from scrframe.plugin import Registry
 from scrframe.products.finished_run import RunProducts
@@ -214,50 +214,67 @@ class FlatLevels:
         return tuple(sorted(found))
 
 
-def star_flat(
-    products: RunProducts,
-    data: RunData,
-    registry: Registry,
-    ccd: int,
-    *,
-    season: int | None = None,
-    visit: str | None = None,
-    binning: int = 1,
-    shape: tuple[int, int] | None = None,
-) -> StarFlat:
-    """Return the star flat of a CCD; see `scrframe.FinishedRun.star_flat`."""
-    levels = FlatLevels.of(products, registry)
-    if ccd not in data.ccds:
-        known = ", ".join(map(str, data.ccds[:40]))
-        raise DataError(f"{products.path}: the run knows no CCD {ccd}; there are {known}")
-    row = None if visit is None else _visit_row(products, data, visit)
-    season = _season_of(products, data, levels, season, row)
-    chosen = [*levels.static, *levels.by_season, *(levels.by_visit if row is not None else ())]
-    grid = PixelGrid(shape or detector_shape(data, ccd), binning)
-    names = tuple(level.fitted.name for level in chosen)
-    wanted = {name for each in names for name in levels.reads[each]}
-    rows = _Rows(data, ccd, row, season, wanted)
-    mag, squares = np.zeros(grid.size), np.zeros(grid.size)
-    if chosen:
-        for part, x, y in grid.pieces():
+@dataclass(frozen=True)
+class StarFlats:
+    """The star flats of a run; what all have in common is looked up once."""
+
+    products: RunProducts
+    data: RunData
+    registry: Registry
+
+    @cached_property
+    def levels(self) -> FlatLevels:
+        """The levels that vary over a detector."""
+        return FlatLevels.of(self.products, self.registry)
+
+    @cached_property
+    def stars(self) -> RowsByExposure:
+        """Where the detections of each exposure stand."""
+        return RowsByExposure.of(self.data)
+
+    def flat(
+        self,
+        ccd: int,
+        *,
+        season: int | None = None,
+        visit: str | None = None,
+        binning: int = 1,
+        shape: tuple[int, int] | None = None,
+    ) -> StarFlat:
+        """Return the star flat of a CCD; see `scrframe.FinishedRun.star_flat`."""
+        data, levels = self.data, self.levels
+        if ccd not in data.ccds:
+            known = ", ".join(map(str, data.ccds[:40]))
+            raise DataError(f"{self.products.path}: the run knows no CCD {ccd}; there are {known}")
+        row = None if visit is None else _visit_row(self.products, data, visit)
+        season = _season_of(self.products, data, levels, season, row)
+        by_visit = levels.by_visit if row is not None else ()
+        chosen = [*levels.static, *levels.by_season, *by_visit]
+        grid = PixelGrid(shape or detector_shape(data, ccd), binning)
+        names = tuple(level.fitted.name for level in chosen)
+        wanted = {name for each in names for name in levels.reads[each]}
+        rows = _Rows(data, self.stars, ccd, row, season, wanted)
+        joint = self.products.solution.exposures is not None
+        mag, squares = np.zeros(grid.size), np.zeros(grid.size)
+        for part, x, y in grid.pieces() if chosen else ():
             detections = rows.of_pixels(x, y)
             for level in chosen:
-                found = _values(level, detections, products.solution.exposures is not None)
+                found = _values(level, detections, joint)
                 mag[part] += found[0].reshape(mag[part].shape)
                 squares[part] += found[1].reshape(mag[part].shape) ** 2
-    left_out = () if row is not None else tuple(each.fitted.name for each in levels.by_visit)
-    return StarFlat(
-        int(ccd),
-        mag,
-        np.sqrt(squares),
-        rows.counts(grid),
-        grid,
-        season,
-        visit,
-        names,
-        left_out,
-        {"survey": data.survey, "band": data.band, "data_note": data.note},
-    )
+        left_out = () if row is not None else tuple(each.fitted.name for each in levels.by_visit)
+        return StarFlat(
+            int(ccd),
+            mag,
+            np.sqrt(squares),
+            rows.counts(grid),
+            grid,
+            season,
+            visit,
+            names,
+            left_out,
+            {"survey": data.survey, "band": data.band, "data_note": data.note},
+        )
 
 
 def _values(
@@ -277,6 +294,7 @@ class _Rows:
     """Pixels of a CCD as detections, in a visit, or of a season."""
 
     data: RunData
+    stars: RowsByExposure
     ccd: int
     visit: int | None
     season: int | None
@@ -285,7 +303,7 @@ class _Rows:
     @cached_property
     def _places(self) -> SkyPlaces:
         assert self.visit is not None
-        return SkyPlaces.of(self.data, self.ccd, self.visit)
+        return SkyPlaces.of(self.data, self.stars, self.ccd, self.visit)
 
     def of_pixels(self, x: FloatArray, y: FloatArray) -> Detections:
         columns: dict[str, Any] = {"ccd": np.full(len(x), self.ccd), "x": x, "y": y}
@@ -299,12 +317,11 @@ class _Rows:
 
     def counts(self, grid: PixelGrid) -> IntArray:
         data = self.data
-        here = (np.asarray(data.ccd) == self.ccd) & data.in_solve
-        if self.visit is not None:
-            here &= data.visit_code == self.visit
-        elif self.season is not None:
-            here &= data.visit_table.season[data.visit_code] == self.season
-        return grid.counts(data.star("x_pix")[here], data.star("y_pix")[here])
+        rows = self.stars.of_ccd(self.ccd, self.visit)
+        rows = rows[data.in_solve[rows]]
+        if self.visit is None and self.season is not None:
+            rows = rows[data.visit_table.season[data.visit_code[rows]] == self.season]
+        return grid.counts(data.star("x_pix")[rows], data.star("y_pix")[rows])
 
 
 def _visit_row(products: RunProducts, data: RunData, visit: str) -> int:

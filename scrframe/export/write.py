@@ -13,7 +13,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from scrframe.errors import ConfigError
-from scrframe.export.star_flats import FlatLevels, Kind, StarFlat, check_kind, star_flat
+from scrframe.export.star_flats import FlatLevels, Kind, StarFlat, StarFlats, check_kind
 from scrframe.export.zero_points import zero_point_table
 from scrframe.io import format_of_name
 from scrframe.observer import Observer
@@ -92,7 +92,7 @@ def export_run(
     if headers is not None:
         written["headers"] = _write_headers(Path(headers), table, data, image_zero_point, said)
     if star_flats is not None:
-        flats = _Flats(products, data, registry, Path(star_flats), kind, binning)
+        flats = _Flats(StarFlats(products, data, registry), Path(star_flats), kind, binning)
         written["star_flats"] = flats.write(observer or Observer())
     return Exported(**written)
 
@@ -233,16 +233,14 @@ def file_names(visits: Sequence[str]) -> list[str]:
 class _Flats:
     """The star flats of a run, on their way to files."""
 
-    products: RunProducts
-    data: RunData
-    registry: Registry
+    flats: StarFlats
     folder: Path
     kind: Kind
     binning: int
 
     def write(self, observer: Observer) -> tuple[Path, ...]:
         """Write a file for each season that maps know, and for each visit with own terms."""
-        levels = FlatLevels.of(self.products, self.registry)
+        levels = self.flats.levels
         wanted = list(self._wanted(levels))
         with writable(self.folder), observer.step("Writing star flats", len(wanted)) as done:
             paths = []
@@ -262,27 +260,25 @@ class _Flats:
             yield "star_flat", {}
         if levels.by_visit:
             known = levels.visits()
-            names = file_names(self.data.visits)
-            for visit, name in zip(self.data.visits, names, strict=True):
+            names = file_names(self.flats.data.visits)
+            for visit, name in zip(self.flats.data.visits, names, strict=True):
                 if known is None or visit in known:
                     yield f"visits/{name}", {"visit": visit}
 
     def _write(self, path: Path, which: Mapping[str, Any]) -> None:
         primary = fits.PrimaryHDU()
         for key, value in (("SURVEY", "survey"), ("BAND", "band"), ("MAGSYS", "magnitude_system")):
-            primary.header[key] = _ascii(_said(self.products)[value])
-        colour = self.products.solution.colour
+            primary.header[key] = _ascii(_said(self.flats.products)[value])
+        colour = self.flats.products.solution.colour
         if colour is not None:
             primary.header["REFCOL"] = (colour.reference_mag, "[mag] colour at which it holds")
         primary.header["ORIGIN"] = f"scrframe {__version__}"
-        if self.data.note:
-            primary.header["SCRNOTE"] = _ascii(self.data.note)
+        if self.flats.data.note:
+            primary.header["SCRNOTE"] = _ascii(self.flats.data.note)
         hdus = fits.HDUList([primary])
         flat: StarFlat | None = None
-        for ccd in self.data.ccds.tolist():
-            flat = star_flat(
-                self.products, self.data, self.registry, ccd, binning=self.binning, **which
-            )
+        for ccd in self.flats.data.ccds.tolist():
+            flat = self.flats.flat(ccd, binning=self.binning, **which)
             hdus.extend(flat.hdus(self.kind))
         if flat is not None:
             primary.header["HISTORY"] = f"levels: {', '.join(flat.levels) or 'none'}"

@@ -13,7 +13,7 @@ from astropy.table import Column
 
 from scrframe.builtin.writers.columns import WHOLE, about
 from scrframe.errors import CalibrationError, ConfigError
-from scrframe.export.star_flats import StarFlat, star_flat
+from scrframe.export.star_flats import StarFlat, StarFlats
 from scrframe.export.write import Exported, export_run
 from scrframe.export.zero_points import exposure_table, zero_point_table
 from scrframe.handle.plot import RunPlots
@@ -257,16 +257,7 @@ class FinishedRun:
         DataError
             If the run knows no such CCD, season or visit.
         """
-        return star_flat(
-            self._products,
-            self._data,
-            self._registry,
-            ccd,
-            season=season,
-            visit=visit,
-            binning=binning,
-            shape=shape,
-        )
+        return self._flats.flat(ccd, season=season, visit=visit, binning=binning, shape=shape)
 
     def export(
         self,
@@ -335,6 +326,10 @@ class FinishedRun:
     @cached_property
     def _data(self) -> RunData:
         return self._products.data()
+
+    @cached_property
+    def _flats(self) -> StarFlats:
+        return StarFlats(self._products, self._data, self._registry)
 
     @property
     def _facts(self) -> dict[str, str]:

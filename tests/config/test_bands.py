@@ -109,4 +109,4 @@ def test_it_is_no_description_of_one_survey(tmp_path, registry):
     path.write_text(THREE_BANDS, encoding="utf-8")
     assert is_combined(path)
     with pytest.raises(ConfigError, match="describes several bands, which only calibrate"):
-        load_survey(path, registry=registry, environ={"band": "u"})
+        load_survey(path, registry=registry, environ={})

@@ -7,7 +7,7 @@ import pytest
 
 import scrframe
 from scrframe.errors import ConfigError, DataError
-from scrframe.export.pixels import PixelGrid, SkyPlaces
+from scrframe.export.pixels import PixelGrid, RowsByExposure, SkyPlaces
 
 #: What curvature within a pixel adds to the gradient's half pixel, with terms of some hundredths.
 CURVATURE_MAG = 1e-5
@@ -121,9 +121,20 @@ def test_squares_of_pixels_and_their_middles():
 def test_places_of_pixels_are_those_of_the_stars(run):
     """To a tenth of a pixel of 3 arcsec: the noise of positions, and the sky's curvature."""
     data = run._products.data()
-    places = SkyPlaces.of(data, 1, 0)
+    places = SkyPlaces.of(data, RowsByExposure.of(data), 1, 0)
     here = (data.ccd == 1) & (data.visit_code == 0)
     x, y, ra, dec = (data.star(name)[here] for name in ("x_pix", "y_pix", "ra_deg", "dec_deg"))
     found = places.of_pixels(x, y)
     east = (found[0] - ra) * np.cos(np.deg2rad(dec))
     assert np.hypot(east, found[1] - dec).max() * 3600 < 0.3
+
+
+def test_rows_of_exposures(run):
+    data = run._products.data()
+    rows = RowsByExposure.of(data)
+    for ccd in (1, 2):
+        assert np.array_equal(np.sort(rows.of_ccd(ccd)), np.flatnonzero(data.ccd == ccd))
+        for visit in range(len(data.visits)):
+            here = np.flatnonzero((data.ccd == ccd) & (data.visit_code == visit))
+            assert np.array_equal(np.sort(rows.of_ccd(ccd, visit)), here)
+    assert len(rows.of_ccd(9)) == 0
