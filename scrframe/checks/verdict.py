@@ -183,3 +183,27 @@ def show(value: float, unit: str) -> str:
     if unit == "mag":
         return f"{1000 * value:.1f} mmag"
     return f"{value:.2f} {unit}".strip()
+
+
+def judge_excess(
+    test: NullTest,
+    chi2: float,
+    dof: int,
+    variance: float,
+    limit: Limit,
+    detail: Mapping[str, Any] = {},
+) -> NullTestResult:
+    """Return the verdict on a scatter beyond errors, from its chi2 and degrees of freedom.
+
+    The number is the standard deviation beyond errors whose mean `variance` is in mag squared;
+    the limit is in mag.
+    """
+    needed = float(stats.chi2.isf(limit.probability, dof))
+    return judge(
+        test,
+        float(np.sqrt(max(chi2 / dof - 1, 0.0) * variance)),
+        limit,
+        float(stats.chi2.sf(chi2, dof)),
+        float(np.sqrt((needed / dof - 1) * variance)),
+        detail,
+    )

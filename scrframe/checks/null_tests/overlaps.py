@@ -17,7 +17,14 @@ from scrframe.arrays import FloatArray, IntArray
 from scrframe.checks.null_tests.inputs import StarSample
 from scrframe.checks.null_tests.pairs import successive
 from scrframe.checks.statistics import bounded, cluster_fit
-from scrframe.checks.verdict import Limit, NullTest, NullTestResult, judge, untestable
+from scrframe.checks.verdict import (
+    Limit,
+    NullTest,
+    NullTestResult,
+    judge,
+    judge_excess,
+    untestable,
+)
 from scrframe.statistics.groups import codes
 
 #: Stars that two fields must share, and that each must have alone.
@@ -103,7 +110,6 @@ def tension_size(test: NullTest, found: Tensions, limit: Limit) -> NullTestResul
     if number < LEAST_PAIRS:
         return untestable(test, limit, _few(number))
     chi2 = float(np.sum(found.mean_mag**2 / found.variance))
-    needed = float(stats.chi2.isf(limit.probability, number))
     scale = float(np.mean(found.variance)) / 2
     detail = {
         "chi2": chi2,
@@ -112,14 +118,7 @@ def tension_size(test: NullTest, found: Tensions, limit: Limit) -> NullTestResul
         "difference_mag": found.mean_mag,
         "error_mag": np.sqrt(found.variance),
     }
-    return judge(
-        test,
-        float(np.sqrt(max(chi2 / number - 1, 0.0) * scale)),
-        limit,
-        float(stats.chi2.sf(chi2, number)),
-        float(np.sqrt((needed / number - 1) * scale)),
-        detail,
-    )
+    return judge_excess(test, chi2, number, scale, limit, detail)
 
 
 def tension_trend(

@@ -9,7 +9,14 @@ from scipy import stats
 
 from scrframe.arrays import BoolArray, FloatArray, IntArray
 from scrframe.checks.statistics import bounded
-from scrframe.checks.verdict import Limit, NullTest, NullTestResult, judge, untestable
+from scrframe.checks.verdict import (
+    Limit,
+    NullTest,
+    NullTestResult,
+    judge,
+    judge_excess,
+    untestable,
+)
 from scrframe.statistics.covariance import Covariance, entries, variances
 from scrframe.statistics.groups import codes
 from scrframe.statistics.robust import robust_sd
@@ -146,7 +153,6 @@ def differences(
     variance = _variance(stars, rows, two, count)[enough]
     dof = int(enough.sum())
     chi2, scale = float(np.sum(mean**2 / variance)), float(np.mean(variance))
-    needed = float(stats.chi2.isf(limit.probability, dof))
     detail = {
         "chi2": chi2,
         "pairs": dof,
@@ -156,14 +162,7 @@ def differences(
         "error_mag": np.sqrt(variance),
         "worst": int(np.argmax(mean**2 / variance)),
     }
-    return judge(
-        test,
-        float(np.sqrt(max(chi2 / dof - 1, 0.0) * scale)),
-        limit,
-        float(stats.chi2.sf(chi2, dof)),
-        float(np.sqrt((needed / dof - 1) * scale)),
-        detail,
-    )
+    return judge_excess(test, chi2, dof, scale, limit, detail)
 
 
 def _variance(stars: Calibrated, rows: Repeats, two: IntArray, count: IntArray) -> FloatArray:

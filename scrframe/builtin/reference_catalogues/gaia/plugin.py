@@ -126,17 +126,8 @@ def _joined(blocks: list[Columns]) -> Columns:
 
 def _empty(config: GaiaXpConfig) -> Columns:
     none: FloatArray = np.empty(0)
-    names = (
-        "ref_ra",
-        "ref_dec",
-        "ref_epoch",
-        "pmra",
-        "pmdec",
-        "reference_mag",
-        "reference_mag_err",
-        *COPIED.values(),
-    )
-    return {"source_id": np.empty(0, dtype=np.int64), **dict.fromkeys(names, none)}
+    empty = dict.fromkeys((*REFERENCE_REQUIRED, *COPIED.values()), none)
+    return {**empty, "source_id": np.empty(0, dtype=np.int64)}
 
 
 def fetched(config: GaiaXpConfig) -> dict[str, str]:
