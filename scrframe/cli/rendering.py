@@ -43,12 +43,15 @@ STYLES = {"failed": "bold red", "passed": "green", "not testable": "dim"}
 
 def closing_table(summary: Mapping[str, Any]) -> Table:
     """Return the table that ends `scrframe calibrate`."""
-    from scrframe.report.merit import PAPER, merit_rows
+    from scrframe.report.merit import PAPER, PAPER_SURVEY, merit_rows
 
     title = f"{summary['survey']}, {summary['band']} band"
     if summary["data_note"]:
         title += f" - {summary['data_note']}"
-    return table_of(title, ("figure of merit",), ("this run", PAPER), merit_rows(summary))
+    if summary["survey"] == PAPER_SURVEY:
+        return table_of(title, ("figure of merit",), ("this run", PAPER), merit_rows(summary))
+    rows = [row[:2] for row in merit_rows(summary)]
+    return table_of(title, ("figure of merit",), ("this run",), rows)
 
 
 def table_of(

@@ -16,8 +16,8 @@ import numpy as np
 
 from scrframe.checks.verdict import GROUPS, VERDICTS, Anomaly, NullTestResult
 
-#: Heading of the paper's column.
-PAPER = "paper (VPHAS+ DR4 u)"
+#: Heading of the paper's column, and the survey for which it is shown.
+PAPER, PAPER_SURVEY = "paper (VPHAS+ DR4 u)", "vphas_u"
 
 #: Section 2.3.
 PAPER_CALIBRATION_STARS = 2_974_582
@@ -40,6 +40,11 @@ PAPER_UNCORRECTED_FRACTION = 0.016
 #: Stands for a figure that there is not.
 NONE = "-"
 Row = tuple[str, str, str]
+
+
+def beside_paper(survey: str, text: str) -> str:
+    """Return a remark on the paper's figures for the survey that is the paper's, else nothing."""
+    return text if survey == PAPER_SURVEY else ""
 
 
 def merit_rows(summary: Mapping[str, Any]) -> list[Row]:

@@ -12,6 +12,7 @@ from scrframe.report.merit import (
     NONE,
     PAPER,
     PAPER_LEVEL_SD_MAG,
+    PAPER_SURVEY,
     by_verdict,
     merit_rows,
     paper_ratio,
@@ -26,6 +27,8 @@ MMAG = 1000.0
 MARKS: Mapping[str, Kind] = {"passed": "good", "failed": "bad", "not testable": "neutral"}
 #: Most anomalies of one kind that a page lists.
 SHOWN_ANOMALIES = 12
+#: Heading of the scatter of the paper's levels.
+PAPERS_SD = "sd of the paper (mmag)"
 #: Figures of merit that stand at the head of the page.
 HEADLINES = (
     "spread before, Gaussian fit (mag)",
@@ -46,13 +49,23 @@ def table_of(caption: str, rows: Sequence[Row], stack: bool = False) -> tuple[Pa
 
 
 def merit_table(summary: Mapping[str, Any], headlines: bool = False) -> tuple[PageTable, ...]:
-    """Return figures of merit beside the paper's, all or those of the head of the page."""
+    """Return figures of merit, all or those of the head of the page.
+
+    They stand beside the paper's if the survey is the paper's.
+    """
+    papers = summary["survey"] == PAPER_SURVEY
     rows: list[Row] = [
-        {"figure of merit": figure, "this run": _figure(ours), PAPER: _figure(of_paper)}
+        {
+            "figure of merit": figure,
+            "this run": _figure(ours),
+            **({PAPER: _figure(of_paper)} if papers else {}),
+        }
         for figure, ours, of_paper in merit_rows(summary)
         if figure in HEADLINES or not headlines
     ]
-    caption = "Figures of merit of this run and of the paper whose method it follows"
+    caption = "Figures of merit of this run"
+    if papers:
+        caption += " and of the paper whose method it follows"
     return table_of(caption, rows)
 
 
@@ -153,8 +166,11 @@ def _mmag(value: float | None, decimals: int = 1) -> Cell:
     return number(None if value is None else MMAG * value, decimals)
 
 
-def law_tables(law: Mapping[str, Any]) -> tuple[PageTable, ...]:
-    """Return the coefficients of the law, its values, and how other orders fared."""
+def law_tables(law: Mapping[str, Any], papers: bool) -> tuple[PageTable, ...]:
+    """Return the coefficients of the law, its values, and how other orders fared.
+
+    The values stand beside those of the paper if the survey is the paper's.
+    """
     names = [key for key in law if key[:1] in "ab" and key[1:].isdigit()]
     errors, powers = law.get("errors") or [], law.get("powers") or []
     coefficients: list[Row] = [
@@ -170,7 +186,7 @@ def law_tables(law: Mapping[str, Any]) -> tuple[PageTable, ...]:
         {
             "C0 (mag)": number(point["colour0_mag"], 3),
             "R of this run": number(point["R"], 4),
-            "R of the paper": number(paper_ratio(point["colour0_mag"]), 4),
+            **({"R of the paper": number(paper_ratio(point["colour0_mag"]), 4)} if papers else {}),
         }
         for point in law["R"]
     ]
@@ -203,8 +219,8 @@ def _ratio(value: float | None, err: float | None) -> float | None:
     return value / err if value is not None and err else None
 
 
-def level_table(offsets: Mapping[str, Any]) -> tuple[PageTable, ...]:
-    """Return mean, scatter and error of the offsets of each level."""
+def level_table(offsets: Mapping[str, Any], papers: bool) -> tuple[PageTable, ...]:
+    """Return mean, scatter and error of the offsets of each level, with the paper's if asked."""
     rows: list[Row] = [
         {
             "level": name,
@@ -212,7 +228,7 @@ def level_table(offsets: Mapping[str, Any]) -> tuple[PageTable, ...]:
             "with offset": _count(one["with_offset"]),
             "mean (mmag)": _mmag(one["mean_mag"], 2),
             "sd (mmag)": _mmag(one["sd_mag"], 2),
-            "sd of the paper (mmag)": _mmag(PAPER_LEVEL_SD_MAG.get(name), 0),
+            **({PAPERS_SD: _mmag(PAPER_LEVEL_SD_MAG.get(name), 0)} if papers else {}),
             "median error (mmag)": _mmag(one["median_err_mag"], 2),
         }
         for name, one in offsets["levels"].items()

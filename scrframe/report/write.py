@@ -63,12 +63,13 @@ def run_page(story: RunStory) -> Page:
         {"figure": f"Figure {one.number}: {one.title}", "why it is missing": one.reason}
         for one in story.drawn.missing
     ]
+    papers = summary["survey"] == merit.PAPER_SURVEY
     sections = (
         _glance(story),
         _section(story, "Samples", tables.cut_tables(counts), _samples(summary)),
         _section(story, "Colour model", tables.model_table(summary["colour_model"])),
-        _section(story, "Reddening law", tables.law_tables(summary["reddening_law"])),
-        _section(story, "Offsets", _offset_tables(summary["offsets"]), *_offsets(story)),
+        _section(story, "Reddening law", tables.law_tables(summary["reddening_law"], papers)),
+        _section(story, "Offsets", _offset_tables(summary["offsets"], papers), *_offsets(story)),
         _section(story, "Maps"),
         _section(story, "Residuals", (), RESIDUALS),
         _section(story, FURTHER),
@@ -131,10 +132,13 @@ def _spread(story: RunStory) -> tuple[str, ...]:
     if None in sigma:
         return ()
     before, after = (tables.MMAG * float(one) for one in sigma if one is not None)
+    of_paper = (
+        f" (the paper: {tables.MMAG * merit.PAPER_SPREAD_BEFORE_MAG:.0f} and"
+        f" {tables.MMAG * merit.PAPER_SPREAD_AFTER_MAG:.0f} mmag)"
+    )
     return (
         f"Model less observed magnitudes scatter by {before:.1f} mmag before and {after:.1f} mmag"
-        f" after the correction (the paper: {tables.MMAG * merit.PAPER_SPREAD_BEFORE_MAG:.0f} and"
-        f" {tables.MMAG * merit.PAPER_SPREAD_AFTER_MAG:.0f} mmag).",
+        f" after the correction{merit.beside_paper(story.summary['survey'], of_paper)}.",
     )
 
 
@@ -159,15 +163,18 @@ def _samples(summary: Mapping[str, Any]) -> str:
     counts, trains = summary["counts"], summary["colour_model"]["training_stars"] > 0
     both = [counts[name] for name in ("calibration", "control")]
     ours = [f"{one['stars']:,} stars ({one['detections']:,} detections)" for one in both]
+    of_paper = (
+        f" The paper has {merit.PAPER_CALIBRATION_STARS:,} and {merit.PAPER_CONTROL_STARS:,} stars."
+    )
     return (
         f"{ours[0]} calibrate; {ours[1]} of them are in the Control Sample, whose colours"
         f" {'train' if trains else 'judge'} the model."
-        f" The paper has {merit.PAPER_CALIBRATION_STARS:,} and {merit.PAPER_CONTROL_STARS:,} stars."
+        + merit.beside_paper(summary["survey"], of_paper)
     )
 
 
-def _offset_tables(offsets: Mapping[str, Any]) -> tuple[PageTable, ...]:
-    return (*tables.level_table(offsets), *tables.term_table(offsets.get("joint", {})))
+def _offset_tables(offsets: Mapping[str, Any], papers: bool) -> tuple[PageTable, ...]:
+    return (*tables.level_table(offsets, papers), *tables.term_table(offsets.get("joint", {})))
 
 
 def _offsets(story: RunStory) -> tuple[str, ...]:
@@ -227,6 +234,8 @@ def _errors(story: RunStory) -> Section:
 
 
 def _paper(story: RunStory) -> Section:
+    if story.summary["survey"] != merit.PAPER_SURVEY:
+        return Section("Figures of merit", tables=tables.merit_table(story.summary))
     text = (
         f"The paper's figures are of {merit.PAPER.removeprefix('paper (').removesuffix(')')}, from"
         " real data. Scatters and spreads of this run should be alike if its data are; for"

@@ -14,6 +14,7 @@ from scrframe.arrays import FloatArray, IntArray
 from scrframe.products.run_data import RunData
 from scrframe.report.figure import FigureProduct, figure_data
 from scrframe.report.figures.focal_plane import FocalPlane, colour_end, detector_size, focal_plane
+from scrframe.report.merit import beside_paper
 from scrframe.report.style import (
     COLOURS,
     FAINT,
@@ -201,7 +202,8 @@ def figure_ccd_maps(data: RunData) -> FigureProduct | None:
         f"What each CCD's correction differs by from its visit's, in mmag, for {len(rows)}"
         f" visits of {len(data.visits)}: in time the first, the middle and the last, and the one"
         f" whose CCDs differ most. {plane.words} CCDs without an offset are grey. Numbers of CCDs"
-        " stand in the first panel. Compare with the paper's figure 7.",
+        " stand in the first panel."
+        + beside_paper(data.survey, " Compare with the paper's figure 7."),
         f"Maps of the focal plane. Standard deviation over the CCDs in mmag, {told}.",
         figure,
         _map_table(data, offsets, plane, rows),
@@ -283,7 +285,7 @@ def figure_ccd_time(data: RunData) -> FigureProduct | None:
         f" {group}, squares means of a season with their standard errors; the dashed line is"
         " the mean over all, dotted lines are one standard deviation away. Over all CCDs of all"
         f" visits the mean is {MMAG * every.mean():+.1f} and the standard deviation"
-        f" {MMAG * every.std():.1f} mmag (paper: +9.6 and 22).",
+        f" {MMAG * every.std():.1f} mmag{beside_paper(data.survey, ' (paper: +9.6 and 22)')}.",
         f"An image of offsets by CCD and time, and time series of single CCDs. Standard deviation"
         f" in time in mmag: {told}; over all CCDs and visits {MMAG * every.std():.1f}.",
         figure,

@@ -33,6 +33,7 @@ from scrframe.report.figures.pixel_maps import (
     pixel_level,
     season_maps,
 )
+from scrframe.report.merit import beside_paper
 from scrframe.report.style import FAINT, MARGIN_IN, MMAG, bar_above, house_style, new_figure
 
 #: CCDs in the figure by season.
@@ -167,7 +168,7 @@ def figure_pixel_plane(data: RunData) -> FigureProduct | None:
         f"In mmag {what}, of all seasons together, in bins mostly {wide:.0f} pixels wide."
         f" {plane.words} Bins without stars are grey. Over all bins the mean is"
         f" {MMAG * value.mean():+.1f} and the standard deviation {MMAG * value.std():.1f} mmag"
-        " (paper: +0.3 and 9).",
+        f"{beside_paper(data.survey, ' (paper: +0.3 and 9)')}.",
         f"A map of the focal plane in pixel bins. Mean {MMAG * value.mean():+.1f}, standard"
         f" deviation {MMAG * value.std():.1f} mmag over {len(value):,} bins; least uniform are CCDs"
         f" {by_ccd}.",
