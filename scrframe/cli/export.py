@@ -35,6 +35,12 @@ def export(
             metavar="FILE", help="Table of zero points: .ecsv, .fits, .csv, .vot or .parquet."
         ),
     ] = None,
+    hats: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="HATS catalogues: stars, and corrected detections; scrframe[hats]."
+        ),
+    ] = None,
     kind: Annotated[
         FlatKind, typer.Option(help="Star flats: factor of pixel values, or magnitudes to add.")
     ] = FlatKind.factor,
@@ -51,6 +57,10 @@ def export(
     from scrframe.handle.opening import open_run
 
     screen = Screen(quiet)
+    if hats is not None:
+        _write_hats(run, hats, screen)
+        if star_flats is headers is zero_points is None:
+            return
     made = open_run(run).export(
         star_flats=star_flats,
         headers=headers,
@@ -66,3 +76,20 @@ def export(
         screen.say(f"{len(made.headers) - 1} header(s) in {headers}, and {made.headers[-1].name}")
     if made.zero_points is not None:
         screen.say(f"zero points in {made.zero_points}")
+
+
+def _write_hats(run: Path, out: Path, screen: Screen) -> None:
+    """Write a run's star catalogue, and its corrected detections if it has any, as HATS."""
+    from scrframe.errors import DataError
+    from scrframe.export.hats import write_hats
+    from scrframe.io import matching_files
+
+    stars = run / "star_catalogue.parquet"
+    if not stars.is_file():
+        raise DataError(f"{run}: is no finished run; it has no {stars.name}")
+    count = write_hats([stars], out / "stars", f"{run.name}_stars")
+    screen.say(f"{count} partition(s) of stars in {out / 'stars'}")
+    corrected = matching_files("catalogues/**/*", run)
+    if corrected:
+        count = write_hats(corrected, out / "detections", f"{run.name}_detections")
+        screen.say(f"{count} partition(s) of detections in {out / 'detections'}")

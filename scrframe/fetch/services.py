@@ -148,13 +148,18 @@ class Services:
     def _at(self, address: str, product: Product, release: str) -> Service:
         """Return the first service of the kind that an address looks like, at this address."""
         kind = _kind_of(address)
+        host = urlparse(address).netloc or Path(address).name
+        label = "".join(sign if sign.isalnum() else "-" for sign in host).strip("-")
+        if kind == "hats":
+            archive = self._registry.get(Archive, kind)
+            config = archive.config.model_validate({"product": product, "url": address})
+            guest = GuestSettings.model_validate({})
+            return Service(label, address, product, release, archive, config, guest, True)
         for name in self._services:
             block = self._products(name, release).get(product)
             if block is not None and block.get("kind") == kind:
                 found = self._made(name, product, release)
                 config = found.archive.address(found.config, address)
-                host = urlparse(address).netloc or Path(address).name
-                label = "".join(sign if sign.isalnum() else "-" for sign in host).strip("-")
                 return Service(
                     label, address, product, release, found.archive, config, found.guest, True
                 )
@@ -171,7 +176,8 @@ def _kind_of(address: str) -> str:
         return "tap"
     if "data-server" in path or "datalink" in path:
         return "datalink"
-    return "http_files" if address.startswith("http") else "hats"
+    is_folder_of_files = address.startswith("http") and not path.endswith("hats")
+    return "http_files" if is_folder_of_files else "hats"
 
 
 def _lay_over(known: dict[str, Any], own: Any, source: str) -> None:

@@ -30,6 +30,7 @@ from typing import Literal
 from scrframe.errors import DataError
 from scrframe.io.block import Block
 from scrframe.io.compressed import open_bytes
+from scrframe.io.hats import accompanies
 from scrframe.io.table_file import TableFile
 
 TableFormat = Literal["parquet", "fits", "ldac", "votable", "hdf5", "ecsv", "csv"]
@@ -166,7 +167,8 @@ def matching_files(pattern: str, root: Path) -> list[Path]:
     """Return the files that match a pattern below a root, sorted; of a folder all in it.
 
     Files and folders whose name begins with a dot or an underscore accompany data and are none,
-    unless the pattern names them. Links are followed; a file that several lead to counts once.
+    unless the pattern names them; nor are those beside the rows of a HATS catalogue. Links are
+    followed; a file that several lead to counts once.
 
     Raises DataError if a folder cannot be searched, a link leads back to a folder above it, or a
     name is not UTF-8.
@@ -174,10 +176,11 @@ def matching_files(pattern: str, root: Path) -> list[Path]:
     anchor = Path(pattern).anchor  # an absolute pattern does not start at the root
     steps = Path(pattern.removeprefix(anchor)).parts
     found: dict[str, Path] = {}
+    catalogues: dict[Path, bool] = {}
     for path in sorted(set(_expanded(Path(anchor or root), steps))):
         inside = _expanded(path, ("**", "*")) if path.is_dir() else (path,)
         for each in sorted(inside):
-            if each.is_file():
+            if each.is_file() and not accompanies(each, catalogues):
                 refuse_name(each)
                 found.setdefault(os.path.realpath(each), each)
     return sorted(found.values())

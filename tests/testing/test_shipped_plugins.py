@@ -21,7 +21,7 @@ NOT_TESTED = {
     # They need services, which the tests of scrframe.fetch have.
     **{
         name: {"check_plan", "check_delivery", "check_wanted"}
-        for name in ("tap", "datalink", "http_files")
+        for name in ("tap", "datalink", "http_files", "hats")
     },
     "vphas_casu": {"check_rows_in_memory"},  # FITS, in which headers tell half of it
     "lightgbm": {"check_smoother"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from scrframe.builtin.archives import datalink, http_files, tap
+from scrframe.builtin.archives import datalink, hats, http_files, tap
 from scrframe.plugin import Archive, hookimpl
 from scrframe.plugin.archive import PRODUCTS
 from scrframe.version import __version__
@@ -39,9 +39,19 @@ HTTP_FILES = Archive(
     products=PRODUCTS,
     address=http_files.address,
 )
+HATS = Archive(
+    name="hats",
+    summary="HATS catalogues, local or at any fsspec address; needs scrframe[hats]",
+    version=__version__,
+    config=hats.HatsConfig,
+    plan=hats.plan,
+    fetch=hats.fetch,
+    products=PRODUCTS,
+    address=hats.address,
+)
 
 
 @hookimpl
 def scrframe_archives() -> Iterable[Archive]:
     """Yield the ways."""
-    yield from (TAP, DATALINK, HTTP_FILES)
+    yield from (TAP, DATALINK, HTTP_FILES, HATS)

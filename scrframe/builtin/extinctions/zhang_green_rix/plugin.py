@@ -18,7 +18,10 @@ from pydantic import Field
 from scrframe.arrays import FloatArray
 from scrframe.errors import CalibrationError, DataError
 from scrframe.io import key_below, matching_files
+from scrframe.io.block import Block
 from scrframe.io.hdf5 import Hdf5Table
+from scrframe.io.parquet import ParquetTable
+from scrframe.io.table_file import TableFile
 from scrframe.plugin import (
     ExtinctionCatalogue,
     ExtinctionCurve,
@@ -37,6 +40,7 @@ ESTIMATES, ERRORS, QUALITY = "stellar_params_est", "stellar_params_err", "qualit
 DATASETS = (ID, ESTIMATES, ERRORS, QUALITY)
 #: Columns of the estimates and of their errors.
 TEFF_KK, FEH, LOGG, EXTINCTION, PARALLAX = range(5)
+_KINDS = {"source_id": np.int64, "quality_flags": np.int16}
 COLUMNS = ("source_id", "extinction", "extinction_err", "quality_flags", "teff", "logg", "feh")
 
 
@@ -63,7 +67,13 @@ def parts(config: Zgr23Config, root: Path) -> list[Part]:
 
 def check(part: Part, config: Zgr23Config) -> None:
     """Read the first rows of a part; raises DataError where that fails."""
-    _rows(_opened(part.path), 0, 1)
+    table = _opened(part.path)
+    if isinstance(table, Hdf5Table):
+        _columns(table.rows(DATASETS, 0, 1))
+        return
+    block = next(iter(table.blocks(DATASETS)), None)
+    if block is not None:
+        _columns(block.take(np.arange(len(block)) < 1))
 
 
 def read(part: Part, config: Zgr23Config, source_id: Ids) -> Extinctions:
@@ -75,21 +85,26 @@ def read(part: Part, config: Zgr23Config, source_id: Ids) -> Extinctions:
     """
     seen = np.zeros(len(source_id), dtype=bool)
     table = _opened(part.path)
-    found = [_rows(table, 0, 0)]
-    for block in table.blocks([ID]):
-        rows = first_rows(block.identifiers(ID), source_id, seen)[0]
-        if len(rows):  # other columns are read only where a star is wanted
-            first = int(block.rows[0])
-            more = _rows(table, first, first + len(block))
-            found.append({name: values[rows] for name, values in more.items()})
+    found: list[Columns] = []
+    if not isinstance(table, Hdf5Table):
+        for block in table.blocks(DATASETS):
+            rows = first_rows(block.identifiers(ID), source_id, seen)[0]
+            found.append(_columns(block.take(np.isin(np.arange(len(block)), rows))))
+    else:
+        for block in table.blocks([ID]):
+            rows = first_rows(block.identifiers(ID), source_id, seen)[0]
+            if len(rows):  # other columns are read only where a star is wanted
+                first = int(block.rows[0])
+                more = _columns(table.rows(DATASETS, first, first + len(block)))
+                found.append({name: values[rows] for name, values in more.items()})
+    none = {name: np.empty(0, _KINDS.get(name, np.float64)) for name in COLUMNS}
     return Extinctions.from_columns(
-        {name: np.concatenate([block[name] for block in found]) for name in COLUMNS}
+        {name: np.concatenate([none[name], *(block[name] for block in found)]) for name in COLUMNS}
     )
 
 
-def _rows(table: Hdf5Table, start: int, stop: int) -> Columns:
-    """Return rows of all columns, in the units of the vocabulary."""
-    block = table.rows(DATASETS, start, stop)
+def _columns(block: Block) -> Columns:
+    """Return all columns of a block, in the units of the vocabulary."""
     estimates = block.matrix(ESTIMATES, PARALLAX + 1).astype(np.float64)
     errors = block.matrix(ERRORS, PARALLAX + 1).astype(np.float64)
     return {
@@ -103,15 +118,20 @@ def _rows(table: Hdf5Table, start: int, stop: int) -> Columns:
     }
 
 
-def _opened(path: Path) -> Hdf5Table:
-    table = Hdf5Table(path)
+def _opened(path: Path) -> TableFile:
+    """Return the catalogue's table: HDF5, or Parquet as partitioned catalogues have it."""
+    table: TableFile
+    with path.open("rb") as file:
+        is_parquet = file.read(4) == b"PAR1"
+    table = ParquetTable(path) if is_parquet else Hdf5Table(path)
     missing = [name for name in DATASETS if table.find(name) is None]
     if missing:
         raise DataError(f"{path}: lacks the dataset(s) {', '.join(missing)} of ZGR23")
-    for name in (ESTIMATES, ERRORS):
-        shape = table.shapes[name]
-        if shape[1:] != (PARALLAX + 1,):
-            raise DataError(f"{path}: dataset {name} has shape {shape}; expected (n, 5)")
+    if isinstance(table, Hdf5Table):
+        for name in (ESTIMATES, ERRORS):
+            shape = table.shapes[name]
+            if shape[1:] != (PARALLAX + 1,):
+                raise DataError(f"{path}: dataset {name} has shape {shape}; expected (n, 5)")
     return table
 
 
@@ -179,7 +199,7 @@ def _published() -> tuple[FloatArray, FloatArray]:
 
 CATALOGUE = ExtinctionCatalogue(
     name="zgr23",
-    summary="Extinctions of 220 million Gaia stars (Zhang, Green & Rix 2023), HDF5",
+    summary="Extinctions of 220 million Gaia stars (Zhang, Green & Rix 2023), HDF5 or Parquet",
     version="1.0",
     config=Zgr23Config,
     parts=parts,

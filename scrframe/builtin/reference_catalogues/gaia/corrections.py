@@ -100,10 +100,8 @@ class _Whole(int):
     """Whole numbers as before numpy 2.4: also of an array of one element."""
 
     def __new__(cls, value: Any = 0, *base: Any) -> Any:
-        """Return a plain whole number."""
-        if isinstance(value, np.ndarray) and value.size == 1:
-            value = value.item()
-        return int(value, *base)
+        one = isinstance(value, np.ndarray) and value.size == 1
+        return int(value.item() if one else value, *base)
 
 
 def _one_by_one(
@@ -119,12 +117,11 @@ def _one_by_one(
             flux, stars["g_mag"], stars["flux_error"], strict=True
         )
     ]
-    none = np.full(flux.shape[1], np.nan), NORMAL_CAUTION  # of a star just at a limit of its range
+    none = np.full(flux.shape[1], np.nan), NORMAL_CAUTION  # it answers so at a limit of its range
     answers = [none if answer is None else answer for answer in answers]
     corrected = np.array([answer[0] for answer in answers], dtype=np.float64)
-    caution = np.array(
-        [np.asarray(answer[1], dtype=np.int64)[:3] for answer in answers], dtype=np.int64
-    ).reshape(-1, 3)
+    stated = [np.asarray(answer[1], dtype=np.int64)[:3] for answer in answers]
+    caution = np.array(stated, dtype=np.int64).reshape(-1, 3)
     unreliable: BoolArray = np.any(caution > NORMAL_CAUTION, axis=1)
     return corrected.reshape(flux.shape), unreliable
 

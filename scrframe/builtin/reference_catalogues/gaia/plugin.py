@@ -20,6 +20,7 @@ from scrframe.builtin.reference_catalogues.gaia.products import COPIED, GaiaXpCo
 from scrframe.builtin.reference_catalogues.gaia.write import write_simulated
 from scrframe.errors import DataError
 from scrframe.io.block import Block
+from scrframe.io.hats import pixel_of
 from scrframe.plugin import ChosenCorrection, Part, ReferenceCatalogue, hookimpl
 from scrframe.tables import Footprint, ReferenceStars
 from scrframe.tables.columns import REFERENCE_REQUIRED
@@ -43,6 +44,9 @@ def read_sources(
 
     Raises DataError if the file is damaged, or positions are in another unit than degrees.
     """
+    pixel = pixel_of(part.path)
+    if footprint is not None and pixel is not None and not reaches(footprint, *pixel):
+        return correct_sources(ReferenceStars.from_columns(_empty(config)), corrections)
     table = opened(part)
     for name in ("ra", "dec"):
         own = part.detail["columns"][name]
@@ -57,6 +61,20 @@ def read_sources(
     kept = [_stars(block, columns, config, footprint) for block in blocks(part)]
     stars = ReferenceStars.from_columns(_joined(kept) if kept else _empty(config))
     return correct_sources(stars, corrections)
+
+
+def reaches(footprint: Footprint, order: int, pixel: int) -> bool:
+    """Tell whether a HEALPix pixel may have stars in a footprint."""
+    from mocpy import MOC  # noqa: PLC0415 - slow to import
+
+    cell = MOC.from_healpix_cells(
+        np.array([pixel], np.uint64), np.array([order], np.uint8), max_depth=order
+    )
+    centre = cell.barycenter()
+    # Circles about both: to the farthest corner, with the room of a few arcsec for edges.
+    radius = float(cell.largest_distance_from_coo_to_vertices(centre).to_value("deg")) + 0.01
+    wider = Footprint(footprint.ra_deg, footprint.dec_deg, min(footprint.radius_deg + radius, 179))
+    return bool(wider.contains(np.array([centre.ra.deg]), np.array([centre.dec.deg]))[0])
 
 
 def _stars(
