@@ -230,7 +230,10 @@ API = {
         "FinishedRun",
         "open_runs",
         "FinishedRuns",
+        "ProductTable",
+        "RunPlots",
         "StarFlat",
+        "Exported",
         "explain",
         "Explanation",
     ),
@@ -263,7 +266,15 @@ API = {
     "Simulate, and write plugins": ("simulate_survey", "hookimpl"),
 }
 #: Those whose members are told, too.
-_WITH_MEMBERS = ("FinishedRun", "FinishedRuns", "StarFlat", "Comparison", "Observer")
+_WITH_MEMBERS = (
+    "FinishedRun",
+    "FinishedRuns",
+    "ProductTable",
+    "RunPlots",
+    "StarFlat",
+    "Comparison",
+    "Observer",
+)
 
 
 def api_page() -> str:

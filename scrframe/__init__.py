@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from scrframe.analysis.montecarlo.run import monte_carlo
     from scrframe.config import CombinedDescription, SurveyDescription, load_combined, load_survey
     from scrframe.export.star_flats import StarFlat
+    from scrframe.export.write import Exported
     from scrframe.handle.bands import FinishedRuns
     from scrframe.handle.finished import FinishedRun
     from scrframe.handle.opening import open_run, open_runs
+    from scrframe.handle.plot import RunPlots
+    from scrframe.handle.tables import ProductTable
     from scrframe.observer import Observer
     from scrframe.offsets.apply import apply_solution
     from scrframe.plugin import hookimpl
@@ -39,11 +42,14 @@ __all__ = [
     "ComparisonRun",
     "Detections",
     "Explanation",
+    "Exported",
     "FinishedRun",
     "FinishedRuns",
     "Observer",
+    "ProductTable",
     "Report",
     "Run",
+    "RunPlots",
     "Solution",
     "StarFlat",
     "SurveyDescription",
@@ -77,11 +83,14 @@ _HOME = {
     "ComparisonRun": "scrframe.analysis.compare.run",
     "Detections": "scrframe.tables",
     "Explanation": "scrframe.analysis.explain.opened_run",
+    "Exported": "scrframe.export.write",
     "FinishedRun": "scrframe.handle.finished",
     "FinishedRuns": "scrframe.handle.bands",
     "Observer": "scrframe.observer",
+    "ProductTable": "scrframe.handle.tables",
     "Report": "scrframe.report.write",
     "Run": "scrframe.run.calibrate",
+    "RunPlots": "scrframe.handle.plot",
     "Solution": "scrframe.tables",
     "StarFlat": "scrframe.export.star_flats",
     "SurveyDescription": "scrframe.config",
