@@ -69,7 +69,7 @@ def carry_out(task: Task, workers: int | None, observer: Observer) -> Fetched:
     ServiceError
         If the service refuses, or does not deliver what it should; the work is kept.
     ResourceError
-        If another process fetches the same.
+        If another process fetches the same, or the disk is full.
     """
     final = task.place.final(task.name)
     hidden = task.place.folder / f".{task.name}.fetch"
@@ -84,10 +84,15 @@ def carry_out(task: Task, workers: int | None, observer: Observer) -> Fetched:
             left.unlink()  # of a piece that was being written
         try:
             _fetch_pieces(task, hidden, workers, observer)
+            return _finish(task, hidden, final)
+        except OSError as error:  # the disk is full, or may not be written
+            where = error.filename or hidden
+            refused = ResourceError(f"{where}: cannot be written: {error.strerror or error}")
+            refused.add_note(KEPT)
+            raise refused from None
         except (Exception, KeyboardInterrupt) as error:
             error.add_note(KEPT)
             raise
-        return _finish(task, hidden, final)
 
 
 @contextmanager

@@ -161,12 +161,13 @@ class Fetching:
         ranges = self.region.ranges
         if service.product == "sources":
             left = ranges.less(there.ranges)
-            wanted = Wanted("sources", left)
+            wanted = Wanted("sources", left, limit=self.order.limit)
             return Step(service, place, wanted, there, "" if len(left) else "all of it is there")
         ids = self._detected()
         if ids is None:
-            return Step(service, place, Wanted(service.product, ranges), there)
-        left_ids = np.setdiff1d(ids, there.asked)
+            unknown = Wanted(service.product, ranges, limit=self.order.limit)
+            return Step(service, place, unknown, there)
+        left_ids = np.setdiff1d(ids, there.asked)[: self.order.limit]
         wanted = Wanted(service.product, ranges, left_ids)
         nothing = "" if len(left_ids) else "all stars were asked for" if len(ids) else "no star"
         return Step(service, place, wanted, there, nothing)

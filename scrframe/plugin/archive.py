@@ -122,6 +122,8 @@ class Wanted:
         How many are wanted, as far as known, where they are not known singly.
     estimate : bool
         Whether anybody looks at the cost; if not, nothing needs to be asked for it.
+    limit : int, optional
+        So many stars are enough, of each piece: it is a trial.
     """
 
     product: Product
@@ -129,6 +131,7 @@ class Wanted:
     source_id: IntArray | None = None
     expected: float = float("nan")
     estimate: bool = True
+    limit: int | None = None
 
     def chosen(self, source_id: IntArray) -> BoolArray:
         """Return which of these stars are wanted, shape (n,)."""

@@ -26,6 +26,8 @@ import pyarrow.csv as pacsv
 from astropy.io.votable import parse_single_table
 from astropy.table import Table
 
+#: When a service that is down asks to come back.
+AFTER = "0"
 ERROR = (
     '<?xml version="1.0"?><VOTABLE version="1.3" xmlns="http://www.ivoa.net/xml/VOTable/v1.3">'
     '<RESOURCE type="results"><INFO name="QUERY_STATUS" value="ERROR">{}</INFO></RESOURCE>'
@@ -68,6 +70,8 @@ class Services:
         self.tables, self.files, self.spectra = tables or {}, files or {}, spectra
         self.faults: dict[str, list[str]] = {}
         self.seen: list[str] = []
+        self.sent: list[int] = []  # bytes of files
+        self.logins: list[str] = []
         self.jobs: dict[str, dict] = {}
         self.made = 0
         self.lacking: set[int] = set()  # stars that DataLink does not deliver
@@ -100,7 +104,8 @@ class Services:
         if "COUNT(*)" in query:
             return pa.table({"n": np.array([kept.sum()], dtype=np.int64)})
         names = re.findall(r"t\.(\w+)", query.partition(" FROM ")[0])
-        return table.filter(pa.array(kept)).select(names)
+        top = re.search(r"SELECT TOP (\d+) ", query)
+        return table.filter(pa.array(kept)).select(names).slice(0, int(top[1]) if top else None)
 
     def md5_list(self) -> bytes:
         """Return the listing of the files."""
@@ -133,7 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Do the harm that needs no content; return what is left to be done, None if all is."""
         fault = self.services.fault(kind)
         if fault == "503":
-            self.answer(b"<html><body>down for a moment</body></html>", 503, Retry_After="0")
+            self.answer(b"<html><body>down for a moment</body></html>", 503, Retry_After=AFTER)
         elif fault == "busy":
             self.answer(b"too many requests of yours", 429, Retry_After="99999")
         elif fault == "500":
@@ -268,6 +273,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.answer(self.services.md5_list())
             return
         content = self.services.files.get(name)
+        if self.headers.get("Authorization"):
+            self.services.logins.append(self.headers["Authorization"])
         if content is None:
             self.answer(b"no such file", 404)
             return
@@ -286,6 +293,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "half":
             body = body[: len(body) // 2]
             self.close_connection = True
+        self.services.sent.append(len(body))
         self.wfile.write(body)
 
 

@@ -123,12 +123,15 @@ def _region(ask: Mapping[str, Any]) -> SourceRanges:
     return SourceRanges(ends[:, 0], ends[:, 1])
 
 
-def adql(ask: Mapping[str, Any], config: TapConfig, *, count: bool = False) -> str:
-    """Return the query of a piece, or the one that counts its rows."""
+def adql(
+    ask: Mapping[str, Any], config: TapConfig, *, count: bool = False, top: int | None = None
+) -> str:
+    """Return the query of a piece, at most of its first rows, or the one that counts its rows."""
     names = config.names()
     own = [one for columns in names.values() for one in columns]
     what = "COUNT(*) AS n" if count else ", ".join(f"t.{name}" for name in own)
-    query = f"SELECT {what} FROM {config.table} AS t"
+    first = "" if top is None else f"TOP {top} "
+    query = f"SELECT {first}{what} FROM {config.table} AS t"
     key = f"t.{names[ID][0]}"
     if "ranges" in ask:
         conditions = " OR ".join(f"{key} BETWEEN {low} AND {high}" for low, high in ask["ranges"])
@@ -148,9 +151,12 @@ def fetch(piece: Piece, wanted: Wanted, config: TapConfig, guest: Guest, scratch
     service counts.
     """
     expected = _count(piece.ask, config, guest)
+    top = None
+    if wanted.limit is not None and expected > wanted.limit:
+        top = expected = wanted.limit
     if expected > config.rows_a_query and "ranges" in piece.ask:
         return _in_halves(piece, wanted, config, guest, scratch)
-    table = _answer(piece.ask, config, guest, scratch, expected)
+    table = _answer(adql(piece.ask, config, top=top), piece, config, guest, scratch, expected)
     found, rows = gather([table], config)
     if rows != expected:
         (scratch / _JOB).unlink(missing_ok=True)
@@ -225,12 +231,12 @@ def _count(ask: Mapping[str, Any], config: TapConfig, guest: Guest) -> int:
 
 
 def _answer(
-    ask: Mapping[str, Any], config: TapConfig, guest: Guest, scratch: Path, expected: int
+    query: str, piece: Piece, config: TapConfig, guest: Guest, scratch: Path, expected: int
 ) -> TableInMemory:
     """Return the answer to a query, from the job that an earlier attempt began if it still is."""
     import pyvo  # noqa: PLC0415 - slow to import
 
-    query, uploads = adql(ask, config), _uploads(ask) if config.ids_by == "upload" else None
+    uploads = _uploads(piece.ask) if config.ids_by == "upload" else None
     most = expected + 1  # one more, so that too many are seen
     with _told(config.url):
         if config.mode == "sync":

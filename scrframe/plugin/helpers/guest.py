@@ -28,7 +28,8 @@ T = TypeVar("T")
 #: Answers that mean: not now.
 _LATER = (429, 500, 502, 503, 504)
 _UNWELCOME = (401, 403, 407)
-_CHUNK = 1 << 20
+#: What may be lost where a download breaks off.
+_CHUNK = 1 << 16
 _WORDS = 300
 
 
