@@ -18,7 +18,7 @@ INPUTS  := constraints.txt pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup setup-peer setup-docs calibrate test closure archive-test fuzz lint duplicates docs benchmark \
-        benchmark-joint benchmark-report benchmark-survey wheels check-wheels pins clean
+        benchmark-joint benchmark-report benchmark-survey wheels check-wheels release-check pins clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -67,6 +67,9 @@ wheels: setup  ## Build wheels of scrframe and its plugins into dist
 
 check-wheels: wheels  ## Install the wheels outside the checkout and use them there
 	$(BIN)/python scripts/check_wheels.py dist/*.whl
+
+release-check: setup  ## Check versions, and wheels of a clean clone with every Python that is there
+	$(BIN)/python scripts/release_check.py $(ARGS)
 
 benchmark-report: setup  ## Time the report of a run of 3 million detections (ARGS="RUN_DIR")
 	$(BIN)/python scripts/benchmark_report.py $(ARGS)

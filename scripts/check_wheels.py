@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -114,6 +115,18 @@ def use(bin_folder: Path, folder: Path) -> None:
         sys.exit(f"only {len(corrected)} catalogues were corrected")
 
 
+def follow_tutorial(bin_folder: Path, folder: Path) -> None:
+    """Run the tutorial's commands of its first round, one after the other, as they stand."""
+    page = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    first = page[page.index("## A first run") : page.index("### Look at the result")]
+    place = folder / "tutorial"
+    place.mkdir()
+    for line in re.findall(r"^\$ scrframe (.+)$", first, re.MULTILINE):
+        run(bin_folder / "scrframe", *line.split(), folder=place)
+    if not (place / "runs" / "first" / "report" / "index.html").is_file():
+        sys.exit("the tutorial's first run has no report")
+
+
 def main() -> None:
     """Install, use, and say that all is well."""
     parser = argparse.ArgumentParser(description="check wheels in a fresh environment")
@@ -121,11 +134,15 @@ def main() -> None:
     parser.add_argument(
         "--borrow", action="store_true", help="take dependencies from this environment"
     )
+    parser.add_argument("--tutorial", action="store_true", help="follow the tutorial as well")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch).resolve()
         wheels = [wheel.resolve() for wheel in options.wheels]
-        use(install(folder, wheels, options.borrow), folder)
+        bin_folder = install(folder, wheels, options.borrow)
+        use(bin_folder, folder)
+        if options.tutorial:
+            follow_tutorial(bin_folder, folder)
     sys.stdout.write(f"{len(wheels)} wheels work\n")
 
 
