@@ -17,13 +17,15 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.errors import CalibrationError, DataError
+from scrframe.errors import CalibrationError, ConfigError, DataError
 from scrframe.observer import Observer
 from scrframe.products.files import load_arrow
 from scrframe.products.solution import VisitSeen
 from scrframe.run.sample.detections import (
     FirstPass,
     PartRead,
+    Ranges,
+    ranges_of,
 )
 from scrframe.run.sample.reference_data import label_of, snr_name
 from scrframe.run.sample.visits import merge_visits, refuse_doubles
@@ -54,10 +56,18 @@ class CutFlow:
     """Counts of detections and stars at each step and cut, in written order."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
+    #: Least and largest values of what cuts look at, before the cuts of their step.
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def add(self, what: str, detections: int, stars: int | None = None) -> None:
         """Note what is left after a step or cut."""
         self.rows.append({"cut": what, "detections": int(detections), "stars": stars})
+
+    def see(self, ranges: Ranges) -> None:
+        """Note least and largest values by column."""
+        for name, (low, high) in ranges.items():
+            least, largest = self.ranges.get(name, (low, high))
+            self.ranges[name] = (min(least, low), max(largest, high))
 
     def left(self, what: str, table: ColumnTable) -> None:
         """Note a table that has ``source_id``."""
@@ -67,6 +77,8 @@ class CutFlow:
 def note_first_pass(flow: CutFlow, first: FirstPass, cuts: Sequence[Cut]) -> None:
     """Sum the counts of all parts."""
     totals = np.sum([part.counts for part in first.parts], axis=0)
+    for part in first.parts:
+        flow.see(part.ranges)
     flow.add("read", totals[0])
     for cut, left in zip(cuts, totals[1:], strict=True):
         flow.add(cut.text, left)
@@ -100,6 +112,7 @@ def match_all(
                 found[str(name)] = int(number)
             sources[0].append(table["source_id"])
             table = derive_for(cuts, table)
+            flow.see(ranges_of(table, cuts))
             for number, cut in enumerate(cuts, start=1):
                 table = table.filter(cut.evaluate(table))
                 sources[number].append(table["source_id"])
@@ -150,8 +163,27 @@ def require(table: Detections, flow: CutFlow) -> Detections:
     """
     if len(table):
         return table
-    empty = next(row["cut"] for row in flow.rows if row["detections"] == 0)
-    raise CalibrationError(f"no detection is left for the Calibration Sample after: {empty}")
+    number = next(number for number, row in enumerate(flow.rows) if row["detections"] == 0)
+    empty = str(flow.rows[number]["cut"])
+    before = flow.rows[number - 1]["detections"] if number else 0
+    raise CalibrationError(
+        f"no detection is left for the Calibration Sample after: {empty}"
+        f"{seen_there(empty, flow.ranges)} ({before:,} were left before)"
+    )
+
+
+def seen_there(text: str, ranges: Ranges) -> str:
+    """Return which values a cut met, in words; empty for what is no cut, or has none."""
+    try:
+        names = Cut(text).names
+    except ConfigError:
+        return ""
+    said = [
+        f"{name} is {ranges[name][0]:.6g} to {ranges[name][1]:.6g}"
+        for name in names
+        if name in ranges
+    ]
+    return f"; there {', '.join(said)}" if said else ""
 
 
 def join_extinctions(
@@ -190,6 +222,7 @@ def derive_for(cuts: Iterable[Cut], table: T) -> T:
 
 def _cut(table: Detections, cuts: Sequence[Cut], flow: CutFlow) -> Detections:
     table = derive_for(cuts, table)
+    flow.see(ranges_of(table, cuts))
     for cut in cuts:
         table = table.filter(cut.evaluate(table))
         flow.left(cut.text, table)
@@ -211,7 +244,7 @@ def control_mask(
         if not inside.any():
             raise CalibrationError(
                 "selection.control: no star of the Calibration Sample is left in the control"
-                f" region after {cut.text!r}"
+                f" region after {cut.text!r}{seen_there(cut.text, ranges_of(table, [cut]))}"
             )
     return inside
 

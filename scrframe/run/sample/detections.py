@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+import pyarrow as pa
 
 from scrframe.errors import DataError
 from scrframe.observer import Observer
@@ -27,10 +28,27 @@ from scrframe.run.workers import run_tasks
 from scrframe.run.workspace import Workspace
 from scrframe.tables import Footprint
 from scrframe.tables.cuts import Cut
-from scrframe.tables.table import derive, plausible
+from scrframe.tables.table import ColumnTable, derive, plausible
 
 #: Columns by which a detection takes part in the matching.
 PLACE = ["visit", "ra", "dec"]
+
+
+#: Least and largest values by column.
+Ranges = Mapping[str, tuple[float, float]]
+
+
+def ranges_of(table: ColumnTable, cuts: Iterable[Cut]) -> dict[str, tuple[float, float]]:
+    """Return the least and the largest finite value of each column of numbers that cuts name."""
+    found = {}
+    for name in {name for cut in cuts for name in cut.names if name in table}:
+        kind = table.arrow.schema.field(name).type
+        if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+            values = np.asarray(table[name], dtype=np.float64)
+            values = values[np.isfinite(values)]
+            if len(values):
+                found[name] = (float(values.min()), float(values.max()))
+    return found
 
 
 @dataclass(frozen=True)
@@ -66,6 +84,8 @@ class PartRead:
     error: str | None = None
     #: Bands of its detections, as the survey names them.
     bands: tuple[str, ...] = ()
+    #: Least and largest value of what the cuts look at, before any.
+    ranges: Ranges = field(default_factory=dict)
 
 
 def read_part(task: ReadTask) -> PartRead:
@@ -77,7 +97,8 @@ def read_part(task: ReadTask) -> PartRead:
     _, meta = load_arrow(task.target)
     visits = tuple(VisitSeen(**{**visit, "ccds": tuple(visit["ccds"])}) for visit in meta["visits"])
     counts, bands = tuple(meta["counts"]), tuple(meta["bands"])
-    return PartRead(task.part, task.target, task.others, counts, visits, bands=bands)
+    ranges = {name: (low, high) for name, (low, high) in meta["ranges"].items()}
+    return PartRead(task.part, task.target, task.others, counts, visits, None, bands, ranges)
 
 
 def read_part_or_reason(task: ReadTask) -> PartRead:
@@ -99,13 +120,15 @@ def _read_fresh(task: ReadTask) -> None:
     selected = np.flatnonzero(may)
     kept = detections.take(selected)
     kept = derive(kept, "detection", {name for cut in task.cuts for name in cut.names})
+    ranges = ranges_of(kept, task.cuts)
     for cut in task.cuts:
         passed = cut.evaluate(kept)
         kept, selected = kept.filter(passed), selected[passed]
         counts.append(len(kept))
     rest = np.delete(np.arange(len(detections)), selected)
     save_arrow(task.others, detections.arrow.select(PLACE).take(rest))
-    meta = {"counts": counts, "visits": visits, "bands": bands_of(detections)}
+    bands = bands_of(detections)
+    meta = {"counts": counts, "visits": visits, "bands": bands, "ranges": ranges}
     save_arrow(task.target, kept.arrow, meta)
 
 
