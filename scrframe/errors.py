@@ -7,6 +7,7 @@ message as one line and exits with code 2. Anything else is a defect of the prog
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 #: Characters of a message about data.
@@ -99,6 +100,31 @@ def one_line(error: BaseException) -> str:
     if type(error).__module__.startswith("scrframe."):
         return first or kind
     return f"{kind}: {first}" if first else kind
+
+
+#: Names of files in messages.
+_FILE = re.compile(r"\S*/\S*|\S+\.[A-Za-z]\w{1,7}(?=[:, ]|$)")
+
+
+#: Files that a line names besides the first; of more it gives the number.
+_NAMED = 3
+
+
+def told_once(lines: Iterable[str]) -> list[str]:
+    """Return lines, those that differ only in the files they name as one that says which."""
+    alike: dict[str, list[str]] = {}
+    for line in lines:
+        alike.setdefault(_FILE.sub("", line), []).append(line)
+    return [own[0] + _also(own[1:]) for own in alike.values()]
+
+
+def _also(lines: list[str]) -> str:
+    """Return which files further lines are of, in words; empty for none."""
+    if not lines:
+        return ""
+    names = [next(iter(_FILE.findall(line)), line) for line in lines[:_NAMED]]
+    more = f" and {len(lines) - _NAMED:,} more" if len(lines) > _NAMED else ""
+    return f" (the same of {', '.join(name.rstrip(':,') for name in names)}{more})"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -43,7 +43,7 @@ from scrframe.cli.rendering import (
     show,
 )
 from scrframe.cli.uncertainty import crosscheck, montecarlo
-from scrframe.errors import ConfigError
+from scrframe.errors import ConfigError, told_once
 from scrframe.version import __version__
 
 if TYPE_CHECKING:
@@ -204,9 +204,9 @@ def validate(
         if found.problems:
             for line in lacking:
                 screen.say(line)
-            raise InputProblemsError("\n".join(found.problems))
-        for reason in found.skipped.values():
-            screen.complain(f"warning: left out: {reason}")
+            raise InputProblemsError("\n".join(told_once(found.problems)))
+        for line in told_once(found.skipped.values()):
+            screen.complain(f"warning: left out: {line}")
         counts = ", ".join(f"{count} {kind}" for kind, count in found.counts.items())
         made = "the built-in sample survey, simulated at its first use"
         screen.say(f"{name}: valid; data root {found.data_root}: {counts or made}")

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scrframe.arrays import FloatArray
-from scrframe.errors import CalibrationError, ConfigError, DataError, InputChangedError
+from scrframe.errors import CalibrationError, ConfigError, DataError, InputChangedError, told_once
 from scrframe.io import matching_files, refuse_name
 from scrframe.observer import Observer
 from scrframe.offsets.apply import apply_solution, near_colours, unknown_visits
@@ -200,8 +200,8 @@ def correct_all(
         for task, each in zip(tasks, found, strict=True)
         if isinstance(each, str)
     }
-    for key, reason in left_out.items():
-        observer.warning(f"left out {key}: {reason}")
+    for line in told_once(f"left out {key}: {why}" for key, why in left_out.items()):
+        observer.warning(line)
     if tasks and not parts:
         raise InputChangedError(f"no catalogue could be read again; {list(left_out.values())[-1]}")
     return Corrected(parts, left_out)

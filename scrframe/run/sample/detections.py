@@ -11,7 +11,7 @@ from types import MappingProxyType
 import numpy as np
 import pyarrow as pa
 
-from scrframe.errors import DataError
+from scrframe.errors import DataError, told_once
 from scrframe.observer import Observer
 from scrframe.plugin import Part, PluginConfig, SurveyLoader
 from scrframe.products.files import load_arrow, save_arrow, seal, sealed
@@ -189,8 +189,8 @@ def first_pass(
         read = run_tasks(executor, function, tasks, done)
     good = tuple(part for part in read if part.error is None)
     skipped = {part.part.key: part.error for part in read if part.error is not None}
-    for key, reason in skipped.items():
-        observer.warning(f"left out {key}: {reason}")
+    for line in told_once(f"left out {key}: {why}" for key, why in skipped.items()):
+        observer.warning(line)
     if not good:
         raise DataError(
             "no catalogue could be read; the last reason: " + list(skipped.values())[-1]
