@@ -13,7 +13,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from scrframe.errors import ConfigError
-from scrframe.export.star_flats import FlatLevels, Kind, StarFlat, StarFlats, check_kind
+from scrframe.export.star_flats import FlatLevels, Kind, StarFlats, check_kind
 from scrframe.export.zero_points import zero_point_table
 from scrframe.io import format_of_name
 from scrframe.observer import Observer
@@ -275,14 +275,17 @@ class _Flats:
         primary.header["ORIGIN"] = f"scrframe {__version__}"
         if self.flats.data.note:
             primary.header["SCRNOTE"] = _ascii(self.flats.data.note)
-        hdus = fits.HDUList([primary])
-        flat: StarFlat | None = None
-        for ccd in self.flats.data.ccds.tolist():
-            flat = self.flats.flat(ccd, binning=self.binning, **which)
-            hdus.extend(flat.hdus(self.kind))
-        if flat is not None:
-            primary.header["HISTORY"] = f"levels: {', '.join(flat.levels) or 'none'}"
-            if flat.left_out:
-                primary.header["HISTORY"] = f"by visit, not in it: {', '.join(flat.left_out)}"
+        levels = self.flats.levels
+        inside = [*levels.static, *levels.by_season, *(levels.by_visit if "visit" in which else ())]
+        names = ", ".join(level.fitted.name for level in inside) or "none"
+        primary.header["HISTORY"] = f"levels: {names}"
+        if levels.by_visit and "visit" not in which:
+            others = ", ".join(level.fitted.name for level in levels.by_visit)
+            primary.header["HISTORY"] = f"by visit, not in it: {others}"
         with replacing(path) as temporary:
-            hdus.writeto(temporary, overwrite=True)
+            primary.writeto(temporary, overwrite=True)
+            # One CCD at a time: all of a large camera, pixel by pixel, are gigabytes.
+            for ccd in self.flats.data.ccds.tolist():
+                flat = self.flats.flat(ccd, binning=self.binning, **which)
+                for hdu in flat.hdus(self.kind):
+                    fits.append(temporary, hdu.data, hdu.header, verify=False)
