@@ -296,7 +296,10 @@ def figure_histograms(data: RunData) -> FigureProduct | None:
         " with mean \N{GREEK SMALL LETTER MU} and standard deviation"
         " \N{GREEK SMALL LETTER SIGMA}; MAD is 1.4826 times the median absolute deviation and n"
         " the number of detections. What is left after the correction is the scatter of the stars"
-        " about the model and photometric noise, not the error of the calibration.",
+        " about the model and photometric noise, not the error of the calibration. Means after it"
+        " differ between samples, as the solve puts a part of the differences down to the model and"
+        " not to the magnitudes: mostly a slope on the extinction, of which control stars have"
+        " least.",
         f"Histograms of model less observed magnitude with Gaussian fits, before and after the"
         f" correction. {said}.",
         figure,
