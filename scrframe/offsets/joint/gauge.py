@@ -124,7 +124,10 @@ def gauge_rows(
     share = weight / np.where(mass > 0, mass, 1.0)[place]
     index = np.arange(len(place))
     means = sparse.csr_array((share, (place, index)), shape=(len(mass), len(place)))
-    maps = sparse.csr_array(means @ model.by_detection)
+    # Other terms go first: fields of nuisance on the sky would fill the row of every exposure.
+    of_maps = _diagonal(kept[model.by_exposure.shape[1] :])
+    maps = sparse.csr_array(sparse.csr_array(means @ model.by_detection) @ of_maps)
+    maps.eliminate_zeros()
     # Pixel columns of other CCDs are absent, so a row holds one CCD's map only.
     joined = sparse.hstack([model.by_exposure, maps[ccd]], format="csr")
     rows = sparse.csr_array(joined @ _diagonal(kept))

@@ -6,6 +6,7 @@ share stars, and of all others the covariance is small. Either way every number 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,16 +40,17 @@ def whole_covariance(factor: InverseSystem, rows: GaugeRows, visit: IntArray) ->
     visits = sparse.csr_array(
         sparse.vstack([rows.visits, sparse.csr_array(rows.mean[None, :])], format="csr")
     )
-    blocks = [
-        factor.solve(visits[low : low + BLOCK].toarray().T)
-        for low in range(0, visits.shape[0], BLOCK)
-    ]
-    solved = np.concatenate(blocks, axis=1)
-    raw = np.asarray(visits @ solved)
+    raw, with_exposure = np.empty(visits.shape[:1] * 2), np.zeros(len(visit))
+    groups = _Exposures(visit, visits.shape[0])
+    for low, high in _blocks(*visits.shape):
+        solved = factor.solve(visits[low:high].toarray().T)
+        raw[:, low:high] = visits @ solved
+        here = groups.of(low, high)
+        with_exposure[here] = _of_rows(rows.exposures[here], solved, visit[here] - low)
     centred = raw[:-1, :-1] - raw[:-1, -1:] - raw[-1:, :-1] + raw[-1, -1]
-    own = _of_rows(rows.exposures, solved, visit)
-    own -= rows.exposures @ factor.solve(rows.mean)
-    return VisitErrors(0.5 * (centred + centred.T), own - raw[-1, visit] + raw[-1, -1])
+    with_exposure -= rows.exposures @ factor.solve(rows.mean)
+    with_exposure = with_exposure - raw[-1, visit] + raw[-1, -1]
+    return VisitErrors(0.5 * (centred + centred.T), with_exposure)
 
 
 def pair_covariance(
@@ -68,12 +70,9 @@ def pair_covariance(
     """
     of_mean = factor.solve(rows.mean)
     with_mean, mean = np.asarray(rows.visits @ of_mean), float(rows.mean @ of_mean)
-    exposures = np.argsort(visit, kind="stable")
-    begins = np.searchsorted(visit[exposures], np.arange(rows.visits.shape[0] + 1))
-    values, with_exposure = np.empty(pairs.nnz), np.empty(len(visit))
-    width = int(np.clip(NUMBERS // len(rows.mean), 1, BLOCK))
-    for low in range(0, rows.visits.shape[0], width):
-        high = min(low + width, rows.visits.shape[0])
+    groups = _Exposures(visit, rows.visits.shape[0])
+    values, with_exposure = np.empty(pairs.nnz), np.zeros(len(visit))
+    for low, high in _blocks(*rows.visits.shape):
         solved = factor.solve(rows.visits[low:high].toarray().T)
         some = slice(int(pairs.indptr[low]), int(pairs.indptr[high]))
         column = np.repeat(np.arange(high - low), np.diff(pairs.indptr[low : high + 1]))
@@ -81,12 +80,31 @@ def pair_covariance(
         near, place = np.unique(other, return_inverse=True)
         raw = np.asarray(rows.visits[near] @ solved)[place, column]
         values[some] = raw - with_mean[low + column] - with_mean[other] + mean
-        here = exposures[begins[low] : begins[high]]
+        here = groups.of(low, high)
         own = _of_rows(rows.exposures[here], solved, visit[here] - low)
         with_exposure[here] = own - with_mean[visit[here]] + mean
     with_exposure -= rows.exposures @ of_mean
     found = sparse.csr_array((values, pairs.indices, pairs.indptr), shape=pairs.shape)
     return VisitErrors(sparse.csr_array(0.5 * (found + found.T)), with_exposure)
+
+
+class _Exposures:
+    """The exposures of a range of visits."""
+
+    def __init__(self, visit: IntArray, visits: int) -> None:
+        self._order = np.argsort(visit, kind="stable")
+        self._begins = np.searchsorted(visit[self._order], np.arange(visits + 1))
+
+    def of(self, low: int, high: int) -> IntArray:
+        """Return the exposures of visits `low` up to, not with, `high`."""
+        return np.asarray(self._order[self._begins[low] : self._begins[high]])
+
+
+def _blocks(visits: int, parameters: int) -> Iterator[tuple[int, int]]:
+    """Yield ranges of visits that are solved for at once."""
+    width = int(np.clip(NUMBERS // parameters, 1, BLOCK))
+    for low in range(0, visits, width):
+        yield low, min(low + width, visits)
 
 
 def sharing_stars(
