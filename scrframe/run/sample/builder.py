@@ -18,11 +18,11 @@ from scrframe.run.sample.assembly import (
     join,
     join_extinctions,
     join_features,
-    match_all,
     note_first_pass,
     sort_detections,
 )
 from scrframe.run.sample.detections import PartRead, first_pass
+from scrframe.run.sample.matching import match_all
 from scrframe.run.sample.reference_data import (
     CATALOGUE_COLOUR,
     all_extinctions,
@@ -97,7 +97,16 @@ def build_sample(session: Session, *, keep_spectra: bool = False) -> Calibration
     with monitor.step("match reference stars"):
         stars = all_sources(session, first.footprint())
         radius = session.plugins.survey.reference.match_radius
-        matched = match_all(first, stars, radius, cuts["reference"], flow, session.observer)
+        matched = match_all(
+            first,
+            stars,
+            radius,
+            cuts["reference"],
+            flow,
+            session.observer,
+            session.executor,
+            session.workspace,
+        )
     with monitor.step("join extinctions"):
         extinctions = all_extinctions(session, np.unique(matched["source_id"]))
         matched = join_extinctions(matched, extinctions, cuts["extinction"], flow)

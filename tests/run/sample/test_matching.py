@@ -12,14 +12,9 @@ from scrframe.errors import DataError
 from scrframe.observer import Observer
 from scrframe.plugin import Part
 from scrframe.products.files import save_arrow
-from scrframe.run.sample.assembly import (
-    CutFlow,
-    detections_of,
-    groups,
-    match_all,
-    match_group,
-)
+from scrframe.run.sample.assembly import CutFlow
 from scrframe.run.sample.detections import PLACE, FirstPass, PartRead
+from scrframe.run.sample.matching import detections_of, groups, match_all, match_group
 from scrframe.run.sample.visits import merge_visits, refuse_doubles, visits_of
 from scrframe.scr.match import sky_index
 from scrframe.tables import Detections, Footprint, ReferenceStars
