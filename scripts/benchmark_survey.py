@@ -17,12 +17,13 @@ import json
 import os
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from benchmark import DESCRIPTION, measure
 
+from scrframe.run.workers import default_workers
 from scrframe.simulate.cache import cache_folder
 
 FIELDS = 772
@@ -41,6 +42,11 @@ class Measured:
     seconds: float
     peak_mb: float
     steps: dict[str, dict[str, float]]
+    #: Rows and bytes of the catalogues, bytes of all else that is read, and processors used.
+    rows: int
+    catalogue_bytes: int
+    reference_bytes: int
+    processors: int
 
 
 def main() -> None:
@@ -51,6 +57,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="folder of the surveys; default: the cache")
     parser.add_argument("--out", type=Path, help="folder of runs and logs; default: with them")
     parser.add_argument("--set", action="append", default=[], help="changes, as of calibrate")
+    parser.add_argument("--json", type=Path, help="file of the figures, for scripts/scale.py")
     options = parser.parse_args()
     keep = options.keep or cache_folder() / "benchmark-survey"
     out = options.out or keep / "runs"
@@ -60,6 +67,9 @@ def main() -> None:
         tree = simulated(keep, options.fields, detections, out)
         found.append(calibrated(tree, out / tree.name, options.set))
         print_one(found[-1])
+    if options.json:
+        figures = json.dumps([asdict(one) for one in found], indent=2)
+        options.json.write_text(figures + "\n", encoding="utf-8")
     if len(found) > 1:
         print_growth(found)
 
@@ -87,7 +97,23 @@ def calibrated(tree: Path, run: Path, changes: list[str]) -> Measured:
     seconds, memory = measure(command, run.with_name(f"{run.name}.calibrate.log"))
     summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
     count = summary["counts"]["calibration"]
-    return Measured(count["detections"], count["stars"], seconds, memory, summary["steps"])
+    steps = summary["steps"]
+    return Measured(
+        count["detections"], count["stars"], seconds, memory, steps, **size_of(tree, run)
+    )
+
+
+def size_of(tree: Path, run: Path) -> dict[str, int]:
+    """Return how much a run has read, and by how many processors."""
+    files = [path for path in tree.rglob("*") if path.is_file() and path.name != "truth.parquet"]
+    summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
+    catalogues = sum(path.stat().st_size for path in files if "catalogues" in path.parts)
+    return {
+        "rows": summary["counts"]["calibration_cuts"][0]["detections"],
+        "catalogue_bytes": catalogues,
+        "reference_bytes": sum(path.stat().st_size for path in files) - catalogues,
+        "processors": default_workers(),
+    }
 
 
 def print_one(one: Measured) -> None:

@@ -28,7 +28,7 @@ from scrframe.tables import Detections, FittedLevel, MatchedStars
 from scrframe.tables.table import derive
 
 #: Terms are tried on about so many visits: memory grows with the square of a term's columns.
-MOST_VISITS = 2_000
+MOST_VISITS = 800
 #: Trials that gain less are told in one line together.
 FEW = 5.0
 #: Terms of less support than this are no part of the errors.
