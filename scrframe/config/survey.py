@@ -177,9 +177,10 @@ class OffsetSettings(Settings):
     have settled, or no longer come closer to it."""
     tolerance: Annotated[float, InUnit("mag")] = as_written("0.5 mmag")
     """Largest change of the visit offsets when they have converged."""
-    reference_colour: Magnitude = as_written("2.0 mag")
+    reference_colour: Magnitude | None = None
     """Observed colour, band less reference magnitude, at which offsets hold where colour terms
-    differ; what another colour adds is a column of its own."""
+    differ; what another colour adds is a column of its own. By default 2.0 mag, or the median of
+    the sample where it hardly reaches that."""
     levels: tuple[blocks.LevelBlock, ...] = Field(default=as_written(DEFAULT_LEVELS), min_length=1)
     """Levels, in the order in which they are solved."""
     terms: Annotated[TermSettings | None, Field(json_schema_extra=_or_a_word)] = None

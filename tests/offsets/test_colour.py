@@ -12,7 +12,9 @@ from astropy.io import fits
 
 import scrframe
 from scrframe.builtin.offset_levels.colour import ColourConfig, prepare_colour
+from scrframe.errors import DataError
 from scrframe.offsets.apply import apply_solution, near_colours
+from scrframe.run.offsets.joint_inputs import reference_colour
 from scrframe.tables import (
     FLAG_BITS,
     ColourReference,
@@ -107,6 +109,30 @@ def test_a_slope_that_all_share_is_no_term(solution):
     covariance = np.linalg.inv(precision)
     assert np.ones(2) @ covariance @ np.ones(2) / 4 < 1e-3
     assert np.array([1, -1]) @ covariance @ np.array([1, -1]) == pytest.approx(2.0)
+
+
+def test_stars_of_one_colour_tell_no_colour_term():
+    sample = detections([0.5, 0.51, 0.49, 0.5])
+    stars = np.zeros(4, dtype=np.int64)
+    matched = MatchedStars(sample, sample, stars, np.zeros((1, 1), np.float32), stars == 1)
+    with pytest.raises(DataError, match="nearly one colour"):
+        prepare_colour("ccd_colour", matched, ColourConfig())
+
+
+@pytest.mark.parametrize(
+    ("colours", "given", "expected"),
+    [
+        ([0.5, 1.0, 1.5, 2.5], None, 2.0),
+        ([0.1, 0.2, 0.4, 0.6], None, 0.3),  # of another band: the median
+        ([0.1, 0.2, 0.4, 0.6], 1.0, 1.0),
+    ],
+)
+def test_offsets_hold_at_a_colour_that_the_sample_has(colours, given, expected):
+    sample = detections()
+    reference = sample.with_columns({"reference_mag": sample["mag"] - np.array(colours)})
+    row = np.arange(4)
+    matched = MatchedStars(sample, reference, row, np.zeros((4, 1), np.float32), row < 0)
+    assert reference_colour(matched, given) == pytest.approx(expected)
 
 
 def _rows(table: pa.Table) -> list[tuple[str, int, int]]:

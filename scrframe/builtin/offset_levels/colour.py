@@ -18,11 +18,14 @@ from scipy import sparse
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.builtin.offset_levels.keys import KeyedLevel, Keys
 from scrframe.builtin.offset_levels.slope import ExpressionText, values_of
+from scrframe.errors import DataError
 from scrframe.plugin import OffsetLevel, PluginConfig
 from scrframe.tables import Detections, MatchedStars, Role
 from scrframe.tables.cuts import Expression
 from scrframe.tables.levels import COLOUR
 
+#: Standard deviation of colours below which no colour term can be told from a zero point.
+LEAST_SPREAD_MAG = 0.05
 #: The mean of the keys' slopes is held at zero with this precision, that of a slope being 1.
 MEAN_PRECISION = 1e4
 
@@ -88,9 +91,12 @@ class ColourLevel(KeyedLevel):
 def prepare_colour(name: str, matched: MatchedStars, config: ColourConfig) -> ColourLevel:
     """Find the keys of a calibration sample, and the mean of the expression.
 
-    Raises ConfigError if the expression names a column that is not there.
+    Raises ConfigError if the expression names a column that is not there, and DataError if the
+    stars are all of nearly one colour, so that a colour term is a zero point by another name.
     """
     table = matched.detections
+    if not np.nanstd(np.asarray(table[COLOUR], dtype=np.float64)) > LEAST_SPREAD_MAG:
+        raise DataError(f"{name}: the stars are all of nearly one colour")
     keys = Keys.of(table, config.by)
     centre = 0.0
     if config.of is not None:

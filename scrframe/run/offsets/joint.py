@@ -23,7 +23,7 @@ from scrframe.offsets.joint.problem import (
     JointProblem,
     JointSolverSettings,
 )
-from scrframe.run.offsets.joint_inputs import JointInputs
+from scrframe.run.offsets.joint_inputs import JointInputs, reference_colour
 from scrframe.run.offsets.joint_settings import describe_round, joint_settings, level_labels
 from scrframe.run.offsets.terms import ChosenTerms, choose_terms
 from scrframe.run.plugins import SelectedPlugins, level_needs, prepare_levels
@@ -68,7 +68,8 @@ class JointOffsetSolver(JointInputs):
         """Return the solver of a description, which may use some threads."""
         visit = np.unique(sample.detections.codes("visit")[0], return_inverse=True)[1]
         settings = joint_settings(plugins, threads)
-        return cls(plugins, sample, stars, visit, level_needs(plugins), observer, settings)
+        colour = reference_colour(sample, plugins.survey.offsets.reference_colour)
+        return cls(plugins, sample, stars, visit, level_needs(plugins), colour, observer, settings)
 
     def start(self) -> JointState:
         """Return offsets of zero; who takes part follows from observed magnitudes."""

@@ -17,6 +17,19 @@ from scrframe.run.sample.selection import StarSelection, predicted_errors, predi
 from scrframe.tables import Detections, FittedLevel, MatchedStars
 from scrframe.tables.table import derive
 
+#: The reference colour where none is given, and the percentiles of a sample that reach it.
+REFERENCE_COLOUR_MAG, REACHED = 2.0, (1.0, 99.0)
+
+
+def reference_colour(sample: MatchedStars, given_mag: float | None) -> float:
+    """Return the colour at which offsets hold: the one given, or one that the sample has."""
+    if given_mag is not None:
+        return given_mag
+    colour = sample.detections["mag"] - sample.of_star("reference_mag")
+    low, middle, high = np.nanpercentile(colour, [REACHED[0], 50.0, REACHED[1]])
+    inside = low <= REFERENCE_COLOUR_MAG <= high
+    return REFERENCE_COLOUR_MAG if inside else round(float(middle), 2)
+
 
 @dataclass(frozen=True)
 class JointInputs:
@@ -40,6 +53,8 @@ class JointInputs:
     stars: StarSelection
     visit: IntArray
     needs: Mapping[str, tuple[str, ...]]
+    #: Observed colour, band less reference magnitude, at which offsets hold, in mag.
+    reference_colour_mag: float
 
     def inside(self, predicted: dict[str, FloatArray], margin: float) -> BoolArray:
         """Return which detections lie inside all cuts, with predicted magnitudes, shape (n,).
@@ -77,7 +92,7 @@ class JointInputs:
     ) -> Detections:
         """Return the detections with the columns that only the framework knows."""
         sample = self.sample
-        zero = self.plugins.survey.offsets.reference_colour
+        zero = self.reference_colour_mag
         table = sample.detections.with_columns(
             {
                 "colour0": colour0_mag[sample.star],

@@ -132,7 +132,9 @@ def _colour(plugins: SelectedPlugins, joint: JointSolve) -> ColourReference | No
         columns = fit.design.term(level.name).columns
         added += level.design(joint.table).weights @ fit.estimate.parameters[columns]
     spread = float(np.sqrt(np.mean(added[joint.state.used] ** 2)))
-    return ColourReference(survey.offsets.reference_colour, spread, survey.reference.match_radius)
+    return ColourReference(
+        joint.state.solver.reference_colour_mag, spread, survey.reference.match_radius
+    )
 
 
 def solve_joint(fitted: FittedModel) -> JointSolve:
