@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -11,8 +11,10 @@ import numpy as np
 from scrframe.arrays import FloatArray
 from scrframe.errors import CalibrationError
 from scrframe.offsets.apply import apply_solution
+from scrframe.offsets.degeneracy.fields import field_ties
 from scrframe.offsets.joint.results import JointResults
 from scrframe.offsets.sequential import OffsetProblem, solve_sequential
+from scrframe.products.solution import VisitSeen
 from scrframe.run.colour_model import FittedModel, trend_settings
 from scrframe.run.offsets.joint import JointSolve
 from scrframe.run.offsets.joint_solution import (
@@ -117,8 +119,19 @@ def solve(
         joint_record(fit, state, shifts),
         results.exposures.visit_covariance,
         fit.design.exposures.visits,
-        {} if state.report is None else asdict(state.report),
+        {} if state.report is None else {**asdict(state.report), "fields": _ties(joint, visits)},
     )
+
+
+def _ties(joint: JointSolve, visits: Sequence[VisitSeen]) -> list[dict[str, Any]]:
+    """Return what ties each field to the others, as plain JSON."""
+    state, exposures = joint.state, joint.fit.design.exposures
+    used = joint.table.filter(state.used)
+    field = {visit.key: visit.field or f"visit {visit.key}" for visit in visits}
+    names = np.array([field[key] for key in exposures.visits], dtype=np.str_)
+    visit = exposures.visit[exposures.of_detection]
+    found = field_ties(joint.fit.design.model.star, visit, names, used["ra"], used["dec"])
+    return [asdict(each) for each in found]
 
 
 def _colour(plugins: SelectedPlugins, joint: JointSolve) -> ColourReference | None:
