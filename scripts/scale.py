@@ -4,8 +4,8 @@
     make benchmark-survey ARGS="--json docs/explanation/scale.json"
     python scripts/scale.py docs/explanation/scale.json --write docs/explanation/scale.md
 
-The largest run of the file counts. All costs are taken to grow as the detections do, but for
-what the benchmark itself cannot see; the page says where that ends.
+Times are those of the largest run of the file; memory is what it grows by from the smallest. All
+costs are taken to grow as the detections do; the page says where that ends.
 """
 
 from __future__ import annotations
@@ -45,16 +45,19 @@ def unit_seconds(run: dict[str, Any]) -> dict[str, float]:
     return found
 
 
-def memory_by_row(run: dict[str, Any]) -> dict[str, float]:
-    """Return bytes for each row in the process that solves, by step, less what it begins with."""
-    base = run["steps"]["find inputs"]["peak_memory_mb"]
-    peaks = {step: run["steps"][step]["peak_memory_mb"] for step in IN_ONE if step in run["steps"]}
-    return {step: 1e6 * max(peak - base, 0.0) / run["rows"] for step, peak in peaks.items()}
+def memory_by_row(small: dict[str, Any], large: dict[str, Any]) -> dict[str, float]:
+    """Return by how many bytes the peak of a step grows with each row, from two runs."""
+    steps = [step for step in IN_ONE if step in small["steps"] and step in large["steps"]]
+    more = large["rows"] - small["rows"]
+    peaks = {
+        step: [run["steps"][step]["peak_memory_mb"] for run in (small, large)] for step in steps
+    }
+    return {step: 1e6 * max(high - low, 0.0) / more for step, (low, high) in peaks.items()}
 
 
 def lines(runs: list[dict[str, Any]]) -> Iterator[str]:
     """Yield the tables."""
-    run = max(runs, key=lambda each: each["rows"])
+    small, run = (pick(runs, key=lambda each: each["rows"]) for pick in (min, max))
     rows, share = run["rows"], run["detections"] / run["rows"]
     yield (
         f"Measured on {rows:,} rows of catalogues, of which {run['detections']:,} detections"
@@ -75,7 +78,7 @@ def lines(runs: list[dict[str, Any]]) -> Iterator[str]:
     yield f"| in all | | {sum(units.values()):.2f} | {told} |"
     yield from ("", f"| memory of the one process, in | {' | '.join(names)} |")
     yield "|---|" + "---|" * len(names)
-    for step, size in memory_by_row(run).items():
+    for step, size in memory_by_row(small, run).items():
         told = " | ".join(f"{_size(size * number)}" for number in SURVEYS.values())
         yield f"| {step} | {told} |"
     yield from ("", f"| over the network | {' | '.join(names)} |")
