@@ -114,7 +114,7 @@ def fetch(
         planned = plan_fetch(fetching)
         screen.say(f"{survey}: footprint of {fetching.region.said}; nothing is fetched")
         for each in planned:
-            screen.say("\n".join(lines_of(each)))
+            screen.say("\n".join(lines_of(each, whole=not screen.is_terminal)))
         if script:
             for path in write_script(planned, fetching.root / "fetch"):
                 screen.say(f"written: {path}")

@@ -75,8 +75,9 @@ def carry_out(task: Task, workers: int | None, observer: Observer) -> Fetched:
     hidden = task.place.folder / f".{task.name}.fetch"
     with _own(hidden, task.place.folder):
         if final.is_dir():
-            shutil.rmtree(hidden)
             _tidy(final)
+            _remove_trials(task)
+            shutil.rmtree(hidden)
             return _read_back(final)
         for folder in (_PIECES, _SCRATCH):
             (hidden / folder).mkdir(exist_ok=True)
@@ -95,12 +96,25 @@ def carry_out(task: Task, workers: int | None, observer: Observer) -> Fetched:
             raise
 
 
+def clear_up(place: Destination) -> None:
+    """Do what was left to do of requests that were killed when all of their data were in place."""
+    for lock in place.folder.glob(".*.fetch.lock"):
+        hidden = lock.with_suffix("")
+        final = place.final(hidden.name.removeprefix(".").removesuffix(".fetch"))
+        if hidden.is_dir() and not final.is_dir():
+            continue  # it is not done
+        with _own(hidden, place.folder):
+            if final.is_dir():
+                _tidy(final)
+            shutil.rmtree(hidden)
+
+
 @contextmanager
 def _own(hidden: Path, above: Path) -> Iterator[None]:
     """Enclose the work in a folder of which this process alone disposes."""
     try:
         hidden.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(above / f".{hidden.name.removeprefix('.')}.lock")
+        lock = FileLock(above / f"{hidden.name}.lock")
         lock.acquire(timeout=0)
     except Timeout:
         raise ResourceError(f"{hidden}: another scrframe fetches the same; wait for it") from None
@@ -272,9 +286,9 @@ def _finish(task: Task, hidden: Path, final: Path) -> Fetched:
         },
     )
     pieces.rename(final)
-    shutil.rmtree(hidden)
     _tidy(final)
     _remove_trials(task)
+    shutil.rmtree(hidden)  # last: while it is there something may be left to do
     return Fetched(final, rows, without, lost)
 
 

@@ -13,7 +13,7 @@ from scrframe.arrays import IntArray
 from scrframe.config import SurveyDescription, resolve_data_root
 from scrframe.errors import ConfigError, DataError
 from scrframe.fetch import footprint
-from scrframe.fetch.carry_out import Fetched, Task, carry_out
+from scrframe.fetch.carry_out import Fetched, Task, carry_out, clear_up
 from scrframe.fetch.place import Destination, Held, held, name_of, place_of
 from scrframe.fetch.services import Service, Services
 from scrframe.fetch.stars import near_detections, stars_in
@@ -155,6 +155,7 @@ class Fetching:
         for product, pattern in self.patterns().items():
             service = self.services.find(product, self.release, self.order.wished)
             place = place_of(product, pattern, self.root)
+            clear_up(place)
             yield self._step(service, place, held(place, self.release))
 
     def _step(self, service: Service, place: Destination, there: Held) -> Step:

@@ -10,12 +10,12 @@ from scrframe.fetch.run import Planned
 from scrframe.products.files import write_text
 from scrframe.version import __version__
 
-#: Signs of a query that are shown.
+#: Signs of a query that are shown on a terminal.
 SHOWN = 600
 
 
-def lines_of(planned: Planned) -> list[str]:
-    """Return the plan of a product as lines of text."""
+def lines_of(planned: Planned, whole: bool = True) -> list[str]:
+    """Return the plan of a product as lines of text, its first query whole or in part."""
     step, plan = planned.step, planned.plan
     service = step.service
     lines = [f"{step.wanted.product}: {service.name} ({service.archive.name}, {service.url})"]
@@ -35,8 +35,9 @@ def lines_of(planned: Planned) -> list[str]:
     lines += [f"  note     {note}" for note in plan.notes]
     if plan.queries:
         query = plan.queries[0]
-        more = f" ... ({len(query):,} signs in all)" if len(query) > SHOWN else ""
-        lines.append(f"  asked    {query[:SHOWN]}{more}")
+        long = len(query) > SHOWN and not whole
+        more = f" ... ({len(query):,} signs in all)" if long else ""
+        lines.append(f"  asked    {query[:SHOWN] if long else query}{more}")
     elif plan.addresses:
         lines.append(f"  asked    {plan.addresses[0][0]}")
     rest = max(len(plan.queries), len(plan.addresses)) - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import h5py
 import numpy as np
@@ -144,3 +145,31 @@ def test_places_that_would_not_be_read_are_refused(bare_root, tiny_survey):
     survey = scrframe.load_survey(tiny_survey.description, overrides=changes)
     with pytest.raises(ConfigError, match=r"does not read what is fetched.*widen it"):
         fetch_data(Fetching(survey, Order(data=str(bare_root))))
+
+
+def test_what_a_kill_at_the_end_leaves_is_cleared_up(fetched, bare_root, services, monkeypatch):
+    """All is in its place, and the process dies before it has cleared up."""
+    from scrframe.fetch import carry_out
+
+    steps = [step for step, _ in fetched()]
+    expected = set(bare_root.rglob("*"))
+    for step in steps:
+        shutil.rmtree(step.place.folder)
+
+    class KilledError(BaseException):
+        pass
+
+    def killed(final) -> None:
+        raise KilledError
+
+    for step in steps:
+        with monkeypatch.context() as patch, pytest.raises(KilledError):
+            patch.setattr(carry_out, "_tidy", killed)
+            fetched(only=(step.wanted.product,))
+        for hidden in list(step.place.folder.glob(".*.fetch")):
+            (step.place.folder / f"{hidden.name}.lock").touch()  # which a process that dies leaves
+    assert set(bare_root.rglob("*")) > expected
+    services.seen.clear()
+    fetched()
+    assert services.seen == []
+    assert set(bare_root.rglob("*")) == expected
