@@ -106,8 +106,10 @@ class RunProducts:
         rows = np.array([row_of[name] for name in written[0]], dtype=np.int64)
         return placed(written[1], rows, alone)
 
-    def findings(self) -> list[dict[str, Any]]:
-        """Return what the design cannot tell; mode sequential does not look for it.
+    def design_report(self, key: str) -> list[dict[str, Any]]:
+        """Return the ``findings`` of what the design cannot tell, or its ``fields``.
+
+        Mode sequential does not look for it, and earlier runs have no fields: none.
 
         Raises DataError if ``design_report.json`` is damaged.
         """
@@ -115,8 +117,8 @@ class RunProducts:
         if not path.exists():
             return []
         try:
-            return list(json.loads(path.read_text(encoding="utf-8"))["findings"])
-        except (OSError, KeyError, TypeError, ValueError) as error:
+            return list(json.loads(path.read_text(encoding="utf-8")).get(key, []))
+        except (OSError, AttributeError, TypeError, ValueError) as error:
             raise damaged(path, error) from None
 
 

@@ -29,6 +29,8 @@ MARKS: Mapping[str, Kind] = {"passed": "good", "failed": "bad", "not testable": 
 SHOWN_ANOMALIES = 12
 #: Heading of the scatter of the paper's levels.
 PAPERS_SD = "sd of the paper (mmag)"
+#: Fields that a page lists.
+SHOWN_FIELDS = 12
 #: Figures of merit that stand at the head of the page.
 HEADLINES = (
     "spread before, Gaussian fit (mag)",
@@ -234,6 +236,26 @@ def level_table(offsets: Mapping[str, Any], papers: bool) -> tuple[PageTable, ..
         for name, one in offsets["levels"].items()
     ]
     return table_of("Offsets by level; corrections, to be added to observed magnitudes", rows)
+
+
+def field_table(fields: Sequence[Mapping[str, Any]]) -> tuple[PageTable, ...]:
+    """Return what ties fields to each other, those least tied first."""
+    least = sorted(fields, key=lambda one: (one["overlapping_fields"], one["repeated_stars"]))
+    rows: list[Row] = [
+        {
+            "field": Cell(one["field"]),
+            "visits": _count(one["visits"]),
+            "stars in several visits": _count(one["repeated_stars"]),
+            "dither (deg)": number(one["dither_deg"], 3),
+            "overlapping fields": _count(one["overlapping_fields"]),
+            "stars shared with them": _count(one["shared_stars"]),
+            "what that allows": one["message"],
+        }
+        for one in least[:SHOWN_FIELDS]
+    ]
+    more = f"; {SHOWN_FIELDS} of {len(fields):,}, all in solution/design_report.json"
+    caption = "What ties fields to each other, the least tied first"
+    return table_of(caption + (more if len(fields) > SHOWN_FIELDS else ""), rows, stack=True)
 
 
 def error_tables(joint: Mapping[str, Any]) -> tuple[PageTable, ...]:

@@ -53,6 +53,8 @@ class RunStory:
     anomalies: Sequence[Anomaly] = ()
     #: What the design cannot tell, of ``solution/design_report.json``.
     findings: Sequence[Mapping[str, Any]] = ()
+    #: What ties each field, of the same file.
+    fields: Sequence[Mapping[str, Any]] = ()
 
 
 def run_page(story: RunStory) -> Page:
@@ -69,7 +71,7 @@ def run_page(story: RunStory) -> Page:
         _section(story, "Samples", tables.cut_tables(counts), _samples(summary)),
         _section(story, "Colour model", tables.model_table(summary["colour_model"])),
         _section(story, "Reddening law", tables.law_tables(summary["reddening_law"], papers)),
-        _section(story, "Offsets", _offset_tables(summary["offsets"], papers), *_offsets(story)),
+        _section(story, "Offsets", _offset_tables(story, papers), *_offsets(story)),
         _section(story, "Maps"),
         _section(story, "Residuals", (), RESIDUALS),
         _section(story, FURTHER),
@@ -173,8 +175,13 @@ def _samples(summary: Mapping[str, Any]) -> str:
     )
 
 
-def _offset_tables(offsets: Mapping[str, Any], papers: bool) -> tuple[PageTable, ...]:
-    return (*tables.level_table(offsets, papers), *tables.term_table(offsets.get("joint", {})))
+def _offset_tables(story: RunStory, papers: bool) -> tuple[PageTable, ...]:
+    offsets = story.summary["offsets"]
+    return (
+        *tables.level_table(offsets, papers),
+        *tables.term_table(offsets.get("joint", {})),
+        *tables.field_table(story.fields),
+    )
 
 
 def _offsets(story: RunStory) -> tuple[str, ...]:
@@ -308,7 +315,7 @@ def write_report(
     """
     observer = observer or Observer()
     products = open_run(run_dir, registry)
-    findings = products.findings()
+    findings, fields = (products.design_report(key) for key in ("findings", "fields"))
     data, judged = products.data(), partial(_judged, products)
     # Those of residuals, the last, take longest: they begin.
     drawings = [partial(_drawn, one.number, data) for one in reversed(FIGURES)]
@@ -320,7 +327,7 @@ def write_report(
             done(1)
     checks, anomalies = answers[0]
     figures = (*zip(FIGURES, reversed(answers[1:]), strict=True), *_others(further or {}))
-    story = RunStory(products.summary, Drawn.of(figures), checks, anomalies, findings)
+    story = RunStory(products.summary, Drawn.of(figures), checks, anomalies, findings, fields)
     with observer.step("page"), _in_place(products.path / REPORT) as folder:
         note = {"data_note": products.note}
         write_json(folder / CHECKS, {**note, "checks": [one.to_json() for one in checks]})
