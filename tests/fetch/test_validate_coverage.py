@@ -101,3 +101,20 @@ def test_some_visits_lack_spectra_and_extinctions(tiny_survey, root, capsys):
     assert "2 of 4 visits have no spectrum" in out
     assert "no Gaia star" not in out and "no extinction" not in out
     assert "    scrframe calibrate" in out
+
+
+def test_large_inputs_are_known_by_their_identifiers(tiny_survey, root, capsys, monkeypatch):
+    """Of no file of stars more is read than what it states of its identifiers."""
+    from scrframe.run.sample import coverage
+
+    monkeypatch.setattr(coverage, "LARGE_BYTES", 0)
+    assert "visits have no" not in validated(tiny_survey, root, capsys)[1]
+    sources = next((root / "gaia_source").glob("*.parquet"))
+    table = pq.read_table(sources)
+    pixel = table["source_id"].to_numpy() >> 43
+    cut = np.argmax(np.diff(np.unique(pixel)))  # the widest gap is that between the fields
+    edge = np.unique(pixel)[cut]
+    rewritten(sources, lambda table: table.filter(pa.array(pixel <= edge)))
+    code, out, _ = validated(tiny_survey, root, capsys)
+    assert code == 0
+    assert "2 of 4 visits have no Gaia star" in out
