@@ -19,6 +19,9 @@ from scrframe.offsets.joint.mixed_model import MixedModel, Weights
 
 Numbers = npt.NDArray[np.integer]
 
+#: Inverse variances in 1/mag^2 below which nothing is known of a star; robust weights go so far.
+NO_INFORMATION = 1e-100
+
 
 def star_solve(model: MixedModel, weights: Weights, values: FloatArray) -> FloatArray:
     """Return V^-1 v by detection, shape (n,), of values by detection, shape (n,)."""
@@ -183,5 +186,5 @@ def _by_star(model: MixedModel, values: FloatArray) -> FloatArray:
 
 
 def _ratio(above: FloatArray, below: FloatArray) -> FloatArray:
-    """Return above / below, 0 where both are 0: no weight, no information."""
-    return np.divide(above, below, out=np.zeros(len(below)), where=below > 0)
+    """Return above / below, 0 where both are 0 or nearly so: no weight, no information."""
+    return np.divide(above, below, out=np.zeros(len(below)), where=below > NO_INFORMATION)

@@ -353,7 +353,10 @@ class _Trends:
         count = np.maximum(np.bincount(visit), 1)
         mean = (np.bincount(visit, value) / count)[visit]
         spread = (np.bincount(visit, (value - mean) ** 2) / count)[visit]
-        share = np.clip((np.bincount(visit, noise) / count)[visit] / spread, 0, 1)
+        mean_noise = (np.bincount(visit, noise) / count)[visit]
+        # Where all stars of a visit have one extinction, nothing is above its mean.
+        share = np.divide(mean_noise, spread, out=np.zeros(len(value)), where=spread > 0)
+        share = np.clip(share, 0, 1)
         return np.asarray(response[self._rows] * share * (value - mean))
 
     def _train_on(self, kept: BoolArray) -> Callable[[npt.NDArray[np.float32]], FloatArray]:
