@@ -11,7 +11,7 @@ import numpy as np
 
 from scrframe.arrays import IntArray
 from scrframe.config import SurveyDescription, resolve_data_root
-from scrframe.errors import ConfigError, DataError
+from scrframe.errors import ConfigError, DataError, ServiceError
 from scrframe.fetch import footprint
 from scrframe.fetch.carry_out import Fetched, Task, carry_out, clear_up
 from scrframe.fetch.place import Destination, Held, held, name_of, place_of
@@ -199,19 +199,26 @@ class Fetching:
         return self._near_ids
 
 
-def plan_fetch(fetching: Fetching) -> list[Planned]:
-    """Return what fetching will cost; listings and counts are asked for, data are not.
+def _asked_once(service: Service, wanted: Wanted, observer: Observer) -> ArchivePlan:
+    """Return a plan; a service that does not answer at once leaves it without numbers."""
+    guest = Guest(service.guest, observer).hasty()
+    try:
+        return service.archive.plan(wanted, service.config, guest)
+    except ServiceError as error:
+        stars = wanted.expected if wanted.source_id is None else float(len(wanted.source_id))
+        said = f"the service does not answer, so that its files are not known: {error}"
+        return ArchivePlan((), stars, float("nan"), float("nan"), 0, notes=(said,))
 
-    Raises ServiceError if a listing that names files cannot be had.
-    """
+
+def plan_fetch(fetching: Fetching) -> list[Planned]:
+    """Return what fetching will cost; listings and counts are asked for, data are not."""
     planned: list[Planned] = []
     expected = float("nan")
     for step in fetching.steps():
         wanted = step.wanted
         if wanted.product != "sources" and wanted.source_id is None:
             wanted = Wanted(wanted.product, wanted.ranges, expected=expected)
-        guest = Guest(step.service.guest, fetching.observer)
-        plan = step.service.archive.plan(wanted, step.service.config, guest)
+        plan = _asked_once(step.service, wanted, fetching.observer)
         if wanted.product == "sources":
             expected = plan.stars
         planned.append(Planned(step, plan))

@@ -182,6 +182,16 @@ def test_a_service_that_is_away_is_said(survey, bare_root, services):
     )
 
 
+def test_a_listing_that_cannot_be_had_is_said(survey, bare_root, services):
+    services.faults = {"listing": ["503"] * 9}
+    order = Order(str(bare_root), wished="folders", only=("sources", "extinctions"))
+    planned = plan_fetch(Fetching(survey, order))
+    text = "\n".join("\n".join(lines_of(each)) for each in planned)
+    assert text.count("the service does not answer, so that its files are not known") == 2
+    assert "volume   not known" in text and "time     not known" in text
+    assert services.seen == ["listing", "listing"]  # each once: a plan does not wait
+
+
 WRONG_SERVICES = {
     "service: {}": "has other keys than defaults and services",
     "services: {gaia: {dr3: {stars: {}}}}": r"gaia has dr3\.stars; expected",
