@@ -126,15 +126,20 @@ class _Received:
             return self._read[self._file]
 
 
-def end_with(parent: int) -> None:
-    """Have this process end within seconds of its parent, however that ends."""
-    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+def end_with(parent: int, first: Callable[[], None] | None = None) -> None:
+    """Have this process end within seconds of its parent, however that ends.
+
+    `first` is what it does before.
+    """
+    threading.Thread(target=_watch, args=(parent, first), daemon=True).start()
 
 
-def _watch(parent: int) -> None:
+def _watch(parent: int, first: Callable[[], None] | None) -> None:
     # An orphan gets another parent, but for Windows, where the number of the dead one stays.
     while os.getppid() == parent and psutil.pid_exists(parent):
         time.sleep(WATCH_INTERVAL_S)
+    if first is not None:
+        first()
     os.kill(os.getpid(), signal.SIGTERM)
 
 

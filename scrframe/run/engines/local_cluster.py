@@ -7,6 +7,7 @@ the caller's script again. They end with the run, however it ends.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -45,7 +46,7 @@ class LocalCluster:
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
-        self._folder = tempfile.TemporaryDirectory(prefix="scrframe-")
+        self._folder = tempfile.TemporaryDirectory(prefix="scrframe-", ignore_cleanup_errors=True)
         folder = Path(self._folder.name)
         self.file = folder / "scheduler.json"
         self._log = folder / "log"
@@ -65,6 +66,8 @@ class LocalCluster:
     def _start(self, program: str, *options: str) -> None:
         environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, "1")}
         environment |= {watched.PARENT: str(os.getpid()), "PYTHONWARNINGS": "ignore"}
+        environment |= {watched.FOLDER: self._folder.name}
+        environment["DASK_TEMPORARY_DIRECTORY"] = self._folder.name
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
         with self._log.open("ab") as log:
             process = subprocess.Popen(
@@ -103,6 +106,7 @@ class LocalCluster:
         while any(map(_lives, ending)) and time.monotonic() < deadline:
             time.sleep(0.01)
         self._processes = []
+        shutil.rmtree(self._folder.name, ignore_errors=True)
         self._folder.cleanup()
 
 
