@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -83,6 +84,15 @@ def test_a_long_step_says_what_is_left(capsys, monkeypatch):
 
 
 def test_shells_can_complete_commands():
-    code = "from scrframe.cli import main; raise SystemExit(main(['--show-completion', 'bash']))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    code = (
+        "import sys; sys.argv = ['scrframe']; from scrframe.cli import main;"
+        " raise SystemExit(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "_SCRFRAME_COMPLETE": "source_bash"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0 and "COMPREPLY" in done.stdout
