@@ -207,7 +207,10 @@ def validate(
             raise InputProblemsError("\n".join(told_once(found.problems)))
         for line in told_once(found.skipped.values()):
             screen.complain(f"warning: left out: {line}")
-        counts = ", ".join(f"{count} {kind}" for kind, count in found.counts.items())
+        counts = ", ".join(
+            f"{count} {kind}" if kind == "catalogues" else f"{count} file(s) of {kind}"
+            for kind, count in found.counts.items()
+        )
         made = "the built-in sample survey, simulated at its first use"
         screen.say(f"{name}: valid; data root {found.data_root}: {counts or made}")
         for line in lacking:

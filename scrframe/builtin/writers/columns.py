@@ -118,7 +118,7 @@ def meaning(name: str) -> str:
         "MAG_CAL_ERR": "error of MAG_CAL",
         "MAG_CAL_SYS": "systematic error of MAG_CAL",
         "OFFSET_LEVEL": "see the primary header",
-        "CAL_FLAGS": "bits: see the primary header",
+        "CAL_FLAGS": "sum of values: see the primary header",
     }
     return known.get(name, "correction, to be added")
 
@@ -138,7 +138,7 @@ def history(columns: Iterable[str], reference_colour_mag: float | None = None) -
     if "OFFSET_LEVEL" in present:
         yield "OFFSET_LEVEL: the finest level with calibration stars of its own:"
         yield from (f"OFFSET_LEVEL {code}: {name}" for code, name in enumerate(CORRECTION_LEVELS))
-    yield from (f"CAL_FLAGS bit {value}: {name}" for name, value in FLAG_BITS.items())
+    yield from (f"CAL_FLAGS value {value}: {name}" for name, value in FLAG_BITS.items())
 
 
 def kind_of(name: str) -> np.dtype[Any]:

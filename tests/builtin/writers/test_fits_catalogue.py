@@ -207,7 +207,7 @@ def test_header_explains_errors_and_levels_where_they_are(source: Path, run: Run
         assert sum(line.startswith(f"{name}: ") for line in joint) == 1
     levels = [line for line in joint if re.match(r"OFFSET_LEVEL \d", line)]
     assert levels == [f"OFFSET_LEVEL {code}: {name}" for code, name in enumerate(CORRECTION_LEVELS)]
-    bits = {f"CAL_FLAGS bit {bit}: {name}" for name, bit in FLAG_BITS.items()}
+    bits = {f"CAL_FLAGS value {bit}: {name}" for name, bit in FLAG_BITS.items()}
     assert bits <= set(joint)
     sequential = str(fits.getheader(run(source)[0])["HISTORY"])
     assert not any(name in sequential for name in (*JOINT, "OFFSET_LEVEL"))

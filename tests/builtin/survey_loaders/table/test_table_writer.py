@@ -132,7 +132,7 @@ def test_metadata_of_parquet(tmp_path, columns, configure, correct):
     assert file.metadata.row_group(0).column(0).compression == "GZIP"
     told = file.schema_arrow.metadata
     assert told[b"origin"] == b"night 3" and told[b"data_note"] == b"simulated data"
-    assert b"CAL_FLAGS bit 1: no_magnitude" in told[b"scrframe_columns"]
+    assert b"CAL_FLAGS value 1: no_magnitude" in told[b"scrframe_columns"]
     assert file.schema_arrow.field("MAG_CAL").metadata[b"unit"] == b"mag"
 
 
