@@ -46,7 +46,13 @@ def pythons(root: Path) -> Iterator[tuple[str, str | None]]:
     for classifier in project["classifiers"]:
         match = re.fullmatch(r"Programming Language :: Python :: (3\.\d+)", classifier)
         if match:
-            yield match.group(1), shutil.which(f"python{match.group(1)}")
+            found = shutil.which(f"python{match.group(1)}")
+            yield match.group(1), found if found and _runs(found) else None
+
+
+def _runs(python: str) -> bool:
+    """Return whether an interpreter starts: some are only the names of those not chosen."""
+    return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
 
 
 def wheels_of(clone: Path, out: Path) -> list[Path]:
