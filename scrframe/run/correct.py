@@ -18,7 +18,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scrframe.arrays import FloatArray
-from scrframe.errors import CalibrationError, ConfigError, DataError, InputChangedError, told_once
+from scrframe.errors import (
+    CalibrationError,
+    ConfigError,
+    DataError,
+    InputChangedError,
+    one_line,
+    told_once,
+)
 from scrframe.io import matching_files, refuse_name
 from scrframe.observer import Observer
 from scrframe.offsets.apply import apply_solution, near_colours, unknown_visits
@@ -99,7 +106,7 @@ def _correct_fresh(task: CorrectTask) -> PartCorrected:
     detections = read_for_levels(task.loader, task.settings, task.part, task.columns)
     solution = task.solution.get()
     if task.colours is not None and solution.colour is not None:
-        stars = read_colours(task.colours, detections)
+        stars = read_colours(task.colours, detections["dec"])
         detections = near_colours(detections, *stars, solution.colour)
     unknown = unknown_visits(solution, detections)
     names = tuple(sorted(set(detections["visit"][unknown])))
@@ -117,23 +124,24 @@ def _correct_fresh(task: CorrectTask) -> PartCorrected:
     return done
 
 
-def read_colours(path: Path, detections: Detections) -> tuple[FloatArray, FloatArray, FloatArray]:
+def read_colours(path: Path, dec_deg: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return right ascension and declination in deg and colours of the stars about detections.
 
     Raises DataError if the table cannot be read or lacks a column.
     """
-    dec = detections["dec"]
-    dec = dec[np.isfinite(dec)]
-    around = [("dec_deg", ">=", dec.min() - MARGIN_DEG), ("dec_deg", "<=", dec.max() + MARGIN_DEG)]
-    filters = around if len(dec) else [("dec_deg", ">", 90.0)]
+    placed = dec_deg[np.isfinite(dec_deg)]
+    low, high = (placed.min(), placed.max()) if len(placed) else (np.inf, -np.inf)
+    around = [("dec_deg", ">=", low - MARGIN_DEG), ("dec_deg", "<=", high + MARGIN_DEG)]
     try:
-        table = pq.read_table(path, columns=list(COLOUR_COLUMNS), filters=filters)
+        table = pq.read_table(path, columns=list(COLOUR_COLUMNS), filters=around)
+        ra, dec, colour = (
+            table.column(name).to_numpy().astype(np.float64) for name in COLOUR_COLUMNS
+        )
     except (pa.ArrowException, OSError, ValueError) as error:
-        what = " ".join(str(error).split())[:200]
         raise DataError(
-            f"{path}: must be a Parquet table with {', '.join(COLOUR_COLUMNS)}: {what}"
+            f"{path}: must be a Parquet table with numbers {', '.join(COLOUR_COLUMNS)}:"
+            f" {one_line(error)}"
         ) from None
-    ra, dec, colour = (table.column(name).to_numpy().astype(np.float64) for name in COLOUR_COLUMNS)
     return ra, dec, colour
 
 
@@ -286,7 +294,13 @@ def apply(
             raise ConfigError(
                 f"{part.path}: would be replaced by a corrected catalogue; choose another --out"
             )
+    observer = observer or Observer()
     table = None if colours is None else Path(colours).absolute()
+    if table is not None and solution.colour is None:
+        observer.warning(f"{colours}: not used, as the solution has no colour terms")
+        table = None
+    elif table is not None:
+        read_colours(table, np.zeros(0))  # at once, not in the midst of the work
     described = json.dumps([str(run.absolute()), unknown_visit, str(table), sorted(found)])
     key = work_key(described, found.values())
     with (
@@ -296,7 +310,7 @@ def apply(
             executor,
             folder=space.marks(),
             needs=[part.path for part in found.values()][:1],
-            say=(observer or Observer()).message,
+            say=observer.message,
         ) as opened,
     ):
         shared = Shared(solution, space.shared)
@@ -316,7 +330,7 @@ def apply(
             )
             for name, part in found.items()
         ]
-        return list(correct_all(opened, tasks, observer or Observer()).parts)
+        return list(correct_all(opened, tasks, observer).parts)
 
 
 def find_catalogues(paths: Sequence[Path], writers: Sequence[SelectedWriter]) -> dict[str, Part]:

@@ -104,7 +104,7 @@ def correct_rows(
     detections = _detections(products, data, registry, table, columns, read_as)
     colour, stars = products.solution.colour, products.path / STAR_CATALOGUE
     if colour is not None and stars.exists():
-        detections = near_colours(detections, *read_colours(stars, detections), colour)
+        detections = near_colours(detections, *read_colours(stars, detections["dec"]), colour)
     unknown = unknown_visits(products.solution, detections)
     corrections = apply_solution(products.solution, detections)
     rows = detections["row"].astype(np.int64)

@@ -14,6 +14,7 @@ import scrframe
 from scrframe.builtin.offset_levels.colour import ColourConfig, prepare_colour
 from scrframe.errors import DataError
 from scrframe.offsets.apply import apply_solution, near_colours
+from scrframe.run.correct import read_colours
 from scrframe.run.offsets.joint_inputs import reference_colour
 from scrframe.tables import (
     FLAG_BITS,
@@ -135,6 +136,19 @@ def test_offsets_hold_at_a_colour_that_the_sample_has(colours, given, expected):
     assert reference_colour(matched, given) == pytest.approx(expected)
 
 
+def test_a_table_that_holds_no_colours_is_refused(tmp_path):
+    path = tmp_path / "stars.parquet"
+    path.write_text("ra_deg,dec_deg,colour")
+    with pytest.raises(DataError, match="must be a Parquet table with numbers ra_deg"):
+        read_colours(path, np.zeros(0))
+    pq.write_table(pa.table({"ra_deg": [1.0], "dec_deg": [2.0], "colour": ["red"]}), path)
+    with pytest.raises(DataError, match="must be a Parquet table with numbers"):
+        read_colours(path, np.array([2.0]))
+    pq.write_table(pa.table({"ra_deg": [1.0], "dec_deg": [2.0], "colour": [0.5]}), path)
+    assert [len(column) for column in read_colours(path, np.array([np.nan]))] == [0, 0, 0]
+    assert [column.tolist() for column in read_colours(path, np.array([2.0]))] == [[1], [2], [0.5]]
+
+
 def _rows(table: pa.Table) -> list[tuple[str, int, int]]:
     """Return what identifies each detection."""
     columns = (table[name].to_pylist() for name in ("file", "ccd", "row"))
@@ -176,6 +190,10 @@ def test_terms_of_a_drawn_survey_are_found_and_applied(tmp_path):
     scrframe.apply(run.path, [tree / "catalogues"], out=tmp_path / "without")
     rows = scrframe.open_run(run.path).correct(table.drop(["offset_colour", "mag_cal", "flags"]))
     assert np.array_equal(rows["MAG_CAL"], table["mag_cal"].to_numpy())
+    nowhere = table.select(["visit", "ccd", "x_pix", "y_pix", "mag_obs", "mag_err", "mjd"])
+    rows = scrframe.open_run(run.path).correct(nowhere)
+    assert (rows["CAL_FLAGS"].to_numpy() & NO_COLOUR).all()
+    assert np.isfinite(rows["MAG_CAL"].to_numpy()).all()
     for path in (run.path / "catalogues").rglob("*.fits"):
         name = path.relative_to(run.path / "catalogues")
         assert (tmp_path / "again" / name).read_bytes() == path.read_bytes()

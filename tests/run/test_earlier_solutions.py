@@ -8,6 +8,7 @@ what ``scrframe apply`` of that version appended to it.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 import scrframe
+from scrframe.observer import Observer
 
 WRITTEN = Path(__file__).parents[1] / "fixtures" / "solution_0_1_0"
 #: Sums of offsets of up to some tenths of a magnitude, in another order at most.
@@ -34,3 +36,20 @@ def test_solutions_of_0_1_0_are_applied(mode, tmp_path):
             for name in names:
                 stored = np.ma.filled(expected[name].astype(float), np.nan)[number]
                 np.testing.assert_allclose(row[name], stored, rtol=0, atol=ROUNDING_MAG)
+
+
+def test_colours_without_colour_terms_are_said_to_be_of_no_use(tmp_path):
+    class Heard(Observer):
+        warnings: ClassVar[list[str]] = []
+
+        def warning(self, text):
+            self.warnings.append(text)
+
+    scrframe.apply(
+        WRITTEN / "joint",
+        [WRITTEN / "catalogues"],
+        out=tmp_path,
+        colours="colours.parquet",
+        observer=Heard(),
+    )
+    assert Heard.warnings == ["colours.parquet: not used, as the solution has no colour terms"]
