@@ -296,6 +296,10 @@ def simulate(
         float | None, typer.Option(metavar="PER_DEG2", help="Stars per square degree.")
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="S", help="Seed.")] = None,
+    centres: Annotated[
+        Path | None,
+        typer.Option(metavar="TABLE", help="Fields: their centres, in columns ra and dec, in deg."),
+    ] = None,
     gaia_format: Annotated[
         GaiaFormat, typer.Option(help="Format of the Gaia products.")
     ] = GaiaFormat.parquet,
@@ -306,23 +310,30 @@ def simulate(
 ) -> None:
     """Write a simulated survey in the real formats, and its truth."""
     from scrframe.config import load_survey
+    from scrframe.run.data import read_centres
     from scrframe.run.data import simulate_survey as write_survey
 
     screen = Screen(quiet, verbose, log)
     description = load_survey(survey, overrides=changes or ())
-    settings = _simulation_settings(description.simulation, fields, density, seed)
+    given = None if centres is None else read_centres(centres, fields)
+    settings = _simulation_settings(description.simulation, fields, density, seed, given)
     how: dict[str, Any] = {"gaia_format": gaia_format.value, "observer": observer_for(screen)}
     path = write_survey(description, out, settings=settings, **how)
     screen.say(f"simulated survey in {path}; calibrate it with --data {path}")
 
 
 def _simulation_settings(
-    base: SimulationSettings, fields: int | None, density: float | None, seed: int | None
+    base: SimulationSettings,
+    fields: int | None,
+    density: float | None,
+    seed: int | None,
+    centres: list[tuple[str, str]] | None,
 ) -> SimulationSettings:
     """Return the settings with the options that are given."""
     from pydantic import ValidationError
 
     options: dict[str, Any] = {"fields": fields, "density": density, "seed": seed}
+    options["centres"] = centres
     changes = {name: value for name, value in options.items() if value is not None}
     try:
         return type(base).model_validate({**base.model_dump(), **changes})

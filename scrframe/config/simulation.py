@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
@@ -16,6 +17,8 @@ Degrees = Annotated[float, InUnit("deg", positive=False)]
 Days = Annotated[float, InUnit("d")]
 #: Wavelengths in nm that simulated spectra cover.
 SPECTRA_NM = (336.0, 1020.0)
+#: Farthest from the equator, in deg, that fields may lie.
+MOST_DEC = 85.0
 
 
 class TraitSettings(Settings):
@@ -86,8 +89,8 @@ class RegionSettings(Settings):
             if low >= high:
                 raise ValueError(f"has {name} from {low:g} to {high:g}; the first must be smaller")
         for name in ("control_dec", "other_dec"):
-            if max(map(abs, getattr(self, name))) > 85:
-                raise ValueError(f"has {name} beyond 85 deg")
+            if max(map(abs, getattr(self, name))) > MOST_DEC:
+                raise ValueError(f"has {name} beyond {MOST_DEC:g} deg")
         return self
 
 
@@ -122,9 +125,14 @@ class SimulationSettings(Settings):
     fields: Whole = Field(default=36, ge=1, description="Number of fields, of two pointings each.")
     density: Real = Field(default=2150.0, gt=0, le=50000)
     """Stars with spectra per square degree."""
+    control_density: Real | None = Field(default=None, gt=0, le=50000)
+    """The same in control fields; by default as elsewhere."""
     seed: Whole = Field(default=1, ge=0, description="Seed of everything random.")
     control_fields: Whole | None = Field(default=None, ge=1)
     """How many of the fields lie in the control region; by default one in three."""
+    centres: tuple[tuple[Degrees, Degrees], ...] | None = Field(default=None, min_length=1)
+    """Right ascension and declination of the first pointing of each field, in place of drawn ones;
+    `fields` is their number. Those that reach into the control region are control fields."""
     overlapping_fields: Real = Field(default=0.6, ge=0, le=1)
     """Share of the other fields that overlap a neighbour by two fifths."""
     other_sources: Real = Field(default=0.9, ge=0)
@@ -190,3 +198,19 @@ class SimulationSettings(Settings):
         if self.control_fields is not None and self.control_fields > self.fields:
             raise ValueError("has more control_fields than fields")
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _counted(cls, data: Any) -> Any:
+        """Take the number of fields from their centres."""
+        centres = data.get("centres") if isinstance(data, Mapping) else None
+        return data if not isinstance(centres, Sequence) else {**data, "fields": len(centres)}
+
+    @field_validator("centres")
+    @classmethod
+    def _on_the_sky(
+        cls, value: tuple[tuple[float, float], ...] | None
+    ) -> tuple[tuple[float, float], ...] | None:
+        if value is not None and max(abs(dec) for _, dec in value) > MOST_DEC:
+            raise ValueError(f"must have declinations within {MOST_DEC:g} deg of the equator")
+        return value

@@ -11,6 +11,7 @@ from typing import Any
 
 from scrframe.config import SimulationSettings, SurveyDescription, locate, resolve_data_root
 from scrframe.errors import ConfigError, DataError, PluginError
+from scrframe.io import read_table
 from scrframe.observer import Observer
 from scrframe.plugin import Part, PluginConfig, Registry, SurveyLoader, load_registry
 from scrframe.products.files import write_json
@@ -128,6 +129,29 @@ def simulate_survey(
     with open_workspace(out, work_key(survey.digest()), resumes=False) as space:
         _fill(plugins, settings, space.run, gaia_format, observer or Observer())
     return out
+
+
+def read_centres(path: Path, fields: int | None = None) -> list[tuple[str, str]]:
+    """Return centres of fields, for `simulation.centres`: columns ra and dec of a table, in deg.
+
+    Parameters
+    ----------
+    fields : int, optional
+        So many, from the first row on.
+
+    Raises
+    ------
+    ConfigError
+        If there are not so many.
+    DataError
+        If the table cannot be read, or lacks a column.
+    """
+    block = read_table(path, ("ra", "dec"))
+    ra, dec = block.numbers("ra").tolist(), block.numbers("dec").tolist()
+    if fields is not None and not 0 < fields <= len(ra):
+        raise ConfigError(f"--fields: {path} holds {len(ra):,} fields, not {fields:,}")
+    pairs = zip(ra[:fields], dec[:fields], strict=True)
+    return [(f"{east} deg", f"{north} deg") for east, north in pairs]
 
 
 def _fill(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,8 @@ MANY = 300
 REGION_CONTROL_STEP, REGION_PAIR_STEP, MARGIN_DEG = 0.95, 0.67, 0.04
 #: The plane that the survey covers: Galactic longitude, and the highest latitude, in deg.
 LONGITUDES, LATITUDE = (222.0, 398.0), 3.4
+#: So many points along each side of a field are asked whether they are in the control region.
+EDGE_POINTS = 7
 #: First and last season, by the year of its October.
 SEASONS = (2011, 2017)
 #: MJD of 1 October 2011, when the first season begins, and of the equinox before it.
@@ -69,15 +72,10 @@ class Layout:
 def plan(settings: SimulationSettings, camera: Camera, rng: np.random.Generator) -> Layout:
     """Lay out the fields of a survey and its dates.
 
-    Raises ConfigError if more control fields are asked for than the control region holds.
+    Raises ConfigError if more control fields are asked for than the control region holds, or if
+    none of the centres that are given reaches into it.
     """
-    ra_c, dec_c = _control_fields(settings, camera)
-    number, overlapping = settings.fields - len(ra_c), settings.overlapping_fields
-    if settings.region is None:
-        ra_o, dec_o = _plane_fields(camera, number, overlapping, rng)
-    else:
-        ra_o, dec_o = _region_fields(settings.region, camera, number, overlapping, rng)
-    ra, dec = np.r_[ra_c, ra_o], np.r_[dec_c, dec_o]
+    ra, dec, controls = _given(settings, camera) or _drawn(settings, camera, rng)
     lon, lat = galactic(ra, dec)
     visits = [
         position
@@ -91,7 +89,7 @@ def plan(settings: SimulationSettings, camera: Camera, rng: np.random.Generator)
         name=tuple(f"field_{number:04d}" for number in range(1, len(ra) + 1)),
         ra_deg=ra,
         dec_deg=dec,
-        control=np.arange(len(ra)) < len(ra_c),
+        control=np.arange(len(ra)) < controls,
         galactic_l=lon,
         galactic_b=lat,
         visit_field=np.repeat(np.arange(len(ra)), 2),
@@ -126,6 +124,68 @@ def shifted(
         np.array([east_arcsec / 3600]), np.array([north_arcsec / 3600]), ra_deg, dec_deg
     )
     return float(ra[0]), float(dec[0])
+
+
+def _drawn(
+    settings: SimulationSettings, camera: Camera, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray, int]:
+    """Return fields of our own, those in the control region first, and the number of these."""
+    ra_c, dec_c = _control_fields(settings, camera)
+    number, overlapping = settings.fields - len(ra_c), settings.overlapping_fields
+    if settings.region is None:
+        ra_o, dec_o = _plane_fields(camera, number, overlapping, rng)
+    else:
+        ra_o, dec_o = _region_fields(settings.region, camera, number, overlapping, rng)
+    return np.r_[ra_c, ra_o], np.r_[dec_c, dec_o], len(ra_c)
+
+
+def _given(
+    settings: SimulationSettings, camera: Camera
+) -> tuple[FloatArray, FloatArray, int] | None:
+    """Return the fields of `centres`, in the same way; None where there are none."""
+    if settings.centres is None:
+        return None
+    ra, dec = np.array(settings.centres).T
+    inside = np.zeros(len(ra), bool)
+    xi, eta = (
+        np.linspace(low, high, EDGE_POINTS)
+        for low, high in zip(*_reach_of_field(camera), strict=True)
+    )
+    for east, north in itertools.product(xi, eta):
+        points = [
+            to_sky(np.array([east]), np.array([north]), *centre)
+            for centre in zip(ra.tolist(), dec.tolist(), strict=True)
+        ]
+        inside |= _in_control_region(
+            settings.region, *(np.concatenate(part) for part in zip(*points, strict=True))
+        )
+    if not inside.any():
+        raise ConfigError("simulation.centres: no field reaches into the control region")
+    order = np.argsort(~inside, kind="stable")
+    return np.mod(ra[order], 360.0), dec[order], int(inside.sum())
+
+
+def _reach_of_field(camera: Camera) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the lowest and highest (xi, eta), in deg, of what both visits of a field see."""
+    wide, high = camera.half_extent()
+    east, north = (value / 3600 for value in SECOND_POINTING_ARCSEC)
+    return (
+        (min(0, east) - wide, min(0, north) - high),
+        (max(0, east) + wide, max(0, north) + high),
+    )
+
+
+def _in_control_region(
+    region: RegionSettings | None, ra_deg: FloatArray, dec_deg: FloatArray
+) -> npt.NDArray[np.bool_]:
+    """Return which positions lie in the control region: the paper's, or one's own."""
+    (west, east), (south, north) = (
+        (CONTROL_RA, CONTROL_DEC) if region is None else (region.control_ra, region.control_dec)
+    )
+    inside = (np.mod(ra_deg - west, 360) < east - west) & (dec_deg > south) & (dec_deg < north)
+    if region is None:
+        inside &= galactic(ra_deg, dec_deg)[1] > CONTROL_B
+    return np.asarray(inside)
 
 
 def _control_fields(settings: SimulationSettings, camera: Camera) -> tuple[FloatArray, FloatArray]:

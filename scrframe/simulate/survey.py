@@ -257,7 +257,10 @@ def _field(
     top = np.array([max(0, east) + wide, max(0, north) + high]) + MARGIN_DEG
     area = float(np.prod(top - low))
     faint_per_bright = (1 - NOT_STARS) * settings.other_sources
-    count = rng.poisson(settings.density * area * (1 + faint_per_bright))
+    density = settings.density
+    if layout.control[number] and settings.control_density is not None:
+        density = settings.control_density
+    count = rng.poisson(density * area * (1 + faint_per_bright))
     xi, eta = rng.uniform(low[:, None], top[:, None], (2, count))
     bright = rng.uniform(0, 1, count) < 1 / (1 + faint_per_bright)
     ra, dec = to_sky(xi, eta, float(layout.ra_deg[number]), float(layout.dec_deg[number]))

@@ -254,6 +254,20 @@ def test_simulate_takes_its_options(scrframe_command, tiny_survey):
     assert Path("tree/truth.parquet").is_file()
 
 
+def test_simulate_takes_fields_from_a_table(scrframe_command, tiny_survey):
+    Path("fields.csv").write_text("field,ra,dec\na,200,-60\nb,107,0.5\nc,280,-10\n")
+    options = ["--centres", "fields.csv", "--fields", "2", "--density", "50"]
+    answer = scrframe_command("simulate", tiny_survey.description, "--out", "tree", *options)
+    assert answer.code == 0, answer.err
+    settings = json.loads(Path("tree/simulation.json").read_text())["settings"]
+    assert settings["centres"] == [["200.0 deg", "-60.0 deg"], ["107.0 deg", "0.5 deg"]]
+    assert settings["fields"] == 2
+    more = ["--centres", "fields.csv", "--fields", "4"]
+    few = scrframe_command("simulate", tiny_survey.description, "--out", "x", *more)
+    assert few.code != 0
+    assert "fields.csv holds 3 fields, not 4" in few.err
+
+
 def test_apply_writes_beside_the_run_and_counts(scrframe_command, tiny_survey, tiny_run):
     catalogue = sorted((tiny_survey.data / "catalogues").iterdir())[0]
     answer = scrframe_command("apply", tiny_run.path, catalogue, "--out", "corrected")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -186,3 +187,28 @@ def test_region_without_room_is_refused(camera: Camera) -> None:
 def test_wrong_regions_are_refused(change: dict[str, list[str]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SimulationSettings(region={**REGION, **change})
+
+
+def test_fields_lie_where_they_are_told_to(camera: Camera) -> None:
+    # The second and the fourth reach into the control region, as the camera is a degree wide.
+    given = [(200.0, -60.0), (107.0, 0.5), (270.0, -25.0), (108.0, 2.9)]
+    centres = [(f"{ra} deg", f"{dec} deg") for ra, dec in given]
+    made = layout(camera, centres=centres)
+    assert made.control.tolist() == [True, True, False, False]
+    np.testing.assert_array_equal(made.ra_deg, [107.0, 108.0, 200.0, 270.0])
+    np.testing.assert_array_equal(made.dec_deg, [0.5, 2.9, -60.0, -25.0])
+    assert len(made.mjd) == 8
+
+
+def test_a_survey_outside_the_control_region_is_refused(camera: Camera) -> None:
+    with pytest.raises(ConfigError, match="no field reaches into the control region"):
+        layout(camera, centres=[("200 deg", "-60 deg")])
+
+
+def test_control_fields_have_a_density_of_their_own(
+    build: Callable[..., SimulatedSurvey],
+) -> None:
+    made = build(fields=2, control_fields=1, density=400.0, control_density=100.0)
+    home = np.bincount(made.stars.home[made.stars.has_spectrum], minlength=2)
+    # Numbers of stars are Poisson: some 4 sigma of the smaller one.
+    assert home[0] / home[1] == pytest.approx(0.25, rel=4 / np.sqrt(home[0]))
