@@ -33,8 +33,10 @@ test: setup  ## Run the tests, but for slow ones (ARGS="-k name")
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow" $(ARGS)
 
 closure: setup  ## Run the tests on injected truth, pooled over SEEDS surveys, and slow ones
-	SCRFRAME_CLOSURE_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/closure tests/docs $(ARGS)
-	$(BIN)/python -m pytest tests plugins -m slow $(ARGS)
+	OMP_NUM_THREADS=1 SCRFRAME_CLOSURE_SEEDS=$(SEEDS) $(BIN)/python -m pytest $(SIDE_BY_SIDE) \
+	    tests/closure tests/docs/test_code_blocks.py $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE) -m slow tests plugins \
+	    --ignore=tests/closure $(ARGS)
 
 archive-test: setup  ## Fetch from a real TAP server, which is installed and started here (root, Debian)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/archive_test.py $(ARGS)

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from scrframe.arrays import FloatArray
+from scrframe.offsets.joint.visit_errors import DRAWS, SOLVED
 from scrframe.products.files import damaged, replacing
 from scrframe.statistics.covariance import Covariance, variances
 
@@ -32,6 +33,8 @@ def write_visit_covariance(
         image, names["variance"] = fits.PrimaryHDU(), variances(covariance)
         image.header["COMMENT"] = "covariance of the visits' offsets, of those that share stars"
         image.header["COMMENT"] = "rows of PAIRS count from 0 in VISITS; of other pairs it is small"
+        if len(visits) > SOLVED:
+            image.header["COMMENT"] = f"estimated from {DRAWS} draws of the joint solution"
         upper = sparse.coo_array(sparse.triu(covariance, k=1))
         first, second = (part.astype(np.int32) for part in upper.coords)
         pairs = Table({"first": first, "second": second, "covariance": upper.data})

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from scipy import sparse
 
 from scrframe.errors import DataError
@@ -25,7 +26,8 @@ def test_it_survives_its_file(tmp_path, form):
 
 
 def test_pairs_do_not_grow_with_the_square(tmp_path):
-    many = sparse.csr_array(sparse.eye_array(20_000))
+    many = sparse.csr_array(sparse.eye_array(20_001))
     path = tmp_path / "visit_covariance.fits"
-    write_visit_covariance(path, tuple(f"{n}" for n in range(20_000)), many, "")
+    write_visit_covariance(path, tuple(f"{n}" for n in range(20_001)), many, "")
     assert path.stat().st_size < 500_000
+    assert "from 400 draws" in str(fits.getheader(path)["COMMENT"])

@@ -22,16 +22,16 @@ from scrframe.offsets.joint.problem import (
     JointFit,
     JointProblem,
     JointRound,
+    right_draws,
     visit_subset,
 )
-from scrframe.offsets.joint.stars import noise_draw, weighted
+from scrframe.offsets.joint.stars import weighted
 from scrframe.offsets.joint.variance_components import (
     Component,
     StepBounds,
     drawn_trace,
     exact_trace,
     move_ratios,
-    prior_draw,
     prior_matrix,
     prior_roots,
     quick_trace,
@@ -357,16 +357,12 @@ class Rounds:
 
     def _draws(self, last: _Solve) -> list[FloatArray]:
         """Return draws of the parameters from their posterior about its mean."""
-        random = np.random.default_rng(self._problem.settings.seed)
-        weights, model = last.weights(self._problem), self._model
-        right = []
-        number = self._problem.settings.draws
-        if self._many:
-            number = max(number // 4, 1)
-        for _ in range(number):
-            rhs = model.adjoint(noise_draw(model, weights, random))
-            right.append(rhs + prior_draw(model, last.sd_mag, self._roots, random))
-        return list(last.factor.solve(np.column_stack(right)).T)
+        settings = self._problem.settings
+        random = np.random.default_rng(settings.seed)
+        number = max(settings.draws // 4, 1) if self._many else settings.draws
+        weights = last.weights(self._problem)
+        right = right_draws(self._model, weights, last.sd_mag, self._roots, random, number)
+        return list(last.factor.solve(right).T)
 
 
 def _weights(robust: RobustWeights, noise: NoiseModel, problem: JointProblem) -> Weights:

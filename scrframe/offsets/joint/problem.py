@@ -7,7 +7,7 @@ or two.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -17,14 +17,22 @@ from scipy import sparse
 
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.offsets.joint.mixed_model import Design, Exposures, MixedModel, Term, Weights
-from scrframe.offsets.joint.stars import star_means, weighted
-from scrframe.offsets.joint.variance_components import Component, is_diagonal
+from scrframe.offsets.joint.stars import noise_draw, star_means, weighted
+from scrframe.offsets.joint.variance_components import (
+    Component,
+    Root,
+    is_diagonal,
+    prior_draw,
+    prior_roots,
+)
 from scrframe.offsets.noise.model import NoiseModel
 from scrframe.offsets.noise.update import NoiseSettings
 from scrframe.offsets.outliers.states import OutlierRates
 from scrframe.offsets.outliers.weights import OutlierSettings, RobustWeights
 from scrframe.tables import Detections, FittedLevel
 
+#: Draws that are solved for at once.
+BLOCK = 25
 #: One visit in so many is in the part.
 ONE_IN = 8
 #: Most runs of visits that it is made of.
@@ -218,9 +226,37 @@ class JointFit:
         """Return by how much the parameters move, shape (p,), if differences do, shape (n,)."""
         return self.factor.solve(weighted(self.design.model, self.weights, delta_mag))
 
+    def draws(self, number: int, seed: int) -> Iterator[FloatArray]:
+        """Yield draws of the parameters' errors, shape (p, k), `number` in all.
+
+        They come in blocks, since of many parameters all at once would not fit into memory.
+        """
+        model, random = self.design.model, np.random.default_rng(seed)
+        roots = prior_roots(model)
+        for low in range(0, number, BLOCK):
+            some = min(BLOCK, number - low)
+            right = right_draws(model, self.weights, self.prior_sd_mag, roots, random, some)
+            yield self.factor.solve(right)
+
     def star_deviations(self) -> tuple[FloatArray, FloatArray]:
         """Return means and variances of the stars' deviations, each of shape (s,)."""
         return star_means(self.design.model, self.weights, self.residual_mag)
+
+
+def right_draws(
+    model: MixedModel,
+    weights: Weights,
+    sd_mag: Mapping[str, float],
+    roots: Mapping[str, Root],
+    random: np.random.Generator,
+    number: int,
+) -> FloatArray:
+    """Return draws of the right-hand side, shape (p, k): solved for, they are N(0, C)."""
+    right = np.empty((model.width, number))
+    for column in range(number):
+        right[:, column] = model.adjoint(noise_draw(model, weights, random))
+        right[:, column] += prior_draw(model, sd_mag, roots, random)
+    return right
 
 
 def in_subset(visit: IntArray, visits: int) -> npt.NDArray[np.bool_]:

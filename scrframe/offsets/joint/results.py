@@ -12,7 +12,10 @@ from scrframe.offsets.joint.gauge import Gauged, gauge_rows, in_gauge
 from scrframe.offsets.joint.mixed_model import Term
 from scrframe.offsets.joint.problem import JointFit
 from scrframe.offsets.joint.visit_errors import (
+    DRAWS,
+    SOLVED,
     VisitErrors,
+    drawn_covariance,
     pair_covariance,
     sharing_stars,
     whole_covariance,
@@ -22,6 +25,8 @@ from scrframe.tables import OffsetTable
 
 #: A robust weight below this is rounding: such a detection takes no part in the gauge.
 NO_WEIGHT = 1e-9
+#: Of the draws for the covariance of very many visits.
+SEED = 20_000
 
 
 @dataclass(frozen=True)
@@ -140,10 +145,10 @@ class JointResults:
 
     def _exposure_offsets(self) -> ExposureOffsets:
         exposures, gauged = self._fit.design.exposures, self._gauged
-        of_visits = self._visit_covariance(exposures.visit)
         mean = self._fit.factor.solve(self._rows.mean)
         variance = self._exposure_variance()
         variance += self._rows.mean @ mean - 2 * (self._rows.exposures @ mean)
+        of_visits = self._visit_covariance(exposures.visit, variance)
         of_visit = variances(of_visits.covariance)[exposures.visit]
         return ExposureOffsets(
             offset_mag=gauged.visit_mag[exposures.visit] + gauged.ccd_mag,
@@ -157,15 +162,21 @@ class JointResults:
             ).astype(np.int64),
         )
 
-    def _visit_covariance(self, visit: IntArray) -> VisitErrors:
-        """Return the covariance of the visits' offsets, of many visits that of neighbours."""
+    def _visit_covariance(self, visit: IntArray, exposures: FloatArray) -> VisitErrors:
+        """Return the covariance of the visits' offsets, of many visits that of neighbours.
+
+        `exposures`, shape (x,), are the variances of the exposures' offsets.
+        """
         if self._rows.visits.shape[0] <= WHOLE:
             return whole_covariance(self._fit.factor, self._rows, visit)
         model = self._fit.design.model
         used = np.flatnonzero(self._used)
         visits = self._rows.visits.shape[0]
         pairs = sharing_stars(visit[model.exposure[used]], model.star[used], visits)
-        return pair_covariance(self._fit.factor, self._rows, visit, pairs)
+        if visits <= SOLVED:
+            return pair_covariance(self._fit.factor, self._rows, visit, pairs)
+        draws = self._fit.draws(DRAWS, SEED)
+        return drawn_covariance(draws, self._rows, visit, pairs, exposures)
 
     def _exposure_variance(self) -> FloatArray:
         """Return the variances of the rows of exposures, shape (x,).

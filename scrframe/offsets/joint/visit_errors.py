@@ -1,12 +1,13 @@
 """Covariance of the visits' offsets, and of each exposure's with its visit's.
 
 The whole matrix grows with the square of the visits: of many only those pairs are told that
-share stars, and of all others the covariance is small. Either way every number is exact.
+share stars, and of all others the covariance is small. Either way every number is exact, until
+the visits are so many that solving for each takes hours: then they come from draws.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,9 @@ from scrframe.statistics.covariance import Covariance
 
 #: Right-hand sides that are solved at once, and the numbers that they may have in all.
 BLOCK, NUMBERS = 256, 32_000_000
+#: Above this many visits covariances come from so many draws: variances to the root of 2 / DRAWS,
+#: 7 per cent, and less where those of exposures, which are exact, tell of them.
+SOLVED, DRAWS = 20_000, 400
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,54 @@ def pair_covariance(
     with_exposure -= rows.exposures @ of_mean
     found = sparse.csr_array((values, pairs.indices, pairs.indptr), shape=pairs.shape)
     return VisitErrors(sparse.csr_array(0.5 * (found + found.T)), with_exposure)
+
+
+def drawn_covariance(
+    draws: Iterable[FloatArray],
+    rows: GaugeRows,
+    visit: IntArray,
+    pairs: sparse.csr_array,
+    exposure_variance: FloatArray,
+) -> VisitErrors:
+    """Return the covariance of some pairs of visits, estimated from draws.
+
+    What draws of a visit's exposures miss of their variances, which are exact, its own is
+    corrected for, as far as the two go together (a control variate).
+
+    Parameters
+    ----------
+    draws : iterable of ndarray, shape (p, k)
+        Of the parameters' errors, in blocks.
+    rows, visit, pairs
+        As for `pair_covariance`.
+    exposure_variance : ndarray, shape (x,)
+        Of the exposures' offsets, less the survey's mean, in mag^2.
+    """
+    first, second = sparse.coo_array(pairs).coords
+    products, number = np.zeros(pairs.nnz), 0
+    own, apart, together = (np.zeros(len(visit)) for _ in range(3))
+    for block in draws:
+        mean = rows.mean @ block
+        visits, exposures = rows.visits @ block - mean, rows.exposures @ block - mean
+        of_visit = visits[visit]
+        own += np.sum(exposures**2, axis=1)
+        together += np.sum(exposures * of_visit, axis=1)
+        apart += np.sum((exposures - of_visit) ** 2, axis=1)
+        for column in visits.T:
+            products += column[first] * column[second]
+        number += block.shape[1]
+    share = np.minimum((together / np.where(own > 0, own, 1.0)) ** 2, 1.0)
+    missed = share * (exposure_variance - own / number)
+    count = np.maximum(np.bincount(visit, minlength=rows.visits.shape[0]), 1)
+    correction = np.bincount(visit, missed, minlength=len(count)) / count
+    values = products / number
+    diagonal = first == second
+    before = values[diagonal]
+    values[diagonal] = np.maximum(before + correction[first[diagonal]], 0.1 * before)
+    found = sparse.csr_array((values, (first, second)), shape=pairs.shape)
+    # So that the error of an exposure's difference to its visit is that of the draws.
+    with_exposure = 0.5 * (exposure_variance + found.diagonal()[visit] - apart / number)
+    return VisitErrors(found, with_exposure)
 
 
 class _Exposures:

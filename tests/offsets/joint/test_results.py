@@ -173,6 +173,24 @@ def test_of_many_visits_those_that_share_stars_are_told_exactly(state, monkeypat
     np.testing.assert_allclose(found.visit_err_mag, whole.visit_err_mag, **CLOSE)
 
 
+def test_of_very_many_visits_draws_tell_the_errors(state, monkeypatch):
+    _, fit, whole, _ = state
+    monkeypatch.setattr("scrframe.offsets.joint.results.WHOLE", 0)
+    monkeypatch.setattr("scrframe.offsets.joint.results.SOLVED", 0)
+    found, exact = JointResults(fit).exposures, whole.exposures
+    # A variance of 400 draws scatters by 7 per cent, its root by 3.5.
+    for name in ("visit_err_mag", "ccd_err_mag"):
+        ratio = getattr(found, name) / getattr(exact, name)
+        assert np.abs(ratio - 1).max() < 5 * 0.035
+        assert abs(ratio.mean() - 1) < 0.035
+    np.testing.assert_array_equal(found.err_mag, exact.err_mag)
+    told = found.visit_covariance.toarray()
+    np.testing.assert_array_equal(told, told.T)
+    scale = np.sqrt(np.outer(*[np.diag(exact.visit_covariance)] * 2))
+    seen = told != 0
+    assert np.abs((told - exact.visit_covariance)[seen] / scale[seen]).max() < 5 / np.sqrt(400)
+
+
 def test_maps_less_their_means_with_exact_errors(state, u):
     case, _, results, dense = state
     for name in dense.movable():

@@ -2,48 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
-from clusters import Cluster
+from clusters import Cluster, Command
 
 pytestmark = pytest.mark.slow
-
-SCRFRAME = "from scrframe.cli import main; raise SystemExit(main())"
-#: What differs between runs that are the same: what they took.
-TOOK = ("steps", "seconds", "peak_memory_mb")
-
-
-class Command:
-    """`scrframe calibrate` on the tiny survey, in mode joint, report included."""
-
-    def __init__(self, tiny_survey, out: Path, *options: str) -> None:
-        self.out = out
-        changes = [*tiny_survey.options, "--set", "colour_model.kind=ridge"]
-        self._command = [sys.executable, "-c", SCRFRAME, "calibrate", str(tiny_survey.description)]
-        self._command += ["--data", str(tiny_survey.data), "--out", str(out), *options, *changes]
-
-    def start(self) -> subprocess.Popen:
-        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        return subprocess.Popen(self._command, text=True, env=dict(os.environ), **streams)
-
-    def end(self, run: subprocess.Popen | None = None) -> tuple[int, str]:
-        run = run or self.start()
-        said = run.communicate(timeout=120)[0]
-        return run.returncode, said
-
-    def content(self) -> dict[str, object]:
-        """Return the bytes of all products, and the summary but for what it took."""
-        files = {str(each.relative_to(self.out)): each for each in self.out.rglob("*")}
-        found: dict[str, object] = {n: p.read_bytes() for n, p in files.items() if p.is_file()}
-        summary = json.loads(files["summary.json"].read_text())
-        found["summary.json"] = {name: each for name, each in summary.items() if name not in TOOK}
-        return found
 
 
 @pytest.fixture(scope="module")
