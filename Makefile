@@ -5,6 +5,7 @@
 PYTHON  ?=
 ARGS    ?=
 SEEDS   ?= 10
+FIELDS  ?=
 JOBS    ?= 2
 VENV    := .venv
 BIN     := $(VENV)/bin
@@ -18,7 +19,7 @@ INPUTS  := constraints.txt pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup setup-peer setup-docs calibrate test closure archive-test fuzz lint duplicates docs benchmark \
-        benchmark-joint benchmark-report benchmark-survey wheels check-wheels release-check pins clean
+        benchmark-joint benchmark-report benchmark-survey paper wheels check-wheels release-check pins clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -78,6 +79,9 @@ benchmark-report: setup  ## Time the report of a run of 3 million detections (AR
 
 benchmark-survey: setup  ## Calibrate surveys of 0.3 to 5 million detections (ARGS="--fields 4 --detections 2e3 6e3")
 	$(BIN)/python scripts/benchmark_survey.py $(ARGS)
+
+paper: setup  ## The numbers of the paper beside ours, at its size (FIELDS=table of centres, ARGS="--fields 40")
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/paper.py $(if $(FIELDS),--centres "$(FIELDS)") $(ARGS)
 
 pins: setup  ## Resolve constraints.txt anew (UPGRADE=1: newest versions)
 	$(PIP) $$($(NEEDS) pins)
