@@ -191,14 +191,20 @@ class LineObserver(QuietObserver):
         """Print lines at the start and at the end, and in between what is left of a long step."""
         with super().step(title, total):
             start = last = time.perf_counter()
-            count = 0
+            count = first = 0
 
             def advance(done: int) -> None:
-                nonlocal count, last
+                nonlocal count, first, start, last
                 count, now = count + done, time.perf_counter()
+                text = f"{title}: {count} of {total}"
+                if count > first > 0:
+                    left = (now - start) * ((total or 0) - count) / (count - first)
+                    text += f", about {time_left(left)} left"
+                elif not first:  # what prepares the first is no measure of the others
+                    first, start = count, now
                 if total and count < total and now - last > EVERY_S:
-                    last, left = now, (now - start) * (total - count) / max(count, 1)
-                    self.message(f"{title}: {count} of {total}, about {time_left(left)} left")
+                    last = now
+                    self.message(text)
 
             yield advance
 

@@ -79,7 +79,10 @@ def test_a_long_step_says_what_is_left(capsys, monkeypatch):
     monkeypatch.setattr("scrframe.cli.rendering.time.perf_counter", lambda: next(now))
     with LineObserver(Screen()).step("Reading", 10) as done:
         done(2)
-    assert re.search(r"Reading: 2 of 10, about \d+ min left", capsys.readouterr().out)
+        done(3)  # in 100 s, as the clock goes
+    told = capsys.readouterr().out
+    assert "Reading: 2 of 10\n" in told  # what prepares the first is no measure
+    assert "Reading: 5 of 10, about 3 min left" in told
     assert [time_left(s) for s in (59.6, 600, 7200)] == ["60 s", "10 min", "2.0 h"]
 
 
