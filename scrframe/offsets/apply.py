@@ -24,7 +24,7 @@ from scrframe.tables import (
     chord,
     unit_vectors,
 )
-from scrframe.tables.levels import COLOUR
+from scrframe.tables.levels import COLOUR, OBSERVED_COLOUR
 from scrframe.tables.table import derive
 
 
@@ -169,7 +169,7 @@ def near_colours(
     Parameters
     ----------
     detections : Detections
-        n rows; those far from any star have no colour, NaN.
+        n rows; those far from any star keep their own ``observed_colour``, or have none, NaN.
     ra_deg, dec_deg, colour_mag : ndarray, shape (s,)
         Stars: positions, and colours band less reference magnitude.
     reference : ColourReference
@@ -184,6 +184,17 @@ def near_colours(
         distance, star = map(np.asarray, sky.query(places, distance_upper_bound=limit))
         hit = np.isfinite(distance)
         relative[here[hit]] = colour_mag[there[star[hit]]] - reference.reference_mag
+    own = own_colours(detections, reference)
+    if COLOUR in own:
+        relative = np.where(np.isfinite(relative), relative, own[COLOUR])
+    return detections.with_columns({COLOUR: relative})
+
+
+def own_colours(detections: Detections, reference: ColourReference) -> Detections:
+    """Return detections with ``relative_colour`` if they have an ``observed_colour``."""
+    if OBSERVED_COLOUR not in detections:
+        return detections
+    relative = detections[OBSERVED_COLOUR] - reference.reference_mag
     return detections.with_columns({COLOUR: relative})
 
 

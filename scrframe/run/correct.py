@@ -28,7 +28,7 @@ from scrframe.errors import (
 )
 from scrframe.io import matching_files, refuse_name
 from scrframe.observer import Observer
-from scrframe.offsets.apply import apply_solution, near_colours, unknown_visits
+from scrframe.offsets.apply import apply_solution, near_colours, own_colours, unknown_visits
 from scrframe.plugin import Part, PluginConfig, Registry, SurveyLoader, file_part, load_registry
 from scrframe.products.files import from_json, seal, sealed
 from scrframe.products.solution import read_solution
@@ -108,6 +108,8 @@ def _correct_fresh(task: CorrectTask) -> PartCorrected:
     if task.colours is not None and solution.colour is not None:
         stars = read_colours(task.colours, detections["dec"])
         detections = near_colours(detections, *stars, solution.colour)
+    elif solution.colour is not None:
+        detections = own_colours(detections, solution.colour)
     unknown = unknown_visits(solution, detections)
     names = tuple(sorted(set(detections["visit"][unknown])))
     if names and task.unknown_visit == "stop":

@@ -15,7 +15,7 @@ from scrframe.builtin.writers.columns import Added, corrected_columns
 from scrframe.errors import DataError, did_you_mean
 from scrframe.io.block import Block
 from scrframe.io.table_file import units_of
-from scrframe.offsets.apply import apply_solution, near_colours, unknown_visits
+from scrframe.offsets.apply import apply_solution, near_colours, own_colours, unknown_visits
 from scrframe.plugin import Registry
 from scrframe.products.finished_run import RunProducts
 from scrframe.products.rows import columns_read, detections_of
@@ -24,7 +24,7 @@ from scrframe.products.stars import STAR_CATALOGUE
 from scrframe.run.correct import read_colours
 from scrframe.run.plugins import Application, read_application
 from scrframe.tables import BY_NAME, Detections
-from scrframe.tables.levels import COLOUR
+from scrframe.tables.levels import COLOUR, OBSERVED_COLOUR
 from scrframe.tables.table import derive, plausible
 
 #: What messages call the rows.
@@ -105,6 +105,8 @@ def correct_rows(
     colour, stars = products.solution.colour, products.path / STAR_CATALOGUE
     if colour is not None and stars.exists():
         detections = near_colours(detections, *read_colours(stars, detections["dec"]), colour)
+    elif colour is not None:
+        detections = own_colours(detections, colour)
     unknown = unknown_visits(products.solution, detections)
     corrections = apply_solution(products.solution, detections)
     rows = detections["row"].astype(np.int64)
@@ -174,7 +176,7 @@ def _by_names(
     by_levels = {name for level in applied for name in reads[level.fitted.name]} - {COLOUR}
     needed = {"visit", "ccd", "mag"} | (by_levels - set(_OF_VISITS))
     block = Block(TABLE, np.arange(table.num_rows), table, units=units_of(table.schema))
-    names = sorted(needed | {"mag_err", "mjd", "ra", "dec"} | set(columns))
+    names = sorted(needed | {"mag_err", "mjd", "ra", "dec", OBSERVED_COLOUR} | set(columns))
     places = {name: _place(name, table.column_names, columns) for name in names}
     lacking = [name for name in sorted(needed) if places[name] is None]
     if lacking:

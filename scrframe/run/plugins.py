@@ -30,6 +30,7 @@ from scrframe.run.sample.selection import loosen
 from scrframe.tables import BY_NAME, STAGES, Column, FittedLevel, MatchedStars
 from scrframe.tables.columns import DETECTION_REQUIRED
 from scrframe.tables.cuts import Cut
+from scrframe.tables.levels import COLOUR, OBSERVED_COLOUR
 
 #: Columns of detections that are kept when the loader has them, for reports and null tests.
 KEPT = ("field", "airmass", "seeing", "exposure_time", "classification", "usable")
@@ -121,6 +122,8 @@ def level_columns(
     offered |= {
         name for name, column in BY_NAME.items() if column.derived and column.stage == "detection"
     }
+    if COLOUR in needed:
+        needed.append(OBSERVED_COLOUR)
     return tuple(name for name in dict.fromkeys(needed) if name in offered)
 
 

@@ -107,6 +107,13 @@ VOCABULARY: tuple[Column, ...] = (
     _detection("airmass", "", "float64", "Airmass of the visit."),
     _detection("seeing", "arcsec", "float64", "Seeing of the visit on the detector."),
     _detection("exposure_time", "s", "float64", "Exposure time of the visit."),
+    _detection(
+        "observed_colour",
+        "mag",
+        "float64",
+        "Observed colour band less G_BP where catalogues hold one, for colour terms.",
+        valid=_MAGS,
+    ),
     _detection("gal_l", "deg", "float64", "Galactic longitude.", ("ra", "dec")),
     _detection("gal_b", "deg", "float64", "Galactic latitude.", ("ra", "dec")),
     _detection(

@@ -17,6 +17,8 @@ from scrframe.tables.table import Detections
 Role = Literal["correction", "nuisance", "colour"]
 #: The column that colour terms read.
 COLOUR = "relative_colour"
+#: The catalogues' own colour, from which that of a detection follows.
+OBSERVED_COLOUR = "observed_colour"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from astropy.io import fits
 import scrframe
 from scrframe.builtin.offset_levels.colour import ColourConfig, prepare_colour
 from scrframe.errors import DataError
-from scrframe.offsets.apply import apply_solution, near_colours
+from scrframe.offsets.apply import apply_solution, near_colours, own_colours
 from scrframe.run.correct import read_colours
 from scrframe.run.offsets.joint_inputs import reference_colour
 from scrframe.tables import (
@@ -102,6 +102,16 @@ def test_the_nearest_star_gives_the_colour():
     colour = np.array([1.0, 3.0, 2.5, 9.0])
     seen = near_colours(detections(), ra, dec, colour, REFERENCE)
     np.testing.assert_allclose(seen["relative_colour"], [-1.0, 1.0, 0.5, np.nan])
+
+
+def test_catalogues_colours_serve_where_no_star_is_near():
+    seen = detections().with_columns({"observed_colour": np.array([9.0, 9.0, np.nan, 2.5])})
+    alone = own_colours(seen, REFERENCE)
+    np.testing.assert_allclose(alone["relative_colour"], [7.0, 7.0, np.nan, 0.5])
+    ra, dec, colour = np.array([10.0]), np.array([-30.0]), np.array([1.0])
+    both = near_colours(seen, ra, dec, colour, REFERENCE)
+    np.testing.assert_allclose(both["relative_colour"], [-1.0, -1.0, np.nan, 0.5])
+    assert "relative_colour" not in own_colours(detections(), REFERENCE)
 
 
 def test_a_slope_that_all_share_is_no_term(solution):
