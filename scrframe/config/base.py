@@ -21,7 +21,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from scrframe.config.document import Document, KeyPath
-from scrframe.errors import ConfigError, did_you_mean
+from scrframe.errors import ConfigError, did_you_mean, printable
 from scrframe.plugin import PluginConfig
 from scrframe.tables.cuts import Cut
 
@@ -143,7 +143,7 @@ def dotted(document: Document, path: KeyPath) -> str:
     parts, node = [], document.data
     for step in path:
         if isinstance(node, dict) and step in node:
-            parts.append(str(step))
+            parts.append(printable(str(step)))
             node = node[step]
         elif isinstance(node, list) and isinstance(step, int) and step < len(node):
             node = node[step]

@@ -96,3 +96,9 @@ def test_mistakes_name_the_option(load, minimal, option, says):
     assert message.startswith(f"--set {option}: ")
     assert says in message
     assert "\n" not in message
+
+
+def test_a_key_of_several_lines_is_told_in_one(load, minimal):
+    with pytest.raises(ConfigError, match="off sets is an unknown key") as caught:
+        load(minimal, "off\nsets.min_stars=5")
+    assert "\n" not in str(caught.value)
