@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -37,6 +37,17 @@ PAPER_SPREAD_BEFORE_MAG = 0.088
 PAPER_SPREAD_AFTER_MAG = 0.065
 PAPER_U_ZP_MAG = 0.009
 PAPER_UNCORRECTED_FRACTION = 0.016
+State = Literal["", "good", "bad", "partial"]
+#: The first line of a run's page, by its state.
+LEADS: Mapping[State, str] = MappingProxyType(
+    {
+        "": "Nothing here tests this calibration.",
+        "bad": "Do not rely on this calibration yet.",
+        "partial": "What could be tested holds, but much of this calibration cannot be tested with"
+        " these data.",
+        "good": "What could be tested of this calibration holds.",
+    }
+)
 #: Stands for a figure that there is not.
 NONE = "-"
 Row = tuple[str, str, str]
@@ -116,19 +127,20 @@ def _number(value: float | None, decimals: int) -> str:
 
 
 def verdict(checks: Sequence[NullTestResult]) -> str:
-    """Return in few sentences whether a run may be believed, and what hardly anything tests.
+    """Return in few sentences whether a run may be believed, and what hardly anything tests."""
+    return " ".join(verdicts(checks))
+
+
+def verdicts(checks: Sequence[NullTestResult]) -> tuple[str, ...]:
+    """Return the sentences of a verdict.
 
     Groups of which most tests cannot be made come first, unless a test failed.
     """
     count = Counter(one.verdict for one in checks)
     failed = [one for one in checks if one.verdict == "failed"]
     if not failed and not count["passed"]:
-        return "No null test could be made: nothing here tests this run."
-    hidden = [
-        f"{group}: {len(blind)} of {len(mine)} tests cannot be made with these data."
-        for group, mine in by_group(checks).items()
-        if 2 * len(blind := [one for one in mine if one.verdict == "not testable"]) > len(mine)
-    ]
+        return ("No null test could be made: nothing here tests this run.",)
+    blind = hidden(checks)
     if failed:
         worst = sorted(failed, key=lambda one: -one.value / one.limit)
         names = "; ".join(one.title for one in worst)
@@ -136,11 +148,34 @@ def verdict(checks: Sequence[NullTestResult]) -> str:
             f"Do not rely on this run yet: {len(failed)} of {len(checks)} null tests"
             f" failed ({names})."
         )
-        return " ".join([said, *hidden])
+        return (said, *blind)
     tested = f"Nothing that could be tested failed: {count['passed']} of {len(checks)} tests passed"
     if count["not testable"]:
         tested += f", {count['not testable']} cannot be made with these data"
-    return " ".join([*hidden, f"{tested}."])
+    return (*blind, f"{tested}.")
+
+
+def state(checks: Sequence[NullTestResult], settled: bool) -> State:
+    """Return in a word whether a run may be believed; `settled` is whether its rounds converged."""
+    verdicts = {one.verdict for one in checks}
+    if not settled or "failed" in verdicts:
+        return "bad"
+    if "passed" not in verdicts:
+        return ""
+    return "partial" if hidden(checks) else "good"
+
+
+def hidden(checks: Sequence[NullTestResult]) -> list[str]:
+    """Return of which groups of tests most cannot be made, in a sentence each."""
+    blind = {
+        group: [one for one in mine if one.verdict == "not testable"]
+        for group, mine in by_group(checks).items()
+    }
+    return [
+        f"{group}: {len(blind[group])} of {len(mine)} tests cannot be made with these data."
+        for group, mine in by_group(checks).items()
+        if 2 * len(blind[group]) > len(mine)
+    ]
 
 
 def coverage(checks: Sequence[NullTestResult]) -> tuple[str, ...]:

@@ -125,6 +125,8 @@ class Page:
     #: What the reader came for, in a few sentences; shown first.
     answer: tuple[str, ...]
     sections: tuple[Section, ...]
+    #: How the answer is marked, beside its words: by a colour; empty for none.
+    state: Literal["", "good", "bad", "partial"] = ""
     #: What must not be overlooked, such as data that are simulated.
     warning: str = ""
     #: Circumstances in short: stars, folds, seeds, versions.

@@ -27,9 +27,17 @@ from scrframe.products.finished_run import RunProducts, StarColumns, open_run
 from scrframe.products.run_data import RunData
 from scrframe.report import merit
 from scrframe.report import run_tables as tables
-from scrframe.report.figures.catalogue import FIGURES, FURTHER, OTHERS, Drawn, RunFigure
+from scrframe.report.figures.catalogue import (
+    FIGURES,
+    FURTHER,
+    GLANCE,
+    OTHERS,
+    Drawn,
+    RunFigure,
+)
 from scrframe.report.page import Page, PageTable, Section, write_page
 from scrframe.report.rendered import RenderedFigure
+from scrframe.report.stated import stated_table
 
 if TYPE_CHECKING:  # it loads the drawing library
     from scrframe.report.figure import FigureProduct
@@ -66,6 +74,7 @@ def run_page(story: RunStory) -> Page:
         for one in story.drawn.missing
     ]
     papers = summary["survey"] == merit.PAPER_SURVEY
+    state = merit.state(story.checks, settled=not unsettled(summary))
     sections = (
         _glance(story),
         _section(story, "Samples", tables.cut_tables(counts), _samples(summary)),
@@ -84,7 +93,8 @@ def run_page(story: RunStory) -> Page:
     )
     return Page(
         title=f"{summary['survey']}, {summary['band']} band: calibration report",
-        lead="Whether to believe this calibration, and what it rests on.",
+        lead=merit.LEADS[state],
+        state=state,
         answer=answer(story),
         sections=tuple(one for one in sections if one.tables or one.figures or one.text),
         warning=summary["data_note"],
@@ -103,7 +113,7 @@ def answer(story: RunStory) -> tuple[str, ...]:
     """Return what the reader came for: believe it or not, and why, in sentences."""
     return (
         *unsettled(story.summary),
-        merit.verdict(story.checks),
+        *merit.verdicts(story.checks),
         *merit.coverage(story.checks),
         *merit.found(story.checks, story.anomalies),
         *merit.terms_said(story.summary),
@@ -153,9 +163,11 @@ def _section(
 def _glance(story: RunStory) -> Section:
     failed = [one for one in story.checks if one.verdict == "failed"]
     return Section(
-        "At a glance",
+        GLANCE,
+        figures=tuple(story.drawn.by_section.get(GLANCE, ())),
         tables=(
             *tables.check_table(failed, "Null tests that failed"),
+            *stated_table(story.checks),
             *tables.merit_table(story.summary, headlines=True),
         ),
     )

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from scrframe.report.figures.drawing import DRAWINGS
 from scrframe.report.figures.residuals import Histogram, figure_histograms
 from scrframe.report.merit import coverage, found, merit_rows, terms_said, verdict
 from scrframe.report.page import render
+from scrframe.report.stated import stated_table
 from scrframe.report.write import Report, RunStory, run_page, write_report
 from scrframe.run.workers import open_executor
 from scrframe.statistics.robust import gaussian
@@ -202,6 +204,48 @@ def test_what_cannot_be_tested_comes_first_where_it_is_much():
         "Do not rely on this run yet: 2 of 7 null tests failed (Test law_inside;"
     )
     assert "Visit zero points: 2 of 2" in failed
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "settled", "lead"),
+    [
+        (("passed", "failed"), True, "Do not rely on this calibration yet."),
+        (("passed", "passed"), False, "Do not rely on this calibration yet."),
+        (("not testable", "not testable", "passed"), True, "What could be tested holds, but much"),
+        (("passed", "passed", "not testable"), True, "What could be tested of this calibration"),
+        (("not testable",), True, "Nothing here tests this calibration."),
+    ],
+)
+def test_the_first_line_says_whether_to_rely_on_it(tiny_run, verdicts, settled, lead):
+    checks = [check(one, f"law_{place}") for place, one in enumerate(verdicts)]
+    told = story(tiny_run, checks)
+    model = {**told.summary["colour_model"], "converged": settled}
+    page = run_page(RunStory({**told.summary, "colour_model": model}, told.drawn, checks))
+    assert page.lead.startswith(lead)
+    text = Reader(render(page)).text
+    assert text.index(page.lead) < text.index(told.summary["data_note"])
+
+
+def test_stated_errors_stand_beside_what_is_seen():
+    rng = np.random.default_rng(2)
+    error = rng.uniform(0.003, 0.005, 400)
+    twice, alike = 2 * error * rng.standard_normal(400), error * rng.standard_normal(400)
+    checks = []
+    for name, seen in (("overlaps", twice), ("repeats_visits", alike)):
+        chi2 = float(((seen / error) ** 2).sum())
+        detail = {"difference_mag": seen, "error_mag": error, "chi2": chi2, "pairs": 400}
+        checks.append(replace(check("passed", name), detail=detail))
+    checks.append(replace(check("passed", "repeats_pull"), detail={"pull_sd": 0.98, "pairs": 900}))
+    (table,) = stated_table([*checks, check("not testable", "model_overlaps")])
+    cells = {row[0].text: [one.text for one in row[1:]] for row in table.rows}
+    fields = cells["two fields, by stars in both"]
+    # Their ratio is 2 within a standard error of 0.035 times 2.
+    assert float(fields[3]) == pytest.approx(2, abs=0.25)
+    assert float(fields[1]) == pytest.approx(1000 * np.sqrt((twice**2).mean()), abs=0.06)
+    assert fields[4] == "stated errors are too small"
+    assert cells["two visits of a field, by stars in both"][4] == "as stated"
+    assert cells["two detections of a star, for their photometry"][3:] == ["0.98", "as stated"]
+    assert len(cells) == 3
 
 
 def test_terms_that_were_tried_are_said_and_shown(tiny_run):

@@ -12,7 +12,7 @@ from scrframe.report.rendered import RenderedFigure
 class RunFigure(NamedTuple):
     """One figure, and its place on the page."""
 
-    #: That of the paper's figure which shows the same.
+    #: That of the paper's figure which shows the same; from 16 on the paper has none.
     number: int
     #: Title of the section of the page that it stands in.
     section: str
@@ -46,10 +46,15 @@ _SECTIONS = {
         (13, "Differences before and after", "50 detections with a correction"),
     ),
 }
-FIGURES = tuple(
-    RunFigure(number, section, title, needs)
-    for section, figures in _SECTIONS.items()
-    for number, title, needs in figures
+#: The section at the head of the page.
+GLANCE = "At a glance"
+FIGURES = (
+    *(
+        RunFigure(number, section, title, needs)
+        for section, figures in _SECTIONS.items()
+        for number, title, needs in figures
+    ),
+    RunFigure(16, GLANCE, "The survey, and what overlaps tie together", "positions on the sky"),
 )
 
 

@@ -8,6 +8,7 @@ from scrframe.products.run_data import RunData
 from scrframe.report.figure import FigureProduct
 from scrframe.report.figures.ccd import figure_ccd_maps, figure_ccd_time
 from scrframe.report.figures.colour import figure_predicted_colour
+from scrframe.report.figures.footprint import figure_footprint
 from scrframe.report.figures.pixel import figure_pixel_plane, figure_pixel_seasons
 from scrframe.report.figures.pixel_single import figure_single_stars
 from scrframe.report.figures.reddening import figure_reddening
@@ -31,6 +32,7 @@ DRAWINGS: Mapping[int, Callable[[RunData], FigureProduct | None]] = {
     11: figure_single_stars,
     12: figure_residuals,
     13: figure_histograms,
+    16: figure_footprint,
 }
 
 
