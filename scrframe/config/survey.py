@@ -39,7 +39,8 @@ DEFAULT_LEVELS: tuple[dict[str, Any], ...] = tuple(
 DEFAULT_CANDIDATES: tuple[dict[str, Any], ...] = tuple(
     yaml.safe_load("""
 - {name: fine_map, kind: polynomial, by: [ccd], lowest: 3, order: 4, sd: 3 mmag}
-- {name: law_field, kind: sky_field, of: extinction, sd: 20 mmag}
+- {name: law_field, kind: sky_field, of: extinction, sd: 20 mmag,
+   scale: [0.1 deg, 0.2 deg, 0.4 deg, 0.8 deg, 1.6 deg, 3.2 deg, 6.4 deg]}
 - {name: gradient, kind: polynomial, over: focal_plane, by: [visit], order: 1, spread: each,
    sd: 3 mmag}
 - {name: surface, kind: polynomial, over: focal_plane, by: [visit], lowest: 2, order: 4,
@@ -126,6 +127,9 @@ class SystematicSettings(Settings):
     """Relative uncertainty of the scale of extinctions."""
     extinction_zero: Magnitude = Field(default=as_written("10 mmag"), ge=0)
     """Uncertainty of their zero point."""
+    coherent: Magnitude = Field(default=as_written("10 mmag"), ge=0)
+    """What stars of a place may have in common that spectra do not show, before the data are asked
+    how much that is; 0 leaves it out."""
 
 
 class JointSettings(Settings):

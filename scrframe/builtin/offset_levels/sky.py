@@ -44,6 +44,11 @@ OWN_SHARE = 1e-3
 STRETCH = 1.376
 
 
+#: Fields of this scale and larger have two nodes a scale: there are few of them, and between nodes
+#: at a scale's distance the field would vary less than at them.
+DENSE_DEG = 0.8
+
+
 class SkyCellConfig(PluginConfig):
     """One nuisance term for each cell of the sky, by the star's catalogue position."""
 
@@ -176,7 +181,7 @@ class SkyFieldLevel(FittedLevel):
         """Return the level at the middle of the scales that need no more nodes than `most`."""
         levels = []
         for scale in sorted(scales):
-            grid = EqualAreaGrid(scale)
+            grid = EqualAreaGrid(scale if scale < DENSE_DEG else scale / 2)
             cells, _ = grid.corners(detections["star_ra"], detections["star_dec"])
             nodes = np.unique(cells[cells >= 0])
             if len(nodes) <= most or scale == max(scales):

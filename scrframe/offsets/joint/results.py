@@ -197,6 +197,10 @@ class JointResults:
         shared = np.sum(maps * solved.T, axis=1)
         return np.asarray(factor.row_variances(own) + 2 * cross + shared[self._ccd])
 
+    def of_visits(self, parameters: FloatArray) -> FloatArray:
+        """Return the visits' offsets, shape (v, b), that parameters, shape (p, b), stand for."""
+        return np.asarray(self._rows.visits @ parameters - self._rows.mean @ parameters)
+
     def shift(self, delta_mag: FloatArray, held: tuple[str, ...] = ()) -> FloatArray:
         """Return by how much exposures' offsets move if the differences do, shape (x,).
 

@@ -160,13 +160,96 @@ class Gain:
     parameters: FloatArray
 
 
-def term_gain(fixed: Fixed, level: FittedLevel, table: Detections, start_mag: float) -> Gain:
-    """Return the gain of one more term.
+@dataclass(frozen=True)
+class TermEvidence:
+    """What the data say of one more term, as a function of its standard deviation.
 
     With C the columns of the term, M = C^T P C and v = C^T P y, P the projection that leaves
     out all that the model explains, the gain at a standard deviation s is
 
         log det (K / s^2) - log det (M + K / s^2) + v^T (M + K / s^2)^-1 v.
+
+    Attributes
+    ----------
+    cross : csc_array, shape (p, q)
+        Z^T V^-1 C.
+    precision : ndarray, shape (q, q)
+        K.
+    score : ndarray, shape (q,)
+        v.
+    information : ndarray, shape (q, q)
+        M.
+    response : ndarray, shape (k, q)
+        What some functions of the model's parameters take up of each column: of H^-1 Z^T V^-1 C.
+    """
+
+    cross: sparse.csc_array
+    precision: FloatArray
+    score: FloatArray
+    information: FloatArray
+    response: FloatArray
+
+    @classmethod
+    def of(
+        cls,
+        fixed: Fixed,
+        level: FittedLevel,
+        table: Detections,
+        functions: Callable[[FloatArray], FloatArray] | None = None,
+    ) -> TermEvidence | None:
+        """Project a term on a model.
+
+        Without functions of the parameters nothing is made of a term that cannot gain: where the
+        likelihood falls from a standard deviation of 0 the answer is None.
+
+        Parameters
+        ----------
+        fixed : Fixed
+            The model without the term.
+        level : FittedLevel
+        table : Detections
+            n rows, with every column that the level reads.
+        functions : callable, optional
+            From parameters, shape (p, b), to k linear functions of them, shape (k, b).
+        """
+        prior, columns = level.precision(), level.design(table).weights
+        assert prior is not None
+        precision, width = prior.toarray(), columns.shape[1]
+        cross, own = fixed.products(columns)
+        score = columns.T @ fixed.projected - cross.T @ fixed.parameters
+        if functions is None and not _promising(fixed, cross, own, score, precision):
+            return None
+        information = own.toarray()
+        taken_up = [np.zeros((0, width))] if functions is None else []
+        for low in range(0, width, BLOCK):
+            some = slice(low, low + BLOCK)
+            solved = fixed.factor.solve(cross[:, some].toarray())
+            information[:, some] -= cross.T @ solved
+            if functions is not None:
+                taken_up.append(functions(solved))
+        information = 0.5 * (information + information.T)
+        return cls(cross, precision, score, information, np.concatenate(taken_up, axis=1))
+
+    @cached_property
+    def _determinant(self) -> float:
+        return _log_determinant(linalg.cholesky(self.precision, lower=True))
+
+    def at(self, log_sd: float) -> tuple[float, FloatArray, FloatArray]:
+        """Return gain, values, shape (q,), and the root of M + K / s^2, lower, shape (q, q).
+
+        Raises
+        ------
+        LinAlgError
+            If rounding outweighs so weak a prior.
+        """
+        lower = linalg.cholesky(self.information + self.precision * np.exp(-2 * log_sd), lower=True)
+        values = linalg.cho_solve((lower, True), self.score)
+        gain = self._determinant - _log_determinant(lower) - 2 * len(values) * log_sd
+        return gain + float(self.score @ values), values, lower
+
+
+def term_gain(fixed: Fixed, level: FittedLevel, table: Detections, start_mag: float) -> Gain:
+    """Return the gain of one more term at its best standard deviation.
 
     Parameters
     ----------
@@ -178,31 +261,19 @@ def term_gain(fixed: Fixed, level: FittedLevel, table: Detections, start_mag: fl
     start_mag : float
         Where the search for its standard deviation begins.
     """
-    prior, columns = level.precision(), level.design(table).weights
-    assert prior is not None
-    precision, width = prior.toarray(), columns.shape[1]
-    cross, own = fixed.products(columns)
-    score = columns.T @ fixed.projected - cross.T @ fixed.parameters
-    none = Gain(0.0, start_mag, np.concatenate([fixed.parameters, np.zeros(width)]))
-    if not _promising(fixed, cross, own, score, precision):
-        return none
-    information = own.toarray()
-    for low in range(0, width, BLOCK):
-        some = slice(low, low + BLOCK)
-        information[:, some] -= cross.T @ fixed.factor.solve(cross[:, some].toarray())
-    information = 0.5 * (information + information.T)
-    determinant = _log_determinant(linalg.cholesky(precision, lower=True))
+    evidence = TermEvidence.of(fixed, level, table)
+    if evidence is None:
+        width = level.design(table).weights.shape[1]
+        return Gain(0.0, start_mag, np.concatenate([fixed.parameters, np.zeros(width)]))
+    none = Gain(0.0, start_mag, np.concatenate([fixed.parameters, np.zeros(len(evidence.score))]))
     found: dict[float, tuple[float, FloatArray]] = {}
 
     def at(log_sd: float) -> float:
         if log_sd not in found:
             try:
-                lower = linalg.cholesky(information + precision * np.exp(-2 * log_sd), lower=True)
+                found[log_sd] = evidence.at(log_sd)[:2]
             except linalg.LinAlgError:  # rounding outweighs so weak a prior
                 return -np.inf
-            values = linalg.cho_solve((lower, True), score)
-            gain = determinant - _log_determinant(lower) - 2 * width * log_sd
-            found[log_sd] = gain + float(score @ values), values
         return found[log_sd][0]
 
     climb(at, float(np.log(start_mag)), float(np.log(STEP)))
@@ -210,7 +281,7 @@ def term_gain(fixed: Fixed, level: FittedLevel, table: Detections, start_mag: fl
     if best is None or at(best) <= 0:
         return none
     values = found[best][1]
-    rest = fixed.factor.solve(fixed.right - cross @ values)
+    rest = fixed.factor.solve(fixed.right - evidence.cross @ values)
     return Gain(at(best), float(np.exp(best)), np.concatenate([rest, values]))
 
 

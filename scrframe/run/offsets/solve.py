@@ -29,7 +29,7 @@ from scrframe.run.offsets.systematics import (
     ModelVariants,
     systematic_shifts,
 )
-from scrframe.run.offsets.terms import doubt_shifts
+from scrframe.run.offsets.terms import coherent_shifts, doubt_shifts
 from scrframe.run.plugins import SelectedPlugins, prepare_levels
 from scrframe.run.sample.assembly import derive_for
 from scrframe.run.sample.builder import CalibrationSample
@@ -101,7 +101,8 @@ def solve(
     )
     read = replace(matched, detections=joint.table)
     doubts = doubt_shifts(plugins, read, state.terms, fit, state.used, results, delta)
-    shifts = replace(shifts, by_cause={**shifts.by_cause, **doubts})
+    coherent, scatter = coherent_shifts(plugins, read, state.terms, fit, state.used, results, delta)
+    shifts = replace(shifts, by_cause={**shifts.by_cause, **doubts, **coherent})
     exposures = with_systematics(exposure_table(fit, results, state, visits), fit, shifts)
     levels = solved_levels(plugins, results, state.levels, fit)
     noise = PhotometricError(fit.estimate.noise.scale, fit.estimate.noise.floor_mag)
@@ -116,7 +117,7 @@ def solve(
         replace(solution, zero_point_mag=zero_point),
         plugins,
         star_columns(matched, state, fit),
-        joint_record(fit, state, shifts),
+        {**joint_record(fit, state, shifts), "coherent": scatter and scatter.record()},
         results.exposures.visit_covariance,
         fit.design.exposures.visits,
         {} if state.report is None else {**asdict(state.report), "fields": _ties(joint, visits)},

@@ -15,6 +15,11 @@ from scrframe.errors import ConfigError, DataError
 from scrframe.observer import Observer
 from scrframe.offsets.joint.problem import Estimate, JointFit, JointProblem
 from scrframe.offsets.joint.results import JointResults
+from scrframe.offsets.terms.coherent import (
+    CoherentScatter,
+    coherent_scatter,
+    with_free_visits,
+)
 from scrframe.offsets.terms.likelihood import Fixed, WeightedData, extended
 from scrframe.offsets.terms.selection import (
     CandidateTerm,
@@ -33,6 +38,10 @@ MOST_VISITS = 800
 FEW = 5.0
 #: Terms of less support than this are no part of the errors.
 LEAST_SUPPORT = 0.5
+#: Scales of what stars may have in common over a field or more, and most nodes of each.
+COHERENT_SCALES, COHERENT_NODES = ("0.8 deg", "1.6 deg", "3.2 deg"), 600
+#: Standard deviation in mag from which that of maps beside it is searched.
+START_MAG = 0.005
 #: Makes the problem of some of the detections, shape (n,), with levels prepared on these.
 MakeProblem = Callable[[BoolArray], JointProblem]
 
@@ -175,7 +184,10 @@ def doubt_shifts(
     sample = replace(sample, detections=derive(sample.detections, "detection", needed))
     own, table = results.exposures, sample.detections.filter(used)
     data = WeightedData(delta_mag[used], fit.weights)
+    coherent = plugins.survey.offsets.joint.systematics.coherent > 0
     for block, probability in chosen.doubtful:
+        if coherent and block.kind == "sky_field" and getattr(block.settings, "of", None) is None:
+            continue  # what stars of a place have in common is a cause by itself
         kind = plugins.registry.get(OffsetLevel, block.kind)
         level = kind.prepare(block.name, sample, block.settings)
         model = extended(fit.design.model, level, table)
@@ -195,6 +207,47 @@ def doubt_shifts(
         moved = there.offset_mag - own.offset_mag
         found[f"term_{block.name}"] = np.sqrt(probability * (more + moved**2))
     return found
+
+
+def coherent_shifts(
+    plugins: SelectedPlugins,
+    sample: MatchedStars,
+    chosen: ChosenTerms | None,
+    fit: JointFit,
+    used: BoolArray,
+    results: JointResults,
+    delta_mag: FloatArray,
+) -> tuple[dict[str, FloatArray], CoherentScatter | None]:
+    """Return what stars of a place may have in common, by exposure; arguments of `doubt_shifts`.
+
+    Where the data were not asked for further terms, maps of the detectors stand beside it here,
+    for without them flat fields look like it.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (x,)
+        Standard deviations of the cause, in mag; empty where it is switched off.
+    CoherentScatter or None
+        What the data say of it.
+    """
+    prior_mag = plugins.survey.offsets.joint.systematics.coherent
+    if not prior_mag > 0:
+        return {}, None
+
+    def prepare(name: str, kind: str, **settings: object) -> Sequence[FittedLevel]:
+        found = plugins.registry.get(OffsetLevel, kind)
+        return found.prepare(name, sample, found.config.model_validate(settings)).alternatives()
+
+    table, data = sample.detections.filter(used), WeightedData(delta_mag[used], fit.weights)
+    width, base = fit.design.model.width, with_free_visits(fit.design, data, fit.prior_sd_mag)
+    if chosen is None:
+        maps = prepare("own_map", "polynomial", by=["ccd"], order=4)
+        base = base.beside(maps, table, START_MAG)
+    scales = prepare("coherent", "sky_field", scale=COHERENT_SCALES, nodes=COHERENT_NODES)
+    found = coherent_scatter(
+        base, scales, table, lambda every: results.of_visits(every[:width]), prior_mag
+    )
+    return {"coherent": found.visit_mag[fit.design.exposures.visit]}, found
 
 
 def _prepare(
