@@ -16,6 +16,7 @@ from scrframe.errors import ConfigError
 from scrframe.export.star_flats import FlatLevels, Kind, StarFlats, check_kind
 from scrframe.export.zero_points import zero_point_table
 from scrframe.io import format_of_name
+from scrframe.io.votable import write_votable
 from scrframe.observer import Observer
 from scrframe.plugin import Registry
 from scrframe.products.columns import ProductColumn, arrow_table, ecsv_table
@@ -29,7 +30,7 @@ BINNING = 16
 #: Table of the headers, in their folder.
 HEADERS = "headers.ecsv"
 #: Formats of the table of zero points, and how astropy calls them.
-_FORMATS = {"ecsv": "ascii.ecsv", "fits": "fits", "csv": "ascii.csv", "votable": "votable"}
+_FORMATS = {"ecsv": "ascii.ecsv", "fits": "fits", "csv": "ascii.csv"}
 _C = ProductColumn
 _HEADER_COLUMNS = (
     _C("file", "", "string", "name of the .head file"),
@@ -119,7 +120,7 @@ def _table(
 
 def _write_zero_points(path: Path, table: Table) -> Path:
     kind = format_of_name(path.name)
-    if kind not in {*_FORMATS, "parquet"}:
+    if kind not in {*_FORMATS, "votable", "parquet"}:
         raise ConfigError(
             f"{path}: the name of the table must end in .ecsv, .fits, .csv, .vot or .parquet"
         )
@@ -143,7 +144,10 @@ def _write_zero_points(path: Path, table: Table) -> Path:
                 short["reference_colour_mag"] = "REFCOL"
                 table.meta = {short.get(k, k[:8].upper()): _ascii(v) for k, v in table.meta.items()}
             with replacing(path) as temporary:
-                table.write(temporary, format=_FORMATS[str(kind)], overwrite=True)
+                if kind == "votable":
+                    write_votable(table, str(temporary))
+                else:
+                    table.write(temporary, format=_FORMATS[str(kind)], overwrite=True)
     return path
 
 

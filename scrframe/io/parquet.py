@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scrframe.errors import DataError
-from scrframe.io.table_file import DAMAGE, TableFile, one_line, rows_at_once, units_of
+from scrframe.io.table_file import (
+    ASTROPY,
+    DAMAGE,
+    TableFile,
+    astropy_header,
+    one_line,
+    rows_at_once,
+    units_of,
+)
 
 #: More rows than this, and more than so many a byte, are not meant: equal ones take little.
 _MOST_ROWS, _ROWS_A_BYTE = 1_000_000, 200
@@ -29,7 +39,7 @@ class ParquetTable(TableFile):
     def __init__(self, path: Path) -> None:
         with _opened(path) as file:
             schema, meta = file.schema_arrow, file.metadata
-            units = units_of(schema)
+            units = units_of(schema, path)
             groups = tuple(meta.row_group(i).num_rows for i in range(meta.num_row_groups))
         size = path.stat().st_size
         if sum(groups) > max(_MOST_ROWS, size * _ROWS_A_BYTE):
@@ -82,6 +92,44 @@ def write_plain(path: Path, table: pa.Table, meta: Mapping[str, str]) -> None:
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for first in range(0, max(table.num_rows, 1), _GROUP_ROWS):
             writer.write_table(table.slice(first, _GROUP_ROWS).cast(schema))
+
+
+def for_astropy(
+    schema: pa.Schema, text_lengths: Mapping[str, int], label: object
+) -> dict[str, str]:
+    """Return metadata by which `astropy.table.Table.read` knows all columns of a file.
+
+    Parameters
+    ----------
+    schema : pyarrow.Schema
+        Fields whose metadata ``unit`` and ``description`` count, and the file's own metadata:
+        what astropy has written there about columns stays.
+    text_lengths : mapping of str to int
+        Letters of the longest value of each column of text.
+    label : object
+        The file, for messages.
+
+    Raises DataError if what astropy has written there is damaged.
+    """
+    from astropy.table import Table, meta  # noqa: PLC0415 - slow to import
+
+    known = astropy_header(schema, label)
+    header = Table(meta=known.get("meta", {}))
+    own = known.get("columns", {})
+    for field in schema:
+        said = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
+        kind: Any = object
+        if field.name in text_lengths:
+            kind = f"U{text_lengths[field.name]}"
+        elif not pa.types.is_nested(field.type):
+            kind = field.type.to_pandas_dtype()
+        # Only names, units and the like are read of it: a column of arrays stands as any other.
+        header[field.name] = np.zeros(0, dtype=np.float64 if kind is object else kind)
+        for name, value in (said | own.get(field.name, {})).items():
+            if name in ("unit", "description", "format", "meta"):
+                setattr(header[field.name], name, value)
+    lengths = {f"table::len::{name}": str(length) for name, length in text_lengths.items()}
+    return {ASTROPY: "\n".join(meta.get_yaml_from_table(header)), **lengths}
 
 
 def _opened(path: Path) -> pq.ParquetFile:

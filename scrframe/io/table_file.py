@@ -18,6 +18,8 @@ BLOCK_ROWS = 262_144
 WIDE_ROWS = 512
 _LISTED = 20
 _MESSAGE = 200
+#: Where astropy notes what it knows of the columns of a Parquet file, as YAML.
+ASTROPY = "table_meta_yaml"
 #: What libraries raise of damaged files, besides errors of their own.
 DAMAGE = (
     OSError,
@@ -187,7 +189,9 @@ class RowsInMemory(TableFile):
     """A table of Arrow, of no file; units are those that fields declare as ``unit``."""
 
     def __init__(self, table: pa.Table, label: str) -> None:
-        super().__init__(Path(label), table.column_names, units_of(table.schema), label=label)
+        super().__init__(
+            Path(label), table.column_names, units_of(table.schema, label), label=label
+        )
         self._table = table
 
     def _read(
@@ -198,13 +202,37 @@ class RowsInMemory(TableFile):
             yield self._table.select(names).slice(start, step)
 
 
-def units_of(schema: pa.Schema) -> dict[str, str]:
-    """Return the units that fields declare, by their names."""
-    return {
-        field.name: field.metadata[b"unit"].decode()
-        for field in schema
-        if field.metadata and b"unit" in field.metadata
-    }
+def units_of(schema: pa.Schema, label: object) -> dict[str, str]:
+    """Return the units that fields declare, or astropy has noted for them, by their names.
+
+    Raises DataError, with the label, if what astropy has noted is damaged.
+    """
+    noted = astropy_header(schema, label).get("columns", {})
+    found = {name: str(column["unit"]) for name, column in noted.items() if column.get("unit")}
+    for field in schema:
+        if field.metadata and b"unit" in field.metadata:
+            found[field.name] = field.metadata[b"unit"].decode()
+    return found
+
+
+def astropy_header(schema: pa.Schema, label: object) -> dict[str, Any]:
+    """Return what `astropy.table.Table.write` has noted in a Parquet file of its columns.
+
+    ``columns`` are mappings by names of columns, ``meta`` is of the whole; empty if it has not.
+
+    Raises DataError, with the label, if it is damaged.
+    """
+    text = (schema.metadata or {}).get(ASTROPY.encode())
+    if text is None:
+        return {}
+    from astropy.table import meta  # noqa: PLC0415 - slow to import
+
+    try:
+        found = meta.get_header_from_yaml(text.decode().split("\n"))
+        columns = {str(column["name"]): dict(column) for column in found["datatype"]}
+        return {"columns": columns, "meta": dict(found.get("meta") or {})}
+    except Exception as error:  # whatever its YAML raises
+        raise DataError(f"{label}: the metadata {ASTROPY} are damaged: {one_line(error)}") from None
 
 
 def rows_at_once(wide: bool) -> int:

@@ -52,6 +52,23 @@ class VoTable(TableInMemory):
         return value.item() if isinstance(value, np.generic) else value
 
 
+def write_votable(table: Any, target: Any) -> None:
+    """Write a table of astropy as VOTable, what its `meta` says as INFO elements.
+
+    Text has any length: astropy states that of the longest, which for one letter is deprecated
+    (VOTable 1.3, erratum 3).
+    """
+    from astropy.io.votable.tree import Info, VOTableFile  # noqa: PLC0415 - slow to import
+
+    votable = VOTableFile.from_table(table)
+    made = votable.get_first_table()
+    for field in made.fields:
+        if field.datatype in ("char", "unicodeChar") and "x" not in str(field.arraysize):
+            field.arraysize = "*"
+    made.infos.extend(Info(name=name, value=str(value)) for name, value in table.meta.items())
+    votable.to_xml(target)
+
+
 def parse_votable(path: Path) -> Any:
     """Return a VOTable file as astropy holds it.
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from scrframe.errors import ConfigError, DataError
-from scrframe.io.parquet import write_plain
+from scrframe.io.parquet import for_astropy, write_plain
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -225,27 +225,17 @@ def write_parquet(path: Path, table: pa.Table, meta: Mapping[str, str]) -> None:
     and descriptions of the fields.
     """
     with replacing(path) as temporary:
-        write_plain(temporary, table, {**_for_astropy(table), **meta})
+        write_plain(temporary, table, {**_for_astropy(table, path), **meta})
 
 
-def _for_astropy(table: pa.Table) -> dict[str, str]:
+def _for_astropy(table: pa.Table, path: Path) -> dict[str, str]:
     """Return the metadata by which `astropy.table.Table.read` knows units and lengths of text."""
-    from astropy.table import Table, meta  # noqa: PLC0415 - slow to import
-
-    header, lengths = Table(), {}
+    lengths = {}
     for field in table.schema:
-        said = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
-        kind: Any
         if pa.types.is_dictionary(field.type):
             labels = pc.unique(table.column(field.name).cast(pa.string()))
-            longest = pc.max(pc.utf8_length(labels)).as_py() or 1
-            kind, lengths[f"table::len::{field.name}"] = f"U{longest}", str(longest)
-        else:
-            kind = field.type.to_pandas_dtype()
-        header[field.name] = np.zeros(0, dtype=kind)
-        header[field.name].unit = said.get("unit")
-        header[field.name].description = said.get("description")
-    return {"table_meta_yaml": "\n".join(meta.get_yaml_from_table(header)), **lengths}
+            lengths[field.name] = pc.max(pc.utf8_length(labels)).as_py() or 1
+    return for_astropy(table.schema, lengths, path)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -175,7 +175,7 @@ def _by_names(
     ]
     by_levels = {name for level in applied for name in reads[level.fitted.name]} - {COLOUR}
     needed = {"visit", "ccd", "mag"} | (by_levels - set(_OF_VISITS))
-    block = Block(TABLE, np.arange(table.num_rows), table, units=units_of(table.schema))
+    block = Block(TABLE, np.arange(table.num_rows), table, units=units_of(table.schema, TABLE))
     names = sorted(needed | {"mag_err", "mjd", "ra", "dec", OBSERVED_COLOUR} | set(columns))
     places = {name: _place(name, table.column_names, columns) for name in names}
     lacking = [name for name in sorted(needed) if places[name] is None]

@@ -9,8 +9,10 @@ import subprocess
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.io.votable import parse
 from astropy.table import Table
 from astropy.wcs import WCS
+from outside_tools import said_by_astropy, said_by_fitsverify, said_by_stilts, tables_below
 
 import scrframe
 from scrframe.cli import main
@@ -142,3 +144,14 @@ def tangent(ra_deg: float, step_deg: float) -> WCS:
     wcs.wcs.crval, wcs.wcs.crpix = [ra_deg, 0.0], [30.5, 30.5]
     wcs.wcs.cd = [[-step_deg, 0], [0, step_deg]]
     return wcs
+
+
+def test_outside_tools_find_nothing_wrong(run, exported, small_run, tmp_path):
+    run.export(zero_points=tmp_path / "zero.vot")
+    run.export(zero_points=tmp_path / "zero.parquet")
+    assert said_by_astropy(tables_below(exported, small_run, tmp_path)) == set()
+    # The keys of visits have one letter, whose fixed length VOTable does not like.
+    visits = parse(tmp_path / "zero.vot").get_first_table().fields[0]
+    assert (visits.name, visits.arraysize) == ("visit", "*")
+    assert said_by_fitsverify(tables_below(exported, small_run)) == []
+    assert said_by_stilts([tmp_path / "zero.vot"]) == []

@@ -301,6 +301,7 @@ def test_two_columns_without_names_serve_everywhere(content, user, tmp_path):
         lambda table, path: table.write(path, format="fits"),
         lambda table, path: table.write(path, format="ascii.ecsv"),
         lambda table, path: table.write(path, format="votable"),
+        lambda table, path: table.write(path, format="parquet"),
     ],
 )
 @pytest.mark.parametrize("unit", ["Angstrom", "um"])

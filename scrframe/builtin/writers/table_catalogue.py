@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from scrframe.builtin.writers.columns import (
@@ -33,6 +34,7 @@ from scrframe.builtin.writers.fits_catalogue import write as write_fits
 from scrframe.errors import DataError
 from scrframe.io import ENDINGS, detect_format
 from scrframe.io.fits import is_gzipped
+from scrframe.io.parquet import for_astropy
 from scrframe.io.text import Header, open_text, read_header, readable
 from scrframe.io.votable import parse_votable
 from scrframe.plugin import NoConfig, Part
@@ -121,6 +123,10 @@ def _parquet_rows(
     chosen = range(meta.num_row_groups) if groups is None else range(groups[0], groups[1] + 1)
     first = sum(meta.row_group(number).num_rows for number in range(chosen.start))
     used = meta.row_group(0).column(0).compression if meta.num_row_groups else "SNAPPY"
+    lengths = _text_lengths(file, chosen)
+    whole = whole.with_metadata(
+        {**whole.metadata, **_encoded(for_astropy(whole, lengths, target.name))}
+    )
     compression = {"UNCOMPRESSED": "none"}.get(used, used.lower())
     with pq.ParquetWriter(target, whole, compression=compression) as writer:
         for number in chosen:
@@ -129,6 +135,20 @@ def _parquet_rows(
             arrays = [*rows.columns, *(pa.array(values) for values in spread.values())]
             writer.write_table(pa.Table.from_arrays(arrays, schema=whole))
             first += rows.num_rows
+
+
+def _text_lengths(file: Any, groups: Iterable[int]) -> dict[str, int]:
+    """Return how long the longest value of each column of text is, 1 at least."""
+    kinds = (pa.types.is_string, pa.types.is_large_string)
+    schema = file.schema_arrow
+    names = [field.name for field in schema if any(kind(field.type) for kind in kinds)]
+    longest = dict.fromkeys(names, 1)
+    for number in groups if names else ():
+        rows = file.read_row_group(number, columns=names, use_threads=False)
+        for name in names:
+            found = pc.max(pc.utf8_length(rows.column(name))).as_py()
+            longest[name] = max(longest[name], found or 0)
+    return longest
 
 
 def _encoded(facts: Mapping[str, str]) -> dict[bytes, bytes]:

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from scrframe.builtin.survey_loaders.table.settings import Join, TableConfig
 from scrframe.io import ENDINGS, format_of_name
+from scrframe.io.votable import write_votable
 
 #: Rows of a row group: small, so that also small surveys have several.
 _ROW_GROUP = 100_000
@@ -110,7 +111,7 @@ def write_table(
         _astropy(table).write(text, format="ascii.ecsv")
         buffer.write(text.getvalue().encode())
     elif kind == "votable":
-        _astropy(table).write(buffer, format="votable")
+        write_votable(_astropy(table), buffer)
     else:
         _write_fits(buffer, table, config, headers)
     data = buffer.getvalue()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import warnings
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from astropy import units
 from astropy.io.votable import parse
-from astropy.table import Table
+from astropy.table import QTable, Table
+from astropy.time import Time
 
 from scrframe.builtin.survey_loaders.table import loader
 from scrframe.builtin.survey_loaders.table.settings import TableConfig
@@ -134,6 +137,28 @@ def test_metadata_of_parquet(tmp_path, columns, configure, correct):
     assert told[b"origin"] == b"night 3" and told[b"data_note"] == b"simulated data"
     assert b"CAL_FLAGS value 1: no_magnitude" in told[b"scrframe_columns"]
     assert file.schema_arrow.field("MAG_CAL").metadata[b"unit"] == b"mag"
+
+
+@pytest.mark.parametrize("by_astropy", [True, False])
+def test_astropy_reads_corrected_parquet(by_astropy, tmp_path, columns, configure, correct):
+    table = QTable({**columns, "name": ["a", "beta"] * (len(columns["xpos"]) // 2)})
+    if by_astropy:
+        table["night"] = Time(np.full(len(table), 57000.5), format="mjd")
+        table["xpos"] = table["xpos"] * units.pix
+        table["xpos"].info.description = "along rows"
+        table.write(tmp_path / "t.parquet")
+    else:
+        pq.write_table(pa.table(dict(table.columns)), tmp_path / "t.parquet")
+    ((target, *_),) = correct(configure("t.parquet"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        new = QTable.read(target)
+    assert new["MAG_CAL"].unit == "mag" and new["OFFSET_TOTAL"].info.description
+    assert new["name"].tolist() == table["name"].tolist()
+    if by_astropy:
+        assert new["night"].mjd.tolist() == table["night"].mjd.tolist()
+        assert (new["xpos"] == table["xpos"]).all()
+        assert new["xpos"].info.description == "along rows"
 
 
 def test_metadata_of_ecsv_and_votable(tmp_path, columns, configure, correct):
