@@ -63,6 +63,8 @@ SEQUENTIAL = (
     "extinction.regress=false",
 )
 WAYS = {"joint": (), "sequential": SEQUENTIAL}
+#: Fields of the survey for what needs runs of its own, and realisations of its Monte Carlo.
+ASIDE_FIELDS, REALISATIONS = 40, 3
 EXPLANATION = ROOT / "docs" / "explanation"
 SCRFRAME = os.fspath(Path(sys.executable).parent / "scrframe")
 APOGEE = DESCRIPTION.with_name("vphas_u_apogee.yaml")
@@ -76,11 +78,14 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="folder of survey and runs; default: the cache")
     parser.add_argument("--out", type=Path, default=EXPLANATION, help="of paper.json and paper.md")
     parser.add_argument("--figures", type=Path, default=ROOT / "docs" / "figures")
+    aside = "leave out what needs runs of its own: Monte Carlo, stellar parameters"
+    parser.add_argument("--no-aside", action="store_true", help=aside)
     parser.add_argument("--page-only", action="store_true", help="from paper.json as it is")
     options = parser.parse_args()
     if not options.page_only:
         keep = options.keep or cache_folder() / "paper"
-        found = json.dumps(_finite(figures_of(options.centres, options.fields, keep)), indent=1)
+        made = figures_of(options.centres, options.fields, keep, not options.no_aside)
+        found = json.dumps(_finite(made), indent=1)
         (options.out / "paper.json").write_text(found + "\n", encoding="utf-8")
     write_page(options.out, options.figures)
 
@@ -93,15 +98,25 @@ def write_page(folder: Path, figures: Path) -> None:
     draw(found, figures)
 
 
-def figures_of(centres: Path | None, fields: int, keep: Path) -> dict[str, Any]:
+def place_of(drawn: dict[str, Any], keep: Path) -> Path:
+    """Return the folder of a survey and its runs, by what the survey is."""
+    name = hashlib.sha256(json.dumps(drawn, sort_keys=True).encode()).hexdigest()[:8]
+    folder = keep / f"{drawn['fields']}_fields_{name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def figures_of(centres: Path | None, fields: int, keep: Path, aside: bool) -> dict[str, Any]:
     """Simulate and calibrate what is missing, and return all figures of the page."""
     drawn = design(centres, fields)
-    name = hashlib.sha256(json.dumps(drawn, sort_keys=True).encode()).hexdigest()[:8]
-    folder = keep / f"{fields}_fields_{name}"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = place_of(drawn, keep)
     tree = simulated(drawn, folder)
     modes = {name: measured(calibrated(name, tree, folder), tree) for name in WAYS}
-    cost = json.loads((folder / "simulation_cost.json").read_text(encoding="utf-8"))
+    if aside:
+        small = design(centres, min(fields, ASIDE_FIELDS))
+        for mode, found in aside_figures(small, place_of(small, keep)).items():
+            modes[mode]["figures"] |= found
+    cost = json.loads((folder / "tree_cost.json").read_text(encoding="utf-8"))
     survey = {
         "fields": fields,
         "fields_of_paper": FIELDS,
@@ -185,12 +200,60 @@ def covered(layout: Layout, camera: Camera) -> float:
     return share
 
 
-def simulated(drawn: dict[str, Any], folder: Path) -> Path:
+def aside_figures(drawn: dict[str, Any], folder: Path) -> dict[str, dict[str, Any]]:
+    """Return figures by mode that need runs of their own, on a small survey drawn alike.
+
+    The errors of model magnitudes by Monte Carlo (Sec. 4.3), and how visits by stellar parameters
+    differ from those by spectra.
+    """
+    tree = simulated(drawn, folder)
+    found: dict[str, dict[str, Any]] = {}
+    for mode, ways in WAYS.items():
+        out = folder / f"montecarlo_{mode}"
+        command = [SCRFRAME, "montecarlo", os.fspath(DESCRIPTION), "--data", os.fspath(tree)]
+        command += ["--out", os.fspath(out), "--realisations", str(REALISATIONS), *_set(ways)]
+        _done(command, out / "montecarlo.json")
+        sets = json.loads((out / "montecarlo.json").read_text(encoding="utf-8"))["sets"]
+        found[mode] = {
+            f"montecarlo_{name}_mag": sets[name]["difference"]["gaussian_sigma_mag"]
+            for name in ("median", "high")
+        }
+    run, apogee, out = calibrated("joint", tree, folder), folder / "apogee", folder / "crosscheck"
+    other = simulated(drawn, folder, APOGEE, "apogee_tree")
+    command = [SCRFRAME, "calibrate", os.fspath(APOGEE), "--data", os.fspath(other)]
+    command += ["--out", os.fspath(apogee), "--no-report", *_set(("writers=[]",))]
+    _done(command, apogee / "summary.json")
+    command = [SCRFRAME, "crosscheck", os.fspath(run), os.fspath(apogee), "--out", os.fspath(out)]
+    _done(command, out / "crosscheck.json")
+    counts = json.loads((apogee / "summary.json").read_text(encoding="utf-8"))["counts"]
+    visit = json.loads((out / "crosscheck.json").read_text(encoding="utf-8"))["visit"]
+    found["joint"] |= {
+        "apogee_calibration": counts["calibration"]["stars"],
+        "apogee_control": counts["control"]["stars"],
+        "apogee_sd_mag": visit["sd_mag"],
+    }
+    return found
+
+
+def _set(changes: tuple[str, ...]) -> list[str]:
+    return [word for change in changes for word in ("--set", change)]
+
+
+def _done(command: list[str], result: Path) -> None:
+    """Run a command if its result is not there; its output goes beside the folder of it."""
+    if not result.exists():
+        _say(" ".join(command[1:3]) + f" into {result.parent}")
+        measure(command, result.parent.with_suffix(".log"))
+
+
+def simulated(
+    drawn: dict[str, Any], folder: Path, description: Path = DESCRIPTION, name: str = "tree"
+) -> Path:
     """Return the survey, made if it is not there."""
-    tree = folder / "tree"
+    tree = folder / name
     if tree.exists():
         return tree
-    command = [SCRFRAME, "simulate", os.fspath(DESCRIPTION), "--out", os.fspath(tree)]
+    command = [SCRFRAME, "simulate", os.fspath(description), "--out", os.fspath(tree)]
     command += ["--density", str(drawn["density"]), "--fields", str(drawn["fields"])]
     command += ["--set", f"simulation.control_density={drawn['control_density']}"]
     if drawn["centres"] is None:
@@ -201,21 +264,18 @@ def simulated(drawn: dict[str, Any], folder: Path) -> Path:
             csv.writer(out).writerows([["ra", "dec"], *drawn["centres"]])
         command += ["--centres", os.fspath(table)]
     _say(f"simulating {drawn['fields']:,} fields into {tree}")
-    seconds, memory = measure(command, folder / "simulate.log")
+    seconds, memory = measure(command, folder / f"{name}.log")
     cost = json.dumps({"seconds": seconds, "peak_memory_mb": memory})
-    (folder / "simulation_cost.json").write_text(cost, encoding="utf-8")
+    (folder / f"{name}_cost.json").write_text(cost, encoding="utf-8")
     return tree
 
 
 def calibrated(mode: str, tree: Path, folder: Path) -> Path:
     """Return a run in one of the modes, made if it is not there."""
     run = folder / mode
-    if not (run / "summary.json").exists():
-        command = [SCRFRAME, "calibrate", os.fspath(DESCRIPTION), "--data", os.fspath(tree)]
-        command += ["--out", os.fspath(run), "--no-report", "--set", "writers=[]"]
-        command += [word for change in WAYS[mode] for word in ("--set", change)]
-        _say(f"calibrating in mode {mode} into {run}")
-        measure(command, folder / f"{mode}.log")
+    command = [SCRFRAME, "calibrate", os.fspath(DESCRIPTION), "--data", os.fspath(tree)]
+    command += ["--out", os.fspath(run), "--no-report", *_set(("writers=[]", *WAYS[mode]))]
+    _done(command, run / "summary.json")
     return run
 
 

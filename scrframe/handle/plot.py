@@ -23,6 +23,10 @@ class RunPlots:
     def __init__(self, data: RunData) -> None:
         self._run = data
 
+    def footprint(self) -> FigureProduct:
+        """Return the fields on the sky, and which of them overlaps tie together."""
+        return self._drawn(16)
+
     def sky_samples(self) -> FigureProduct:
         """Return the samples on the sky."""
         return self._drawn(1)
