@@ -34,7 +34,9 @@ from scrframe.tables.table import INPUTS
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 #: Columns of detections that only the framework knows, once there is a model.
-FRAMEWORK = frozenset({"colour0", "predicted_mag", "relative_colour", "star_ra", "star_dec"})
+FRAMEWORK = frozenset(
+    {"colour0", "predicted_mag", "r_v_slope", "relative_colour", "star_ra", "star_dec"}
+)
 
 
 def survey_schema(registry: Registry) -> dict[str, Any]:

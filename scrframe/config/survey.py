@@ -41,6 +41,8 @@ DEFAULT_CANDIDATES: tuple[dict[str, Any], ...] = tuple(
 - {name: fine_map, kind: polynomial, by: [ccd], lowest: 3, order: 4, sd: 3 mmag}
 - {name: law_field, kind: sky_field, of: extinction, sd: 20 mmag,
    scale: [0.1 deg, 0.2 deg, 0.4 deg, 0.8 deg, 1.6 deg, 3.2 deg, 6.4 deg]}
+- {name: r_v, kind: sky_field, of: r_v_slope, sd: 50 mmag,
+   scale: [0.2 deg, 0.4 deg, 0.8 deg, 1.6 deg, 3.2 deg, 6.4 deg]}
 - {name: gradient, kind: polynomial, over: focal_plane, by: [visit], order: 1, spread: each,
    sd: 3 mmag}
 - {name: surface, kind: polynomial, over: focal_plane, by: [visit], lowest: 2, order: 4,

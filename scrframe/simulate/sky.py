@@ -8,7 +8,7 @@ import numpy as np
 
 from scrframe.arrays import FloatArray
 from scrframe.config.simulation import SimulationSettings, TraitSettings
-from scrframe.simulate.reddening import MEAN_RV, RV_RANGE
+from scrframe.spectra.curves import MEAN_RV, RV_RANGE
 from scrframe.tables import unit_vectors
 
 #: Number of waves of the smooth functions, and of traits, which may be of a fine scale.

@@ -13,9 +13,9 @@ from scrframe.config.simulation import SimulationSettings
 from scrframe.simulate.coefficients import CoefficientFit, stacked
 from scrframe.simulate.layout import Layout
 from scrframe.simulate.library import BP_NM, U_NM, ColourFunction, PassbandColour, StarLibrary
-from scrframe.simulate.reddening import CurveFamily
 from scrframe.simulate.rows import Rows, RowStore, chosen
 from scrframe.simulate.sky import Sky
+from scrframe.spectra.curves import CurveFamily
 from scrframe.spectra.xp_operator import BASES
 
 #: R = E(u - G_BP) / E of the paper's Eq. 4, highest power of C0 first.

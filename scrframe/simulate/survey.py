@@ -28,10 +28,10 @@ from scrframe.simulate.library import (
     load_library,
 )
 from scrframe.simulate.offsets import InjectedOffsets, OffsetTerms, draw_offsets, in_gauge
-from scrframe.simulate.reddening import CurveFamily
 from scrframe.simulate.sky import Sky
 from scrframe.simulate.stars import Spectroscope, Stars, draw_stars
 from scrframe.simulate.systematics import REFERENCE_COLOUR, Systematics
+from scrframe.spectra.curves import CurveFamily
 from scrframe.spectra.xp_operator import load_operator
 from scrframe.statistics.sky import to_plane, to_sky
 from scrframe.tables import Camera, SimulatedStars, SimulatedVisit

@@ -24,7 +24,14 @@ from scrframe.tables.star_features import (
     Spectra,
     StarFeatures,
 )
-from scrframe.tables.table import ColumnTable, Detections, Extinctions, MatchedStars, ReferenceStars
+from scrframe.tables.table import (
+    ColumnTable,
+    Detections,
+    Extinctions,
+    MatchedStars,
+    ReferenceStars,
+    SpectralShape,
+)
 
 __all__ = [
     "BY_NAME",
@@ -61,6 +68,7 @@ __all__ = [
     "Solution",
     "SolvedLevel",
     "Spectra",
+    "SpectralShape",
     "Stage",
     "StarFeatures",
     "chord",

@@ -192,6 +192,13 @@ VOCABULARY: tuple[Column, ...] = (
         "Predicted colour of the star less `offsets.reference_colour`.",
         (),
     ),
+    _spectrum(
+        "r_v_slope",
+        "mag",
+        "float64",
+        "What a relative change of R_V by 1 adds to the model magnitude, by spectrum and band.",
+        (),
+    ),
 )
 
 BY_NAME: dict[str, Column] = {column.name: column for column in VOCABULARY}

@@ -214,6 +214,17 @@ class Extinctions(ColumnTable):
 
 
 @dataclass(frozen=True)
+class SpectralShape:
+    """What spectra have lost in becoming features, with the curve that dereddened them."""
+
+    #: Wavelengths of the features in nm, and the curve there in mag per unit E. Shape (m,).
+    wavelength_nm: FloatArray
+    k_mag: FloatArray
+    #: Mean of each star's intrinsic flux over its standard deviation. Shape (s,).
+    contrast: FloatArray
+
+
+@dataclass(frozen=True)
 class MatchedStars:
     """Detections matched to reference stars that have features and an extinction.
 
@@ -229,6 +240,8 @@ class MatchedStars:
         What the colour model learns from (standardised intrinsic spectra, or parameters).
     in_control : ndarray of bool, shape (n,)
         Detections of the Control Sample.
+    shape : SpectralShape or None
+        Of features that are standardised spectra, where a term asks for it.
     """
 
     detections: Detections
@@ -236,6 +249,7 @@ class MatchedStars:
     star: IntArray
     features: Features
     in_control: BoolArray
+    shape: SpectralShape | None = None
 
     def __post_init__(self) -> None:
         read_only(self)

@@ -11,10 +11,10 @@ import pytest
 from scrframe.config.simulation import TraitSettings
 from scrframe.simulate.coefficients import stacked
 from scrframe.simulate.library import BP_NM, U_NM
-from scrframe.simulate.reddening import MEAN_RV, cardelli
 from scrframe.simulate.sky import SkyTraits
 from scrframe.simulate.stars import Spectroscope
 from scrframe.simulate.survey import SimulatedSurvey
+from scrframe.spectra.curves import MEAN_RV, cardelli
 
 #: R_V varies by 8 per cent.
 RV = {"rv_sd": 0.08, "rv_scale": "0.5 deg"}

@@ -23,6 +23,7 @@ from scrframe.offsets.joint.problem import (
     JointProblem,
     JointSolverSettings,
 )
+from scrframe.plugin import OffsetLevel
 from scrframe.run.offsets.joint_inputs import JointInputs, reference_colour
 from scrframe.run.offsets.joint_settings import describe_round, joint_settings, level_labels
 from scrframe.run.offsets.terms import ChosenTerms, choose_terms
@@ -186,7 +187,12 @@ class JointOffsetSolver(JointInputs):
         )
         plugins = self.plugins.with_terms(chosen.blocks)
         settings = joint_settings(plugins, self.settings.threads)
-        solver = replace(self, plugins=plugins, settings=settings, needs=level_needs(plugins))
+        doubted = {
+            block.name: tuple(plugins.registry.get(OffsetLevel, block.kind).needs(block.settings))
+            for block, _ in chosen.doubtful
+        }
+        needs = level_needs(plugins) | doubted
+        solver = replace(self, plugins=plugins, settings=settings, needs=needs)
         estimate = state.estimate
         if estimate is not None:
             sd_mag = {**{block.name: block.sd for block in chosen.blocks}, **estimate.sd_mag}

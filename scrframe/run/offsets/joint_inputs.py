@@ -11,9 +11,11 @@ from scrframe.arrays import BoolArray, FloatArray, IntArray
 from scrframe.errors import CalibrationError
 from scrframe.offsets.joint.problem import JointProblem, JointSolverSettings
 from scrframe.offsets.noise.model import covariates
+from scrframe.run.offsets.curve_slope import SLOPE, curve_slope
 from scrframe.run.plugins import SelectedPlugins
 from scrframe.run.sample.assembly import derive_for
 from scrframe.run.sample.selection import StarSelection, predicted_errors, predicted_inside
+from scrframe.scr.training import TrendSettings
 from scrframe.tables import Detections, FittedLevel, MatchedStars
 from scrframe.tables.table import derive
 
@@ -93,6 +95,12 @@ class JointInputs:
         """Return the detections with the columns that only the framework knows."""
         sample = self.sample
         zero = self.reference_colour_mag
+        needed = {name for columns in self.needs.values() for name in columns}
+        slope = None
+        if SLOPE in needed:
+            block = self.plugins.survey.colour_model
+            trend = TrendSettings("quadratic", block.trend_ridge, block.trend_components)
+            slope = curve_slope(sample, colour0_mag, model_mag, trend)
         table = sample.detections.with_columns(
             {
                 "colour0": colour0_mag[sample.star],
@@ -102,7 +110,8 @@ class JointInputs:
                 "star_dec": sample.of_star("ref_dec"),
             }
         )
-        needed = {name for columns in self.needs.values() for name in columns}
+        if slope is not None:
+            table = table.with_columns({SLOPE: slope[sample.star]})
         return derive(table, "detection", needed)
 
     def problem(

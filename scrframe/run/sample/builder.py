@@ -10,6 +10,7 @@ import numpy as np
 
 from scrframe.arrays import FloatArray, IntArray
 from scrframe.products.solution import VisitSeen
+from scrframe.run.offsets.curve_slope import spectral_shape
 from scrframe.run.offsets.systematics import AlternativeDereddening
 from scrframe.run.sample.assembly import (
     CutFlow,
@@ -156,7 +157,10 @@ def _matched_stars(
         kept = kept.with_columns({"extinction": best, CATALOGUE_E: kept["extinction"]})
         matched = matched.with_columns({"extinction": best[star]})
     rows = feature_maker(plugins, features)(features.rows, kept["extinction"])
-    return MatchedStars(matched, kept, star.astype(np.int64), rows, control), features
+    shape = None
+    if isinstance(features, Spectra):
+        shape = spectral_shape(plugins, features, kept["extinction"])
+    return MatchedStars(matched, kept, star.astype(np.int64), rows, control, shape), features
 
 
 def best_extinctions(

@@ -9,7 +9,7 @@ from scrframe.builtin.extinctions.dust_extinction import CURVE
 from scrframe.errors import CalibrationError, PluginError
 from scrframe.plugin import load_registry
 from scrframe.plugin.descriptors import ExtinctionCurve
-from scrframe.simulate.reddening import cardelli
+from scrframe.spectra.curves import cardelli
 
 XP_NM = np.arange(392.0, 993.0, 10.0)
 

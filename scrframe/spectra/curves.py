@@ -1,4 +1,4 @@
-"""Extinction curves of any R_V, about the mean curve that a survey is reddened with."""
+"""Extinction curves of any R_V, about the mean curve that a survey is dereddened with."""
 
 from __future__ import annotations
 
