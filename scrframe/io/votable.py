@@ -35,7 +35,13 @@ class VoTable(TableInMemory):
     """
 
     def __init__(self, path: Path) -> None:
-        table = parse_votable(path).get_first_table()
+        table, *others = parse_votable(path).iter_tables()
+        first = {field.name for field in table.fields}
+        if any(len(each.array) and first <= {f.name for f in each.fields} for each in others):
+            raise DataError(
+                f"{path}: has several tables of the same columns, of which one can be read; write"
+                " each into a file of its own"
+            )
         own = list(zip(table.fields, table.array.dtype.names or (), strict=True))
         units = {field.name: str(field.unit) for field in table.fields if field.unit is not None}
         self._keywords = {param.name: param.value for param in table.params}

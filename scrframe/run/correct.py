@@ -161,7 +161,7 @@ def read_for_levels(
     """Read a part with the columns that levels need, some of which follow from others."""
     derived = {name for name in columns if name in BY_NAME and BY_NAME[name].derived}
     own = tuple(name for name in columns if name not in derived)
-    read = plausible(loader.read(part, settings, own), f"{part.path}: mjd")
+    read = plausible(loader.read(part, settings, own), str(part.path))
     return derive(read, "detection", derived)
 
 

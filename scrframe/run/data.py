@@ -242,7 +242,7 @@ def check_part(task: CheckTask) -> str | Detections | None:
     try:
         found = task.check(task.part, task.settings)
         if found is not None:
-            visits_of(plausible(found, f"{task.part.path}: mjd"))
+            visits_of(plausible(found, str(task.part.path)))
     except DataError as error:
         return str(error)
     return found

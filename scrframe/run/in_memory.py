@@ -153,7 +153,7 @@ def _by_loader(application: Application, table: pa.Table, root: Path) -> Detecti
     derived = {name for name in application.columns if name in BY_NAME and BY_NAME[name].derived}
     own = tuple(name for name in application.columns if name not in derived)
     read = application.loader.read_rows(table, application.settings, own, root)
-    return derive(plausible(read, f"{TABLE}: mjd"), "detection", derived)
+    return derive(plausible(read, TABLE), "detection", derived)
 
 
 def _by_names(
@@ -189,7 +189,7 @@ def _by_names(
     rows = np.array([row_of.get(key, -1) for key in codes.dictionary.to_pylist()], dtype=np.int64)
     indices = codes.indices.to_numpy(zero_copy_only=False)
     visit = rows[indices] if len(rows) else np.zeros(0, np.int64)
-    return plausible(detections_of(found, visit, data, by_levels), f"{TABLE}: mjd")
+    return plausible(detections_of(found, visit, data, by_levels), TABLE)
 
 
 def _place(name: str, known: Collection[str], columns: Mapping[str, str]) -> str | None:

@@ -104,9 +104,11 @@ VOCABULARY: tuple[Column, ...] = (
     ),
     _detection("classification", "", "int16", "Morphological class, in the survey's own code."),
     _detection("usable", "", "bool", "Whether the survey's flags let the detection calibrate."),
-    _detection("airmass", "", "float64", "Airmass of the visit."),
-    _detection("seeing", "arcsec", "float64", "Seeing of the visit on the detector."),
-    _detection("exposure_time", "s", "float64", "Exposure time of the visit."),
+    _detection("airmass", "", "float64", "Airmass of the visit.", valid=(0.99, 20.0)),
+    _detection(
+        "seeing", "arcsec", "float64", "Seeing of the visit on the detector.", valid=(0.0, 60.0)
+    ),
+    _detection("exposure_time", "s", "float64", "Exposure time of the visit.", valid=(0.0, 1e5)),
     _detection(
         "observed_colour",
         "mag",

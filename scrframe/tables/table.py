@@ -36,6 +36,16 @@ _ARROW_TYPES: dict[Kind, pa.DataType] = {
     "category": pa.dictionary(pa.int32(), pa.string()),
 }
 
+#: Numbers beyond a column's range in so many rows, and more than so many of them different, are
+#: measurements in another unit.
+_MANY, _FEW = 10, 3
+_OTHER_UNIT = {
+    "mag_err": "is its unit mmag?",
+    "airmass": "is it a zenith distance?",
+    "exposure_time": "is its unit ms?",
+    "seeing": "is its unit mas?",
+}
+
 
 def arrow_type(kind: Kind) -> pa.DataType:
     """Return the Arrow type in which a column of this kind is stored."""
@@ -161,7 +171,8 @@ class ColumnTable:
 def plausible(table: T, label: str) -> T:
     """Return a table in which values outside the valid range of their column are NaN.
 
-    Raises DataError that begins with `label` if such a value is a date.
+    Raises DataError that begins with `label` if such a value is a date, or if most values of a
+    column are too large, as they are in another unit.
     """
     changed = {}
     for name in table.names:
@@ -170,10 +181,28 @@ def plausible(table: T, label: str) -> T:
             values = table[name]
             good = (values > low) & (values < high)
             if name == "mjd":
-                refuse_dates(values[~good & ~np.isnan(values)], label)
+                refuse_dates(values[~good & ~np.isnan(values)], f"{label}: mjd")
             elif not (good | np.isnan(values)).all():
+                refuse_large(name, values, f"{label}: {name}")
                 changed[name] = np.where(good, values, np.nan)
     return table.with_columns(changed) if changed else table
+
+
+def refuse_large(name: str, values: FloatArray, label: str) -> None:
+    """Raise DataError if most values of a column are larger than can be meant.
+
+    Some are no values, and a single number stands for none; numbers of all kinds are of another
+    unit.
+    """
+    low, high = BY_NAME[name].valid
+    known = values[np.isfinite(values)]
+    large = known[known >= high]
+    if len(large) >= _MANY and len(large) > len(known) / 2 and len(np.unique(large)) > _FEW:
+        hint = _OTHER_UNIT.get(name, "is its unit right?")
+        raise DataError(
+            f"{label} is {large[0]:g} and the like in {len(large)} of {len(known)} rows, where"
+            f" {max(low, 0):g} to {high:g} can be meant: {hint}"
+        )
 
 
 def refuse_dates(bad: FloatArray, label: str) -> None:

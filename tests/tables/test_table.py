@@ -49,5 +49,26 @@ def test_what_cannot_be_meant_is_no_value():
         assert found[name][0] == table[name][0]
         assert np.isnan(found[name][1:]).all()
     assert (found["other"] == -99).all()
-    with pytest.raises(DataError, match=r"here is 2456000\.5, .*: unit: jd"):
+    with pytest.raises(DataError, match=r"here: mjd is 2456000\.5, .*: unit: jd"):
         plausible(ColumnTable.from_columns({"mjd": [56000.0, 2456000.5]}), "here")
+
+
+@pytest.mark.parametrize(
+    ("name", "typical", "unit", "says"),
+    [
+        ("mag_err", 0.05, 1000.0, "unit mmag"),
+        ("airmass", 1.2, 40.0, "zenith distance"),
+        ("exposure_time", 150.0, 1000.0, "unit ms"),
+        ("seeing", 0.8, 1000.0, "unit mas"),
+    ],
+)
+def test_columns_in_another_unit_are_told(name, typical, unit, says):
+    values = typical * np.linspace(1.0, 2.0, 20)
+    here = ColumnTable.from_columns({name: values})
+    np.testing.assert_array_equal(plausible(here, "here")[name], values)
+    other = ColumnTable.from_columns({name: values * unit})
+    with pytest.raises(DataError, match=f"^here: {name} is .* in 20 of 20 rows.*{says}"):
+        plausible(other, "here")
+    # A single number stands for none.
+    none = plausible(ColumnTable.from_columns({name: np.full(20, 999999.0)}), "here")
+    assert np.isnan(none[name]).all()

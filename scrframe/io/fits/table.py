@@ -158,11 +158,14 @@ class FitsTable(TableFile):
 
         Of LDAC the header of the image stands in the table before, and counts between the two.
         """
-        if name in self._hdu:
-            return self._hdu.value(name)
-        if name in self._image:
-            return parse_card(self._image[name])
-        return self._file.hdus[0].value(name) if name in self._file.hdus[0] else None
+        for each in dict.fromkeys((name, name.upper())):
+            if each in self._hdu:
+                return self._hdu.value(each)
+            if each in self._image:
+                return parse_card(self._image[each])
+            if each in self._file.hdus[0]:
+                return self._file.hdus[0].value(each)
+        return None
 
 
 def _image_header(file: FitsFile, hdu: Hdu) -> Mapping[str, bytes]:

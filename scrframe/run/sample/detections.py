@@ -111,7 +111,7 @@ def read_part_or_reason(task: ReadTask) -> PartRead:
 
 def _read_fresh(task: ReadTask) -> None:
     detections = task.loader.read(task.part, task.settings, task.columns)
-    detections = plausible(detections, f"{task.part.path}: mjd")
+    detections = plausible(detections, str(task.part.path))
     visits = [vars(visit) for visit in visits_of(detections)]
     counts = [len(detections)]
     may = np.isfinite(detections["mag"]) & np.isfinite(detections["mag_err"])

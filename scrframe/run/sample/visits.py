@@ -38,6 +38,12 @@ def visits_of(detections: Detections) -> list[VisitSeen]:
         centre /= np.linalg.norm(centre)
         reach = np.arccos(np.clip((vectors[placed] @ centre).min(), -1, 1))
         first = rows[0]
+        if np.rad2deg(reach) > CAMERA_DEG:
+            raise DataError(
+                f"visit {labels[code]} has detections {np.rad2deg(reach):.0f} deg from its middle"
+                f" in {detections['file'][first]}: the key of a visit must name a single exposure,"
+                " and every row a place on the sky"
+            )
         fields = np.unique(detections["field"][rows].astype(str)) if "field" in detections else [""]
         if len(fields) > 1:
             raise DataError(

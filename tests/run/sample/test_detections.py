@@ -87,3 +87,8 @@ def test_detections_of_two_bands_are_refused():
     refuse_mixed_bands({"a": ["u"], "b": ["u"], "c": []})
     with pytest.raises(DataError, match=r"bands g, u \(g in b, u in a\); keep one .* rows"):
         refuse_mixed_bands({"a": ["u"], "b": ["g"]})
+
+
+def test_a_visit_of_rows_all_over_the_sky_is_refused():
+    with pytest.raises(DataError, match=r"visit .* deg from its middle in .* single exposure"):
+        visits_of(detections(2).with_columns({"ra": [0.0, 200.0], "dec": [0.0, -30.0]}))

@@ -96,7 +96,7 @@ def check(part: Part, config: TableConfig) -> Detections:
     """
     root = _root(part, config)
     wanted = wanted_columns(config, None)
-    for table in open_tables(part.path, config.format, config.hdu):
+    for table in _tables(part, config, wanted):
         own_names(table, config, wanted)
         for name in wanted:
             keyword = config.source(name).keyword if name in config.columns else None
@@ -129,12 +129,37 @@ def _read(
     groups = part.detail.get("row_groups")
     pieces = [
         _detections(block, config, wanted, part.path.name)
-        for table in open_tables(part.path, config.format, config.hdu)
+        for table in _tables(part, config, wanted)
         for block in islice(_blocks(table, groups, config, wanted, root, most), 1 if most else None)
     ]
     found = _joined(pieces, config, wanted)
     _refuse_mixed_dates(found, part.path)
     return found
+
+
+def _tables(part: Part, config: TableConfig, wanted: Sequence[str]) -> Sequence[TableFile]:
+    """Return the tables of a part.
+
+    Raises DataError if `hdu` is left open, and several tables of the file have the columns.
+    """
+    if config.hdu is not None or config.format == "ldac":
+        return open_tables(part.path, config.format, config.hdu)
+    first, *others = open_tables(part.path, config.format, "all")
+    for other in others:
+        if _has_columns(other, config, wanted):
+            raise DataError(
+                f"{part.path}: extensions {first.extension} and {other.extension} both have the"
+                " columns; set hdu to the number or name of those to read, or to all"
+            )
+    return [first]
+
+
+def _has_columns(table: TableFile, config: TableConfig, wanted: Sequence[str]) -> bool:
+    try:
+        own_names(table, config, wanted)
+    except DataError:
+        return False
+    return True
 
 
 def read_rows(

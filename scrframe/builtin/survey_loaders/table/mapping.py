@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from scrframe.io.block import Block
 from scrframe.io.cells import is_text
 from scrframe.statistics.sky import EqualAreaGrid
 from scrframe.tables.columns import BY_NAME, Kind
-from scrframe.tables.table import refuse_dates
+from scrframe.tables.table import refuse_dates, refuse_large
 from scrframe.units import unit_factor
 
 #: Columns of which every detection must have a value.
@@ -31,6 +32,8 @@ _RANGES = {"ra": (-180.0, 540.0), "dec": (-90.0, 90.0)}
 _LATE_MJD = 40000.0
 #: So many equal magnitudes, so far from any other, stand for something else.
 _PILE, _GAP_MAG = 10, 1.0
+#: Pixels that no detector has; fewer are stars at its edge.
+_GAP_PIXELS = 90.0
 _LIMITS = {"int16": 2**15 - 1, "int32": 2**31 - 1, "int64": 2**63 - 1}
 
 
@@ -65,6 +68,9 @@ def mapped(block: Block, config: TableConfig, name: str) -> Any:
                 f" {high:g}: is its unit right?",
             )
         return values % 360.0 if name == "ra" else np.clip(values, low, high)
+    if name in ("x", "y"):
+        piled = _piled(values, np.ones(len(values), dtype=bool), _GAP_PIXELS)
+        _refuse_unmeasured(block, name, source, values, piled & (values < 0))
     return values
 
 
@@ -192,19 +198,31 @@ def _measured(block: Block, source: Source, values: FloatArray) -> FloatArray:
     """Refuse magnitudes that no star has, and those that pile up far from all others."""
     low, high = BY_NAME["mag"].valid
     bad = (values <= low) | (values >= high)
-    found, count = np.unique(values[~np.isnan(values) & ~bad], return_counts=True)
+    _refuse_unmeasured(block, "mag", source, values, bad | _piled(values, ~bad, _GAP_MAG))
+    return values
+
+
+def _piled(values: FloatArray, looked_at: npt.NDArray[np.bool_], gap: float) -> Any:
+    """Return which values are many equal ones at an end, further than `gap` from all others."""
+    found, count = np.unique(values[~np.isnan(values) & looked_at], return_counts=True)
+    piled = np.zeros(len(values), dtype=bool)
     for end, inner in ((0, 1), (-1, -2)) if len(found) > 1 else ():
-        if count[end] >= _PILE and abs(found[end] - found[inner]) >= _GAP_MAG:
-            bad |= values == found[end]
+        if count[end] >= _PILE and abs(found[end] - found[inner]) >= gap:
+            piled |= values == found[end]
+    return piled
+
+
+def _refuse_unmeasured(
+    block: Block, name: str, source: Source, values: FloatArray, bad: npt.NDArray[np.bool_]
+) -> None:
     if bad.any():
         first = values[np.flatnonzero(bad)[0]]
         block.refuse(
             bad,
-            f"mag ({reading.origin_of(source)}) is {first:g}, as {(values == first).sum()} rows"
+            f"{name} ({reading.origin_of(source)}) is {first:g}, as {(values == first).sum()} rows"
             " are, and no measurement: name what stands for no value under missing, or leave"
             " such rows out by a cut under rows",
         )
-    return values
 
 
 def _dates(block: Block, source: Source) -> FloatArray:
@@ -231,7 +249,9 @@ def _dates(block: Block, source: Source) -> FloatArray:
         found = np.full(len(labels), np.nan)
         for number, label in enumerate(labels):
             try:
-                stamp = np.datetime64(label.strip().removesuffix("Z").removesuffix("+00:00"), "us")
+                with warnings.catch_warnings():  # numpy warns of zones, and heeds them
+                    warnings.simplefilter("ignore", UserWarning)
+                    stamp = np.datetime64(label.strip().removesuffix("Z"), "us")
             except ValueError:
                 bad = np.asarray(dates.indices) == number
                 said = reading.shown(label)
@@ -319,6 +339,7 @@ def _magnitude_error(block: Block, config: TableConfig) -> FloatArray:
         )
     else:
         errors = values * (1.0 if unit is None else reading.mag_factor(unit))
+    refuse_large("mag_err", errors, f"{block.label}: mag_err ({reading.origin_of(source)})")
     low, high = BY_NAME["mag_err"].valid
     positive = (errors > low) & (errors < high)
     return np.where(positive, np.maximum(errors, config.min_error), np.nan)

@@ -100,7 +100,7 @@ def magnitudes(flux: FloatArray, zero_point: FloatArray | float) -> FloatArray:
 
 def magnitude_errors(flux: FloatArray, flux_err: FloatArray) -> FloatArray:
     """Return ``2.5 / ln 10 * flux_err / flux`` in mag, NaN where the flux is not positive."""
-    positive = np.where(flux > 0, flux, np.nan)
+    positive = np.where((flux > 0) & np.isfinite(flux), flux, np.nan)
     return np.asarray(MAG_PER_RELATIVE_FLUX * flux_err / positive)
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from astropy.io import fits
+from astropy.io.votable.tree import VOTableFile
+from astropy.table import Table
 from pydantic import ValidationError
 
 from scrframe.builtin.survey_loaders.table.settings import TableConfig
@@ -159,3 +162,50 @@ def test_settings_that_cannot_be_meant(case):
     keys, message = SETTINGS[case]
     with pytest.raises(ValidationError, match=message):
         TableConfig.model_validate(keys)
+
+
+def test_numbers_that_stand_for_no_pixel(tmp_path, columns, configure, read, write):
+    write(tmp_path / "t.parquet", changed(columns, "xpos", slice(0, 12), -999.0))
+    with pytest.raises(DataError, match=r"row 0: x \(column xpos\) is -999, as 12 rows are"):
+        read(configure("t.parquet"))
+    found = read(configure("t.parquet", rows=["xpos > -999"]))
+    assert len(found) == len(columns["xpos"]) - 12
+
+
+def test_errors_in_another_unit(tmp_path, columns, configure, read, write):
+    rows = len(columns["xpos"])
+    own = {"m": np.linspace(14, 20, rows), "e": np.linspace(20, 90, rows)}
+    write(tmp_path / "t.parquet", {**columns, **own})
+    with pytest.raises(DataError, match=r"mag_err \(column e\) is 20 .* in 60 of 60 rows.*mmag"):
+        read(configure("t.parquet", columns={"mag": "m", "mag_err": "e"}))
+    found = read(
+        configure("t.parquet", columns={"mag": "m", "mag_err": {"column": "e", "unit": "mmag"}})
+    )
+    np.testing.assert_allclose(found["mag_err"], own["e"] / 1000)
+
+
+def test_one_of_several_tables_is_not_taken_unasked(tmp_path, columns, configure, read):
+    table = fits.BinTableHDU(Table(columns))
+    other = fits.BinTableHDU(Table({"xpos": columns["xpos"]}))
+    fits.HDUList([fits.PrimaryHDU(), other, table]).writeto(tmp_path / "a.fits")
+    assert len(read(configure("a.fits", hdu=2))) == len(columns["xpos"])
+    fits.HDUList([fits.PrimaryHDU(), table, other]).writeto(tmp_path / "b.fits")
+    assert len(read(configure("b.fits"))) == len(columns["xpos"])  # the other has not the columns
+    fits.HDUList([fits.PrimaryHDU(), table, table.copy()]).writeto(tmp_path / "c.fits")
+    with pytest.raises(DataError, match=r"c\.fits: extensions 1 and 2 both have the columns; set"):
+        read(configure("c.fits"))
+    assert len(read(configure("c.fits", hdu="all"))) == 2 * len(columns["xpos"])
+    votable = VOTableFile.from_table(Table(columns))
+    votable.resources[0].tables.append(VOTableFile.from_table(Table(columns)).get_first_table())
+    votable.to_xml(str(tmp_path / "t.vot"))
+    with pytest.raises(DataError, match=r"t\.vot: has several tables of the same columns"):
+        read(configure("t.vot"))
+
+
+def test_keywords_in_any_case_and_dates_of_any_zone(tmp_path, columns, configure, read, recwarn):
+    table = fits.BinTableHDU(Table(columns))
+    table.header["DATE-OBS"] = "2015-03-01T06:00:00+05:00"
+    table.writeto(tmp_path / "t.fits")
+    found = read(configure("t.fits", columns={"mjd": {"keyword": "date-obs", "unit": "iso"}}))
+    assert found["mjd"].tolist() == [57082 + 1 / 24] * len(found)
+    assert not list(recwarn)
