@@ -81,7 +81,7 @@ benchmark-survey: setup  ## Calibrate surveys of 0.3 to 5 million detections (AR
 	$(BIN)/python scripts/benchmark_survey.py $(ARGS)
 
 paper: setup  ## The numbers of the paper beside ours, at its size (FIELDS=table of centres, ARGS="--fields 40")
-	OMP_NUM_THREADS=1 $(BIN)/python scripts/paper.py $(if $(FIELDS),--centres "$(FIELDS)") $(ARGS)
+	$(BIN)/python scripts/paper.py $(if $(FIELDS),--centres "$(FIELDS)") $(ARGS)
 
 pins: setup  ## Resolve constraints.txt anew (UPGRADE=1: newest versions)
 	$(PIP) $$($(NEEDS) pins)

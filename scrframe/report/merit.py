@@ -166,15 +166,15 @@ def state(checks: Sequence[NullTestResult], settled: bool) -> State:
 
 
 def hidden(checks: Sequence[NullTestResult]) -> list[str]:
-    """Return of which groups of tests most cannot be made, in a sentence each."""
-    blind = {
-        group: [one for one in mine if one.verdict == "not testable"]
+    """Return of which groups of tests most cannot be made, in a sentence each, the most first."""
+    blind = [
+        (sum(one.verdict == "not testable" for one in mine), len(mine), group)
         for group, mine in by_group(checks).items()
-    }
+    ]
     return [
-        f"{group}: {len(blind[group])} of {len(mine)} tests cannot be made with these data."
-        for group, mine in by_group(checks).items()
-        if 2 * len(blind[group]) > len(mine)
+        f"{group}: {none} of {many} tests cannot be made with these data."
+        for none, many, group in sorted(blind, key=lambda each: -each[0])
+        if 2 * none > many
     ]
 
 
