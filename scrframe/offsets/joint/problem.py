@@ -169,6 +169,10 @@ class InverseSystem(Protocol):
         """Return the diagonal of C, shape (p,)."""
         ...
 
+    def block(self, columns: slice) -> FloatArray:
+        """Return the block of C at q columns, shape (q, q)."""
+        ...
+
     def row_variances(self, rows: sparse.csr_array) -> FloatArray:
         """Return r^T C r of each row r of a matrix, shape (k, p)."""
         ...

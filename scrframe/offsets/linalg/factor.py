@@ -230,6 +230,19 @@ class Factor:
             return float(np.sum((matrix.T @ signs) * self.solve(right)[columns]) / probes)
         return self._exact_trace(matrix, columns)
 
+    def block(self, columns: slice) -> FloatArray:
+        """Return the block of H^-1 at q columns, shape (q, q)."""
+        wanted = np.arange(columns.start, columns.stop)
+        if self.holds_densely(columns):
+            return self._corner_part(np.searchsorted(self._dense, wanted))
+        out = np.empty((len(wanted), len(wanted)))
+        for low in range(0, len(wanted), SOLVES):
+            some = wanted[low : low + SOLVES]
+            unit = np.zeros((self.size, len(some)))
+            unit[some, np.arange(len(some))] = 1.0
+            out[:, low : low + SOLVES] = self.solve(unit)[columns]
+        return out
+
     def _corner_part(self, some: IntArray) -> FloatArray:
         """Return some rows and columns of the dense block of H^-1, shape (k, k)."""
         if "_corner_inverse" in self.__dict__ or 4 * len(some) > len(self._dense):

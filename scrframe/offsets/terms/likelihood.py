@@ -20,7 +20,8 @@ from scipy import linalg, sparse
 
 from scrframe.arrays import FloatArray
 from scrframe.offsets.joint.mixed_model import MixedModel, Term, Weights
-from scrframe.offsets.joint.normal_equations import indicator, normal_system
+from scrframe.offsets.joint.normal_equations import _scaled, indicator, normal_system
+from scrframe.offsets.joint.problem import InverseSystem, JointFit
 from scrframe.offsets.joint.stars import star_solve
 from scrframe.offsets.joint.variance_components import prior_matrix
 from scrframe.offsets.linalg.factor import Factor, choose_dense
@@ -66,7 +67,7 @@ class Fixed:
 
     model: MixedModel
     data: WeightedData
-    factor: Factor
+    factor: InverseSystem
     right: FloatArray
     parameters: FloatArray
     projected: FloatArray
@@ -86,6 +87,14 @@ class Fixed:
         factor = Factor(system.plus(prior_matrix(model, sd_mag)), choose_dense(model))
         return cls(model, data, factor, right, factor.solve(right), projected)
 
+    @classmethod
+    def of_fit(cls, fit: JointFit, data: WeightedData) -> Fixed:
+        """Return the last solve of a fit: its factor is there already."""
+        model = fit.design.model
+        projected = star_solve(model, data.weights, data.delta_mag)
+        right = model.adjoint(projected)
+        return cls(model, data, fit.factor, right, fit.estimate.parameters, projected)
+
     def products(self, columns: sparse.csr_array) -> tuple[sparse.csc_array, sparse.csr_array]:
         """Return Z^T V^-1 C, shape (p, q), and C^T V^-1 C, shape (q, q), of further columns.
 
@@ -95,23 +104,26 @@ class Fixed:
         ----------
         columns : csr_array, shape (n, q)
         """
-        model, weights = self.model, self.data.weights
-        weight = sparse.diags_array(weights.detection).tocsr()
-        scaled = sparse.csr_array(weight @ columns)
-        by_star, share = self._stars
+        by_star, share, of_exposures, of_detections = self._stars
         sums = sparse.csr_array(by_star @ columns)
         shared = sparse.csr_array(share @ sums)
+        scaled = _scaled(columns, self.data.weights.detection)
         own = sparse.csr_array(columns.T @ scaled - sums.T @ shared)
-        back = sparse.csr_array(by_star.T @ shared)  # of one star, by detection
-        left = sparse.csr_array(scaled - back)
+        model = self.model
         seen = indicator(model.exposure, model.by_exposure.shape[0])
-        at_exposures = model.by_exposure.T @ sparse.csr_array(seen.T @ left)
-        of_detections = model.by_detection.T @ left
-        return sparse.csc_array(sparse.vstack([at_exposures, of_detections])), own
+        at_exposures = sparse.csr_array(seen.T @ scaled) - of_exposures.T @ shared
+        at_columns = model.by_detection.T @ scaled - of_detections.T @ shared
+        parts = [model.by_exposure.T @ sparse.csr_array(at_exposures), at_columns]
+        return sparse.csc_array(sparse.vstack(parts)), own
 
     @cached_property
-    def _stars(self) -> tuple[sparse.csr_array, sparse.csr_array]:
-        """Weights by star and detection, and 1 / (tau + sum of the weights) by star."""
+    def _stars(
+        self,
+    ) -> tuple[sparse.csr_array, sparse.csr_array, sparse.csr_array, sparse.csr_array]:
+        """Weights by star and detection, 1 / (tau + sum of the weights) by star.
+
+        With them the weights by star and exposure, and those of the model's own columns.
+        """
         model, weights = self.model, self.data.weights
         by_star = sparse.csr_array(
             (weights.detection, (model.star, np.arange(len(model.star)))),
@@ -119,7 +131,12 @@ class Fixed:
         )
         total = weights.star + np.bincount(model.star, weights.detection, minlength=model.stars)
         share = np.divide(1.0, total, out=np.zeros(len(total)), where=total > 0)
-        return by_star, sparse.diags_array(share).tocsr()
+        of_exposures = sparse.csr_array(
+            (weights.detection, (model.star, model.exposure)),
+            shape=(model.stars, model.by_exposure.shape[0]),
+        )
+        of_detections = sparse.csr_array(by_star @ model.by_detection)
+        return by_star, sparse.diags_array(share).tocsr(), of_exposures, of_detections
 
 
 def extended(model: MixedModel, level: FittedLevel, table: Detections) -> MixedModel:
@@ -266,6 +283,50 @@ def term_gain(fixed: Fixed, level: FittedLevel, table: Detections, start_mag: fl
         width = level.design(table).weights.shape[1]
         return Gain(0.0, start_mag, np.concatenate([fixed.parameters, np.zeros(width)]))
     none = Gain(0.0, start_mag, np.concatenate([fixed.parameters, np.zeros(len(evidence.score))]))
+    best = _best(evidence, start_mag)
+    if best is None:
+        return none
+    return Gain(best[0], best[1], _with_values(fixed, evidence, best[2]))
+
+
+def kept_gain(fit: JointFit, name: str) -> float:
+    """Return the gain of a term of a fit over the same model without it.
+
+    With B the term's block of the inverse and u its parameters, both at the standard deviation
+    s of the fit, M + K / s^2 is B^-1, and v is B^-1 u: no model without the term is solved.
+    """
+    term, sd_mag = fit.design.term(name), fit.prior_sd_mag[name]
+    assert term.precision is not None
+    precision, none = term.precision.toarray(), (0, term.width)
+    inverse = linalg.inv(fit.factor.block(term.columns))
+    evidence = TermEvidence(
+        sparse.csc_array(none),
+        precision,
+        inverse @ fit.estimate.parameters[term.columns],
+        0.5 * (inverse + inverse.T) - precision / sd_mag**2,
+        np.zeros(none),
+    )
+    best = _best(evidence, sd_mag)
+    return 0.0 if best is None else best[0]
+
+
+def solved_with(fixed: Fixed, level: FittedLevel, table: Detections, sd_mag: float) -> FloatArray:
+    """Return the parameters with one more term as the last, shape (p + q,).
+
+    Arguments are those of `term_gain`, with the standard deviation of the term.
+    """
+    evidence = TermEvidence.of(fixed, level, table, lambda solved: solved[:0])
+    assert evidence is not None
+    return _with_values(fixed, evidence, evidence.at(float(np.log(sd_mag)))[1])
+
+
+def _with_values(fixed: Fixed, evidence: TermEvidence, values: FloatArray) -> FloatArray:
+    """Return all parameters, shape (p + q,), with the term's own, shape (q,)."""
+    return np.concatenate([fixed.factor.solve(fixed.right - evidence.cross @ values), values])
+
+
+def _best(evidence: TermEvidence, start_mag: float) -> tuple[float, float, FloatArray] | None:
+    """Return the largest gain, its standard deviation and values; None if none is positive."""
     found: dict[float, tuple[float, FloatArray]] = {}
 
     def at(log_sd: float) -> float:
@@ -279,10 +340,8 @@ def term_gain(fixed: Fixed, level: FittedLevel, table: Detections, start_mag: fl
     climb(at, float(np.log(start_mag)), float(np.log(STEP)))
     best = max(found, key=at, default=None)
     if best is None or at(best) <= 0:
-        return none
-    values = found[best][1]
-    rest = fixed.factor.solve(fixed.right - evidence.cross @ values)
-    return Gain(at(best), float(np.exp(best)), np.concatenate([rest, values]))
+        return None
+    return at(best), float(np.exp(best)), found[best][1]
 
 
 def _promising(

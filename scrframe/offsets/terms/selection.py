@@ -27,7 +27,15 @@ from scrframe.offsets.terms.heldout import (
     judge,
     without_held,
 )
-from scrframe.offsets.terms.likelihood import Fixed, Gain, WeightedData, extended, term_gain
+from scrframe.offsets.terms.likelihood import (
+    Fixed,
+    Gain,
+    WeightedData,
+    extended,
+    kept_gain,
+    solved_with,
+    term_gain,
+)
 from scrframe.statistics.sky import kd_partition
 from scrframe.tables import FittedLevel, unit_vectors
 from scrframe.tables.settings import TermRules
@@ -113,6 +121,8 @@ class Selection:
     trials: tuple[Trial, ...] = ()
     #: Each candidate at the best of its scales, by name.
     best: Mapping[str, FittedLevel] = field(default_factory=dict)
+    #: Variances and noise with those kept; None without candidates.
+    estimate: Estimate | None = None
 
 
 def threshold(gain: float, tries: int) -> float:
@@ -178,7 +188,7 @@ def select_terms(
             if report is not None and not trials[number].kept:
                 report(trials[number])
     sd_mag = {each.name: search.sd_mag[each.name] for each in search.kept}
-    return Selection(search.kept, sd_mag, tuple(trials), best)
+    return Selection(search.kept, sd_mag, tuple(trials), best, search.fit.estimate)
 
 
 def patches(star_ra_deg: FloatArray, star_dec_deg: FloatArray, most: int) -> BoolArray:
@@ -236,7 +246,7 @@ class _Search:
     @cached_property
     def _fixed(self) -> Fixed:
         """The present model, solved."""
-        return Fixed.of(self.design.model, self._data, self.sd_mag)
+        return Fixed.of_fit(self.fit, self._data)
 
     @cached_property
     def _cut(self) -> Fixed:
@@ -273,17 +283,17 @@ class _Search:
         level = next(each for each in self.kept if each.name == trial.name)
         if level is self.kept[-1]:
             return trial, self
+        gain = kept_gain(self.fit, level.name)
+        if gain > threshold(settings.gain, len(trial.gains)):
+            return trial, self
         rest = tuple(each for each in self.kept if each is not level)
         without = _design(self.problem, rest)
         fixed = Fixed.of(without.model, self._data, self.sd_mag)
-        gain = term_gain(fixed, level, self.problem.table, self.sd_mag[level.name])
-        if gain.gain > threshold(settings.gain, len(trial.gains)):
-            return trial, self
         start = replace(self.fit.estimate, parameters=fixed.parameters)
         fit = fit_design(without, self.problem, start)
         reason = "the terms that were kept after it say it better"
         return (
-            replace(trial, gain=gain.gain, kept=False, reason=reason),
+            replace(trial, gain=gain, kept=False, reason=reason),
             replace(self, design=without, fit=fit, kept=rest),
         )
 
@@ -299,9 +309,11 @@ class _Search:
         if self.overlaps.number < MIN_OVERLAPS:
             return None
         data, cut = self._data, self._cut
-        longer = extended(cut.model, level, self.problem.table)
-        after = Fixed.of(longer, cut.data, {**self.sd_mag, level.name: gain.sd_mag})
-        models = (cut.model, cut.parameters), (longer, after.parameters)
+        after = solved_with(cut, level, self.problem.table, gain.sd_mag)
+        models = (
+            (cut.model, cut.parameters),
+            (extended(cut.model, level, self.problem.table), after),
+        )
         return judge(self.overlaps, data.weights, data.delta_mag, *models)
 
     def _with(self, level: FittedLevel, gain: Gain) -> _Search:

@@ -193,7 +193,7 @@ class JointOffsetSolver(JointInputs):
         }
         needs = level_needs(plugins) | doubted
         solver = replace(self, plugins=plugins, settings=settings, needs=needs)
-        estimate = state.estimate
+        estimate = chosen.estimate or state.estimate
         if estimate is not None:
             sd_mag = {**{block.name: block.sd for block in chosen.blocks}, **estimate.sd_mag}
             estimate = replace(estimate, parameters=np.zeros(0), sd_mag=sd_mag)

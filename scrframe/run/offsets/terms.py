@@ -60,12 +60,15 @@ class ChosenTerms:
     doubtful : tuple of (LevelBlock, float)
         Terms that gained less than was asked, and the probability by which they are there all
         the same: their part in the errors.
+    estimate : Estimate or None
+        Variances and noise with what was kept, where all detections were asked.
     """
 
     blocks: tuple[LevelBlock, ...]
     trials: tuple[Trial, ...]
     skipped: dict[str, str]
     doubtful: tuple[tuple[LevelBlock, float], ...] = ()
+    estimate: Estimate | None = None
 
     def record(self) -> dict[str, Any]:
         """Return what summary.json says of the choice."""
@@ -133,7 +136,8 @@ def choose_terms(
         for each in found.trials
         if not each.kept and each.verdict is None and support(each.gain) > LEAST_SUPPORT
     )
-    return ChosenTerms(kept, found.trials, skipped, doubtful)
+    estimate = found.estimate if inside.all() else None
+    return ChosenTerms(kept, found.trials, skipped, doubtful, estimate)
 
 
 def support(gain: float) -> float:
