@@ -41,7 +41,7 @@ from scrframe.offsets.joint.variance_components import (
     working_variates,
 )
 from scrframe.offsets.linalg.block_system import System
-from scrframe.offsets.linalg.factor import Factor, choose_dense
+from scrframe.offsets.linalg.factor import Factor, FactorPlan, choose_dense
 from scrframe.offsets.noise.model import NoiseModel, initial_noise
 from scrframe.offsets.noise.update import update_noise
 from scrframe.offsets.outliers.states import OutlierRates
@@ -181,6 +181,7 @@ class Rounds:
         self._noise_errors = np.zeros(0)
         self._robust: RobustWeights
         self._last: _Solve | None = None
+        self._plan: FactorPlan | None = None
         if self._fresh():
             self._residual = problem.delta_mag - self._by_exposure()
         else:
@@ -284,7 +285,8 @@ class Rounds:
             normal = normal_system(model, weights, self._order, threads=threads)
             return normal.plus(prior_matrix(model, sd_mag))
 
-        factor = Factor(system, self._dense)
+        factor = Factor(system, self._dense, self._plan)
+        self._plan = factor.plan
         parameters = factor.solve(right)
         self._estimate = replace(self._estimate, parameters=parameters)
         self._residual = problem.delta_mag - model.values(parameters)

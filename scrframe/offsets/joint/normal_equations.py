@@ -29,8 +29,8 @@ from scrframe.offsets.linalg.block_system import System
 
 #: Detections that are worked on at once: few enough for the processor's cache.
 CHUNK = 50_000
-#: Chunks that one thread adds up at a time.
-GROUP = 32
+#: Most chunks that one thread adds up at a time, and groups of them that threads share at least.
+GROUP, SHARED = 32, 8
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,8 @@ def normal_system(
     common = common_terms(model, weights)
     part = partial(_chunks, model, order, full, *_factors(model, weights), common)
     chunks = list(order.chunks())
-    groups = [chunks[low : low + GROUP] for low in range(0, len(chunks), GROUP)]
+    size = min(GROUP, 1 << max((len(chunks) // SHARED).bit_length() - 1, 0))
+    groups = [chunks[low : low + size] for low in range(0, len(chunks), size)]
     with ThreadPoolExecutor(threads) as executor:
         return _assemble(model, full, _total(executor.map(part, groups)))
 

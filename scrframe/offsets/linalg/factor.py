@@ -7,7 +7,9 @@ S = P - B^T A^-1 B everything asked for follows from A's sparse factor and S's d
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -19,7 +21,7 @@ from scrframe.arrays import BoolArray, FloatArray, IntArray
 from scrframe.errors import CalibrationError
 from scrframe.offsets.joint.mixed_model import MixedModel
 from scrframe.offsets.linalg.block_system import System
-from scrframe.offsets.linalg.panels import BLOCK, plan_panels, subtract_squares
+from scrframe.offsets.linalg.panels import BLOCK, Panels, plan_panels, subtract_squares
 from scrframe.offsets.linalg.selected_inverse import (
     SelectedInverse,
     eliminate_border,
@@ -76,6 +78,15 @@ def _touched_own(model: MixedModel, of_exposure: sparse.csr_array) -> npt.NDArra
     return _touched(sparse.csr_array(of_exposure @ seen), model.by_detection[some])
 
 
+@dataclass(frozen=True)
+class FactorPlan:
+    """Order and panels of a factor, for others whose nonzeros are at the same places."""
+
+    panels: Panels
+    #: Of the places of the nonzeros.
+    digest: bytes
+
+
 class Factor:
     """Cholesky factor of a symmetric positive definite matrix, bordered by a dense block.
 
@@ -85,6 +96,8 @@ class Factor:
         A callable makes it; where nothing else holds it, it is let go while factors grow.
     dense : ndarray of bool, shape (p,), optional
         Columns of the dense block; none if left out.
+    plan : FactorPlan, optional
+        Of another factor; it is used if it fits.
 
     Raises
     ------
@@ -96,6 +109,7 @@ class Factor:
         self,
         matrix: System | sparse.csc_array | Callable[[], System],
         dense: BoolArray | None = None,
+        plan: FactorPlan | None = None,
     ) -> None:
         made = matrix() if callable(matrix) else matrix
         system = made if isinstance(made, System) else System.of(made)
@@ -104,7 +118,10 @@ class Factor:
         inner, border, least = system.bordered(dense)
         del made, system
         self._dense = np.flatnonzero(dense)
-        self._panels = plan_panels(inner, border)
+        digest = _digest(inner, border)
+        if plan is None or plan.digest != digest:
+            plan = FactorPlan(plan_panels(inner, border), digest)
+        self.plan, self._panels = plan, plan.panels
         order = self._panels.order
         self._sparse = np.flatnonzero(~dense)[order]
         self._border = sparse.csr_array(border[order])
@@ -266,6 +283,16 @@ class Factor:
         if self._local is None or right.size == 0:
             return np.zeros(right.shape)
         return np.asarray(self._local.solve(right))
+
+
+def _digest(*matrices: sparse.csc_array | sparse.csr_array) -> bytes:
+    """Return what tells apart the places of nonzeros."""
+    digest = hashlib.blake2b(digest_size=16)
+    for matrix in matrices:
+        digest.update(repr(matrix.shape).encode())
+        for part in (matrix.indptr, matrix.indices):
+            digest.update(np.ascontiguousarray(part).data)
+    return digest.digest()
 
 
 def _pairs(rows: sparse.csr_array) -> tuple[IntArray, IntArray, IntArray]:

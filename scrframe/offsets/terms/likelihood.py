@@ -72,6 +72,9 @@ class Fixed:
     parameters: FloatArray
     projected: FloatArray
 
+    def __post_init__(self) -> None:
+        _ = self._stars  # before threads ask for it at the same time
+
     @classmethod
     def of(cls, model: MixedModel, data: WeightedData, sd_mag: Mapping[str, float]) -> Fixed:
         """Sum over the detections and solve.
@@ -117,9 +120,7 @@ class Fixed:
         return sparse.csc_array(sparse.vstack(parts)), own
 
     @cached_property
-    def _stars(
-        self,
-    ) -> tuple[sparse.csr_array, sparse.csr_array, sparse.csr_array, sparse.csr_array]:
+    def _stars(self) -> tuple[sparse.csr_array, ...]:
         """Weights by star and detection, 1 / (tau + sum of the weights) by star.
 
         With them the weights by star and exposure, and those of the model's own columns.
@@ -136,7 +137,7 @@ class Fixed:
             shape=(model.stars, model.by_exposure.shape[0]),
         )
         of_detections = sparse.csr_array(by_star @ model.by_detection)
-        return by_star, sparse.diags_array(share).tocsr(), of_exposures, of_detections
+        return by_star, sparse.csr_array(sparse.diags_array(share)), of_exposures, of_detections
 
 
 def extended(model: MixedModel, level: FittedLevel, table: Detections) -> MixedModel:

@@ -8,6 +8,7 @@ there. Each candidate is then tried on top of what was kept so far.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -169,16 +170,24 @@ def select_terms(
     search = _Search.begin(problem, field_code, start)
     trials: list[Trial] = []
     best: dict[str, FittedLevel] = {}
-    for candidate in candidates:
-        trial, best[candidate.level.name], search = search.try_candidate(candidate, settings)
-        trials.append(trial)
-        if report is not None:
-            report(trial)
+    while len(trials) < len(candidates):
+        # Those after one that is kept are asked again, beside it.
+        waiting, before = candidates[len(trials) :][: problem.settings.threads], search
+        for candidate, gains in zip(waiting, search.gains(waiting), strict=True):
+            trial, best[candidate.level.name], search = search.try_candidate(
+                candidate, gains, settings
+            )
+            trials.append(trial)
+            if report is not None:
+                report(trial)
+            if search is not before:
+                break
     for number, candidate in enumerate(candidates):
         # What lacked then may have spoilt the overlaps.
         if trials[number].refused and any(trial.kept for trial in trials[number + 1 :]):
+            (gains,) = search.gains([candidate])
             trials[number], best[candidate.level.name], search = search.try_candidate(
-                candidate, settings
+                candidate, gains, settings
             )
             if report is not None:
                 report(trials[number])
@@ -256,12 +265,14 @@ class _Search:
         return Fixed.of(model, cut, self.sd_mag)
 
     def try_candidate(
-        self, candidate: CandidateTerm, settings: TermRules
+        self, candidate: CandidateTerm, found: Sequence[Gain], settings: TermRules
     ) -> tuple[Trial, FittedLevel, _Search]:
-        """Return what became of a candidate, its best alternative, and the search after it."""
+        """Return what became of a candidate, its best alternative, and the search after it.
+
+        `found` are the gains of its alternatives.
+        """
         levels = tuple(candidate.level.alternatives())
         limit = threshold(settings.gain, len(levels))
-        found = self._gains(levels, candidate.start_mag)
         gains = {variant(level): each.gain for level, each in zip(levels, found, strict=True)}
         best = int(np.argmax([each.gain for each in found]))
         level, gain = levels[best], found[best]
@@ -297,12 +308,19 @@ class _Search:
             replace(self, design=without, fit=fit, kept=rest),
         )
 
-    def _gains(self, levels: Sequence[FittedLevel], start_mag: float) -> list[Gain]:
-        found = []
-        for level in levels:
-            found.append(term_gain(self._fixed, level, self.problem.table, start_mag))
-            start_mag = found[-1].sd_mag
-        return found
+    def gains(self, candidates: Sequence[CandidateTerm]) -> list[list[Gain]]:
+        """Return the gains of each alternative of some candidates, side by side."""
+        fixed, table = self._fixed, self.problem.table
+
+        def of(candidate: CandidateTerm) -> list[Gain]:
+            found, start_mag = [], candidate.start_mag
+            for level in candidate.level.alternatives():
+                found.append(term_gain(fixed, level, table, start_mag))
+                start_mag = found[-1].sd_mag
+            return found
+
+        with ThreadPoolExecutor(len(candidates)) as executor:
+            return list(executor.map(of, candidates))
 
     def _verdict(self, level: FittedLevel, gain: Gain) -> Verdict | None:
         """Cut the overlaps, solve with and without the term, and predict them."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scrframe.arrays import BoolArray, FloatArray
+from scrframe.errors import CalibrationError
 from scrframe.observer import Observer
 from scrframe.offsets.degeneracy.report import (
     DegeneracyReport,
@@ -128,13 +129,21 @@ class JointOffsetSolver(JointInputs):
             levels, table, used, delta, error, colour0_mag, settings or self.settings
         )
         design = build_design(levels, problem.table, problem.star, len(problem.covariates))
-        report = state.report or self._report(design, levels)
-        fit = fit_design(
-            design,
-            problem,
-            state.estimate,
-            lambda this: self.observer.message(describe_round(this)),
-        )
+        # Of the design before terms are chosen nobody needs to know, unless it cannot be solved.
+        report = state.report
+        if report is None and not self.plugins.survey.offsets.candidates():
+            report = self._report(design, levels)
+        try:
+            fit = fit_design(
+                design,
+                problem,
+                state.estimate,
+                lambda this: self.observer.message(describe_round(this)),
+            )
+        except CalibrationError:
+            if report is None:
+                self._report(design, levels)
+            raise
         correction = _corrections(fit, levels, table)
         moved = replace(
             state,
@@ -210,7 +219,6 @@ class JointOffsetSolver(JointInputs):
         )
         require_solvable(report)
         kinds = Counter(finding.kind for finding in report.findings)
-        # Of the design without the candidates nobody needs to know.
         if kinds and not self.plugins.survey.offsets.candidates():
             counted = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
             self.observer.message(
