@@ -126,6 +126,26 @@ def test_log_determinant_is_the_dense_one(solved):
     assert factor.log_determinant == pytest.approx(expected, rel=RTOL)
 
 
+def test_the_block_of_a_term_is_the_dense_one(solved):
+    model, _, factor, inverse = solved
+    for term in model.terms:
+        block = inverse[term.columns, term.columns]
+        scale = np.abs(inverse).max()
+        np.testing.assert_allclose(factor.block(term.columns), block, rtol=RTOL, atol=RTOL * scale)
+
+
+def test_a_plan_serves_a_factor_of_the_same_places_and_no_other():
+    model = survey_model(1)
+    first, other = system(model), system(survey_model(2))
+    mask = dense_mask(model, BORDERS["usual"])
+    plan = Factor(first, mask).plan
+    right = np.random.default_rng(2).standard_normal(model.width)
+    for matrix, fits in ((sparse.csc_array(2 * first), True), (other, False)):
+        factor = Factor(matrix, mask, plan)
+        assert (factor.plan is plan) == fits
+        np.testing.assert_array_equal(factor.solve(right), Factor(matrix, mask).solve(right))
+
+
 def test_variances_are_the_dense_ones(solved):
     _, _, factor, inverse = solved
     np.testing.assert_allclose(factor.diagonal(), np.diag(inverse), rtol=RTOL)

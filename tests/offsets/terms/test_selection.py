@@ -11,7 +11,15 @@ from scrframe.offsets.joint.fit import fit_joint
 from scrframe.offsets.outliers.weights import OutlierSettings
 from scrframe.offsets.terms import selection
 from scrframe.offsets.terms.heldout import Verdict, find_overlaps, judge
-from scrframe.offsets.terms.likelihood import Fixed, WeightedData, climb, extended, term_gain
+from scrframe.offsets.terms.likelihood import (
+    Fixed,
+    WeightedData,
+    climb,
+    extended,
+    kept_gain,
+    solved_with,
+    term_gain,
+)
 from scrframe.offsets.terms.selection import CandidateTerm, patches, select_terms, threshold
 from scrframe.tables.settings import TermRules
 
@@ -66,6 +74,27 @@ def test_the_standard_deviation_is_near_the_best(drawn):
     best = max(value(sd) for sd in np.geomspace(gain.sd_mag / 3, 3 * gain.sd_mag, 25))
     # The parabola need not find the summit, only come near beside the gain of 9 that is asked.
     assert value(gain.sd_mag) > best - 0.5
+
+
+def test_a_solve_with_a_term_is_that_of_the_longer_model(drawn):
+    problem, slope, fit, fixed = drawn
+    longer = extended(fit.design.model, slope, problem.table)
+    again = Fixed.of(longer, fixed.data, {**fit.estimate.sd_mag, slope.name: 0.01})
+    parameters = solved_with(fixed, slope, problem.table, 0.01)
+    np.testing.assert_allclose(parameters, again.parameters, atol=1e-10)
+
+
+def test_a_kept_term_gains_what_it_would_gain_beside_the_others(drawn):
+    problem, slope, _, _ = drawn
+    fit = fit_joint(replace(problem, levels=(*problem.levels, slope)))
+    data = WeightedData(problem.delta_mag, fit.weights)
+    without = fit_joint(problem).design.model
+    beside = Fixed.of(
+        without, data, {k: sd for k, sd in fit.prior_sd_mag.items() if k != slope.name}
+    )
+    expected = term_gain(beside, slope, problem.table, fit.prior_sd_mag[slope.name])
+    assert kept_gain(fit, slope.name) == pytest.approx(expected.gain, abs=1e-5)
+    np.testing.assert_allclose(Fixed.of_fit(fit, data).parameters, fit.estimate.parameters)
 
 
 def test_products_are_those_of_the_whole_system(drawn):
