@@ -220,17 +220,19 @@ class Rounds:
         converged = False
         many = self._many
         tolerance = max(settings.tolerance, ENOUGH if many else 0.0)
-        # From a solution that is known already, the first traces may as well be exact.
+        # From a solution that is known already the first traces may as well be exact: where it has
+        # settled, nothing is left to do.
         near = not self._fresh()
-        exact = near and not many and settings.exact_rounds > 0
+        exact, settles = near and not many and settings.exact_rounds > 0, False
         for number in range(settings.max_rounds):
-            this = self._round(exact=exact)
+            settles = exact and number == 0
+            this = self._round(exact=settles)
             rounds.append(this)
             report(this)
             if this.change < tolerance and (number > 0 or many or near):
                 converged = True
                 break
-        for _ in range(0 if many or exact else settings.exact_rounds):
+        for _ in range(0 if many or settles else settings.exact_rounds):
             rounds.append(self._round(exact=True))
             report(rounds[-1])
         # Within an outer iteration the last round's solution is as good as the next.
