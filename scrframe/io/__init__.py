@@ -52,6 +52,11 @@ _OTHERS = {
     b"bzh": "compressed by bzip2, which is not read; unpack it, or compress it by gzip",
     b"\xfd7zxz": "compressed by xz, which is not read; unpack it, or compress it by gzip",
     b"\x28\xb5\x2f\xfd": "compressed by Zstandard, which is not read; unpack it",
+    b"arrow1": "an Arrow (Feather) file, which is not read; convert it to Parquet",
+    b"\x93numpy": "an array of numpy, which is not read; save it as Parquet or CSV",
+    b"sqlite format 3": "an SQLite database, which is not read; save its tables as Parquet or CSV",
+    b"\xff\xfe": "text in UTF-16, which is not read; save it as UTF-8",
+    b"\xfe\xff": "text in UTF-16, which is not read; save it as UTF-8",
     b"<!doctype html": "a web page and no table: did a download fail?",
     b"<html": "a web page and no table: did a download fail?",
 }

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from scrframe.errors import DataError
-from scrframe.products.files import to_json
+from scrframe.products.files import RUN_MARK, to_json
 
 RECORD = "provenance.json"
 _SEAL = "sha256"
+#: Versions whose records have no hashes.
+_UNSEALED = "0.1."
 
 
 def run_key(record: Mapping[str, Any]) -> str:
@@ -31,6 +33,9 @@ def sealed(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 def check_seal(record: Mapping[str, Any], folder: Path) -> None:
     """Raise DataError if a file is not as the run wrote it; records of 0.1.0 have no hashes."""
     if _SEAL not in record:
+        made_by = dict(record.get("versions") or {}).get("scrframe", _UNSEALED)
+        if not str(made_by).startswith(_UNSEALED):
+            raise _changed(folder / RECORD)
         return
     whole = {name: value for name, value in record.items() if name != _SEAL}
     if record[_SEAL] != _digest(whole):
@@ -41,6 +46,18 @@ def check_seal(record: Mapping[str, Any], folder: Path) -> None:
             raise DataError(f"{path}: not found; the solution is not whole: make the run anew")
         if _hash(path) != said:
             raise _changed(path)
+
+
+def check_run(record: Mapping[str, Any], folder: Path) -> None:
+    """Raise DataError if a solution lies in the folder of another run, by its summary."""
+    path = folder.parent / RUN_MARK
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        own = summary["survey"], summary["offsets"]["u_ZP_mag"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # no run around it, or one whose summary is refused where it is read
+    if own != (record.get("survey"), record["zero_point_mag"]):  # to the last digit
+        raise DataError(f"{folder}: is the solution of another run than {path}")
 
 
 def _changed(path: Path) -> DataError:

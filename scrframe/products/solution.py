@@ -19,7 +19,7 @@ from scrframe.products import columns
 from scrframe.products.columns import ProductColumn, ecsv_table
 from scrframe.products.files import damaged, load_ecsv, write_ecsv, write_json
 from scrframe.products.run_data import arrays_of
-from scrframe.products.seal import RECORD, check_seal, run_key, sealed
+from scrframe.products.seal import RECORD, check_run, check_seal, run_key, sealed
 from scrframe.tables import (
     BY_NAME,
     ColourReference,
@@ -133,6 +133,7 @@ def read_solution(folder: str | Path, registry: Registry | None = None) -> Solut
         photometry = PhotometricError(**noise) if noise else None
         colour = provenance.get("colour")
         check_seal(provenance, folder)
+        check_run(provenance, folder)
         return Solution(
             levels,
             float(zero_point),

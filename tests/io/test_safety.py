@@ -200,6 +200,8 @@ def test_parquet_of_more_rows_than_a_file_can_mean(tmp_path):
         (b"PK\x03\x04", "a zip or a spreadsheet"),
         (bz2.compress(b"a,b"), "compressed by bzip2"),
         (lzma.compress(b"a,b"), "compressed by xz"),
+        (b"ARROW1\0\0", "an Arrow"),
+        ("a,b\n1,2\n".encode("utf-16"), "text in UTF-16"),
         (b"<!DOCTYPE HTML><html>", "a web page and no table"),
     ],
 )

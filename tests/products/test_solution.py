@@ -1,6 +1,7 @@
 """A solution that is written and read back corrects the same."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -162,6 +163,31 @@ def test_every_change_of_a_sealed_solution_is_refused(tmp_path, registry, table)
             read_solution(tmp_path, registry)
         assert str(tmp_path) in str(refused.value) and "\n" not in str(refused.value)
         path.write_bytes(content)
+
+
+def test_a_record_without_its_hashes_is_refused(tmp_path, registry, table):
+    solution, settings = a_solution(table)
+    write_solution(tmp_path, solution, settings)
+    seal_solution(tmp_path)
+    path = tmp_path / "provenance.json"
+    record = json.loads(path.read_text())
+    bare = {name: value for name, value in record.items() if name not in ("sha256", "files")}
+    path.write_text(json.dumps(bare | {"versions": {"scrframe": "0.2.0"}}))
+    with pytest.raises(DataError, match=r"provenance\.json: is damaged, edited or of another run"):
+        read_solution(tmp_path, registry)
+    path.write_text(json.dumps(bare | {"versions": {"scrframe": "0.1.0"}}))
+    read_solution(tmp_path, registry)
+
+
+def test_the_solution_of_another_run_is_refused(small_run, small_sequential, tmp_path, registry):
+    shutil.copytree(small_run, tmp_path / "run")
+    read_solution(tmp_path / "run", registry)
+    shutil.rmtree(tmp_path / "run" / "solution")
+    shutil.copytree(small_sequential / "solution", tmp_path / "run" / "solution")
+    with pytest.raises(DataError, match=r"solution: is the solution of another run than .*summary"):
+        read_solution(tmp_path / "run", registry)
+    (tmp_path / "run" / "summary.json").unlink()
+    read_solution(tmp_path / "run", registry)
 
 
 def test_tables_of_other_levels_and_runs_are_refused(tmp_path, registry, table):
