@@ -7,7 +7,8 @@
 Simulates a survey of so many fields, CCDs, calibration and control stars as the paper has, with
 its selection; calibrates it in both modes; writes paper.json, and from it the page paper.md and
 its figures. What is there is kept, and gone on from: the survey, each run, and what a run that
-was stopped had done. `--fields 40` makes a small survey of the same densities.
+was stopped had done; to begin anew remove the folder that is said. `--fields 40` makes a small
+survey of the same densities.
 
 Without a table of centres fields lie along the Galactic plane, as those of the survey do. Of a
 table those that reach into the control region are taken, and further ones in columns: ordered by
@@ -110,6 +111,7 @@ def figures_of(centres: Path | None, fields: int, keep: Path, aside: bool) -> di
     """Simulate and calibrate what is missing, and return all figures of the page."""
     drawn = design(centres, fields)
     folder = place_of(drawn, keep)
+    _say(f"survey and runs are kept in {folder}")
     tree = simulated(drawn, folder)
     modes = {name: measured(calibrated(name, tree, folder), tree) for name in WAYS}
     if aside:

@@ -143,7 +143,7 @@ def _joined(stars: Path, truth: Path) -> dict[str, Array]:
     names: dict[str, int] = {}
     known, wanted = (_key(table, names) for table in (given, asked))
     order = np.argsort(known, kind="stable")
-    place = order[np.searchsorted(known, wanted, sorter=order)]
+    place = order[np.minimum(np.searchsorted(known, wanted, sorter=order), len(order) - 1)]
     if not np.array_equal(known[place], wanted):
         raise SystemExit(f"{truth}: does not hold every detection of {stars}")
     return {name: np.asarray(given.column(name))[place] for name in offsets}
