@@ -91,6 +91,9 @@ class TextTable(TableFile):
         self, names: list[str], row_groups: Sequence[int] | None, wide: bool
     ) -> Iterator[pa.Table]:
         header = self.header
+        with readable(self.path), open_text(self.path) as lines:
+            if next(islice(lines, header.above, None), None) is None:
+                return  # names, and no row below them, which Arrow calls an error
         with readable(self.path), _stream(self.path, header) as stream:
             reader = pacsv.open_csv(
                 stream,

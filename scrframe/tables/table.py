@@ -44,7 +44,10 @@ _OTHER_UNIT = {
     "airmass": "is it a zenith distance?",
     "exposure_time": "is its unit ms?",
     "seeing": "is its unit mas?",
+    "ref_epoch": "is it a date? It must be a year",
 }
+#: All rows may have one of these.
+_OF_ALL = ("ref_epoch",)
 
 
 def arrow_type(kind: Kind) -> pa.DataType:
@@ -197,7 +200,11 @@ def refuse_large(name: str, values: FloatArray, label: str) -> None:
     low, high = BY_NAME[name].valid
     known = values[np.isfinite(values)]
     large = known[known >= high]
-    if len(large) >= _MANY and len(large) > len(known) / 2 and len(np.unique(large)) > _FEW:
+    if (
+        len(large) >= _MANY
+        and len(large) > len(known) / 2
+        and (len(np.unique(large)) > _FEW or name in _OF_ALL)
+    ):
         hint = _OTHER_UNIT.get(name, "is its unit right?")
         raise DataError(
             f"{label} is {large[0]:g} and the like in {len(large)} of {len(known)} rows, where"

@@ -3,7 +3,7 @@
 import pytest
 
 from scrframe.errors import DataError
-from scrframe.io import read_table
+from scrframe.io import open_tables, read_table
 from scrframe.io.text import read_header
 
 VIZIER = "visit\tRA\tmag\n \tdeg\tmag\n-\t---\t---\na\t10.5\t15.1\nb\t11.5\t16.1\n"
@@ -57,3 +57,12 @@ def test_lines_and_headers_without_an_end_are_refused(tmp_path):
     path.write_bytes(b"\n" * 200_000)
     with pytest.raises(DataError, match="has no line of column names or data in 100000"):
         read_header(path)
+
+
+@pytest.mark.parametrize("text", ["a,b", "a,b\n", "a b\n"])
+def test_names_without_a_row_are_an_empty_table(text, tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_text(text)
+    (table,) = open_tables(path)
+    assert table.names == ("a", "b")
+    assert sum(map(len, table.blocks(["a"]))) == 0

@@ -70,10 +70,7 @@ def _of_zip(path: Path) -> list[TableFile]:
                 file = Path(folder) / "table"
                 with archive.open(member) as source, file.open("wb") as target:
                     shutil.copyfileobj(source, target)
-                for table in _labelled(file, f"{path}, {name}"):
-                    long = _by_star(table, name)
-                    names = (long or table).names
-                    rows = [block.table for block in (long or table).blocks(names)]
+                for names, rows in _member(file, name, f"{path}, {name}"):
                     found.setdefault(names, []).extend(rows)
     except (zipfile.BadZipFile, OSError, EOFError, zlib.error, NotImplementedError) as error:
         raise DataError(f"{path}: cannot be read as a zip: {one_line(error)}") from None
@@ -85,12 +82,13 @@ def _of_zip(path: Path) -> list[TableFile]:
     return [ArrowTable(path, each, extension=number) for number, each in enumerate(joined)]
 
 
-def _labelled(file: Path, label: str) -> Iterator[TableFile]:
-    """Yield the tables of a file of a zip, called by its name there."""
+def _member(file: Path, name: str, label: str) -> Iterator[tuple[tuple[str, ...], list[pa.Table]]]:
+    """Yield columns and rows of the tables of a file of a zip, called by its name there."""
     try:
         for table in open_tables(file, hdu="all"):
             table.label = label
-            yield table
+            whole = _by_star(table, name) or table
+            yield whole.names, [block.table for block in whole.blocks(whole.names)]
     except DataError as error:
         raise DataError(str(error).replace(str(file), label)) from None
 

@@ -227,8 +227,9 @@ def _corrected(
 
 
 def _median_ratio(flux: FloatArray, error: FloatArray) -> FloatArray:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.median(flux / error, axis=1), dtype=np.float64)
+    """Return S/N of spectra; an error that is not positive is none, and gives none."""
+    known = np.where(error > 0, error, np.nan)
+    return np.asarray(np.median(flux / known, axis=1), dtype=np.float64)
 
 
 def _complete(found: StarFluxes, label: str) -> StarFluxes:

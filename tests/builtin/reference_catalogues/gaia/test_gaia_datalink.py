@@ -71,3 +71,11 @@ def test_what_is_no_answer_is_refused(tmp_path):
         archive.writestr("XP_SAMPLED-Gaia DR3 1.csv", bytes(80 << 20))
     with pytest.raises(DataError, match=r"bomb\.zip: \d+ bytes unpack to 83886080"):
         gaia_tables(tmp_path / "bomb.zip")
+
+
+def test_a_damaged_member_of_a_zip_is_called_by_its_name(tmp_path):
+    with zipfile.ZipFile(tmp_path / "answer.zip", "w") as archive:
+        archive.writestr("star 41.csv", "source_id,flux\n1,2\n3,4,5\n")
+    with pytest.raises(DataError, match=r"answer\.zip, star 41\.csv: cannot be read as text") as no:
+        gaia_tables(tmp_path / "answer.zip")
+    assert "/table" not in str(no.value)

@@ -475,6 +475,18 @@ def test_sampled_and_continuous_agree(stars, tmp_path, read_features):
     np.testing.assert_allclose(sampled.snr, continuous.snr, rtol=1e-3)
 
 
+def test_errors_of_samples_that_are_not_positive_give_no_snr(stars, tmp_path, read_features):
+    columns = sampled_columns(stars)
+    columns["flux_error"][0] = 0
+    columns["flux_error"][1] = -1
+    folder = tmp_path / "gaia_xp"
+    folder.mkdir()
+    spectra_parquet(columns, folder)
+    (found,) = read_features(tmp_path, wanted_stars(columns["source_id"]))
+    without = np.isin(found.source_id, columns["source_id"][:2])
+    assert np.isnan(found.snr[without]).all() and np.isfinite(found.snr[~without]).all()
+
+
 def test_csv_reader_takes_more_than_one_block(stars, tmp_path, read_features, monkeypatch):
     columns = spectrum_columns(stars)
     folder = tmp_path / "gaia_xp"
