@@ -143,7 +143,7 @@ def compare(trait: str, seed: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
     candidates = [
         CandidateTerm(*prepare(survey, block))
         for block in DEFAULT_CANDIDATES
-        if block["name"] not in ("season_map", "season_colour")
+        if block["name"] not in ("r_v", "season_map", "season_colour")
     ]
     found = select_terms(base, survey.sample.field[survey.sample.visit], candidates, TermRules())
     start = {**base.settings.start_mag, **found.sd_mag}
