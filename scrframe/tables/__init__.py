@@ -4,6 +4,7 @@ from scrframe.statistics.sky import chord, unit_vectors
 from scrframe.tables.columns import BY_NAME, STAGES, VOCABULARY, Column, Stage, columns_of
 from scrframe.tables.law import FieldSlopes, LawTerm, OrderScore, ReddeningLaw, law_terms
 from scrframe.tables.levels import FittedLevel, LevelDesign, Role
+from scrframe.tables.matched import MatchedStars, SpectralShape
 from scrframe.tables.observing import Camera, Footprint, SimulatedStars, SimulatedVisit
 from scrframe.tables.solution import (
     CORRECTION_LEVELS,
@@ -28,9 +29,7 @@ from scrframe.tables.table import (
     ColumnTable,
     Detections,
     Extinctions,
-    MatchedStars,
     ReferenceStars,
-    SpectralShape,
 )
 
 __all__ = [

@@ -6,7 +6,6 @@ Columns that follow from others (Galactic coordinates, seasons, colours) are der
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
@@ -14,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from scrframe.arrays import BoolArray, Features, FloatArray, IntArray, read_only
+from scrframe.arrays import BoolArray, FloatArray
 from scrframe.errors import DataError
 from scrframe.tables.columns import (
     BY_NAME,
@@ -247,52 +246,6 @@ class Extinctions(ColumnTable):
     """Extinctions of stars, one row each, keyed by ``source_id``."""
 
     required = EXTINCTION_REQUIRED
-
-
-@dataclass(frozen=True)
-class SpectralShape:
-    """What spectra have lost in becoming features, with the curve that dereddened them."""
-
-    #: Wavelengths of the features in nm, and the curve there in mag per unit E. Shape (m,).
-    wavelength_nm: FloatArray
-    k_mag: FloatArray
-    #: Mean of each star's intrinsic flux over its standard deviation. Shape (s,).
-    contrast: FloatArray
-
-
-@dataclass(frozen=True)
-class MatchedStars:
-    """Detections matched to reference stars that have features and an extinction.
-
-    Attributes
-    ----------
-    detections : Detections
-        n rows, in the order of visit, ccd, extension, row.
-    stars : ReferenceStars
-        s rows, ordered by ``source_id``, with the columns of the extinction catalogue.
-    star : ndarray of int64, shape (n,)
-        Row in `stars` of each detection.
-    features : ndarray of float32, shape (s, m)
-        What the colour model learns from (standardised intrinsic spectra, or parameters).
-    in_control : ndarray of bool, shape (n,)
-        Detections of the Control Sample.
-    shape : SpectralShape or None
-        Of features that are standardised spectra, where a term asks for it.
-    """
-
-    detections: Detections
-    stars: ReferenceStars
-    star: IntArray
-    features: Features
-    in_control: BoolArray
-    shape: SpectralShape | None = None
-
-    def __post_init__(self) -> None:
-        read_only(self)
-
-    def of_star(self, name: str) -> FloatArray:
-        """Return a column of the stars, one value a detection, shape (n,)."""
-        return np.asarray(self.stars[name], dtype=np.float64)[self.star]
 
 
 def _to_arrow(name: str, value: Any) -> pa.Array:
