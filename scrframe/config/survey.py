@@ -129,7 +129,7 @@ class SystematicSettings(Settings):
     """Relative uncertainty of the scale of extinctions."""
     extinction_zero: Magnitude = Field(default=as_written("10 mmag"), ge=0)
     """Uncertainty of their zero point."""
-    coherent: Magnitude = Field(default=as_written("10 mmag"), ge=0)
+    coherent: Magnitude = Field(default=as_written("3 mmag"), ge=0)
     """What stars of a place may have in common that spectra do not show, before the data are asked
     how much that is; 0 leaves it out."""
 

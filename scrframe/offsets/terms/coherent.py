@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import linalg, special
+from scipy import linalg
 
 from scrframe.arrays import FloatArray
 from scrframe.offsets.joint.mixed_model import Design
@@ -31,7 +31,7 @@ from scrframe.tables import Detections, FittedLevel
 #: Standard deviation in mag of visits whose zero points are free.
 FREE_MAG = 1.0
 #: Standard deviations that are looked at, over that of the prior, and how far they lie apart.
-STEPS = np.geomspace(0.05, 4.0, 18)
+STEPS = np.geomspace(0.05, 15.0, 23)
 #: Gain that another term beside it must show.
 ASKED = 9.0
 #: Odds that there is nothing coherent, before the data are looked at.
@@ -105,6 +105,12 @@ def with_free_visits(design: Design, data: WeightedData, sd_mag: Mapping[str, fl
     return FreeVisits(Fixed.of(design.model, data, sd_mag), sd_mag)
 
 
+def step_weights() -> FloatArray:
+    """Return the prior's weight of each step: that of the distribution over its width."""
+    edges = np.concatenate([[0.0], np.sqrt(STEPS[1:] * STEPS[:-1]), [np.inf]])
+    return np.asarray(np.diff(np.arctan(edges)) * 2 / np.pi)
+
+
 def coherent_scatter(
     base: FreeVisits,
     levels: Sequence[FittedLevel],
@@ -114,10 +120,11 @@ def coherent_scatter(
 ) -> CoherentScatter:
     """Average over scales and standard deviations of a field on the sky that no term describes.
 
-    The prior of the standard deviation is half of a normal distribution (Gelman 2006, Bayesian
-    Analysis 1, 515), with even odds that it is zero; that of the scale is flat. Each pair is
-    weighed by the restricted likelihood, and adds to the variance of the visits what the solve
-    with it has more, and the square of what it moves (Hoeting et al. 1999, Stat. Sci. 14, 382).
+    The prior of the standard deviation is half of a Cauchy distribution (Gelman 2006, Bayesian
+    Analysis 1, 515), which keeps small what the data do not tell, and large what they do, with
+    even odds that it is zero; that of the scale is flat. Each pair is weighed by the restricted
+    likelihood, and adds to the variance of the visits what the solve with it has more, and the
+    square of what it moves (Hoeting et al. 1999, Stat. Sci. 14, 382).
 
     Parameters
     ----------
@@ -130,12 +137,9 @@ def coherent_scatter(
     visits : callable
         From parameters, shape (p, b), to offsets of the visits, shape (v, b), in their gauge.
     prior_mag : float
-        Standard deviation of the normal distribution.
+        Median of the distribution.
     """
-    sd_mag = prior_mag * STEPS
-    # The prior's weight of each step: that of the distribution over the width of the step.
-    edges = np.concatenate([[0.0], np.sqrt(STEPS[1:] * STEPS[:-1]), [np.inf]])
-    mass = np.diff(special.erf(edges / np.sqrt(2)))
+    sd_mag, mass = prior_mag * STEPS, step_weights()
     gains, variances = [], []
     for level in levels:
         evidence = TermEvidence.of(base.fixed, level, table, visits)
