@@ -45,6 +45,8 @@ from scrframe.tables.settings import TermRules
 PATCHES = 8
 #: Rounds of weights and variances once a term is kept: the final fit has as many as it takes.
 REFIT_ROUNDS = 1
+#: A kept term that gains so many times what is asked stays without a solve of the others alone.
+CLEAR = 3.0
 #: A term whose overlaps get worse by more standard deviations is left out.
 WORSE = -1.0
 
@@ -294,12 +296,16 @@ class _Search:
         level = next(each for each in self.kept if each.name == trial.name)
         if level is self.kept[-1]:
             return trial, self
-        gain = kept_gain(self.fit, level.name)
-        if gain > threshold(settings.gain, len(trial.gains)):
+        limit = threshold(settings.gain, len(trial.gains))
+        # At the variances of the last solve; a narrow verdict waits for those that it has found.
+        if kept_gain(self.fit, level.name) > CLEAR * limit:
             return trial, self
         rest = tuple(each for each in self.kept if each is not level)
         without = _design(self.problem, rest)
         fixed = Fixed.of(without.model, self._data, self.sd_mag)
+        gain = term_gain(fixed, level, self.problem.table, self.sd_mag[level.name]).gain
+        if gain > limit:
+            return trial, self
         start = replace(self.fit.estimate, parameters=fixed.parameters)
         fit = fit_design(without, self.problem, start)
         reason = "the terms that were kept after it say it better"
