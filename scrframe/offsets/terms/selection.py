@@ -173,8 +173,8 @@ def select_terms(
     trials: list[Trial] = []
     best: dict[str, FittedLevel] = {}
     while len(trials) < len(candidates):
-        # Those after one that is kept are asked again, beside it.
-        waiting, before = candidates[len(trials) :][: problem.settings.threads], search
+        # One at a time: what is tried beside one that is kept would have to be asked again.
+        waiting, before = candidates[len(trials) :][:1], search
         for candidate, gains in zip(waiting, search.gains(waiting), strict=True):
             trial, best[candidate.level.name], search = search.try_candidate(
                 candidate, gains, settings
