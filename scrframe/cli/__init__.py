@@ -58,13 +58,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _open_streams() -> None:
     """Open what the caller has closed of the standard streams.
 
-    Else the next file that is opened, a product, would be taken for the screen.
+    Else the next file that is opened, a product, would be taken for the screen, by the workers
+    too.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # as Python has it where one was closed
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115

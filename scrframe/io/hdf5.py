@@ -14,7 +14,14 @@ import pyarrow as pa
 from scrframe.errors import DataError
 from scrframe.io.block import Block
 from scrframe.io.compressed import refuse_bomb
-from scrframe.io.table_file import DAMAGE, TableFile, from_numpy, one_line, rows_at_once
+from scrframe.io.table_file import (
+    DAMAGE,
+    TableFile,
+    from_numpy,
+    one_line,
+    raise_if_small,
+    rows_at_once,
+)
 
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 
@@ -108,4 +115,5 @@ def _opened(path: Path) -> Iterator[Any]:
         with h5py.File(path, "r") as file:
             yield file
     except DAMAGE as error:
+        raise_if_small(error)
         raise DataError(f"{path}: cannot be read as HDF5: {one_line(error)}") from None

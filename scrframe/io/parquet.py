@@ -17,6 +17,7 @@ from scrframe.io.table_file import (
     TableFile,
     astropy_header,
     one_line,
+    raise_if_small,
     rows_at_once,
     units_of,
 )
@@ -57,6 +58,7 @@ class ParquetTable(TableFile):
                 ):
                     yield pa.Table.from_batches([batch])
             except DAMAGE as error:
+                raise_if_small(error)
                 raise DataError(f"{self.path}: is damaged: {one_line(error)}") from None
 
     def bounds(self, name: str) -> list[tuple[int, int] | None]:
@@ -136,4 +138,5 @@ def _opened(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, memory_map=True)
     except DAMAGE as error:
+        raise_if_small(error)
         raise DataError(f"{path}: is not a readable Parquet file: {one_line(error)}") from None

@@ -17,6 +17,10 @@ from scrframe.io.block import Block
 BLOCK_ROWS = 262_144
 WIDE_ROWS = 512
 _LISTED = 20
+#: How Arrow and numpy say how much memory there was not, and what no machine lacks but for others.
+_ASKED = re.compile(r"(?:size|allocate) (\d+(?:\.\d+)?) (\w+)")
+_BYTES = {"failed": 1, "bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20}
+_SMALL_BYTES = 256 << 20
 _MESSAGE = 200
 #: Where astropy notes what it knows of the columns of a Parquet file, as YAML.
 ASTROPY = "table_meta_yaml"
@@ -238,6 +242,16 @@ def astropy_header(schema: pa.Schema, label: object) -> dict[str, Any]:
 def rows_at_once(wide: bool) -> int:
     """Return how many rows to read at a time."""
     return WIDE_ROWS if wide else BLOCK_ROWS
+
+
+def raise_if_small(error: BaseException) -> None:
+    """Raise again an error of memory that was to hold little: then the machine lacks it.
+
+    A damaged file may ask for any amount, and is at fault then.
+    """
+    asked = _ASKED.search(str(error)) if isinstance(error, MemoryError) else None
+    if asked and float(asked[1]) * _BYTES.get(asked[2], _SMALL_BYTES) < _SMALL_BYTES:
+        raise error
 
 
 def one_line(error: Exception) -> str:

@@ -24,7 +24,7 @@ import pyarrow.csv as pacsv
 from scrframe.errors import DataError
 from scrframe.io.cells import NULLS
 from scrframe.io.compressed import open_bytes
-from scrframe.io.table_file import DAMAGE, TableFile, one_line
+from scrframe.io.table_file import DAMAGE, TableFile, one_line, raise_if_small
 
 #: Bytes of text that are parsed at a time, and of rows of arrays, one of which takes 43 kB.
 BLOCK_BYTES = 16 << 20
@@ -306,4 +306,5 @@ def readable(path: Path) -> Iterator[None]:
     except UnicodeDecodeError:
         raise DataError(f"{path}: is not text in UTF-8") from None
     except (zlib.error, csv.Error, *DAMAGE) as error:
+        raise_if_small(error)
         raise DataError(f"{path}: cannot be read as text: {one_line(error)}") from None

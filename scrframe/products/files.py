@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from scrframe.errors import ConfigError, DataError
+from scrframe.io import refuse_name
 from scrframe.io.parquet import for_astropy, write_plain
 
 if TYPE_CHECKING:
@@ -110,7 +111,11 @@ def damaged(path: Path, error: Exception) -> DataError:
 
 @contextmanager
 def writable(out: Path) -> Iterator[None]:
-    """Turn the failure to make folders for an output into one line."""
+    """Turn the failure to make folders for an output into one line.
+
+    Raises DataError if its name is not UTF-8.
+    """
+    refuse_name(out)
     try:
         yield
     except OSError as error:

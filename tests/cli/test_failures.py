@@ -169,6 +169,16 @@ def test_a_screen_that_is_gone_ends_nothing(tmp_path, closed):
     )
 
 
+def test_workers_have_a_screen_that_is_gone_too():
+    worker = "import os; [os.fstat(number) for number in range(3)]"
+    code = (
+        "import subprocess, sys; from scrframe.cli import main; main(['--version']);"
+        f" sys.exit(subprocess.run([sys.executable, '-c', {worker!r}]).returncode)"
+    )
+    line = f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} >&- 2>&- <&-"
+    assert subprocess.run(["bash", "-c", line], check=False).returncode == 0
+
+
 def test_interruption_is_not_lost_where_exceptions_are(scrframe_command, monkeypatch):
     class Loud:
         def __del__(self):

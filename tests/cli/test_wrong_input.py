@@ -319,6 +319,9 @@ class TestRuns:
         line = refuse(tree, "--out", "mine")
         assert "mine" in line and "--out" in line
 
+    def test_an_output_whose_name_is_not_utf_8(self, refuse, tree):
+        assert "not UTF-8" in refuse(tree, "--out", os.fsdecode(b"caf\xe9"))
+
     @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
     def test_output_that_cannot_be_written(self, refuse, tree):
         Path("closed").mkdir(mode=0o500)

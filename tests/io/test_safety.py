@@ -209,3 +209,22 @@ def test_files_of_other_kinds_are_told_by_name(start, says, tmp_path):
     (tmp_path / "t.csv").write_bytes(start)
     with pytest.raises(DataError, match=rf"t\.csv: is {says}"):
         open_tables(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize(
+    ("said", "is_small"),
+    [
+        ("malloc of size 393408 failed", True),
+        ("Unable to allocate 12.5 KiB for an array with shape (1600,)", True),
+        ("realloc of size 39340800000 failed", False),
+        ("Unable to allocate 1.25 TiB for an array with shape (10, 10)", False),
+    ],
+)
+def test_files_are_not_blamed_where_memory_is_short(said, is_small, tmp_path, monkeypatch):
+    def short(*_, **__):
+        raise MemoryError(said)
+
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "t.parquet")
+    monkeypatch.setattr(pq, "ParquetFile", short)
+    with pytest.raises(MemoryError if is_small else DataError, match=said.partition(" for")[0]):
+        open_tables(tmp_path / "t.parquet")
