@@ -90,6 +90,8 @@ def test_enough_is_there():
 
 @pytest.mark.parametrize(("kind", "name"), SHIPPED)
 def test_shipped_plugin_passes(subjects, kind, name):
+    if name == "dust_extinction":
+        pytest.importorskip(name, reason="dust_extinction is not installed: scrframe[dust]")
     outcomes = run_checks(kind, subjects[kind, name])
     assert [outcome for outcome in outcomes if outcome.status == "failed"] == []
     untested = {outcome.check for outcome in outcomes if outcome.status == "not tested"}
