@@ -64,6 +64,7 @@ def _columns(data: RunData) -> Mapping[str, Any]:
         "mjd": "mjd",
         "colour0": "colour0",
         "extinction": "extinction",
+        "r_v_slope": "r_v_slope",
         "row": "row",
         "source_id": "source_id",
     }

@@ -15,6 +15,7 @@ from scrframe.offsets.joint.problem import JointFit
 from scrframe.offsets.joint.results import JointResults
 from scrframe.offsets.unobserved import CcdParts, KnownVisits, SolvedExposures, complete_exposures
 from scrframe.products.solution import VisitSeen
+from scrframe.run.offsets.curve_slope import SLOPE
 from scrframe.run.offsets.joint import JointState
 from scrframe.run.offsets.systematics import Shifts
 from scrframe.run.plugins import SelectedPlugins
@@ -227,6 +228,12 @@ def star_columns(
         "domain_distance": distance[sample.star],
         "outside": state.stars.outside[sample.star],
     }
+
+
+def read_by_terms(table: Detections) -> dict[str, npt.NDArray[Any]]:
+    """Return what terms of a solution read of its stars and nothing else of a run tells."""
+    slope = table[SLOPE] if SLOPE in table else np.full(len(table), np.nan)
+    return {SLOPE: slope.astype(np.float32)}
 
 
 def joint_record(fit: JointFit, state: JointState, shifts: Shifts) -> dict[str, Any]:

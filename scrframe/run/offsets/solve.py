@@ -20,6 +20,7 @@ from scrframe.run.offsets.joint import JointSolve
 from scrframe.run.offsets.joint_solution import (
     exposure_table,
     joint_record,
+    read_by_terms,
     solved_levels,
     star_columns,
     with_systematics,
@@ -116,7 +117,7 @@ def solve(
     return Solved(
         replace(solution, zero_point_mag=zero_point),
         plugins,
-        star_columns(matched, state, fit),
+        {**star_columns(matched, state, fit), **read_by_terms(joint.table)},
         {**joint_record(fit, state, shifts), "coherent": scatter and scatter.record()},
         results.exposures.visit_covariance,
         fit.design.exposures.visits,
