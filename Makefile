@@ -110,6 +110,7 @@ $(VENV)/.setup-done: $(INPUTS) | $(BIN)/python
 	@$(PIP) --only-binary :all: $$($(NEEDS) crosscheck) 2> $(VENV)/crosscheck.log || \
 	    echo "fitsio is not available here: the reading of FITS is not cross-checked by it"
 	@touch $@
+	@echo "all is there: make calibrate runs a sample, . $(VENV)/bin/activate gives the command scrframe"
 
 $(VENV)/.peer-done $(VENV)/.docs-done: $(VENV)/.%-done: $(VENV)/.setup-done
 	@echo "installing the '$*' group"

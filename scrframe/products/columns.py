@@ -90,7 +90,12 @@ STARS = (
     _joint("star_dev", "mag", "float64", "the star's own deviation from the model"),
     _joint("star_dev_err", "mag", "float64", "its error"),
     _joint("domain_distance", "", "float32", "distance of its star from the training stars"),
-    _joint("r_v_slope", "mag", "float32", "change of `mag_model` by ln R_V where a term reads it; else NaN"),
+    _joint(
+        "r_v_slope",
+        "mag",
+        "float32",
+        "change of `mag_model` by ln R_V where a term reads it; else NaN",
+    ),
     _C("in_test", "", "bool", "whether its star judged the colour model, which it did not train"),
     _C("flags", "", "int32", "see [flags](#flags)"),
 )

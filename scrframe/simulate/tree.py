@@ -75,7 +75,7 @@ def simulate_tree(
     if camera is None:
         raise PluginError(
             f"survey loader {loader.name!r} has no camera, which a simulation needs; describe one"
-            f" under loader.{loader.name}.camera"
+            f" under loader.{loader.name}.camera, or name your own data by --data"
         )
     if reference.write_simulated is None:
         raise PluginError(f"reference catalogue {reference.name!r} cannot write simulated data")

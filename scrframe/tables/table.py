@@ -45,6 +45,8 @@ _OTHER_UNIT = {
     "seeing": "is its unit mas?",
     "ref_epoch": "is it a date? It must be a year",
 }
+#: Above this no more than half of the values can lie, whatever single ones do.
+_TYPICAL = {"mag_err": 2.0}
 #: All rows may have one of these.
 _OF_ALL = ("ref_epoch",)
 
@@ -184,7 +186,7 @@ def plausible(table: T, label: str) -> T:
             good = (values > low) & (values < high)
             if name == "mjd":
                 refuse_dates(values[~good & ~np.isnan(values)], f"{label}: mjd")
-            elif not (good | np.isnan(values)).all():
+            elif name in _TYPICAL or not (good | np.isnan(values)).all():
                 refuse_large(name, values, f"{label}: {name}")
                 changed[name] = np.where(good, values, np.nan)
     return table.with_columns(changed) if changed else table
@@ -197,6 +199,7 @@ def refuse_large(name: str, values: FloatArray, label: str) -> None:
     unit.
     """
     low, high = BY_NAME[name].valid
+    high = _TYPICAL.get(name, high)
     known = values[np.isfinite(values)]
     large = known[known >= high]
     if (

@@ -72,3 +72,11 @@ def test_columns_in_another_unit_are_told(name, typical, unit, says):
     # A single number stands for none.
     none = plausible(ColumnTable.from_columns({name: np.full(20, 999999.0)}), "here")
     assert np.isnan(none[name]).all()
+
+
+def test_errors_in_mmag_are_told_though_few_are_beyond_the_range():
+    """Half of all detections cannot have a signal below half its noise."""
+    good = 10 ** np.linspace(-2, 1, 41)  # mag; faint ones are worth nothing
+    assert np.isnan(plausible(ColumnTable.from_columns({"mag_err": good}), "here")["mag_err"][-1])
+    with pytest.raises(DataError, match=r"mag_err .* unit mmag"):
+        plausible(ColumnTable.from_columns({"mag_err": np.linspace(1.5, 11, 40)}), "here")

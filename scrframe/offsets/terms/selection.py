@@ -128,6 +128,10 @@ class Selection:
     estimate: Estimate | None = None
 
 
+#: Why a term that was kept is left out in the end.
+SAID_BETTER = "the terms that were kept after it say it better"
+
+
 def threshold(gain: float, tries: int) -> float:
     """Return the gain that one of several tries must show.
 
@@ -308,7 +312,7 @@ class _Search:
             return trial, self
         start = replace(self.fit.estimate, parameters=fixed.parameters)
         fit = fit_design(without, self.problem, start)
-        reason = "the terms that were kept after it say it better"
+        reason = SAID_BETTER
         return (
             replace(trial, gain=gain, kept=False, reason=reason),
             replace(self, design=without, fit=fit, kept=rest),

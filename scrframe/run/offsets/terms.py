@@ -22,6 +22,7 @@ from scrframe.offsets.terms.coherent import (
 )
 from scrframe.offsets.terms.likelihood import Fixed, WeightedData, extended
 from scrframe.offsets.terms.selection import (
+    SAID_BETTER,
     CandidateTerm,
     Trial,
     patches,
@@ -122,10 +123,10 @@ def choose_terms(
         _fields(problem.table),
         candidates,
         rules.rules,
-        lambda trial: observer.message(describe_trial(trial)) if trial.gain > FEW else None,
+        lambda trial: observer.message(describe_trial(trial)) if _worth_a_line(trial) else None,
         start,
     )
-    little = [f"{each.name} {each.gain:.1f}" for each in found.trials if not each.gain > FEW]
+    little = [f"{each.name} {each.gain:.1f}" for each in found.trials if not _worth_a_line(each)]
     if little:
         observer.message(f"  terms that gain next to nothing: {', '.join(little)}")
     kept = tuple(
@@ -138,6 +139,10 @@ def choose_terms(
     )
     estimate = found.estimate if inside.all() else None
     return ChosenTerms(kept, found.trials, skipped, doubtful, estimate)
+
+
+def _worth_a_line(trial: Trial) -> bool:
+    return trial.gain > FEW or trial.reason == SAID_BETTER
 
 
 def support(gain: float) -> float:
