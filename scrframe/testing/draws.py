@@ -265,6 +265,7 @@ def draw_products() -> pa.Table:
         "star_dev": rng.normal(0, 0.05, rows),
         "star_dev_err": np.full(rows, 0.006),
         "domain_distance": rng.uniform(0, 1.2, rows).astype(np.float32),
+        "r_v_slope": np.full(rows, np.nan, dtype=np.float32),
         "in_test": rng.random(rows) < 0.2,
         "flags": np.zeros(rows, np.int32),
     }

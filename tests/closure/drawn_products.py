@@ -140,6 +140,7 @@ def draw_run(
         "reserved": reserved,
         "weight": np.where(in_solve, 1.0, np.nan),
         "domain_distance": rng.uniform(0.1, 0.9, number)[star].astype(np.float32),
+        "r_v_slope": np.full(len(star), np.nan, dtype=np.float32),
         "flags": np.zeros(rows, dtype=np.int32),
     }
     first = np.unique(visit, return_index=True)[1]
