@@ -217,13 +217,13 @@ def _chunk(
     own = sparse.csr_array(sparse.vstack([design, star @ design], format="csr"))
     table = np.concatenate([dense, star @ dense])
     scaled_full = scale[:, None] * table
-    by_exposure, by_own, scaled = exposure.T.tocsr(), own.T.tocsr(), _scaled(own, scale)
+    by_exposure, by_own, scaled = exposure.T.tocsr(), own.T.tocsr(), scaled_rows(own, scale)
     by_full = np.concatenate([by_exposure @ scaled_full, by_own @ scaled_full])
     # Not by a library of linear algebra, whose sums would depend on its threads.
     within = np.einsum("ni,nj->ij", table, scaled_full)
     by_full[by_exposure.shape[0] + full.column] = within
     return _Blocks(
-        sparse.csr_array(by_exposure @ _scaled(exposure, scale)),
+        sparse.csr_array(by_exposure @ scaled_rows(exposure, scale)),
         sparse.csr_array(by_exposure @ scaled),
         sparse.csr_array(by_own @ scaled),
         by_full,
@@ -301,7 +301,7 @@ def _check(weights: Weights) -> None:
             )
 
 
-def _scaled(rows: sparse.csr_array, factor: FloatArray) -> sparse.csr_array:
+def scaled_rows(rows: sparse.csr_array, factor: FloatArray) -> sparse.csr_array:
     """Return a matrix with each row times a factor."""
     data = rows.data * np.repeat(factor, np.diff(rows.indptr))
     return sparse.csr_array((data, rows.indices, rows.indptr), shape=rows.shape)

@@ -24,6 +24,8 @@ BLOCK, NUMBERS = 256, 32_000_000
 #: Above this many visits covariances come from so many draws: variances to the root of 2 / DRAWS,
 #: 7 per cent, and less where those of exposures, which are exact, tell of them.
 SOLVED, DRAWS = 20_000, 400
+#: Least share of its variance by draws that a correction leaves: noise must not make it negative.
+LEFT = 0.1
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def drawn_covariance(
     values = products / number
     diagonal = first == second
     before = values[diagonal]
-    values[diagonal] = np.maximum(before + correction[first[diagonal]], 0.1 * before)
+    values[diagonal] = np.maximum(before + correction[first[diagonal]], LEFT * before)
     found = sparse.csr_array((values, (first, second)), shape=pairs.shape)
     # So that the error of an exposure's difference to its visit is that of the draws.
     with_exposure = 0.5 * (exposure_variance + found.diagonal()[visit] - apart / number)

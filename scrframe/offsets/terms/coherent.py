@@ -20,7 +20,7 @@ from scrframe.arrays import FloatArray
 from scrframe.offsets.joint.mixed_model import Design
 from scrframe.offsets.terms.likelihood import (
     Fixed,
-    TermEvidence,
+    NewTerm,
     WeightedData,
     extended,
     term_gain,
@@ -142,13 +142,12 @@ def coherent_scatter(
     sd_mag, mass = prior_mag * STEPS, step_weights()
     gains, variances = [], []
     for level in levels:
-        evidence = TermEvidence.of(base.fixed, level, table, visits)
-        assert evidence is not None
+        evidence, response = NewTerm.of(base.fixed, level, table).evidence(visits)
         for sd in sd_mag:
             gain, values, lower = evidence.at(float(np.log(sd)))
-            root = linalg.solve_triangular(lower, evidence.response.T, lower=True)
+            root = linalg.solve_triangular(lower, response.T, lower=True)
             gains.append(gain)
-            variances.append(np.sum(root**2, axis=0) + (evidence.response @ values) ** 2)
+            variances.append(np.sum(root**2, axis=0) + (response @ values) ** 2)
     log_odds = 0.5 * np.array(gains) + np.tile(np.log(mass), len(levels)) - np.log(len(levels))
     top = max(float(log_odds.max()), 0.0)
     odds = np.exp(log_odds - top)

@@ -20,7 +20,7 @@ from scipy import linalg, sparse
 
 from scrframe.arrays import FloatArray
 from scrframe.offsets.joint.mixed_model import MixedModel, Term, Weights
-from scrframe.offsets.joint.normal_equations import _scaled, indicator, normal_system
+from scrframe.offsets.joint.normal_equations import indicator, normal_system, scaled_rows
 from scrframe.offsets.joint.problem import InverseSystem, JointFit
 from scrframe.offsets.joint.stars import star_solve
 from scrframe.offsets.joint.variance_components import prior_matrix
@@ -72,9 +72,6 @@ class Fixed:
     parameters: FloatArray
     projected: FloatArray
 
-    def __post_init__(self) -> None:
-        _ = self._stars  # before threads ask for it at the same time
-
     @classmethod
     def of(cls, model: MixedModel, data: WeightedData, sd_mag: Mapping[str, float]) -> Fixed:
         """Sum over the detections and solve.
@@ -110,7 +107,7 @@ class Fixed:
         by_star, share, of_exposures, of_detections = self._stars
         sums = sparse.csr_array(by_star @ columns)
         shared = sparse.csr_array(share @ sums)
-        scaled = _scaled(columns, self.data.weights.detection)
+        scaled = scaled_rows(columns, self.data.weights.detection)
         own = sparse.csr_array(columns.T @ scaled - sums.T @ shared)
         model = self.model
         seen = indicator(model.exposure, model.by_exposure.shape[0])
@@ -189,64 +186,17 @@ class TermEvidence:
 
     Attributes
     ----------
-    cross : csc_array, shape (p, q)
-        Z^T V^-1 C.
     precision : ndarray, shape (q, q)
         K.
     score : ndarray, shape (q,)
         v.
     information : ndarray, shape (q, q)
         M.
-    response : ndarray, shape (k, q)
-        What some functions of the model's parameters take up of each column: of H^-1 Z^T V^-1 C.
     """
 
-    cross: sparse.csc_array
     precision: FloatArray
     score: FloatArray
     information: FloatArray
-    response: FloatArray
-
-    @classmethod
-    def of(
-        cls,
-        fixed: Fixed,
-        level: FittedLevel,
-        table: Detections,
-        functions: Callable[[FloatArray], FloatArray] | None = None,
-    ) -> TermEvidence | None:
-        """Project a term on a model.
-
-        Without functions of the parameters nothing is made of a term that cannot gain: where the
-        likelihood falls from a standard deviation of 0 the answer is None.
-
-        Parameters
-        ----------
-        fixed : Fixed
-            The model without the term.
-        level : FittedLevel
-        table : Detections
-            n rows, with every column that the level reads.
-        functions : callable, optional
-            From parameters, shape (p, b), to k linear functions of them, shape (k, b).
-        """
-        prior, columns = level.precision(), level.design(table).weights
-        assert prior is not None
-        precision, width = prior.toarray(), columns.shape[1]
-        cross, own = fixed.products(columns)
-        score = columns.T @ fixed.projected - cross.T @ fixed.parameters
-        if functions is None and not _promising(fixed, cross, own, score, precision):
-            return None
-        information = own.toarray()
-        taken_up = [np.zeros((0, width))] if functions is None else []
-        for low in range(0, width, BLOCK):
-            some = slice(low, low + BLOCK)
-            solved = fixed.factor.solve(cross[:, some].toarray())
-            information[:, some] -= cross.T @ solved
-            if functions is not None:
-                taken_up.append(functions(solved))
-        information = 0.5 * (information + information.T)
-        return cls(cross, precision, score, information, np.concatenate(taken_up, axis=1))
 
     @cached_property
     def _determinant(self) -> float:
@@ -266,6 +216,80 @@ class TermEvidence:
         return gain + float(self.score @ values), values, lower
 
 
+@dataclass(frozen=True)
+class NewTerm:
+    """A term of q columns C beside a model of p parameters that is solved.
+
+    Attributes
+    ----------
+    fixed : Fixed
+        The model without it.
+    cross : csc_array, shape (p, q)
+        Z^T V^-1 C.
+    own : csr_array, shape (q, q)
+        C^T V^-1 C.
+    precision : ndarray, shape (q, q)
+        K.
+    score : ndarray, shape (q,)
+        v.
+    """
+
+    fixed: Fixed
+    cross: sparse.csc_array
+    own: sparse.csr_array
+    precision: FloatArray
+    score: FloatArray
+
+    @classmethod
+    def of(cls, fixed: Fixed, level: FittedLevel, table: Detections) -> NewTerm:
+        """Sum over the n rows of a table, which has every column that the level reads."""
+        prior, columns = level.precision(), level.design(table).weights
+        assert prior is not None
+        cross, own = fixed.products(columns)
+        score = columns.T @ fixed.projected - cross.T @ fixed.parameters
+        return cls(fixed, cross, own, prior.toarray(), score)
+
+    def promising(self) -> bool:
+        """Return whether the likelihood rises from a standard deviation of 0.
+
+        Its slope there is v^T K^-1 v - tr(K^-1 M), and the trace is the mean over random signs
+        (Hutchinson 1990, Commun. Stat. Simul. 19, 433): a few solves instead of one a column.
+        """
+        lower, score = linalg.cholesky(self.precision, lower=True), self.score
+        signs = np.random.default_rng(0).choice([-1.0, 1.0], (len(score), PROBES))
+        drawn = linalg.solve_triangular(lower, signs, lower=True, trans=1)
+        applied = self.own @ drawn - self.cross.T @ self.fixed.factor.solve(self.cross @ drawn)
+        trace = np.sum(drawn * applied, axis=0)
+        slope = float(score @ linalg.cho_solve((lower, True), score))
+        return bool(slope > trace.mean() - 2 * trace.std() / np.sqrt(PROBES))
+
+    def evidence(
+        self, functions: Callable[[FloatArray], FloatArray] = lambda solved: solved[:0]
+    ) -> tuple[TermEvidence, FloatArray]:
+        """Return what the data say of it, and what the model would take up of its columns.
+
+        Parameters
+        ----------
+        functions : callable, optional
+            From parameters, shape (p, b), to k linear functions of them, shape (k, b); the second
+            result has these of H^-1 Z^T V^-1 C, shape (k, q). By default there are none.
+        """
+        information, taken_up = self.own.toarray(), []
+        for low in range(0, len(information), BLOCK):
+            some = slice(low, low + BLOCK)
+            solved = self.fixed.factor.solve(self.cross[:, some].toarray())
+            information[:, some] -= self.cross.T @ solved
+            taken_up.append(functions(solved))
+        information = 0.5 * (information + information.T)
+        evidence = TermEvidence(self.precision, self.score, information)
+        return evidence, np.concatenate(taken_up, axis=1)
+
+    def parameters(self, values: FloatArray) -> FloatArray:
+        """Return all parameters, shape (p + q,), with the term's own, shape (q,)."""
+        fixed = self.fixed
+        return np.concatenate([fixed.factor.solve(fixed.right - self.cross @ values), values])
+
+
 def term_gain(fixed: Fixed, level: FittedLevel, table: Detections, start_mag: float) -> Gain:
     """Return the gain of one more term at its best standard deviation.
 
@@ -279,15 +303,12 @@ def term_gain(fixed: Fixed, level: FittedLevel, table: Detections, start_mag: fl
     start_mag : float
         Where the search for its standard deviation begins.
     """
-    evidence = TermEvidence.of(fixed, level, table)
-    if evidence is None:
-        width = level.design(table).weights.shape[1]
-        return Gain(0.0, start_mag, np.concatenate([fixed.parameters, np.zeros(width)]))
-    none = Gain(0.0, start_mag, np.concatenate([fixed.parameters, np.zeros(len(evidence.score))]))
-    best = _best(evidence, start_mag)
+    term = NewTerm.of(fixed, level, table)
+    best = _best(term.evidence()[0], start_mag) if term.promising() else None
     if best is None:
-        return none
-    return Gain(best[0], best[1], _with_values(fixed, evidence, best[2]))
+        nothing = np.zeros(len(term.score))
+        return Gain(0.0, start_mag, np.concatenate([fixed.parameters, nothing]))
+    return Gain(best[0], best[1], term.parameters(best[2]))
 
 
 def kept_gain(fit: JointFit, name: str) -> float:
@@ -298,14 +319,11 @@ def kept_gain(fit: JointFit, name: str) -> float:
     """
     term, sd_mag = fit.design.term(name), fit.prior_sd_mag[name]
     assert term.precision is not None
-    precision, none = term.precision.toarray(), (0, term.width)
-    inverse = linalg.inv(fit.factor.block(term.columns))
+    precision, inverse = term.precision.toarray(), linalg.inv(fit.factor.block(term.columns))
     evidence = TermEvidence(
-        sparse.csc_array(none),
         precision,
         inverse @ fit.estimate.parameters[term.columns],
         0.5 * (inverse + inverse.T) - precision / sd_mag**2,
-        np.zeros(none),
     )
     best = _best(evidence, sd_mag)
     return 0.0 if best is None else best[0]
@@ -316,14 +334,8 @@ def solved_with(fixed: Fixed, level: FittedLevel, table: Detections, sd_mag: flo
 
     Arguments are those of `term_gain`, with the standard deviation of the term.
     """
-    evidence = TermEvidence.of(fixed, level, table, lambda solved: solved[:0])
-    assert evidence is not None
-    return _with_values(fixed, evidence, evidence.at(float(np.log(sd_mag)))[1])
-
-
-def _with_values(fixed: Fixed, evidence: TermEvidence, values: FloatArray) -> FloatArray:
-    """Return all parameters, shape (p + q,), with the term's own, shape (q,)."""
-    return np.concatenate([fixed.factor.solve(fixed.right - evidence.cross @ values), values])
+    term = NewTerm.of(fixed, level, table)
+    return term.parameters(term.evidence()[0].at(float(np.log(sd_mag)))[1])
 
 
 def _best(evidence: TermEvidence, start_mag: float) -> tuple[float, float, FloatArray] | None:
@@ -343,27 +355,6 @@ def _best(evidence: TermEvidence, start_mag: float) -> tuple[float, float, Float
     if best is None or at(best) <= 0:
         return None
     return at(best), float(np.exp(best)), found[best][1]
-
-
-def _promising(
-    fixed: Fixed,
-    cross: sparse.csc_array,
-    own: sparse.csr_array,
-    score: FloatArray,
-    precision: FloatArray,
-) -> bool:
-    """Return whether the likelihood rises from a standard deviation of 0.
-
-    Its slope there is v^T K^-1 v - tr(K^-1 M), and the trace is the mean over random signs
-    (Hutchinson 1990, Commun. Stat. Simul. 19, 433): a few solves instead of one a column.
-    """
-    lower = linalg.cholesky(precision, lower=True)
-    signs = np.random.default_rng(0).choice([-1.0, 1.0], (len(score), PROBES))
-    drawn = linalg.solve_triangular(lower, signs, lower=True, trans=1)
-    applied = own @ drawn - cross.T @ fixed.factor.solve(cross @ drawn)
-    trace = np.sum(drawn * applied, axis=0)
-    slope = float(score @ linalg.cho_solve((lower, True), score))
-    return bool(slope > trace.mean() - 2 * trace.std() / np.sqrt(PROBES))
 
 
 def _log_determinant(lower: FloatArray) -> float:

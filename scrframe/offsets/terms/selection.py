@@ -8,7 +8,6 @@ there. Each candidate is then tried on top of what was kept so far.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -176,24 +175,16 @@ def select_terms(
     search = _Search.begin(problem, field_code, start)
     trials: list[Trial] = []
     best: dict[str, FittedLevel] = {}
-    while len(trials) < len(candidates):
-        # One at a time: what is tried beside one that is kept would have to be asked again.
-        waiting, before = candidates[len(trials) :][:1], search
-        for candidate, gains in zip(waiting, search.gains(waiting), strict=True):
-            trial, best[candidate.level.name], search = search.try_candidate(
-                candidate, gains, settings
-            )
-            trials.append(trial)
-            if report is not None:
-                report(trial)
-            if search is not before:
-                break
+    for candidate in candidates:
+        trial, best[candidate.level.name], search = search.try_candidate(candidate, settings)
+        trials.append(trial)
+        if report is not None:
+            report(trial)
     for number, candidate in enumerate(candidates):
         # What lacked then may have spoilt the overlaps.
         if trials[number].refused and any(trial.kept for trial in trials[number + 1 :]):
-            (gains,) = search.gains([candidate])
             trials[number], best[candidate.level.name], search = search.try_candidate(
-                candidate, gains, settings
+                candidate, settings
             )
             if report is not None:
                 report(trials[number])
@@ -271,13 +262,11 @@ class _Search:
         return Fixed.of(model, cut, self.sd_mag)
 
     def try_candidate(
-        self, candidate: CandidateTerm, found: Sequence[Gain], settings: TermRules
+        self, candidate: CandidateTerm, settings: TermRules
     ) -> tuple[Trial, FittedLevel, _Search]:
-        """Return what became of a candidate, its best alternative, and the search after it.
-
-        `found` are the gains of its alternatives.
-        """
+        """Return what became of a candidate, its best alternative, and the search after it."""
         levels = tuple(candidate.level.alternatives())
+        found = self._gains(levels, candidate.start_mag)
         limit = threshold(settings.gain, len(levels))
         gains = {variant(level): each.gain for level, each in zip(levels, found, strict=True)}
         best = int(np.argmax([each.gain for each in found]))
@@ -312,25 +301,17 @@ class _Search:
             return trial, self
         start = replace(self.fit.estimate, parameters=fixed.parameters)
         fit = fit_design(without, self.problem, start)
-        reason = SAID_BETTER
         return (
-            replace(trial, gain=gain, kept=False, reason=reason),
+            replace(trial, gain=gain, kept=False, reason=SAID_BETTER),
             replace(self, design=without, fit=fit, kept=rest),
         )
 
-    def gains(self, candidates: Sequence[CandidateTerm]) -> list[list[Gain]]:
-        """Return the gains of each alternative of some candidates, side by side."""
-        fixed, table = self._fixed, self.problem.table
-
-        def of(candidate: CandidateTerm) -> list[Gain]:
-            found, start_mag = [], candidate.start_mag
-            for level in candidate.level.alternatives():
-                found.append(term_gain(fixed, level, table, start_mag))
-                start_mag = found[-1].sd_mag
-            return found
-
-        with ThreadPoolExecutor(len(candidates)) as executor:
-            return list(executor.map(of, candidates))
+    def _gains(self, levels: Sequence[FittedLevel], start_mag: float) -> list[Gain]:
+        found = []
+        for level in levels:
+            found.append(term_gain(self._fixed, level, self.problem.table, start_mag))
+            start_mag = found[-1].sd_mag
+        return found
 
     def _verdict(self, level: FittedLevel, gain: Gain) -> Verdict | None:
         """Cut the overlaps, solve with and without the term, and predict them."""
