@@ -5,6 +5,7 @@ The package is imported where a curve is asked for; it is an extra, ``scrframe[d
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from pydantic import Field
 
 from scrframe.arrays import FloatArray
 from scrframe.errors import CalibrationError, PluginError
-from scrframe.plugin import ExtinctionCurve, PluginConfig
+from scrframe.plugin import ExtinctionCurve, PluginConfig, hookimpl
 from scrframe.units import Real
 
 #: Curves that depend on R_V alone.
@@ -82,3 +83,9 @@ CURVE = ExtinctionCurve(
     config=DustExtinctionConfig,
     curve=curve,
 )
+
+
+@hookimpl
+def scrframe_extinction_curves() -> Iterable[ExtinctionCurve]:
+    """Yield the curve."""
+    yield CURVE

@@ -16,7 +16,6 @@ import numpy.typing as npt
 from pydantic import Field
 
 from scrframe.arrays import FloatArray
-from scrframe.builtin.extinctions.dust_extinction import CURVE as DUST_EXTINCTION
 from scrframe.errors import CalibrationError, DataError
 from scrframe.io import key_below, matching_files
 from scrframe.io.block import Block
@@ -226,5 +225,5 @@ def scrframe_extinction_catalogues() -> Iterable[ExtinctionCatalogue]:
 
 @hookimpl
 def scrframe_extinction_curves() -> Iterable[ExtinctionCurve]:
-    """Yield the curve, and those of any R_V."""
-    yield from (CURVE, DUST_EXTINCTION)
+    """Yield the curve."""
+    yield CURVE
