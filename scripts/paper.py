@@ -40,7 +40,7 @@ from scrframe.run.plugins import resolve_plugins
 from scrframe.run.workers import default_workers
 from scrframe.simulate.cache import cache_folder
 from scrframe.simulate.detections import DEFECT_CCD
-from scrframe.simulate.layout import CONTROL_B, CONTROL_DEC, CONTROL_RA, Layout, galactic, plan
+from scrframe.simulate.layout import Layout, in_control_region, plan
 from scrframe.simulate.stars import CONTROL_E
 from scrframe.spectra.xp_operator import BASES, load_operator
 from scrframe.statistics.sky import to_sky
@@ -196,9 +196,7 @@ def covered(layout: Layout, camera: Camera) -> float:
     for visit in np.flatnonzero(layout.control[layout.visit_field]):
         centre = float(layout.visit_ra_deg[visit]), float(layout.visit_dec_deg[visit])
         ra, dec = to_sky(*grid, *centre)
-        inside = (ra > CONTROL_RA[0]) & (ra < CONTROL_RA[1])
-        inside &= (dec > CONTROL_DEC[0]) & (dec < CONTROL_DEC[1])
-        share += float((inside & (galactic(ra, dec)[1] > CONTROL_B)).mean())
+        share += float(in_control_region(None, ra, dec).mean())
     return share
 
 

@@ -146,19 +146,11 @@ def _given(
     if settings.centres is None:
         return None
     ra, dec = np.array(settings.centres).T
-    inside = np.zeros(len(ra), bool)
     xi, eta = (
         np.linspace(low, high, EDGE_POINTS)
         for low, high in zip(*_reach_of_field(camera), strict=True)
     )
-    for east, north in itertools.product(xi, eta):
-        points = [
-            to_sky(np.array([east]), np.array([north]), *centre)
-            for centre in zip(ra.tolist(), dec.tolist(), strict=True)
-        ]
-        inside |= _in_control_region(
-            settings.region, *(np.concatenate(part) for part in zip(*points, strict=True))
-        )
+    inside = _points_inside(settings.region, xi, eta, ra, dec).any(axis=0)
     if not inside.any():
         raise ConfigError("simulation.centres: no field reaches into the control region")
     order = np.argsort(~inside, kind="stable")
@@ -175,7 +167,7 @@ def _reach_of_field(camera: Camera) -> tuple[tuple[float, float], tuple[float, f
     )
 
 
-def _in_control_region(
+def in_control_region(
     region: RegionSettings | None, ra_deg: FloatArray, dec_deg: FloatArray
 ) -> npt.NDArray[np.bool_]:
     """Return which positions lie in the control region: the paper's, or one's own."""
@@ -188,27 +180,39 @@ def _in_control_region(
     return np.asarray(inside)
 
 
+def _points_inside(
+    region: RegionSettings | None,
+    xi_deg: FloatArray,
+    eta_deg: FloatArray,
+    ra_deg: FloatArray,
+    dec_deg: FloatArray,
+) -> npt.NDArray[np.bool_]:
+    """Return which points of n fields, a grid about each centre, lie in the control region.
+
+    Shape (points, n).
+    """
+    found = []
+    for xi, eta in itertools.product(xi_deg, eta_deg):
+        points = [
+            to_sky(np.array([xi]), np.array([eta]), *centre)
+            for centre in zip(ra_deg.tolist(), dec_deg.tolist(), strict=True)
+        ]
+        places = (np.concatenate(part) for part in zip(*points, strict=True))
+        found.append(in_control_region(region, *places))
+    return np.array(found)
+
+
 def _control_fields(settings: SimulationSettings, camera: Camera) -> tuple[FloatArray, FloatArray]:
     """Return fields of which both pointings lie wholly in the control region."""
     east, north = (value / 3600 for value in SECOND_POINTING_ARCSEC)
     if settings.region is None:
-        wide, high = camera.half_extent()
         margin = 0.02
-        xi = np.array([min(0, east) - wide - margin, max(0, east) + wide + margin])
-        eta = np.array([min(0, north) - high - margin, max(0, north) + high + margin])
+        low, high = (np.array(each) for each in _reach_of_field(camera))
+        xi, eta = np.array([low - margin, high + margin]).T
         grid_ra = np.arange(CONTROL_RA[1] - xi[1] - 0.02, CONTROL_RA[0], -CONTROL_STEP)
         grid_dec = np.arange(CONTROL_DEC[1] - eta[1] - 0.02, CONTROL_DEC[0], -CONTROL_STEP)
         ra, dec = (grid.ravel() for grid in np.meshgrid(grid_ra, grid_dec))
-        inside = np.ones(len(ra), bool)
-        for corner_xi, corner_eta in [(a, b) for a in xi for b in eta]:
-            corners = [
-                to_sky(np.array([corner_xi]), np.array([corner_eta]), a, d)
-                for a, d in zip(ra, dec, strict=True)
-            ]
-            corner_ra, corner_dec = (np.concatenate(part) for part in zip(*corners, strict=True))
-            inside &= (corner_ra > CONTROL_RA[0]) & (corner_ra < CONTROL_RA[1])
-            inside &= (corner_dec > CONTROL_DEC[0]) & (corner_dec < CONTROL_DEC[1])
-            inside &= galactic(corner_ra, corner_dec)[1] > CONTROL_B
+        inside = _points_inside(None, xi, eta, ra, dec).all(axis=0)
         ra, dec = ra[inside], dec[inside]
     else:
         ra, dec = _control_grid_of_region(settings.region, camera, (east, north))
