@@ -347,6 +347,8 @@ def mean_and_error(values: FloatArray, weight: FloatArray | None = None) -> tupl
 
 
 def _unknown(what: str, name: str, known: Iterable[str], path: object) -> str:
-    near = difflib.get_close_matches(name, list(known), n=NEAR, cutoff=0.5)
-    offered = f"; near to it: {', '.join(near)}" if near else ""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=NEAR, cutoff=0.5)
+    what_are = "near to it" if near else "among those that it has"
+    offered = f"; {what_are}: {', '.join(near or names[:NEAR])}" if names else ""
     return f"{path}: the run knows no {what} {name}{offered}"

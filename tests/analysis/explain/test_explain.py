@@ -304,7 +304,7 @@ def test_nothing_and_too_much_are_refused(tiny_run):
         explain(tiny_run.path)
     with pytest.raises(ConfigError, match="by itself"):
         explain(tiny_run.path, star=1, visit="any")
-    with pytest.raises(DataError, match="knows no visit none"):
+    with pytest.raises(DataError, match="knows no visit none; among those that it has: "):
         explain(tiny_run.path, visit="none")
 
 
