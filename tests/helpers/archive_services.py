@@ -73,6 +73,7 @@ class Services:
         self.sent: list[int] = []  # bytes of files
         self.logins: list[str] = []
         self.jobs: dict[str, dict] = {}
+        self.refused: list[str] = []  # jobs of which a page or a result was not given
         self.made = 0
         self.lacking: set[int] = set()  # stars that DataLink does not deliver
         self.url = ""
@@ -224,6 +225,7 @@ class _Handler(BaseHTTPRequestHandler):
         job = self.services.jobs.get(name)
         fault = self.spoilt("result" if result else "job")
         if fault == "done":
+            self.services.refused.append(name)
             return
         if fault == "expired":
             self.services.jobs.pop(name, None)

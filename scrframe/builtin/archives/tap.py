@@ -250,8 +250,10 @@ def _answer(
             try:
                 job.raise_if_error()
                 result = job.fetch_result()
-            except Exception:
-                (scratch / _JOB).unlink(missing_ok=True)
+            except Exception as error:
+                # A service that is down or wants a login says nothing of the job, which is kept.
+                if _service_error(error) is None:
+                    (scratch / _JOB).unlink(missing_ok=True)
                 raise
         table = result.to_table()
     if result.query_status == "OVERFLOW" and len(table) < expected:
@@ -287,10 +289,7 @@ def _told(url: str) -> Iterator[None]:
     except ScrframeError:
         raise
     except Exception as error:  # pyvo, requests, and the parsers of XML
-        inner: BaseException | None = error
-        while inner is not None and not isinstance(inner, ServiceError):
-            inner = inner.__cause__ or inner.__context__
-        if inner is not None:  # the guest's own word, which pyvo has wrapped
+        if (inner := _service_error(error)) is not None:
             raise inner from None
         import pyvo  # noqa: PLC0415 - slow to import
 
@@ -299,6 +298,14 @@ def _told(url: str) -> Iterator[None]:
             raise ServiceError(said) from None
         # The service broke off, or lost the job, or sent what is no VOTable.
         raise UnfinishedError(said) from None
+
+
+def _service_error(error: BaseException) -> ServiceError | None:
+    """Return the session's own error that pyvo has wrapped, None where there is none."""
+    inner: BaseException | None = error
+    while inner is not None and not isinstance(inner, ServiceError):
+        inner = inner.__cause__ or inner.__context__
+    return inner
 
 
 def _is_final(text: str) -> bool:
