@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 import scrframe
+from scrframe.checks.remedies import REMEDIES
 from scrframe.cli.app import app
 from scrframe.config import column_vocabulary, survey_schema
 from scrframe.plugin import Registry, load_registry
@@ -37,6 +38,7 @@ def write_all(folder: Path) -> None:
         "commands.md": commands_page(),
         "checks.md": checks_page(),
         "api.md": api_page(),
+        "remedies.md": remedies_page(),
     }
     for name, text in parts.items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -221,6 +223,13 @@ def checks_page() -> str:
 def _that(check: Callable[..., None]) -> str:
     first = (check.__doc__ or "").splitlines()[0]
     return first.removeprefix("Check that ")
+
+
+def remedies_page() -> str:
+    """Return what may be behind each null test that fails."""
+    return markdown_table(
+        ("test", "what may be behind it"), [(f"`{name}`", text) for name, text in REMEDIES.items()]
+    )
 
 
 #: What `import scrframe` offers, by what it is for.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 #: Characters of a message about data.
 _LONGEST = 1000
@@ -90,6 +90,16 @@ def printable(text: str, longest: int = _LONGEST) -> str:
     """Return a text as one line of printable signs, cut where it is long."""
     line = "".join(sign if sign.isprintable() else "?" for sign in " ".join(text.split()))
     return line if len(line) <= longest else line[:longest] + "..."
+
+
+def number_of(number: int, what: str, several: str | None = None) -> str:
+    """Return a number with what it counts: ``1 file``, ``1,200 files``."""
+    return f"{number:,} {what if number == 1 else several or what + 's'}"
+
+
+def named(kind: str, names: Sequence[str]) -> str:
+    """Return names with what they are: ``column a``, ``columns a, b``."""
+    return f"{kind if len(names) == 1 else kind + 's'} {', '.join(names)}"
 
 
 def one_line(error: BaseException) -> str:

@@ -43,7 +43,7 @@ from scrframe.cli.rendering import (
     show,
 )
 from scrframe.cli.uncertainty import crosscheck, montecarlo
-from scrframe.errors import ConfigError, told_once
+from scrframe.errors import ConfigError, number_of, told_once
 from scrframe.version import __version__
 
 if TYPE_CHECKING:
@@ -208,7 +208,9 @@ def validate(
         for line in told_once(found.skipped.values()):
             screen.complain(f"warning: left out: {line}")
         counts = ", ".join(
-            f"{count} {kind}" if kind == "catalogues" else f"{count} file(s) of {kind}"
+            number_of(count, "catalogue")
+            if kind == "catalogues"
+            else f"{number_of(count, 'file')} of {kind}"
             for kind, count in found.counts.items()
         )
         made = "the built-in sample survey, simulated at its first use"

@@ -13,6 +13,7 @@ from rich.table import Table
 from scrframe.cli.common import Screen
 from scrframe.cli.explain_visit import MOST, detections, title, visit_pieces
 from scrframe.cli.rendering import NONE, known, mmag, rendered, table_of, unsigned
+from scrframe.errors import number_of
 
 if TYPE_CHECKING:
     from scrframe.analysis.explain.ccd import CcdExplanation, CcdInVisit, CcdMap, Strip
@@ -106,13 +107,14 @@ def _star_mean(mean: StarMean) -> Iterator[str]:
         f"Mean {mean.mag_cal:.4f} mag, error {unsigned(error)} (photometry"
         f" {unsigned(mean.photometric_err)}, corrections"
         f" {unsigned(mean.offset_err)}), systematic {unsigned(mean.mag_cal_sys)},"
-        f" of {mean.n_detections} detection(s) in {mean.n_visits} visit(s)"
+        f" of {number_of(mean.n_detections or 0, 'detection')}"
+        f" in {number_of(mean.n_visits or 0, 'visit')}"
     )
     if known(mean.chi2):
         verdict = "varies" if mean.variable else "constant within the errors"
         verdict = "one detection is off" if mean.one_outlier else verdict
         yield (
-            f"chi2 {mean.chi2:.2f} for {mean.dof} degree(s) of freedom, probability"
+            f"chi2 {mean.chi2:.2f} for {number_of(mean.dof or 0, 'degree')} of freedom, probability"
             f" {mean.chi2_probability:.2g}: {verdict}"
         )
     yield f"Model less mean {mmag(mean.residual)}" + (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from scrframe.cli.rendering import NONE, known, mmag, table_of, unsigned
+from scrframe.errors import number_of
 
 if TYPE_CHECKING:
     from scrframe.analysis.explain.opened_run import DetectionCounts, Explanation
@@ -158,7 +159,7 @@ def _neighbours(neighbours: Sequence[Neighbour]) -> Iterator[str | Table]:
 def _related(related: Mapping[str, RelatedVisits]) -> Iterator[str]:
     yield "Other visits of the same field, season and survey:"
     for name, others in related.items():
-        line = f"  {name}: {others.visits} visit(s)"
+        line = f"  {name}: {number_of(others.visits, 'visit')}"
         if known(others.mean_mag):
             line += f", mean offset {mmag(others.mean_mag)}"
             line += f", sd {unsigned(others.sd_mag)}" if known(others.sd_mag) else ""

@@ -10,6 +10,7 @@ import typer
 
 from scrframe.cli.common import Quiet, Screen
 from scrframe.cli.rendering import observer_for
+from scrframe.errors import number_of
 
 
 class FlatKind(StrEnum):
@@ -71,9 +72,10 @@ def export(
         observer=observer_for(screen),
     )
     if made.star_flats:
-        screen.say(f"{len(made.star_flats)} file(s) of star flats in {star_flats}")
+        screen.say(f"{number_of(len(made.star_flats), 'file')} of star flats in {star_flats}")
     if made.headers:
-        screen.say(f"{len(made.headers) - 1} header(s) in {headers}, and {made.headers[-1].name}")
+        files = number_of(len(made.headers) - 1, "header")
+        screen.say(f"{files} in {headers}, and {made.headers[-1].name}")
     if made.zero_points is not None:
         screen.say(f"zero points in {made.zero_points}")
 
@@ -88,8 +90,8 @@ def _write_hats(run: Path, out: Path, screen: Screen) -> None:
     if not stars.is_file():
         raise DataError(f"{run}: is no finished run; it has no {stars.name}")
     count = write_hats([stars], out / "stars", f"{run.name}_stars")
-    screen.say(f"{count} partition(s) of stars in {out / 'stars'}")
+    screen.say(f"{number_of(count, 'partition')} of stars in {out / 'stars'}")
     corrected = matching_files("catalogues/**/*", run)
     if corrected:
         count = write_hats(corrected, out / "detections", f"{run.name}_detections")
-        screen.say(f"{count} partition(s) of detections in {out / 'detections'}")
+        screen.say(f"{number_of(count, 'partition')} of detections in {out / 'detections'}")

@@ -27,6 +27,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scrframe.cli.common import ExitCode, SafeStream, Screen
+from scrframe.errors import number_of
 from scrframe.observer import Observer
 
 if TYPE_CHECKING:
@@ -119,7 +120,8 @@ def closing_lines(summary: Mapping[str, Any], out: Path) -> list[str]:
     ]
     skipped = summary["skipped_catalogues"]
     if skipped:
-        lines.append(f"{len(skipped)} damaged catalogue(s) left out: {', '.join(skipped)}")
+        damaged = number_of(len(skipped), "damaged catalogue")
+        lines.append(f"{damaged} left out: {', '.join(skipped)}")
     if "absolute" in summary:
         tie = summary["absolute"]
         lines.append(

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import Field, PrivateAttr, field_validator, model_validator
@@ -21,6 +21,7 @@ from scrframe.config.results import (
     ReportSettings,
 )
 from scrframe.config.simulation import SimulationSettings
+from scrframe.errors import did_you_mean
 from scrframe.tables.settings import DomainSettings, ReddeningSettings, RobustSettings, TermRules
 from scrframe.units import InUnit, Real, Switch, Whole
 
@@ -163,7 +164,18 @@ class TermSettings(Settings):
     candidates: tuple[blocks.LevelBlock, ...] = as_written(DEFAULT_CANDIDATES)
     """Terms in the order of their trial; one whose columns a survey does not have, or whose name
     a level has, is left out."""
+    without: tuple[str, ...] = ()
+    """Names of candidates that are not tried."""
     rules: TermRules = Field(default_factory=TermRules)
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        names = [level.name for level in self.candidates]
+        for name in self.without:
+            if name not in names:
+                near = did_you_mean(name, names)
+                raise ValueError(f'is told to leave out "{name}", which is no candidate{near}')
+        return self
 
 
 def _or_a_word(schema: dict[str, Any]) -> None:
@@ -212,8 +224,8 @@ class OffsetSettings(Settings):
         """Return the terms that are tried in the chosen mode, beside the levels."""
         if self.terms is None or self.mode != "joint":
             return ()
-        names = {level.name for level in self.active_levels()}
-        return tuple(each for each in self.terms.candidates if each.name not in names)
+        out = {*self.terms.without, *(level.name for level in self.active_levels())}
+        return tuple(each for each in self.terms.candidates if each.name not in out)
 
     def with_terms(self, kept: Iterable[blocks.LevelBlock]) -> OffsetSettings:
         """Return the settings with terms among the levels, and nothing left to try."""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scrframe.errors import ConfigError, DataError
+from scrframe.errors import ConfigError, DataError, number_of
 from scrframe.io import open_tables
 from scrframe.io.table_file import TableFile
 from scrframe.units import unit_factor
@@ -92,7 +92,7 @@ def _partitioned(
         index.append(table[INDEX].to_numpy())
     found = np.concatenate(index) if index else np.empty(0, np.int64)
     if names is None or not len(found):
-        raise DataError(f"{len(files)} table(s) hold no row with a position")
+        raise DataError(f"no row of {number_of(len(files), 'table')} has a position")
     pixels = divided(found, most)
     writers: dict[tuple[int, int], list[pa.Table]] = {pixel: [] for pixel in pixels}
     for table, _ in _tables(files):

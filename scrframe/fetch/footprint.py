@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from scrframe.errors import DataError, one_line
+from scrframe.errors import DataError, number_of, one_line
 from scrframe.io import read_table
 from scrframe.observer import Observer
 from scrframe.plugin import Part, PluginConfig, SourceRanges, SurveyLoader
@@ -58,10 +58,10 @@ def of_catalogues(
         found = run_tasks(executor, _ranges_of, tasks, done)
     ranges = [each for each in found if len(each)]
     if not ranges:
-        raise DataError(f"none of {len(parts)} catalogue(s) holds a detection")
+        raise DataError(f"no catalogue, of {len(parts)}, holds a detection")
     return SkyRegion(
         _ranges(_moc_of(np.concatenate(ranges)).add_neighbours().degrade_to_order(LEVEL)),
-        f"{len(parts)} catalogue(s)",
+        number_of(len(parts), "catalogue"),
     )
 
 
@@ -153,7 +153,7 @@ def _of_discs(path: Path, radius_deg: float | None) -> SkyRegion:
         union_strategy="large_cones",
         n_threads=1,
     )
-    return SkyRegion(_ranges(moc), f"{path.name}, {len(ra)} disc(s)")
+    return SkyRegion(_ranges(moc), f"{path.name}, {number_of(len(ra), 'disc')}")
 
 
 def _ranges(moc: Any) -> SourceRanges:

@@ -11,7 +11,7 @@ import numpy as np
 
 from scrframe.arrays import IntArray
 from scrframe.config import SurveyDescription, resolve_data_root
-from scrframe.errors import ConfigError, DataError, ServiceError
+from scrframe.errors import ConfigError, DataError, ServiceError, number_of
 from scrframe.fetch import footprint
 from scrframe.fetch.carry_out import Fetched, Task, carry_out, clear_up
 from scrframe.fetch.place import Destination, Held, held, name_of, place_of
@@ -260,8 +260,9 @@ def fetch_data(fetching: Fetching) -> list[tuple[Step, Fetched | None]]:
         found = carry_out(task, fetching.order.workers, fetching.observer)
         if len(found.undelivered):
             fetching.observer.warning(
-                f"{len(found.undelivered)} star(s) that should have {step.wanted.product} were"
-                f" asked for twice and not delivered; {found.folder} lists them"
+                f"{number_of(len(found.undelivered), 'star')} that should have"
+                f" {step.wanted.product} were asked for twice and"
+                f" not delivered; {found.folder} lists them"
             )
         done.append((step, found))
     return done

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from scrframe.arrays import BoolArray, FloatArray, IntArray
-from scrframe.errors import DataError
+from scrframe.errors import DataError, named
 from scrframe.products import columns
 from scrframe.products.columns import arrow_table, for_levels
 from scrframe.products.solution import coefficient_names
@@ -133,7 +133,7 @@ def star_catalogue(stars_table: pa.Table, limit: float = VARIABLE_LIMIT) -> pa.T
     """
     missing = [name for name in NEEDED if name not in stars_table.column_names]
     if missing:
-        raise DataError(f"the star catalogue needs the column(s) {', '.join(missing)}")
+        raise DataError(f"the star catalogue needs the {named('column', missing)}")
     source_id, first, star = np.unique(
         _numbers(stars_table, "source_id"), return_index=True, return_inverse=True
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from scrframe.checks.remedies import remedy
 from scrframe.checks.verdict import Anomaly, NullTestResult
 from scrframe.report.merit import (
     NONE,
@@ -76,8 +77,13 @@ def _figure(text: str) -> Cell:
     return Cell(shown, "number")
 
 
-def check_table(checks: Sequence[NullTestResult], caption: str) -> tuple[PageTable, ...]:
-    """Return null tests with number, limit, verdict and reason; failed ones first."""
+def check_table(
+    checks: Sequence[NullTestResult], caption: str, remedies: bool = False
+) -> tuple[PageTable, ...]:
+    """Return null tests with number, limit, verdict and reason; failed ones first.
+
+    With `remedies` also what may be behind a failure.
+    """
     rows: list[Row] = [
         {
             "null test": Cell(one.title),
@@ -85,6 +91,7 @@ def check_table(checks: Sequence[NullTestResult], caption: str) -> tuple[PageTab
             "number": Cell(quantity(one.value, one.unit), "number"),
             "limit": Cell(quantity(one.limit, one.unit), "number"),
             "why": one.reason,
+            **({"what may be behind it": remedy(one.name).replace("`", "")} if remedies else {}),
         }
         for one in by_verdict(checks)
     ]

@@ -166,7 +166,7 @@ def _glance(story: RunStory) -> Section:
         GLANCE,
         figures=tuple(story.drawn.by_section.get(GLANCE, ())),
         tables=(
-            *tables.check_table(failed, "Null tests that failed"),
+            *tables.check_table(failed, "Null tests that failed", remedies=True),
             *stated_table(story.checks),
             *tables.merit_table(story.summary, headlines=True),
         ),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scrframe.config import SurveyDescription, resolve_data_root
-from scrframe.errors import ConfigError
+from scrframe.errors import ConfigError, number_of
 from scrframe.plugin import Part, Registry, load_registry
 from scrframe.products.files import RUN_MARK
 from scrframe.run.data import SAMPLE, data_note, note_for
@@ -57,7 +57,7 @@ class RunPlan:
             f": {self.note}" if self.note else ""
         )
         for name, (files, size) in self.inputs.items():
-            yield f"reads {name}: {files:,} file(s), {size_text(size)}"
+            yield f"reads {name}: {number_of(files, 'file')}, {size_text(size)}"
         if not self.inputs:
             yield "reads the built-in sample survey, which is simulated at its first use"
         room = f", about {size_text(self.written)} while it is made" if self.written else ""
@@ -65,7 +65,7 @@ class RunPlan:
         if self.replaces:
             yield f"replaces the run of {self.replaces} that is there"
         if self.pieces:
-            yield f"goes on from {self.pieces:,} piece(s) of work that are done already"
+            yield f"goes on from {number_of(self.pieces, 'piece')} of work that are done already"
 
 
 def plan_run(

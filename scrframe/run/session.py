@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from scrframe.config import resolve_data_root
+from scrframe.errors import number_of
 from scrframe.observer import Observer
 from scrframe.plugin import Part
 from scrframe.products.files import RUN_MARK
@@ -184,11 +185,11 @@ def begin_session(
     space = Workspace.open(out, key, mark, need=need)
     done = pieces_done(space.root)
     if done:
-        observer.message(
-            f"going on from {done:,} piece(s) of work that an earlier run of the same data did"
-        )
+        pieces = number_of(done, "piece")
+        observer.message(f"going on from {pieces} of work that an earlier run of the same data did")
     workers = workers or default_workers()
-    observer.detail(f"{len(inputs.all()):,} input files, {workers} worker(s), work in {space.root}")
+    does = number_of(workers, "worker")
+    observer.detail(f"{len(inputs.all()):,} input files, {does}, work in {space.root}")
     return Session(
         plugins,
         data,

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.errors import CalibrationError
+from scrframe.errors import CalibrationError, number_of
 from scrframe.statistics.robust import NORMAL_MEDIAN
 from scrframe.tables.solution import AbsoluteTie, System
 
@@ -92,8 +92,8 @@ def tie(
     width = 1 if colour is None else order + 1
     if fine.sum() < width + 2:
         raise CalibrationError(
-            f"{int(fine.sum())} star(s) have all that a tie of {width} coefficient(s) needs;"
-            f" at least {width + 2} are needed"
+            f"only {int(fine.sum())} of the stars have all that a tie of"
+            f" {number_of(width, 'coefficient')} needs; at least {width + 2} are needed"
         )
     pivot = float(np.median(colours[fine])) if pivot is None else pivot
     design = np.vander(colours[fine] - pivot, width, increasing=True)

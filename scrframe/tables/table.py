@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from scrframe.arrays import BoolArray, FloatArray
-from scrframe.errors import DataError
+from scrframe.errors import DataError, named, number_of
 from scrframe.tables.columns import (
     BY_NAME,
     DETECTION_REQUIRED,
@@ -80,12 +80,12 @@ class ColumnTable:
     def __init__(self, table: pa.Table) -> None:
         missing = [name for name in self.required if name not in table.column_names]
         if missing:
-            raise DataError(f"{type(self).__name__} lacks the column(s) {', '.join(missing)}")
+            raise DataError(f"{type(self).__name__} lacks the {named('column', missing)}")
         self._table = _cast(table)
         for name in self.required:
             nulls = self._table.column(name).null_count
             if nulls:
-                raise DataError(f"column {name!r} lacks a value in {nulls} row(s)")
+                raise DataError(f"column {name!r} lacks a value in {number_of(nulls, 'row')}")
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, Any]) -> Self:

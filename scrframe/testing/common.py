@@ -14,7 +14,7 @@ import pyarrow as pa
 from pydantic import BaseModel
 from scipy import sparse
 
-from scrframe.errors import ScrframeError
+from scrframe.errors import ScrframeError, named
 from scrframe.plugin import PluginConfig
 from scrframe.tables import BY_NAME, Column
 from scrframe.tables.table import arrow_type
@@ -79,7 +79,7 @@ def check_documented(subject: Subject) -> None:
     undocumented = list(_undocumented(descriptor.config, ""))
     demand(
         not undocumented,
-        f"the setting(s) {', '.join(undocumented)} have no description: add"
+        f"the {named('setting', undocumented)} have no description: add"
         ' Field(..., description="...") of one sentence, which becomes the reference',
     )
     for column in getattr(descriptor, "own_columns", ()):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scrframe.arrays import FloatArray, IntArray
-from scrframe.errors import ScrframeError
+from scrframe.errors import ScrframeError, number_of
 from scrframe.tables import Extinctions
 from scrframe.testing import readers
 from scrframe.testing.common import judge_columns, judge_same, refused, same_bits
@@ -100,8 +100,9 @@ def check_finite(subject: Subject) -> None:
         bad = np.isinf(values) | np.isin(np.abs(values), (99.0, 999.0, 9999.0))
         demand(
             not bad.any(),
-            f"{name} is {values[bad][0] if bad.any() else 0:g} for {np.count_nonzero(bad)} star(s),"
-            " a stand-in for a missing value: make it NaN",
+            f"{name} is {values[bad][0] if bad.any() else 0:g} for"
+            f" {number_of(int(bad.sum()), 'star')}, a stand-in for a missing value:"
+            " make it NaN",
         )
     demand(np.isfinite(table["extinction"]).any(), "no extinction of the example is finite")
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
+from scrframe.errors import number_of
 from scrframe.plugin import Part, SurveyLoader, file_part
 from scrframe.statistics.sky import to_plane
 from scrframe.tables import Detections, SimulatedVisit
@@ -124,21 +125,21 @@ def check_finite(subject: Subject) -> None:
             bad = ~np.isfinite(table[name])
             demand(
                 not bad.any(),
-                f"{name} is not finite in {bad.sum()} row(s): every detection has a place and a"
-                " time; raise a DataError where a file lacks them",
+                f"{name} is not finite in {number_of(bad.sum(), 'row')}: every detection has a"
+                " place and a time; raise a DataError where a file lacks them",
             )
         for name in ("mag", "mag_err", "x", "y"):
             values = table[name]
             demand(
                 not np.isinf(values).any(),
-                f"{name} is infinite in {np.isinf(values).sum()} row(s): make it NaN (a flux that"
-                " is not positive has no magnitude)",
+                f"{name} is infinite in {number_of(np.isinf(values).sum(), 'row')}: make it NaN (a"
+                " flux that is not positive has no magnitude)",
             )
             standing = np.isin(np.abs(values), STAND_INS)
             demand(
                 name[0] != "m" or not standing.any(),
                 f"{name} is {values[standing][0] if standing.any() else 0:g} in"
-                f" {standing.sum()} row(s), a stand-in for a missing value: make it NaN",
+                f" {number_of(standing.sum(), 'row')}, a stand-in for a missing value: make it NaN",
             )
         known = np.isfinite(table["mag"])
         demand(known.any(), "no detection of the example has a magnitude: check how it is made")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scrframe.errors import DataError
+from scrframe.errors import DataError, named
 from scrframe.plugin import Part
 from scrframe.tables import ColumnTable
 from scrframe.tables.table import arrow_type
@@ -227,7 +227,7 @@ def judge_delivered(
     missing = [name for name in (*promised, *(c.name for c in own)) if name not in table]
     demand(
         not missing,
-        f"`{reader}` does not deliver the column(s) {', '.join(missing)} that the descriptor"
+        f"`{reader}` does not deliver the {named('column', missing)} that the descriptor"
         " promises: deliver them, or take them out of `columns` and `own_columns`",
     )
     for column in own:

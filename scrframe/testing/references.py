@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from scrframe.arrays import IntArray
+from scrframe.errors import number_of
 from scrframe.tables import ColumnTable, Footprint, ReferenceStars
 from scrframe.testing import readers
 from scrframe.testing.common import NOT_DERIVED, judge_columns, judge_same
@@ -138,8 +139,8 @@ def check_finite(subject: Subject) -> None:
         bad = int(np.count_nonzero(~np.isfinite(stars[name])))
         demand(
             not bad,
-            f"{name} is not finite for {bad} star(s): leave out stars without a position or"
-            " magnitude, and take an unknown proper motion as 0",
+            f"{name} is not finite for {number_of(bad, 'star')}: leave out stars without a"
+            " position or magnitude, and take an unknown proper motion as 0",
         )
     for name in {"flux", "values"} & set(_features(subject)):
         demand(

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 from astropy.io import fits
 
+from scrframe.checks.remedies import REMEDIES
 from scrframe.checks.run_checks import run_checks
 from scrframe.checks.samples import star_sample, visit_sample
 from scrframe.config.results import CheckSettings
@@ -19,6 +20,7 @@ def test_every_test_is_named_once_and_has_a_reason(tiny_run):
     checks = run_checks(open_run(tiny_run.path))
     names = [one.name for one in checks]
     assert len(set(names)) == len(names) == 34
+    assert set(names) == set(REMEDIES)
     assert all(one.reason and one.title for one in checks)
     said = {one.verdict for one in checks}
     assert said <= {"passed", "failed", "not testable"}

@@ -28,7 +28,7 @@ def test_a_dry_run_says_all_and_makes_nothing(scrframe_command, tiny_survey, tmp
         "calibrate", tiny_survey.description, "--data", tiny_survey.data, "--out", out, "--dry-run"
     )
     assert answer.code == 0 and not answer.err
-    for words in ("reads catalogues: 4 file(s), ", "reads extinctions: 1 file(s)", f"makes {out}"):
+    for words in ("reads catalogues: 4 files, ", "reads extinctions: 1 file", f"makes {out}"):
         assert words in answer.out
     assert "replaces" not in answer.out and not out.exists()
     assert list(tmp_path.glob(".there*")) == []

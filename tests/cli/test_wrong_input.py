@@ -347,7 +347,7 @@ def test_damaged_catalogue_is_skipped_and_listed(scrframe_command, tiny_survey, 
     )
     assert answer.code == 0, answer.err
     assert f"warning: left out catalogues/{path.name}: " in answer.err
-    assert f"1 damaged catalogue(s) left out: catalogues/{path.name}" in answer.out
+    assert f"1 damaged catalogue left out: catalogues/{path.name}" in answer.out
     written = {file.name for file in Path("run/catalogues").iterdir()}
     assert len(written) == 3
     assert path.name not in written

@@ -44,6 +44,15 @@ def test_defaults_are_the_papers(load, minimal):
     assert survey.source == Path("s.yaml")
 
 
+def test_a_candidate_is_left_out_by_its_name(load, minimal):
+    text = minimal.partition("offsets:")[0]
+    every = [level.name for level in load(text).offsets.candidates()]
+    some = load(text + "offsets: {terms: {without: [sky, r_v]}}").offsets.candidates()
+    assert [level.name for level in some] == [name for name in every if name not in ("sky", "r_v")]
+    said = refusal(load, text + "offsets: {terms: {without: [skye]}}")
+    assert 'leave out "skye", which is no candidate; did you mean "sky"?' in said
+
+
 def test_plugin_blocks(load, minimal):
     survey = load(minimal.replace("{kind: forest}", "{kind: forest, boost: {rate: 0.5}}"))
     assert survey.loader.settings.aperture == 3

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from scrframe.arrays import Array
-from scrframe.errors import DataError
+from scrframe.errors import DataError, named
 from scrframe.io.fits.columns import Field, arrays_of, meant, physical, table_fields
 from scrframe.io.fits.structure import CARD, Buffer, Hdu, cards_of, load, parse_card, walk
 from scrframe.io.fits.tiles import is_compressed, uncompressed
@@ -99,7 +99,7 @@ def _chosen(hdu: Hdu, names: Sequence[str], read: str = _READ) -> list[Field]:
     fields = table_fields(hdu)
     missing = [name for name in names if name not in fields]
     if missing:
-        raise DataError(f"{hdu.label}: column(s) {', '.join(missing)} missing")
+        raise DataError(f"{hdu.label}: {named('column', missing)} missing")
     for name in names:
         if fields[name].code not in read:
             raise DataError(

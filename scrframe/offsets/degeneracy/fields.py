@@ -10,6 +10,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from scrframe.arrays import FloatArray, IntArray
+from scrframe.errors import number_of
 from scrframe.statistics.sky import unit_vectors
 
 #: Stars in common that tie two fields to each other.
@@ -141,7 +142,7 @@ def _said(visits: int, repeated: int, dither_deg: float, overlapping: int) -> st
     else:
         parts.append("repeats and dithers tie its visits, and tell CCDs from the sky")
     if overlapping:
-        parts.append(f"{overlapping} overlapping field(s) tie it to the others")
+        parts.append(f"{number_of(overlapping, 'overlapping field')} tie it to the others")
     else:
         parts.append("no field overlaps: what the model has wrong here is in its zero point")
     return "; ".join(parts)

@@ -14,6 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from scrframe.arrays import FloatArray, IntArray
+from scrframe.errors import number_of
 from scrframe.offsets.degeneracy.dependence import NULL, Columns, Directions, TermBlock
 
 Kind = Literal["disconnected", "null direction", "confounded", "no data", "weak"]
@@ -137,7 +138,7 @@ def _pair_findings(
         message = f"each column of term {inner} is a sum of columns of term {outer}"
         return [*findings, finding("null direction", message)]
     if found.first is None or found.second is None:
-        message = f"terms {first} and {second} have {found.count} direction(s) in common"
+        message = f"terms {first} and {second} have {number_of(found.count, 'direction')} in common"
         return [*findings, finding("null direction", message)]
     for number in np.setdiff1d(np.arange(found.count), found.first[found.same]):
         left = _columns(a, a.used[found.first == number], labels)

@@ -8,6 +8,7 @@ so are nearly all results.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import shutil
@@ -40,6 +41,8 @@ ANSWER_S, FIRST_WORKER_S = 20.0, 600.0
 NO_WORKER_S, LOOK_S = 60.0, 2.0
 #: Seconds for tasks at work to end when a run is given up.
 LAST_TASKS_S = 10.0
+#: Seconds between two looks whether the client is still there that should give a result.
+CLOSING_S = 0.5
 #: How often a task is sent again whose worker was lost, if no mark tells who ended it.
 RESENT = 10
 LOCAL = re.compile(r"local:([1-9][0-9]{0,3})")
@@ -170,7 +173,7 @@ class DaskEngine(Engine):
         with self._lock:
             self._waiting.pop(future, None)
         try:
-            _settle(future, sent.result())
+            _settle(future, self._result(sent))
         except KilledWorker:
             # A scheduler suspects all that waited for a worker; marks know what it was at.
             if times < RESENT and not self._ended.is_set():
@@ -186,6 +189,27 @@ class DaskEngine(Engine):
             _settle(future, error=error)
         if work.marks is not None:
             shutil.rmtree(work.marks, ignore_errors=True)
+
+    def _result(self, sent: DaskFuture) -> Any:
+        """Return the result of a task that has ended, or raise what it raised.
+
+        A client that is closed meanwhile never answers: nobody waits for it then.
+        """
+
+        async def gathered() -> Any:
+            return await client.gather(sent, asynchronous=True)
+
+        client = sent.client
+        answer = asyncio.run_coroutine_threadsafe(gathered(), client.loop.asyncio_loop)
+        while True:
+            try:
+                return answer.result(timeout=CLOSING_S)
+            except TimeoutError:
+                if answer.done():  # it is the task's own
+                    raise
+                if self._ended.is_set():
+                    answer.cancel()
+                    raise CancelledError from None
 
     def _wait_for_workers(self, wanted: int, say: Callable[[str], None]) -> None:
         deadline, told = time.monotonic() + FIRST_WORKER_S, self._cluster is not None

@@ -19,7 +19,7 @@ from scrframe.config.results import (
     StandardsSettings,
     VegaSettings,
 )
-from scrframe.errors import CalibrationError, DataError
+from scrframe.errors import CalibrationError, DataError, number_of
 from scrframe.io import read_table
 from scrframe.io.block import Block
 from scrframe.scr.absolute import tie
@@ -173,7 +173,7 @@ def absolute_tie(
     chosen = np.flatnonzero(suitable)
     if len(chosen) < settings.min_stars:
         raise CalibrationError(
-            f"absolute: {len(chosen)} star(s) can be compared, and min_stars asks for"
+            f"absolute: {number_of(len(chosen), 'star')} can be compared, and min_stars asks for"
             f" {settings.min_stars}: {compared.offered}, {len(compared.row)} of them in the star"
             f" catalogue, {len(chosen)} of these constant and within the limits of brightness"
         )

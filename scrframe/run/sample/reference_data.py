@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from scrframe.arrays import FloatArray
-from scrframe.errors import DataError
+from scrframe.errors import DataError, number_of
 from scrframe.plugin import (
     ChosenCorrection,
     ExtinctionCatalogue,
@@ -182,7 +182,8 @@ def all_sources(session: Session, footprint: Footprint) -> ReferenceStars:
     if not len(first):
         raise DataError(
             f"reference.{catalogue.name}: no reference star lies where the catalogues are;"
-            f" searched {len(parts)} part(s), the first being {parts[0].path}{_likely(footprint)}"
+            f" searched {number_of(len(parts), 'part')}, the first being"
+            f" {parts[0].path}{_likely(footprint)}"
         )
     return stars.take(first)
 
@@ -220,7 +221,7 @@ def all_extinctions(
     if not len(first):
         raise DataError(
             f"extinction.values: none of {len(wanted)} matched stars is in {catalogue.name}"
-            f" ({len(parts)} file(s), the first being {parts[0].path})"
+            f" ({number_of(len(parts), 'file')}, the first being {parts[0].path})"
         )
     return found.take(first)
 
@@ -247,7 +248,8 @@ def all_features(session: Session, wanted: ReferenceStars) -> StarFeatures:
     if not len(first):
         raise DataError(
             f"reference.{catalogue.name}: none of {len(wanted)} matched stars has"
-            f" {HAS[catalogue.provides]} in {len(parts)} part(s), the first being {parts[0].path}"
+            f" {HAS[catalogue.provides]} in {number_of(len(parts), 'part')}, the first"
+            f" being {parts[0].path}"
         )
     return features.take(first)
 

@@ -9,7 +9,7 @@ from scipy import sparse
 from scipy.linalg import null_space
 from scipy.sparse.csgraph import connected_components
 
-from scrframe.errors import CalibrationError
+from scrframe.errors import CalibrationError, number_of
 from scrframe.offsets.degeneracy.relations import listed
 from scrframe.offsets.degeneracy.report import report_degeneracies, require_solvable
 from scrframe.offsets.joint.mixed_model import MixedModel, Term
@@ -223,7 +223,7 @@ def check_null_direction(finding, blocks):
         inner, outer = blocks[words[1]], blocks[words[3]]
         assert rank(outer, inner) == rank(outer)
     elif "in common" in finding.message:
-        assert f"have {common} direction(s) in common" in finding.message
+        assert f"have {number_of(common, 'direction')} in common" in finding.message
     elif "add up to" in finding.message:
         assert common > 0
     else:

@@ -1,5 +1,6 @@
 """A cluster does what the local pool does: results, failures, faults, the same bits."""
 
+import asyncio
 import os
 import time
 from dataclasses import replace
@@ -52,6 +53,31 @@ def test_both_workers_work(executor, cluster):
 def test_a_failure_reaches_the_caller_as_it_is(executor):
     with pytest.raises(DataError, match="nowhere: is missing"):
         run_tasks(executor, read_ecsv, [Path("nowhere")], nothing)
+
+
+def timed_out():
+    raise TimeoutError("of the task itself")
+
+
+def test_a_time_limit_of_a_task_is_its_own(executor):
+    with pytest.raises(TimeoutError, match="of the task itself"):
+        executor.submit(timed_out).result()
+
+
+def test_nobody_waits_for_a_client_that_is_closed(cluster):
+    """A run that is hung up leaves the scheduler while results are on their way."""
+
+    async def never(*_, **__):
+        await asyncio.sleep(600)
+
+    opened = dask_engine.DaskEngine(str(cluster.file))
+    opened._client.gather = never
+    waiting = opened.submit(abs, -1)
+    time.sleep(1)  # the task has ended
+    assert not waiting.done()
+    opened.shutdown()
+    with pytest.raises(ResourceError, match="the scheduler is gone"):
+        waiting.result(timeout=10)
 
 
 def test_what_tasks_share_travels_once(executor, tmp_path):

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from scrframe.arrays import FloatArray
-from scrframe.errors import CalibrationError, DataError
+from scrframe.errors import CalibrationError, DataError, named
 from scrframe.io import key_below, matching_files
 from scrframe.io.block import Block
 from scrframe.io.hdf5 import Hdf5Table
@@ -126,7 +126,7 @@ def _opened(path: Path) -> TableFile:
     table = ParquetTable(path) if is_parquet else Hdf5Table(path)
     missing = [name for name in DATASETS if table.find(name) is None]
     if missing:
-        raise DataError(f"{path}: lacks the dataset(s) {', '.join(missing)} of ZGR23")
+        raise DataError(f"{path}: lacks the {named('dataset', missing)} of ZGR23")
     if isinstance(table, Hdf5Table):
         for name in (ESTIMATES, ERRORS):
             shape = table.shapes[name]

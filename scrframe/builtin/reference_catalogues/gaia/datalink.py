@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from scrframe.builtin.reference_catalogues.gaia.products import PRODUCTS, SAMPLES_NM
-from scrframe.errors import DataError
+from scrframe.errors import DataError, number_of
 from scrframe.io import open_tables
 from scrframe.io.block import Block
 from scrframe.io.compressed import refuse_bomb
@@ -112,8 +112,8 @@ def _by_star(table: TableFile, name: str) -> TableFile | None:
     whole = len(order) == len(stars) * len(SAMPLES_NM)
     if not whole or (wavelength[order].reshape(len(stars), -1) != SAMPLES_NM).any():
         raise DataError(
-            f"{table.label}: {len(block)} samples of {len(stars)} star(s) are no spectra at"
-            " 336, 338, ... 1020 nm"
+            f"{table.label}: {len(block)} samples of {number_of(len(stars), 'star')} are no"
+            " spectra at 336, 338, ... 1020 nm"
         )
     columns: Mapping[str, pa.Array] = {
         "source_id": pa.array(stars),

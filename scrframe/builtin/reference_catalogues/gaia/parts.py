@@ -21,7 +21,7 @@ from scrframe.builtin.reference_catalogues.gaia.products import (
     Product,
 )
 from scrframe.builtin.reference_catalogues.gaia.releases import operator_file, sampled_operator
-from scrframe.errors import DataError
+from scrframe.errors import DataError, named, number_of
 from scrframe.io import key_below, matching_files
 from scrframe.io.parquet import ParquetTable
 from scrframe.io.table_file import TableFile
@@ -114,7 +114,7 @@ def _classified(
     ]
     if not found:
         raise DataError(
-            f"{root / pattern}: {len(files)} file(s), but none of"
+            f"{root / pattern}: {number_of(len(files), 'file')}, but none of"
             f" {' or '.join(item.name for item in sought)}; set gaia_xp.{key}"
         )
     return found
@@ -151,7 +151,7 @@ def _lacks(tables: Sequence[TableFile], sought: Sequence[Product], config: GaiaX
         key=lambda entry: len(entry[0]) / len(entry[1].required),
     )
     return (
-        f"{table.label}: is no {product.name}: it lacks the column(s) {', '.join(missing)};"
+        f"{table.label}: is no {product.name}: it lacks the {named('column', missing)};"
         " rename them in gaia_xp.columns or move the file away"
     )
 

@@ -17,7 +17,7 @@ from scrframe.builtin.reference_catalogues.gaia import parts as gaia_parts
 from scrframe.builtin.reference_catalogues.gaia import plugin as gaia_sources
 from scrframe.builtin.reference_catalogues.gaia.products import GaiaXpConfig
 from scrframe.builtin.reference_catalogues.parameters.settings import StellarParametersConfig
-from scrframe.errors import DataError, did_you_mean
+from scrframe.errors import DataError, did_you_mean, named
 from scrframe.io import key_below, matching_files, open_tables
 from scrframe.io.block import Block
 from scrframe.io.table_file import TableFile
@@ -100,7 +100,7 @@ def _table_with(path: Path, names: Mapping[str, str], key: str) -> TableFile:
     if lacking:
         near = did_you_mean(lacking[0], table.names)
         raise DataError(
-            f"{table.label}: lacks the column(s) {', '.join(lacking)}{near}; name the table's own"
+            f"{table.label}: lacks the {named('column', lacking)}{near}; name the table's own"
             f" in {key}.columns, or null where there is none"
         )
     return table

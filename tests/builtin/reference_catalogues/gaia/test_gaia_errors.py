@@ -60,7 +60,7 @@ def test_source_column_missing(tree, column, read_sources):
     rewrite(source_file(tree), **{column: None})
     with pytest.raises(DataError) as caught:
         read_sources(tree)
-    assert_one_line(caught, source_file(tree), "is no gaia_source", f"column(s) {column};")
+    assert_one_line(caught, source_file(tree), "is no gaia_source", f"column {column};")
 
 
 def test_renamed_columns(tree, stars, read_sources):
@@ -78,7 +78,7 @@ def test_spectrum_column_missing(tree, read_sources, read_features):
     with pytest.raises(DataError) as caught:
         read_features(tree, found)
     assert_one_line(
-        caught, spectrum_file(tree), "is no xp_continuous", "column(s) rp_coefficient_errors;"
+        caught, spectrum_file(tree), "is no xp_continuous", "column rp_coefficient_errors;"
     )
 
 
