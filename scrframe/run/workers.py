@@ -177,9 +177,10 @@ def may_have_processes() -> bool:
 
 
 def _started_pool(workers: int) -> Any:
-    """Start all workers with interrupts blocked: one that still imports would die of it loudly.
+    """Start all workers with signals blocked: one that still starts would die of them loudly.
 
-    A blocked signal stays blocked in a new process; here it only waits for a moment.
+    Or of a parent that is stopped before it has told the worker what to do. A blocked signal
+    stays blocked in a new process; here it only waits for a moment.
     """
     from joblib.externals.loky import ProcessPoolExecutor  # noqa: PLC0415 - one worker needs none
     from joblib.externals.loky.backend import resource_tracker  # noqa: PLC0415
@@ -203,7 +204,8 @@ def _started_pool(workers: int) -> Any:
             for tracker in (multiprocessing.resource_tracker, resource_tracker):
                 tracker.ensure_running()
             pool = make()
-            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGHUP])
+            ends = [signal.SIGINT, signal.SIGHUP, signal.SIGTERM]
+            signal.pthread_sigmask(signal.SIG_BLOCK, ends)
             pool.submit(os.getpid)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -232,6 +234,8 @@ def start_worker(parent: int) -> None:
         Process number of the parent; the worker ends within seconds of it, however it ends.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     if not sys.warnoptions:  # nobody could tell whose they are
         warnings.simplefilter("ignore")
     pa.set_cpu_count(1)
