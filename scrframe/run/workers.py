@@ -48,6 +48,8 @@ P = ParamSpec("P")
 
 #: In place of a scheduler: processes of this machine, whatever the settings say.
 LOCAL_POOL = ""
+#: File descriptor of the standard error.
+STDERR = 2
 
 
 class Workers(Engine):
@@ -177,13 +179,13 @@ def may_have_processes() -> bool:
 
 
 def _started_pool(workers: int) -> Any:
-    """Start all workers with signals blocked: one that still starts would die of them loudly.
+    """Start all workers with signals blocked, and with nothing to say on the screen.
 
-    Or of a parent that is stopped before it has told the worker what to do. A blocked signal
-    stays blocked in a new process; here it only waits for a moment.
+    One that still starts would die loudly of an interrupt, or of a parent that is gone before it
+    has told the worker what to do. What goes wrong later comes back as the result of a task. A
+    blocked signal stays blocked in a new process; here it only waits for a moment.
     """
     from joblib.externals.loky import ProcessPoolExecutor  # noqa: PLC0415 - one worker needs none
-    from joblib.externals.loky.backend import resource_tracker  # noqa: PLC0415
 
     # A worker that has grown is replaced by a fresh one; nobody needs to be told.
     warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
@@ -196,6 +198,32 @@ def _started_pool(workers: int) -> Any:
     )
     if not hasattr(signal, "pthread_sigmask"):
         return make()
+    with _errors_unheard():
+        return _with_signals_blocked(make)
+
+
+@contextmanager
+def _errors_unheard() -> Iterator[None]:
+    """Give processes that start meanwhile a standard error that leads nowhere."""
+    try:
+        kept = os.dup(STDERR)
+    except OSError:  # there is none
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, STDERR)
+        yield
+    finally:
+        os.dup2(kept, STDERR)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _with_signals_blocked(make: Callable[[], Any]) -> Any:
+    """Make a pool and start its workers, who keep the signals blocked."""
+    from joblib.externals.loky.backend import resource_tracker  # noqa: PLC0415 - as above
+
     # A terminal that closes is the parent's affair, who ends them all.
     before, pool = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP]), None
     try:

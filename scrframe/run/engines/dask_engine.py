@@ -199,8 +199,8 @@ class DaskEngine(Engine):
         async def gathered() -> Any:
             return await client.gather(sent, asynchronous=True)
 
-        client = sent.client
-        answer = asyncio.run_coroutine_threadsafe(gathered(), client.loop.asyncio_loop)
+        client, asked = sent.client, gathered()
+        answer = asyncio.run_coroutine_threadsafe(asked, client.loop.asyncio_loop)
         while True:
             try:
                 return answer.result(timeout=CLOSING_S)
@@ -209,6 +209,8 @@ class DaskEngine(Engine):
                     raise
                 if self._ended.is_set():
                     answer.cancel()
+                    with suppress(RuntimeError, ValueError):  # it has begun
+                        asked.close()
                     raise CancelledError from None
 
     def _wait_for_workers(self, wanted: int, say: Callable[[str], None]) -> None:

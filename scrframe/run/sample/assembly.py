@@ -59,9 +59,9 @@ def note_first_pass(flow: CutFlow, first: FirstPass, cuts: Sequence[Cut]) -> Non
     totals = np.sum([part.counts for part in first.parts], axis=0)
     for part in first.parts:
         flow.see(part.ranges)
-    flow.add("read", totals[0])
-    for cut, left in zip(cuts, totals[1:], strict=True):
-        flow.add(cut.text, left)
+    first_steps = ("read", "magnitude and error known", "not flagged")
+    for what, left in zip((*first_steps, *(cut.text for cut in cuts)), totals, strict=True):
+        flow.add(what, left)
 
 
 def join(table: T, other: ColumnTable, row: IntArray) -> T:

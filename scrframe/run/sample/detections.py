@@ -77,7 +77,8 @@ class PartRead:
     #: Arrow file of the visits and places of those that did not. They take part in the matching: a
     #: star whose own detection was cut must not go to its neighbour's.
     others: Path
-    #: Detections read, and left after each cut.
+    #: Detections read, those of known magnitude and error, those not flagged, and what is left
+    #: after each cut.
     counts: tuple[int, ...]
     visits: tuple[VisitSeen, ...]
     #: Why a damaged part was left out.
@@ -113,10 +114,11 @@ def _read_fresh(task: ReadTask) -> None:
     detections = task.loader.read(task.part, task.settings, task.columns)
     detections = plausible(detections, str(task.part.path))
     visits = [vars(visit) for visit in visits_of(detections)]
-    counts = [len(detections)]
     may = np.isfinite(detections["mag"]) & np.isfinite(detections["mag_err"])
+    counts = [len(detections), np.count_nonzero(may)]
     if "usable" in detections:
         may &= detections["usable"]
+    counts.append(np.count_nonzero(may))
     selected = np.flatnonzero(may)
     kept = detections.take(selected)
     kept = derive(kept, "detection", {name for cut in task.cuts for name in cut.names})

@@ -60,7 +60,7 @@ def save(tmp_path: Path):
         save_arrow(target, table.filter(~cut).arrow)
         save_arrow(others, table.filter(cut).arrow.select(PLACE))
         part = Part(name, tmp_path / name, "", {})
-        return PartRead(part, target, others, (len(table),), tuple(visits_of(table)))
+        return PartRead(part, target, others, (len(table),) * 3, tuple(visits_of(table)))
 
     return make
 
