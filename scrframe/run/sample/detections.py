@@ -115,10 +115,10 @@ def _read_fresh(task: ReadTask) -> None:
     detections = plausible(detections, str(task.part.path))
     visits = [vars(visit) for visit in visits_of(detections)]
     may = np.isfinite(detections["mag"]) & np.isfinite(detections["mag_err"])
-    counts = [len(detections), np.count_nonzero(may)]
+    counts = [len(detections), int(may.sum())]
     if "usable" in detections:
         may &= detections["usable"]
-    counts.append(np.count_nonzero(may))
+    counts.append(int(may.sum()))
     selected = np.flatnonzero(may)
     kept = detections.take(selected)
     kept = derive(kept, "detection", {name for cut in task.cuts for name in cut.names})
