@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from scrframe.builtin.reference_catalogues.gaia.products import PRODUCTS, SAMPLES_NM
-from scrframe.errors import DataError, number_of
+from scrframe.errors import DataError, number_of, printable
 from scrframe.io import open_tables
 from scrframe.io.block import Block
 from scrframe.io.compressed import refuse_bomb
@@ -29,6 +29,8 @@ from scrframe.plugin import Part
 _LONG = ("wavelength", "flux", "flux_error")
 _STAR = re.compile(r"(\d{6,19}|(?<=DR\d )\d+)(?=\D*$)")
 _ZIP = b"PK\x03\x04"
+#: Flag of a member of a zip that needs a password (PKWARE APPNOTE 4.4.4, bit 0).
+_ENCRYPTED = 1
 
 
 class ArrowTable(TableFile):
@@ -66,6 +68,8 @@ def _of_zip(path: Path) -> list[TableFile]:
                 if member.is_dir():
                     continue
                 name = PurePosixPath(member.filename).name
+                if member.flag_bits & _ENCRYPTED:
+                    raise DataError(f"{path}: {printable(name)} is encrypted; unpack it first")
                 refuse_bomb(path, member.file_size, member.compress_size)
                 file = Path(folder) / "table"
                 with archive.open(member) as source, file.open("wb") as target:

@@ -73,6 +73,17 @@ def test_what_is_no_answer_is_refused(tmp_path):
         gaia_tables(tmp_path / "bomb.zip")
 
 
+def test_a_zip_with_a_password_is_refused(tmp_path):
+    file = tmp_path / "answer.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("star 41.csv", "source_id\n41\n")
+    content = bytearray(file.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # as the central directory has it
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=r"answer\.zip: star 41\.csv is encrypted; unpack it first"):
+        gaia_tables(file)
+
+
 def test_a_damaged_member_of_a_zip_is_called_by_its_name(tmp_path):
     with zipfile.ZipFile(tmp_path / "answer.zip", "w") as archive:
         archive.writestr("star 41.csv", "source_id,flux\n1,2\n3,4,5\n")
