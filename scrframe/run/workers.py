@@ -20,7 +20,7 @@ import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -48,8 +48,8 @@ P = ParamSpec("P")
 
 #: In place of a scheduler: processes of this machine, whatever the settings say.
 LOCAL_POOL = ""
-#: File descriptor of the standard error.
-STDERR = 2
+#: File descriptors of standard output and error.
+SCREEN = (1, 2)
 
 
 class Workers(Engine):
@@ -198,26 +198,26 @@ def _started_pool(workers: int) -> Any:
     )
     if not hasattr(signal, "pthread_sigmask"):
         return make()
-    with _errors_unheard():
+    with _unheard():
         return _with_signals_blocked(make)
 
 
 @contextmanager
-def _errors_unheard() -> Iterator[None]:
-    """Give processes that start meanwhile a standard error that leads nowhere."""
-    try:
-        kept = os.dup(STDERR)
-    except OSError:  # there is none
+def _unheard() -> Iterator[None]:
+    """Give processes that start meanwhile standard streams that lead nowhere."""
+    for shown in (sys.stdout, sys.stderr):  # a pool flushes them as it starts
+        with suppress(OSError, AttributeError, ValueError):
+            shown.flush()
+    with ExitStack() as stack:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        stack.callback(os.close, nowhere)
+        for stream in SCREEN:
+            with suppress(OSError):  # there is none
+                kept = os.dup(stream)
+                stack.callback(os.close, kept)
+                stack.callback(os.dup2, kept, stream)
+                os.dup2(nowhere, stream)
         yield
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, STDERR)
-        yield
-    finally:
-        os.dup2(kept, STDERR)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _with_signals_blocked(make: Callable[[], Any]) -> Any:

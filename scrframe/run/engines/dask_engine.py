@@ -200,18 +200,19 @@ class DaskEngine(Engine):
             return await client.gather(sent, asynchronous=True)
 
         client, asked = sent.client, gathered()
-        answer = asyncio.run_coroutine_threadsafe(asked, client.loop.asyncio_loop)
-        while True:
-            try:
-                return answer.result(timeout=CLOSING_S)
-            except TimeoutError:
-                if answer.done():  # it is the task's own
-                    raise
-                if self._ended.is_set():
-                    answer.cancel()
-                    with suppress(RuntimeError, ValueError):  # it has begun
-                        asked.close()
-                    raise CancelledError from None
+        try:
+            answer = asyncio.run_coroutine_threadsafe(asked, client.loop.asyncio_loop)
+            while True:
+                try:
+                    return answer.result(timeout=CLOSING_S)
+                except TimeoutError:
+                    if answer.done():  # it is the task's own
+                        raise
+                    if self._ended.is_set():
+                        raise CancelledError from None
+        finally:
+            with suppress(RuntimeError, ValueError):  # Python warns of one that never began
+                asked.close()
 
     def _wait_for_workers(self, wanted: int, say: Callable[[str], None]) -> None:
         deadline, told = time.monotonic() + FIRST_WORKER_S, self._cluster is not None
