@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,19 +12,12 @@ import scrframe
 from scrframe.checks.remedies import REMEDIES
 from scrframe.cli.app import app
 from scrframe.config import column_vocabulary, survey_schema
+from scrframe.config.keys import KeyInWords, is_mapping, keys_below, resolved
 from scrframe.plugin import Registry, load_registry
 from scrframe.plugin.registry import KINDS
 from scrframe.testing import CHECKS
 
-Schema = dict[str, Any]
 Row = tuple[str, ...]
-#: How JSON's types are called in words.
-TYPES = {
-    "string": "text",
-    "integer": "whole number",
-    "boolean": "true or false",
-    "object": "mapping",
-}
 
 
 def write_all(folder: Path) -> None:
@@ -82,133 +74,22 @@ def keys_page(registry: Registry) -> str:
     sections = []
     simple: list[Row] = []
     for name, field in schema["properties"].items():
-        rows = list(_keys(schema, field, name))
-        if len(rows) == 1 and not _is_mapping(_resolved(schema, field)):
+        rows = [_key_row(key) for key in keys_below(schema, field, name)]
+        if len(rows) == 1 and not is_mapping(resolved(schema, field)):
             simple += rows
             continue
-        about = _resolved(schema, field).get("description", field.get("description", ""))
+        about = resolved(schema, field).get("description", field.get("description", ""))
         sections.append(f"## {name}\n\n{about}\n\n" + _keys_table(rows))
     return "## At the top\n\n" + _keys_table(simple) + "\n" + "\n".join(sections)
 
 
+def _key_row(key: KeyInWords) -> Row:
+    kind = f" (`kind: {key.kind}`)" if key.kind else ""
+    return (f"`{key.path}`{kind}", key.value, key.default and f"`{key.default}`", key.about)
+
+
 def _keys_table(rows: list[Row]) -> str:
     return markdown_table(("key", "value", "default", "meaning"), rows)
-
-
-def _resolved(schema: Schema, field: Schema) -> Schema:
-    """Return a field with what it refers to; an optional block as the block."""
-    blocks = [choice for choice in field.get("anyOf", []) if choice.get("type") != "null"]
-    if len(blocks) == 1 and "$ref" in blocks[0]:
-        field = {**blocks[0], **{key: value for key, value in field.items() if key != "anyOf"}}
-    if "$ref" in field:
-        target = schema["$defs"][field["$ref"].removeprefix("#/$defs/")]
-        return {**target, **{key: value for key, value in field.items() if key != "$ref"}}
-    return field
-
-
-def _is_mapping(field: Schema) -> bool:
-    return bool(field.get("properties")) or "oneOf" in field
-
-
-def _keys(schema: Schema, field: Schema, path: str) -> Iterator[Row]:
-    """Yield the keys at and below a field: path, value, default, meaning."""
-    field = _resolved(schema, field)
-    if field.get("properties"):
-        for name, inner in field["properties"].items():
-            yield from _keys(schema, inner, f"{path}.{name}")
-    elif "oneOf" in field:
-        yield from _kinds(schema, field["oneOf"], path)
-    elif items := _block(schema, field.get("items")):
-        default = field.get("default")
-        yield _row(path, "list", default, field.get("description", ""))
-        yield from _keys(schema, items, f"{path}[]")
-    elif values := _block(schema, field.get("additionalProperties")):
-        yield _row(path, _value(schema, field), field.get("default"), _about(field))
-        yield from _keys(schema, values, f"{path}.<name>")
-    elif block := _block(schema, field):
-        yield _row(path, _value(schema, field), field.get("default"), _about(field))
-        yield from _keys(schema, block, path)
-    else:
-        yield _row(path, _value(schema, field), field.get("default"), _about(field))
-
-
-def _block(schema: Schema, field: Any) -> Schema:
-    """Return what a field takes that is a mapping of known keys; empty if nothing is."""
-    if not isinstance(field, dict):
-        return {}
-    field = _resolved(schema, field)
-    if _is_mapping(field):
-        return field
-    blocks = (_block(schema, choice) for choice in field.get("anyOf", []))
-    return next(filter(None, blocks), {})
-
-
-def _kinds(schema: Schema, choices: list[Schema], path: str) -> Iterator[Row]:
-    """Yield the keys of blocks that differ by `kind`; common keys once."""
-    common = set.intersection(*(set(choice["properties"]) for choice in choices))
-    names = ", ".join(f"`{choice['properties']['kind']['const']}`" for choice in choices)
-    yield (f"`{path}.kind`", f"one of {names}", "", "Name of the plugin.")
-    for name in choices[0]["properties"]:
-        if name in common - {"kind"} and _same(choices, name):
-            yield from _keys(schema, choices[0]["properties"][name], f"{path}.{name}")
-    for choice in choices:
-        kind = choice["properties"]["kind"]["const"]
-        for name, inner in choice["properties"].items():
-            if name != "kind" and not (name in common and _same(choices, name)):
-                for key, *rest in _keys(schema, inner, f"{path}.{name}"):
-                    yield (f"{key} (`kind: {kind}`)", *rest)
-
-
-def _same(choices: list[Schema], name: str) -> bool:
-    texts = {json.dumps(choice["properties"][name], sort_keys=True) for choice in choices}
-    return len(texts) == 1
-
-
-def _row(path: str, value: str, default: Any, about: str) -> Row:
-    shown = "" if default is None else f"`{_plain(default)}`"
-    return (f"`{path}`", value, shown, about)
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _about(field: Schema) -> str:
-    return str(field.get("description", ""))
-
-
-def _value(schema: Schema, field: Schema) -> str:
-    """Return in words what a key takes."""
-    field = _resolved(schema, field)
-    if "anyOf" in field:
-        choices = [_value(schema, choice) for choice in field["anyOf"]]
-        return " or ".join(dict.fromkeys(choices))
-    if "enum" in field:
-        return "one of " + ", ".join(f"`{_plain(choice)}`" for choice in field["enum"])
-    if "const" in field:
-        return f"`{_plain(field['const'])}`"
-    kind = field.get("type", "any")
-    if isinstance(kind, list):
-        kind = next(word for word in kind if word != "null")
-    if kind == "array":
-        if "prefixItems" in field:
-            return f"list of {len(field['prefixItems'])} {_value(schema, field['prefixItems'][0])}"
-        return f"list of {_value(schema, field.get('items', {}))}"
-    text = TYPES.get(kind, kind)
-    if kind == "string" and "examples" in field:
-        text += f", such as `{field['examples'][0]}`"
-    return text + _bounds(field)
-
-
-def _bounds(field: Schema) -> str:
-    words = {
-        "minimum": "at least",
-        "exclusiveMinimum": "more than",
-        "maximum": "at most",
-        "exclusiveMaximum": "less than",
-    }
-    said = [f"{word} {field[key]:g}" for key, word in words.items() if key in field]
-    return f" ({', '.join(said)})" if said else ""
 
 
 def checks_page() -> str:

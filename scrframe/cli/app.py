@@ -29,7 +29,7 @@ from scrframe.cli.comparing import compare
 from scrframe.cli.explain import explain
 from scrframe.cli.export import export
 from scrframe.cli.fetching import fetch, missing_lines
-from scrframe.cli.plugins import column_lines, plugins_app, surveys_app
+from scrframe.cli.plugins import column_lines, key_lines, plugins_app, surveys_app
 from scrframe.cli.rendering import (
     WIDE,
     check_table,
@@ -275,6 +275,13 @@ def schema(
     columns: Annotated[
         bool, typer.Option("--columns", help="The columns that cuts can name, instead.")
     ] = False,
+    keys: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="The keys at and below a path such as offsets.joint, in words; all: every key.",
+        ),
+    ] = None,
 ) -> None:
     """Print the JSON schema of survey descriptions, for editors."""
     from scrframe.config import column_vocabulary, survey_schema
@@ -283,6 +290,8 @@ def schema(
     registry = load_registry()
     if columns:
         Screen().say("\n".join(column_lines(column_vocabulary(registry))))
+    elif keys is not None:
+        Screen().say("\n".join(key_lines(survey_schema(registry), keys)))
     else:
         Screen().say(json.dumps(survey_schema(registry), indent=2))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scrframe.cli.common import Screen, help_without_command
-from scrframe.errors import ConfigError
+from scrframe.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from scrframe.config import VocabularyRow
@@ -154,6 +154,26 @@ def column_lines(rows: Sequence[VocabularyRow]) -> list[str]:
         origin = row.provider or ("derived" if row.derived else "")
         table.append((row.name, row.unit, row.kind, row.stage, origin, row.doc))
     return aligned(table)
+
+
+def key_lines(schema: dict[str, Any], path: str) -> list[str]:
+    """Return lines on the keys of descriptions at and below a path.
+
+    Raises ConfigError if there is no such key.
+    """
+    from scrframe.config.keys import keys_in_words
+
+    found = list(keys_in_words(schema, "" if path == "all" else path))
+    if not found:
+        near = did_you_mean(path, {key.path for key in keys_in_words(schema)})
+        raise ConfigError(f"--keys {path}: descriptions have no such key{near}")
+    lines = []
+    for key in found:
+        takes = f"{key.value}; by default {key.default}" if key.default else key.value
+        of_kind = f" (kind: {key.kind})" if key.kind else ""
+        lines.append(f"{key.path}{of_kind}: {takes}".replace("`", ""))
+        lines += textwrap.wrap(key.about, 96, initial_indent="    ", subsequent_indent="    ")
+    return lines
 
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:

@@ -73,6 +73,17 @@ def test_no_command_shows_help_and_is_wrong_usage(scrframe_command, arguments):
     assert "Usage: scrframe" in answer.out
 
 
+def test_keys_are_told_in_words(scrframe_command):
+    said = scrframe_command("schema", "--keys", "offsets.joint").out
+    assert "offsets.joint.margin: text, such as 1 mag; by default 0.3 mag\n    The solve" in said
+    assert {line.partition(".")[0] for line in said.splitlines() if line[0] != " "} == {"offsets"}
+    every = scrframe_command("schema", "--keys", "all").out
+    assert said in every and "name: " in every
+    wrong = scrframe_command("schema", "--keys", "offsets.jiont.margin")
+    assert wrong.code == 2
+    assert 'no such key; did you mean "offsets.joint.margin"?' in wrong.err
+
+
 def test_schema_is_json_that_knows_the_plugins(scrframe_command):
     schema = json.loads(scrframe_command("schema").out)
     assert schema["$schema"].startswith("https://json-schema.org")
