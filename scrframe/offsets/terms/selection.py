@@ -46,6 +46,8 @@ PATCHES = 8
 REFIT_ROUNDS = 1
 #: A kept term that gains so many times what is asked stays without a solve of the others alone.
 CLEAR = 3.0
+#: Scales beyond two that gain so much less than the best are not tried: they have no support.
+UNLIKELY = 20.0
 #: A term whose overlaps get worse by more standard deviations is left out.
 WORSE = -1.0
 
@@ -80,7 +82,7 @@ class Trial:
     sd_mag : float
         The best standard deviation.
     gains : mapping of str to float
-        Gain by alternative.
+        Gain by alternative that was tried.
     verdict : Verdict or None
         Of the overlaps; None where the gain decided, or overlaps are too few.
     kept : bool
@@ -190,7 +192,7 @@ def select_terms(
                 report(trials[number])
     for number, trial in enumerate(trials):
         if trial.kept and number < len(trials) - 1:
-            trials[number], search = search.look_again(trial, settings)
+            trials[number], search = search.look_again(trial)
             if report is not None and not trials[number].kept:
                 report(trials[number])
     sd_mag = {each.name: search.sd_mag[each.name] for each in search.kept}
@@ -268,9 +270,8 @@ class _Search:
         levels = tuple(candidate.level.alternatives())
         found = self._gains(levels, candidate.start_mag)
         limit = threshold(settings.gain, len(levels))
-        gains = {variant(level): each.gain for level, each in zip(levels, found, strict=True)}
-        best = int(np.argmax([each.gain for each in found]))
-        level, gain = levels[best], found[best]
+        gains = {variant(level): each.gain for level, each in found}
+        level, gain = max(found, key=lambda tried: tried[1].gain)
         trial = Trial(
             level.name, variant(level), gain.gain, limit, gain.sd_mag, gains, None, False, ""
         )
@@ -284,12 +285,12 @@ class _Search:
         kept = replace(trial, verdict=verdict, kept=True, reason=reason)
         return kept, level, self._with(level, gain)
 
-    def look_again(self, trial: Trial, settings: TermRules) -> tuple[Trial, _Search]:
+    def look_again(self, trial: Trial) -> tuple[Trial, _Search]:
         """Drop a term that stood for others, which were kept after it."""
         level = next(each for each in self.kept if each.name == trial.name)
         if level is self.kept[-1]:
             return trial, self
-        limit = threshold(settings.gain, len(trial.gains))
+        limit = trial.threshold
         # At the variances of the last solve; a narrow verdict waits for those that it has found.
         if kept_gain(self.fit, level.name) > CLEAR * limit:
             return trial, self
@@ -306,11 +307,18 @@ class _Search:
             replace(self, design=without, fit=fit, kept=rest),
         )
 
-    def _gains(self, levels: Sequence[FittedLevel], start_mag: float) -> list[Gain]:
-        found = []
-        for level in levels:
-            found.append(term_gain(self._fixed, level, self.problem.table, start_mag))
-            start_mag = found[-1].sd_mag
+    def _gains(
+        self, levels: Sequence[FittedLevel], start_mag: float
+    ) -> list[tuple[FittedLevel, Gain]]:
+        """Try alternatives from the coarsest, which cost least, to the finest that may be."""
+        found: list[tuple[FittedLevel, Gain]] = []
+        for level in sorted(levels, key=lambda each: each.labels().num_rows):
+            gain = term_gain(self._fixed, level, self.problem.table, start_mag)
+            found.append((level, gain))
+            start_mag = gain.sd_mag
+            likely = max(each.gain for _, each in found) - UNLIKELY
+            if len(found) > 2 and all(each.gain < likely for _, each in found[-2:]):
+                break
         return found
 
     def _verdict(self, level: FittedLevel, gain: Gain) -> Verdict | None:
