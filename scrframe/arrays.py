@@ -1,7 +1,9 @@
-"""Names for the types of arrays, and arrays that nobody changes."""
+"""Names for the types of arrays, arrays that nobody changes, and the memory of those gone."""
 
 from __future__ import annotations
 
+import ctypes
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,3 +22,16 @@ def read_only(record: Any) -> None:
     for value in vars(record).values():
         if isinstance(value, np.ndarray):
             value.flags.writeable = False
+
+
+def give_memory_back() -> None:
+    """Give back what Arrow and the C library keep of memory that is free.
+
+    The C library keeps an arena for each thread: sums over many small arrays in several threads
+    leave most of theirs behind.
+    """
+    import pyarrow as pa  # noqa: PLC0415 - slow to import
+
+    pa.default_memory_pool().release_unused()
+    with suppress(OSError, AttributeError):  # only glibc keeps it, and can be told
+        ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scrframe.arrays import give_memory_back
 from scrframe.config import SurveyDescription
 from scrframe.observer import Observer
 from scrframe.plugin import Registry, load_registry
@@ -15,7 +16,7 @@ from scrframe.products.files import RUN_MARK, write_json
 from scrframe.products.stars import STAR_CATALOGUE, star_catalogue
 from scrframe.run.colour_model import FittedModel, fit_model
 from scrframe.run.correct import CATALOGUES, Corrected, CorrectTask, common_root, correct_all
-from scrframe.run.engines.engine import Shared, give_memory_back
+from scrframe.run.engines.engine import Shared
 from scrframe.run.inputs import fetched_from, input_hashes
 from scrframe.run.offsets.absolute import absolute_tie, check_passband
 from scrframe.run.offsets.joint import JointSolve

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import psutil
 
+from scrframe.arrays import give_memory_back
 from scrframe.config import resolve_data_root
 from scrframe.errors import number_of
 from scrframe.observer import Observer
 from scrframe.plugin import Part
 from scrframe.products.files import RUN_MARK
 from scrframe.run.data import SAMPLE, DataSource, data_note, ensure_sample, note_for
-from scrframe.run.engines.engine import SerialExecutor, give_memory_back
+from scrframe.run.engines.engine import SerialExecutor
 from scrframe.run.inputs import FileState, known_states, states_of
 from scrframe.run.keys import work_key
 from scrframe.run.place import refuse_small

@@ -28,6 +28,7 @@ from typing import Any, ParamSpec, TypeVar
 import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
+from scrframe.arrays import give_memory_back
 from scrframe.errors import ConfigError, ResourceError
 from scrframe.run.engines.chosen import chosen_scheduler
 from scrframe.run.engines.engine import (
@@ -36,7 +37,6 @@ from scrframe.run.engines.engine import (
     Engine,
     SerialExecutor,
     end_with,
-    give_memory_back,
     ignored,
     killer,
 )

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from scrframe.arrays import FloatArray, IntArray
+from scrframe.arrays import FloatArray, IntArray, give_memory_back
 from scrframe.errors import CalibrationError
 from scrframe.offsets.joint.mixed_model import MixedModel, Weights
 from scrframe.offsets.joint.stars import CommonTerms, _by_star, _ratio, by_source, common_terms
@@ -118,7 +118,9 @@ def normal_system(
     size = min(GROUP, 1 << max((len(chunks) // SHARED).bit_length() - 1, 0))
     groups = [chunks[low : low + size] for low in range(0, len(chunks), size)]
     with ThreadPoolExecutor(threads) as executor:
-        return _assemble(model, full, _total(executor.map(part, groups)))
+        system = _assemble(model, full, _total(executor.map(part, groups)))
+    give_memory_back()
+    return system
 
 
 def normal_matrix(

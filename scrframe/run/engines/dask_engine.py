@@ -28,8 +28,9 @@ from distributed import Client, KilledWorker
 from distributed.client import Future as DaskFuture
 from threadpoolctl import threadpool_limits
 
+from scrframe.arrays import give_memory_back
 from scrframe.errors import ConfigError, ResourceError
-from scrframe.run.engines.engine import Engine, counted, give_memory_back, ignored, killer
+from scrframe.run.engines.engine import Engine, counted, ignored, killer
 from scrframe.run.engines.local_cluster import LocalCluster
 from scrframe.run.engines.same_code import Computes, own, refusal, refuse_other, unseen
 

@@ -6,7 +6,6 @@ tasks need alike is `Shared`: written once into the workspace, read once by each
 
 from __future__ import annotations
 
-import ctypes
 import os
 import pickle
 import signal
@@ -21,7 +20,6 @@ from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import psutil
-import pyarrow as pa
 
 from scrframe.errors import ResourceError
 from scrframe.products.files import replacing
@@ -141,13 +139,6 @@ def _watch(parent: int, first: Callable[[], None] | None) -> None:
     if first is not None:
         first()
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def give_memory_back() -> None:
-    """Give back what Arrow and the C library keep of memory that is free."""
-    pa.default_memory_pool().release_unused()
-    with suppress(OSError, AttributeError):  # only glibc keeps it, and can be told
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 @contextmanager

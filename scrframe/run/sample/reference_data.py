@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from scrframe.arrays import FloatArray
+from scrframe.arrays import FloatArray, give_memory_back
 from scrframe.errors import DataError, number_of
 from scrframe.plugin import (
     ChosenCorrection,
@@ -26,7 +26,7 @@ from scrframe.plugin import (
     ReferenceCatalogue,
 )
 from scrframe.products.files import load_arrow, save_arrow, seal, sealed
-from scrframe.run.engines.engine import Shared, give_memory_back
+from scrframe.run.engines.engine import Shared
 from scrframe.run.inputs import FileState, unchanged
 from scrframe.run.plugins import SelectedPlugins
 from scrframe.run.session import Session
