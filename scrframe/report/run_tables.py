@@ -90,12 +90,17 @@ def check_table(
             "verdict": Cell(one.verdict, MARKS[one.verdict]),
             "number": Cell(quantity(one.value, one.unit), "number"),
             "limit": Cell(quantity(one.limit, one.unit), "number"),
-            "why": one.reason,
-            **({"what may be behind it": remedy(one.name).replace("`", "")} if remedies else {}),
+            "why": one.reason + (_behind(one) if remedies else ""),
         }
         for one in by_verdict(checks)
     ]
     return table_of(caption, rows, stack=True)
+
+
+def _behind(failed: NullTestResult) -> str:
+    """Return what may be behind a failure, as a sentence that follows the reason."""
+    known = remedy(failed.name).replace("`", "")
+    return f". Behind it may be {known}." if known else ""
 
 
 def anomaly_tables(anomalies: Sequence[Anomaly]) -> tuple[PageTable, ...]:

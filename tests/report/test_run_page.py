@@ -166,6 +166,9 @@ def test_a_damaged_product_is_named(made, tmp_path):
 
 def test_one_failed_test_is_enough_not_to_rely_on_a_run(tiny_run):
     checks = (check("passed", "a"), check("failed", "b"), check("not testable", "c", np.nan))
+    assert "Behind it" not in Reader(render(run_page(story(tiny_run, checks)))).text
+    named = Reader(render(run_page(story(tiny_run, (check("failed", "ccd_map"),))))).text
+    assert "because of ccd_map. Behind it may be a flat field that is not flat; with" in named
     text = Reader(render(run_page(story(tiny_run, checks)))).text
     assert "Do not rely on this run yet: 1 of 3 null tests failed (Test b)." in text
     glance = text[text.index("Null tests that failed") : text.index("Figures of merit of")]
