@@ -17,7 +17,7 @@ def detections(rows, **changes):
 
 
 def test_a_missing_visit_is_refused():
-    with pytest.raises(DataError, match=r"column 'visit' lacks a value in 1 row\(s\)"):
+    with pytest.raises(DataError, match=r"column 'visit' lacks a value in 1 row"):
         detections(2, visit=np.array(["a", None], dtype=object))
 
 

@@ -70,9 +70,9 @@ HEADER_FAULTS: dict[str, tuple[Change, str]] = {
     ),
     "column": (
         remove_column(3, "Aper_flux_3_err"),
-        "extension 3: column.s. Aper_flux_3_err missing",
+        "extension 3: column Aper_flux_3_err missing",
     ),
-    "position": (remove_column(4, "RA"), "extension 4: column.s. RA missing"),
+    "position": (remove_column(4, "RA"), "extension 4: column RA missing"),
     "MAGZPT": (
         lambda hdus: hdus[2].header.remove("MAGZPT"),
         "extension 2: keyword MAGZPT is missing",

@@ -129,7 +129,7 @@ def fewer_flags(path):
         (garbage, "is not an HDF5 file"),
         (empty, "is not an HDF5 file"),
         (truncated, "cannot be read as HDF5"),
-        (without_errors, r"lacks the dataset\(s\) stellar_params_err"),
+        (without_errors, r"lacks the dataset stellar_params_err"),
         (four_parameters, r"stellar_params_est has shape \(45, 4\); expected \(n, 5\)"),
         (fewer_flags, r"quality_flags has shape \(3,\); others have 45 rows"),
     ],

@@ -176,7 +176,7 @@ def test_brackets_in_the_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ({1: ["E", "RA"]}, "extension 1: column.s. RA missing"),
+        ({1: ["E", "RA"]}, "extension 1: column RA missing"),
         ({3: ["E"]}, "has no extension 3, only 2"),
         ({0: ["E"]}, "is not a binary table"),
     ],

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from scrframe.errors import DataError
+from scrframe.errors import DataError, named
 from scrframe.plugin.helpers.fits import FitsFile, Hdu, open_fits, table_fields
 from scrframe_vphas.layout import FITS_NAME, flux_column
 from scrframe_vphas.settings import VphasCasuConfig
@@ -109,7 +109,7 @@ class Catalogue:
             fields = table_fields(table)
             missing = sorted(columns - fields.keys())
             if missing:
-                raise DataError(f"{table.label}: column(s) {', '.join(missing)} missing")
+                raise DataError(f"{table.label}: {named('column', missing)} missing")
             position_unit(table)
             self.exposure_time_s(table)
             for keyword in (names.zero_point, f"APCOR{self.config.aperture}"):
