@@ -92,9 +92,9 @@ def printable(text: str, longest: int = _LONGEST) -> str:
     return line if len(line) <= longest else line[:longest] + "..."
 
 
-def number_of(number: int, what: str, several: str | None = None) -> str:
+def number_of(number: int, what: str) -> str:
     """Return a number with what it counts: ``1 file``, ``1,200 files``."""
-    return f"{number:,} {what if number == 1 else several or what + 's'}"
+    return f"{number:,} {what if number == 1 else what + 's'}"
 
 
 def named(kind: str, names: Sequence[str]) -> str:
