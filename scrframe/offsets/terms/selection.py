@@ -268,7 +268,11 @@ class _Search:
     ) -> tuple[Trial, FittedLevel, _Search]:
         """Return what became of a candidate, its best alternative, and the search after it."""
         levels = tuple(candidate.level.alternatives())
-        found = self._gains(levels, candidate.start_mag)
+        found = gains_by_scale(
+            levels,
+            candidate.start_mag,
+            lambda level, sd_mag: term_gain(self._fixed, level, self.problem.table, sd_mag),
+        )
         limit = threshold(settings.gain, len(levels))
         gains = {variant(level): each.gain for level, each in found}
         level, gain = max(found, key=lambda tried: tried[1].gain)
@@ -307,20 +311,6 @@ class _Search:
             replace(self, design=without, fit=fit, kept=rest),
         )
 
-    def _gains(
-        self, levels: Sequence[FittedLevel], start_mag: float
-    ) -> list[tuple[FittedLevel, Gain]]:
-        """Try alternatives from the coarsest, which cost least, to the finest that may be."""
-        found: list[tuple[FittedLevel, Gain]] = []
-        for level in sorted(levels, key=lambda each: each.labels().num_rows):
-            gain = term_gain(self._fixed, level, self.problem.table, start_mag)
-            found.append((level, gain))
-            start_mag = gain.sd_mag
-            likely = max(each.gain for _, each in found) - UNLIKELY
-            if len(found) > 2 and all(each.gain < likely for _, each in found[-2:]):
-                break
-        return found
-
     def _verdict(self, level: FittedLevel, gain: Gain) -> Verdict | None:
         """Cut the overlaps, solve with and without the term, and predict them."""
         if self.overlaps.number < MIN_OVERLAPS:
@@ -356,6 +346,33 @@ class _Search:
         return replace(
             self, problem=problem, design=design, fit=fit_design(design, problem, start), kept=kept
         )
+
+
+def gains_by_scale(
+    levels: Sequence[FittedLevel],
+    start_mag: float,
+    gain_of: Callable[[FittedLevel, float], Gain],
+) -> list[tuple[FittedLevel, Gain]]:
+    """Try alternatives from the coarsest, which cost least, to the finest that may be.
+
+    Parameters
+    ----------
+    levels : sequence of FittedLevel
+        The more columns one has, the finer it is.
+    start_mag : float
+        Where the search for the first one's standard deviation begins.
+    gain_of : callable
+        The gain of a level, from where the search for its standard deviation begins.
+    """
+    found: list[tuple[FittedLevel, Gain]] = []
+    for level in sorted(levels, key=lambda each: each.labels().num_rows):
+        gain = gain_of(level, start_mag)
+        found.append((level, gain))
+        start_mag = gain.sd_mag
+        likely = max(each.gain for _, each in found) - UNLIKELY
+        if len(found) > 2 and all(each.gain < likely for _, each in found[-2:]):
+            break
+    return found
 
 
 def variant(level: FittedLevel) -> str:

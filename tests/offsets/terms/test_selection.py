@@ -1,8 +1,9 @@
 """Terms earn their place: the gain is that of the restricted likelihood, chance keeps nothing."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from joint_cases import draw_case, restricted_likelihood
 from scipy import stats
@@ -13,6 +14,7 @@ from scrframe.offsets.terms import selection
 from scrframe.offsets.terms.heldout import Verdict, find_overlaps, judge
 from scrframe.offsets.terms.likelihood import (
     Fixed,
+    Gain,
     WeightedData,
     climb,
     extended,
@@ -20,7 +22,13 @@ from scrframe.offsets.terms.likelihood import (
     solved_with,
     term_gain,
 )
-from scrframe.offsets.terms.selection import CandidateTerm, patches, select_terms, threshold
+from scrframe.offsets.terms.selection import (
+    CandidateTerm,
+    gains_by_scale,
+    patches,
+    select_terms,
+    threshold,
+)
 from scrframe.tables.settings import TermRules
 
 KINDS = ("visit", "static", "jitter", "free")
@@ -119,6 +127,42 @@ def test_a_term_that_was_drawn_is_kept_and_one_that_was_not_is_left_out():
     found = select_terms(clean, visits, candidates, TermRules())
     assert not found.levels
     assert all(trial.reason for trial in found.trials)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A level of so many columns, which gains so much."""
+
+    columns: int
+    gain: float
+
+    def labels(self):
+        return pa.table({"node": np.arange(self.columns)})
+
+
+@pytest.mark.parametrize(
+    ("gains", "tried"),
+    [
+        # From the coarsest to the finest.
+        ([0, 0, 0, 40], 4),  # nothing is ruled out where nothing gains
+        ([40, 30, 30, 30], 4),  # these may be
+        ([40, 15, 30, 60], 4),  # one that is unlikely says nothing of the next
+        ([40, 15, 10, 60], 3),
+        ([10, 40, 15, 10, 60], 4),
+    ],
+)
+def test_scales_beyond_those_without_support_are_not_tried(gains, tried):
+    levels = [Scale(10 * number, gain) for number, gain in enumerate(gains, 1)]
+    begun = []
+
+    def gain_of(level, sd_mag):
+        begun.append(sd_mag)
+        return Gain(float(level.gain), level.columns / 1000, np.zeros(0))
+
+    found = gains_by_scale(levels[::-1], 0.5, gain_of)
+    assert [level for level, _ in found] == levels[:tried]
+    # Each begins at the standard deviation of the one before.
+    assert begun == [0.5, *(level.columns / 1000 for level in levels[: tried - 1])]
 
 
 def test_a_term_that_only_overlaps_refused_is_tried_again_with_those_kept_after_it(monkeypatch):
