@@ -9,6 +9,7 @@ import pytest
 from scrframe.errors import DataError
 from scrframe.observer import Observer
 from scrframe.plugin import NoConfig, Part, SurveyLoader
+from scrframe.run.sample.assembly import CutFlow, note_first_pass
 from scrframe.run.sample.detections import first_pass
 from scrframe.run.sample.visits import (
     VISIT_DAYS,
@@ -20,6 +21,7 @@ from scrframe.run.sample.visits import (
 from scrframe.run.workers import open_executor
 from scrframe.run.workspace import Workspace
 from scrframe.tables import Detections
+from scrframe.tables.cuts import Cut
 
 
 def detections(rows, mjd=56000.0):
@@ -54,6 +56,32 @@ def test_catalogues_without_a_single_detection_are_refused(tmp_path):
     space = Workspace.open(tmp_path / "run", "key")
     with open_executor(1) as executor, pytest.raises(DataError, match="no catalogue holds a det"):
         first_pass(executor, space, loader, NoConfig(), [part], (), (), "stop", Observer())
+
+
+def test_what_is_unknown_and_what_is_flagged_is_counted_by_itself(tmp_path):
+    mag = np.array([np.nan, 15.0, 15.0, 15.0, 15.0, 25.0])
+    mag_err = np.array([0.1, np.nan, 0.1, 0.1, 0.1, 0.1])
+    table = detections(6).with_columns(
+        {"mag": mag, "mag_err": mag_err, "usable": np.array([True, True, False, True, True, True])}
+    )
+    part = Part("a.fits", Path("a.fits"), "1", {})
+    loader = SurveyLoader(
+        "six", "", "1", parts=lambda config, root: [part], read=lambda *_: table, columns=()
+    )
+    space = Workspace.open(tmp_path / "run", "key")
+    cuts = (Cut.parse("mag < 20"),)
+    with open_executor(1) as executor:
+        first = first_pass(
+            executor, space, loader, NoConfig(), [part], (), cuts, "stop", Observer()
+        )
+    flow = CutFlow()
+    note_first_pass(flow, first, cuts)
+    assert [(row["cut"], row["detections"]) for row in flow.rows] == [
+        ("read", 6),
+        ("magnitude and error known", 4),
+        ("not flagged", 3),
+        ("mag < 20", 2),
+    ]
 
 
 def test_a_visit_without_a_date_is_refused():
