@@ -158,7 +158,7 @@ class SimulationSettings(Settings):
     reference_noise: Switch = True
     """The reference magnitude has errors (median 0.003 mag)."""
     law_variation: Real = Field(default=0.02, ge=0)
-    """Relative variation of the extinction law between fields."""
+    """Relative variation of the extinction curve between fields, tilted as by another R_V."""
     hidden_scatter: Real = Field(default=0.05, ge=0)
     """Scatter of colours that spectra do not show, in mag."""
     hidden_coherent: Real = Field(default=0.05, ge=0, le=1)

@@ -8,6 +8,7 @@ import pytest
 from scrframe.run.offsets.curve_slope import REFERENCE_NM, curve_slope, spectral_shape
 from scrframe.scr.features import deredden, intrinsic_features
 from scrframe.scr.training import TrendSettings
+from scrframe.simulate.library import law_tilt
 from scrframe.spectra.curves import MEAN_RV, CurveFamily, cardelli
 from scrframe.tables import Spectra, SpectralShape
 
@@ -27,7 +28,8 @@ def mean_curve(wavelength_nm):
 def survey():
     """Return a function from a relative change of R_V to sample, colours, model and truth.
 
-    Colours are linear in the standardised intrinsic spectra, so that the model knows all but R_V.
+    Or from the tilt of a curve in 1 / wavelength, by which R of the band grows. Colours are
+    linear in the standardised intrinsic spectra, so that the model knows all but the curve.
     """
     rng = np.random.default_rng(2)
     x = (GRID_NM - 692) / 300
@@ -38,11 +40,13 @@ def survey():
     k = mean_curve(GRID_NM)
     family = CurveFamily.about(WIDE_NM, mean_curve(WIDE_NM), np.arange(5, len(WIDE_NM)))
     ratio = float(-np.diff(mean_curve(np.array([BAND_NM, REFERENCE_NM])))[0])
+    steeper, level = law_tilt(k, GRID_NM, ratio)
     nothing = np.zeros(STARS)
 
-    def at(change):
+    def at(change, tilt=0.0):
         rv = np.full(STARS, MEAN_RV * (1 + change))
-        observed = flux / family.dimming(mean_curve(GRID_NM), extinction, rv, slice(5, None))
+        tilted = mean_curve(GRID_NM) * (1 + tilt * (steeper / GRID_NM + level))
+        observed = flux / family.dimming(tilted, extinction, rv, slice(5, None))
         features = intrinsic_features(observed, k, extinction, "per_star")
         intrinsic = deredden(observed, k, extinction)
         shape = SpectralShape(GRID_NM, k, intrinsic.mean(axis=1) / intrinsic.std(axis=1))
@@ -55,7 +59,7 @@ def survey():
         )
         colour = features @ weight
         true = intrinsic_features(flux, k, nothing, "per_star") @ weight
-        excess = family.excess(rv, BAND_NM, REFERENCE_NM)
+        excess = family.excess(rv, BAND_NM, REFERENCE_NM) * (1 + tilt)
         return sample, colour, colour + ratio * extinction, true + ratio * excess * extinction
 
     return at
@@ -69,6 +73,24 @@ def test_it_is_what_models_are_wrong_by(survey, change):
     assert np.std(wrong) > 0.002
     # The step is finite, and so is the change: a few per cent of second order.
     np.testing.assert_allclose(change * slope, wrong, atol=0.06 * np.abs(wrong).max())
+
+
+def explained(wrong, *columns):
+    """Return coefficients of a fit with a constant, and the share of variance that is left."""
+    design = np.stack([*columns, np.ones(STARS)], axis=1)
+    found = np.linalg.lstsq(design, wrong, rcond=None)[0]
+    return found, np.var(wrong - design @ found) / np.var(wrong)
+
+
+@pytest.mark.parametrize("tilt", [-0.02, 0.02])
+def test_a_curve_that_tilts_is_another_rv_to_first_order(survey, tilt):
+    sample, colour, model, truth = survey(0.0, tilt)
+    slope, extinction = curve_slope(sample, colour, model, TREND), sample.stars["extinction"]
+    found, left = explained(truth - model, slope, extinction)
+    assert left < 0.05
+    assert explained(truth - model, extinction)[1] > 0.1
+    # A larger R_V is a flatter curve.
+    assert 0.5 < -found[0] / tilt < 2
 
 
 def test_without_a_change_models_are_right(survey):
